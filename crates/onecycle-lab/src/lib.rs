@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Runs of `onecycle`: configuration, training loop, checkpoints, records, figures and reports.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`files`] | whole-file writes, checksums, JSON-lines files that survive a cut |
+//! | [`record`] | the lines of `steps.jsonl` and `epochs.jsonl` |
+
+mod error;
+pub mod files;
+pub mod record;
+
+pub use error::LabError;
