@@ -84,6 +84,17 @@ pub enum LabError {
         list: &'static str,
     },
 
+    /// A series is on the right axis of a figure that has none.
+    #[error(
+        "figure {figure}: series {series:?} is on the right axis, but the figure has none; set `right`"
+    )]
+    NoRightAxis {
+        /// The figure's name.
+        figure: String,
+        /// The series' name.
+        series: String,
+    },
+
     /// A name that cannot be the name of a file.
     #[error(
         "{name:?} cannot name a figure's files: use letters, digits, `-` and `_`, and begin with a letter"

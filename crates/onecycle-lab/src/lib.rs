@@ -2,10 +2,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`figure`] | figures as SVG, PNG and CSV from one description |
+//! | [`figures`] | the figures of a run |
 //! | [`files`] | whole-file writes, checksums, JSON-lines files that survive a cut |
 //! | [`record`] | the lines of `steps.jsonl` and `epochs.jsonl` |
 
 mod error;
+pub mod figure;
+pub mod figures;
 pub mod files;
 pub mod record;
 
