@@ -1,0 +1,2 @@
+//! Placeholder until the loader stands.
+fn main() {}

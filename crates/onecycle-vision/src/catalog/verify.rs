@@ -1,0 +1,197 @@
+//! Whether the files of a set on this machine are the published ones.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Format, KnownFile, KnownSet};
+use crate::error::DataError;
+use crate::files;
+use crate::formats::{cifar, mnist};
+use crate::source;
+
+/// How a file compares with the published one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileStatus {
+    /// Byte for byte the published file.
+    Published,
+    /// Packed differently, the contents are the published ones.
+    SameContents,
+    /// Other contents than the published.
+    Differs,
+    /// No published checksum is known for it.
+    Unknown,
+}
+
+/// A file that was compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// Name of the file; of one within an archive, after the archive's name and a slash.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+    /// MD5, hexadecimal.
+    pub md5: String,
+    /// How it compares.
+    pub status: FileStatus,
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Canonical name of the set.
+    pub name: &'static str,
+    /// Folder or archive.
+    pub path: PathBuf,
+    /// Each file, archives before what is in them.
+    pub files: Vec<FileReport>,
+    /// Training images of each class.
+    pub train_counts: Vec<usize>,
+    /// Test images of each class.
+    pub test_counts: Vec<usize>,
+    /// Whether the numbers of images are the published ones.
+    pub counts_match: bool,
+}
+
+impl Verification {
+    /// Whether every image and label is the published one.
+    ///
+    /// A file whose own checksum differs counts if the contents are right: for an archive, if all
+    /// files in it are.
+    pub fn is_published(&self) -> bool {
+        let good = |file: &FileReport| {
+            matches!(
+                file.status,
+                FileStatus::Published | FileStatus::SameContents
+            )
+        };
+        let inner = |file: &&FileReport| file.name.contains('/');
+        let archive = self
+            .files
+            .iter()
+            .find(|file| file.name.ends_with(".tar.gz"));
+        let contents = match archive {
+            Some(archive) if archive.status == FileStatus::Published => true,
+            Some(_) => {
+                self.files.iter().any(|file| inner(&file))
+                    && self.files.iter().filter(inner).all(good)
+            }
+            None => self.files.iter().all(good),
+        };
+        contents && self.counts_match
+    }
+}
+
+/// Reads the whole set at `path` anew, checks its structure, and compares every file with the
+/// published one.
+///
+/// # Errors
+/// A [`DataError`] if the set cannot be read at all. A file that is readable but not the published
+/// one is no error, but a [`FileStatus::Differs`].
+pub fn verify(set: &'static KnownSet, path: &Path) -> Result<Verification, DataError> {
+    let path = source::within(path, set)?;
+    let files = match set.format {
+        Format::Idx => idx_files(set, &path)?,
+        Format::Cifar { .. } => cifar_files(set, &path)?,
+    };
+    let data = source::load_known(&path, set)?;
+    let (train_counts, test_counts) = (
+        data.train.class_counts(set.classes.len()),
+        data.test.class_counts(set.classes.len()),
+    );
+    let counts_match =
+        (data.train.len(), data.test.len()) == (set.train, set.test) && data.shape == set.shape;
+    Ok(Verification {
+        name: set.name,
+        path,
+        files,
+        train_counts,
+        test_counts,
+        counts_match,
+    })
+}
+
+fn report(name: String, bytes: &[u8], status: impl FnOnce(&str, &str) -> FileStatus) -> FileReport {
+    let (sha256, md5) = (files::sha256(bytes), files::md5(bytes));
+    let status = status(&sha256, &md5);
+    FileReport {
+        name,
+        bytes: bytes.len() as u64,
+        sha256,
+        md5,
+        status,
+    }
+}
+
+fn is_published(file: &KnownFile, sha256: &str, md5: &str) -> bool {
+    file.sha256
+        .map_or(file.md5 == md5, |expected| expected == sha256)
+}
+
+fn idx_files(set: &KnownSet, folder: &Path) -> Result<Vec<FileReport>, DataError> {
+    let mut reports = Vec::new();
+    for file in set.files {
+        let Some(path) = mnist::file(folder, file.name.trim_end_matches(".gz")) else {
+            continue;
+        };
+        let bytes = files::read(&path, "an IDX file")?;
+        let contents = || mnist::contents_md5(&path, &bytes);
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        reports.push(report(name, &bytes, |sha256, md5| {
+            if is_published(file, sha256, md5) {
+                FileStatus::Published
+            } else if contents().ok().as_deref() == file.content_md5 {
+                FileStatus::SameContents
+            } else {
+                FileStatus::Differs
+            }
+        }));
+    }
+    Ok(reports)
+}
+
+fn cifar_files(set: &KnownSet, path: &Path) -> Result<Vec<FileReport>, DataError> {
+    let Format::Cifar { members, .. } = set.format else {
+        return Ok(Vec::new());
+    };
+    let mut reports = Vec::new();
+    let mut prefix = String::new();
+    if path.is_file() {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        prefix = format!("{name}/");
+        let bytes = files::read(path, "an archive")?;
+        reports.push(report(name, &bytes, |sha256, md5| {
+            match set.files.iter().any(|file| is_published(file, sha256, md5)) {
+                true => FileStatus::Published,
+                false => FileStatus::Differs,
+            }
+        }));
+    }
+    let records = cifar::read(path, set)?;
+    for member in members {
+        let Some(bytes) = records.members.get(member.name) else {
+            continue;
+        };
+        reports.push(report(
+            format!("{prefix}{}", member.name),
+            bytes,
+            |_, md5| match member.md5 {
+                Some(expected) if expected == md5 => FileStatus::Published,
+                Some(_) => FileStatus::Differs,
+                None => FileStatus::Unknown,
+            },
+        ));
+    }
+    Ok(reports)
+}

@@ -1,0 +1,213 @@
+//! Fetching the published files of a known set.
+//!
+//! A file is checked while it is written beside its place, and takes its name only when its
+//! checksum is the published one. What was broken off leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{self, KnownFile};
+use crate::error::DataError;
+use crate::files::Checksums;
+use crate::locate;
+
+/// How far a download has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// File in the making.
+    pub file: &'static str,
+    /// Its number among the files of the set, from 0.
+    pub index: usize,
+    /// Files of the set.
+    pub files: usize,
+    /// Bytes of this file so far.
+    pub bytes: u64,
+    /// Bytes of the whole file.
+    pub total: u64,
+    /// Whether the file was there already, and is the published one.
+    pub present: bool,
+}
+
+/// Fetches the published files of the set `name` that are not there yet, and gives their folder.
+///
+/// `destination` is that folder; by default it is the set's place in the user's cache folder.
+/// `base` stands in for the addresses of the catalogue: the address of a folder with the files, on
+/// a mirror for example. `progress` is called at the start and the end of each file, and about once
+/// for each 64 KiB in between.
+///
+/// # Errors
+/// [`DataError::UnknownSet`]; [`DataError::Download`] or [`DataError::Checksum`] of the last address
+/// tried; [`DataError::Io`] if a file cannot be written; [`DataError::NoDownload`] in a build
+/// without the feature `download`.
+pub fn get(
+    name: &str,
+    destination: Option<&Path>,
+    base: Option<&str>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, DataError> {
+    let set = catalog::find(name)?;
+    let folder = match destination {
+        Some(folder) => folder.to_path_buf(),
+        None => locate::cache_folder()
+            .map(|cache| cache.join(set.name))
+            .ok_or_else(|| DataError::Setting {
+                key: "destination",
+                value: "not given".to_owned(),
+                expected: "a folder, since no home folder is known".to_owned(),
+            })?,
+    };
+    for (index, file) in set.files.iter().enumerate() {
+        let files = set.files.len();
+        let mut report = |bytes, present| {
+            progress(Progress {
+                file: file.name,
+                index,
+                files,
+                bytes,
+                total: file.size,
+                present,
+            });
+        };
+        let target = folder.join(file.name);
+        if is_published(&target, file)? {
+            report(file.size, true);
+            continue;
+        }
+        let bases = base.map_or_else(|| set.urls.to_vec(), |base| vec![base]);
+        let mut outcome = Ok(());
+        for base in bases {
+            let url = format!("{}/{}", base.trim_end_matches('/'), file.name);
+            outcome = fetch(set.name, &url, file, &target, &mut |bytes| {
+                report(bytes, false)
+            });
+            // Another address helps where this one failed, not where the disk did.
+            if !matches!(
+                outcome,
+                Err(DataError::Download { .. } | DataError::Checksum { .. })
+            ) {
+                break;
+            }
+        }
+        outcome?;
+    }
+    Ok(folder)
+}
+
+/// Whether the file is there with the published contents.
+fn is_published(path: &Path, file: &KnownFile) -> Result<bool, DataError> {
+    use std::io::Read;
+    if path.metadata().map_or(true, |data| data.len() != file.size) {
+        return Ok(false);
+    }
+    let mut reader = crate::files::open(path, "a published file")?;
+    let mut sums = Checksums::default();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = reader
+            .read(&mut buffer)
+            .map_err(|error| DataError::io(path, "read it", error))?;
+        if count == 0 {
+            break;
+        }
+        sums.update(&buffer[..count]);
+    }
+    Ok(check(sums, file, "").is_ok())
+}
+
+/// Compares with the published checksum, the stronger one where both are known.
+fn check(sums: Checksums, file: &KnownFile, origin: &str) -> Result<(), DataError> {
+    let (sha256, md5) = sums.finish();
+    let (algorithm, expected, found) = match file.sha256 {
+        Some(expected) => ("sha256", expected, sha256),
+        None => ("md5", file.md5, md5),
+    };
+    if expected == found {
+        return Ok(());
+    }
+    Err(DataError::Checksum {
+        origin: origin.to_owned(),
+        algorithm,
+        expected: expected.to_owned(),
+        found,
+    })
+}
+
+const CHUNK: usize = 1 << 16;
+
+#[cfg(not(feature = "download"))]
+fn fetch(
+    name: &str,
+    url: &str,
+    _file: &KnownFile,
+    _target: &Path,
+    _progress: &mut dyn FnMut(u64),
+) -> Result<(), DataError> {
+    Err(DataError::NoDownload {
+        name: name.to_owned(),
+        url: url.to_owned(),
+    })
+}
+
+#[cfg(feature = "download")]
+fn fetch(
+    _name: &str,
+    url: &str,
+    file: &KnownFile,
+    target: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), DataError> {
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    let failed = |reason: String| DataError::Download {
+        url: url.to_owned(),
+        reason,
+    };
+    let agent = ureq::Agent::new_with_config(
+        ureq::Agent::config_builder()
+            .timeout_resolve(Some(Duration::from_secs(30)))
+            .timeout_connect(Some(Duration::from_secs(30)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            // A server that goes silent shall not hold the program for ever.
+            .timeout_recv_body(Some(Duration::from_secs(2 * 3600)))
+            .user_agent(concat!("onecycle/", env!("CARGO_PKG_VERSION")))
+            .build(),
+    );
+    // A server that packs the file on its way would not send the published bytes.
+    let request = agent.get(url).header("Accept-Encoding", "identity");
+    let response = request.call().map_err(|error| failed(error.to_string()))?;
+    let mut body = response.into_body().into_reader();
+
+    let mut output = crate::files::AtomicFile::create(target)?;
+    let mut sums = Checksums::default();
+    let mut buffer = vec![0; CHUNK];
+    let mut bytes = 0;
+    progress(0);
+    loop {
+        let count = body
+            .read(&mut buffer)
+            .map_err(|error| failed(format!("after {bytes} of {} bytes: {error}", file.size)))?;
+        if count == 0 {
+            break;
+        }
+        bytes += count as u64;
+        if bytes > file.size {
+            return Err(failed(format!(
+                "the file is longer than the {} bytes published",
+                file.size
+            )));
+        }
+        sums.update(&buffer[..count]);
+        output
+            .write_all(&buffer[..count])
+            .map_err(|error| DataError::io(target, "write it", error))?;
+        progress(bytes);
+    }
+    if bytes < file.size {
+        return Err(failed(format!(
+            "the file ended after {bytes} of {} bytes",
+            file.size
+        )));
+    }
+    check(sums, file, url)?;
+    output.commit()
+}

@@ -1,0 +1,96 @@
+//! From image files to bytes of one size.
+
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
+use rayon::prelude::*;
+
+use super::Decoded;
+use super::scan::Tree;
+use crate::dataset::ImageShape;
+use crate::error::DataError;
+
+/// Longest side of an image file.
+const LONGEST_SIDE: u32 = 16_384;
+/// Memory that one decoded image may take.
+const LARGEST_IMAGE: u64 = 512 << 20;
+
+/// Decodes all images of a tree in parallel. The first one that cannot be read is the error.
+pub(super) fn decode_all(tree: &Tree, shape: ImageShape) -> Result<Decoded, DataError> {
+    let mut images = vec![0; tree.files.len() * shape.len()];
+    let failures: Vec<(&Path, String)> = images
+        .par_chunks_exact_mut(shape.len())
+        .zip(&tree.files)
+        .filter_map(|(out, file)| match decode(&file.path, shape.height) {
+            Ok(image) => {
+                write_planes(&image, out);
+                None
+            }
+            Err(error) => Some((file.path.as_path(), reason(&error))),
+        })
+        .collect();
+    if let Some((path, reason)) = failures.first() {
+        return Err(DataError::Image {
+            path: path.to_path_buf(),
+            reason: reason.clone(),
+            others: failures.len() - 1,
+        });
+    }
+    Ok(Decoded {
+        labels: tree.files.iter().map(|file| file.label).collect(),
+        images,
+    })
+}
+
+/// The central square of an image, `size` pixels high and wide.
+fn decode(path: &Path, size: usize) -> Result<RgbImage, ImageError> {
+    // The format is told by the contents: names lie.
+    let mut reader = ImageReader::open(path)?.with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    limits.max_alloc = Some(LARGEST_IMAGE);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
+    let side = image.width().min(image.height());
+    let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
+    // Cropped first: a very long image would become enormous otherwise.
+    let square = imageops::crop_imm(&image, left, top, side, side);
+    if side as usize == size {
+        return Ok(square.to_image());
+    }
+    // Linear interpolation over the area of each new pixel, as PIL and torchvision resize.
+    Ok(imageops::resize(
+        &*square,
+        size as u32,
+        size as u32,
+        FilterType::Triangle,
+    ))
+}
+
+/// `[row, column, channel]` to `[channel, row, column]`.
+fn write_planes(image: &RgbImage, out: &mut [u8]) {
+    let plane = out.len() / 3;
+    for (index, pixel) in image.pixels().enumerate() {
+        for (channel, &value) in pixel.0.iter().enumerate() {
+            out[channel * plane + index] = value;
+        }
+    }
+}
+
+/// The cause in few words.
+fn reason(error: &ImageError) -> String {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "cut off".to_owned()
+        }
+        ImageError::Unsupported(_) => "of another format".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,326 @@
+//! The binary versions of CIFAR-10 and CIFAR-100, as an archive or unpacked.
+//!
+//! Each record is the label (CIFAR-100: the coarse one, then the fine one) and 3072 pixel values:
+//! 1024 of red, then green, then blue, each row by row (Krizhevsky, "Learning Multiple Layers of
+//! Features from Tiny Images", 2009). The archive is read in memory, entry by entry; nothing is
+//! ever unpacked to the disk.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+use super::idx::gzip_error;
+use crate::catalog::{self, Format, KnownSet, Member};
+use crate::dataset::{Dataset, ImageShape, Split};
+use crate::error::DataError;
+use crate::files::{self, HashingReader};
+
+const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
+
+/// Room for the descriptions and the padding of an archive, beyond the records themselves.
+const ARCHIVE_SLACK: u64 = 64 << 20;
+
+/// What is read of a CIFAR set: the bytes of each file of records, and checksums of the files.
+pub(crate) struct Records {
+    /// By name of the member.
+    pub(crate) members: BTreeMap<&'static str, Vec<u8>>,
+    /// SHA-256 by name of the file on the disk.
+    pub(crate) checksums: BTreeMap<String, String>,
+}
+
+/// The archive or folder of records at `path`: itself, or directly within it.
+pub(crate) fn locate(path: &Path, set: &KnownSet) -> Option<PathBuf> {
+    let Format::Cifar {
+        members, folder, ..
+    } = set.format
+    else {
+        return None;
+    };
+    if path.is_file() {
+        return path
+            .to_string_lossy()
+            .ends_with(".tar.gz")
+            .then(|| path.to_path_buf());
+    }
+    let has_records = |folder: &Path| {
+        members
+            .iter()
+            .any(|member| folder.join(member.name).is_file())
+    };
+    [path.to_path_buf(), path.join(folder)]
+        .into_iter()
+        .find(|folder| has_records(folder))
+        .or_else(|| {
+            set.files
+                .iter()
+                .map(|file| path.join(file.name))
+                .find(|path| path.is_file())
+        })
+}
+
+/// Which CIFAR set lies at `path`.
+pub(crate) fn identify(path: &Path) -> Option<&'static KnownSet> {
+    let mut sets = catalog::all().iter();
+    if path.is_file() {
+        // The published name, or else the first entry that tells.
+        let name = path.file_name()?.to_string_lossy();
+        return sets
+            .clone()
+            .find(|set| set.files.iter().any(|file| file.name == name))
+            .or_else(|| sets.find(|set| archive_has_records_of(path, set)));
+    }
+    sets.find(|set| locate(path, set).is_some())
+}
+
+fn archive_has_records_of(path: &Path, set: &KnownSet) -> bool {
+    let Format::Cifar { members, .. } = set.format else {
+        return false;
+    };
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+    let Ok(mut entries) = archive.entries() else {
+        return false;
+    };
+    entries.any(|entry| {
+        let name = entry
+            .ok()
+            .and_then(|entry| Some(entry.path().ok()?.file_name()?.to_os_string()));
+        name.is_some_and(|name| members.iter().any(|member| name == member.name))
+    })
+}
+
+/// Reads the set at `path`, the archive or folder that [`locate`] gave.
+pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
+    let Format::Cifar {
+        label_bytes,
+        members,
+        ..
+    } = set.format
+    else {
+        return Err(layout_error(path, set));
+    };
+    let mut records = read(path, set)?;
+    let mut splits = Vec::new();
+    let (train, test) = members.split_at(members.len().saturating_sub(1));
+    for part in [train, test] {
+        let count: usize = part.iter().map(|member| member.records).sum();
+        let mut images = Vec::with_capacity(count * SHAPE.len());
+        let mut labels = Vec::with_capacity(count);
+        for member in part {
+            // Taken out one by one, so that at most one is in memory twice.
+            let bytes = records.members.remove(member.name).unwrap_or_default();
+            for record in bytes.chunks_exact(label_bytes + SHAPE.len()) {
+                let label = u32::from(record[label_bytes - 1]);
+                if label as usize >= set.classes.len() {
+                    let index = labels.len();
+                    let path = path.join(member.name);
+                    return Err(DataError::Label {
+                        path,
+                        index,
+                        label,
+                        classes: set.classes.len(),
+                    });
+                }
+                labels.push(label);
+                images.extend_from_slice(&record[label_bytes..]);
+            }
+        }
+        splits.push(Split::new(SHAPE, images, labels)?);
+    }
+    let (Some(test), Some(train)) = (splits.pop(), splits.pop()) else {
+        return Err(layout_error(path, set));
+    };
+    Ok(Dataset {
+        name: set.name.to_owned(),
+        classes: set.classes.iter().map(|&class| class.to_owned()).collect(),
+        shape: SHAPE,
+        train,
+        test,
+        source: path.to_path_buf(),
+        checksums: records.checksums,
+        notes: Vec::new(),
+    })
+}
+
+/// Reads the files of records, each with its exact length.
+pub(crate) fn read(path: &Path, set: &KnownSet) -> Result<Records, DataError> {
+    let Format::Cifar {
+        label_bytes,
+        members,
+        ..
+    } = set.format
+    else {
+        return Err(layout_error(path, set));
+    };
+    let size = |member: &Member| (member.records * (label_bytes + SHAPE.len())) as u64;
+    let records = match path.is_file() {
+        true => read_archive(path, set, members, size)?,
+        false => read_folder(path, members, size)?,
+    };
+    for member in members {
+        if !records.members.contains_key(member.name) {
+            return Err(DataError::MissingFile {
+                path: path.to_path_buf(),
+                file: member.name.to_owned(),
+                expected: format!("the binary version of {}, {}", set.title, names(members)),
+            });
+        }
+    }
+    Ok(records)
+}
+
+fn read_folder(
+    path: &Path,
+    members: &'static [Member],
+    size: impl Fn(&Member) -> u64,
+) -> Result<Records, DataError> {
+    let mut records = Records {
+        members: BTreeMap::new(),
+        checksums: BTreeMap::new(),
+    };
+    for member in members {
+        let path = path.join(member.name);
+        if !path.is_file() {
+            continue;
+        }
+        let file = files::open(&path, "records of labels and pixels")?;
+        let length = file
+            .metadata()
+            .map_err(|error| DataError::io(&path, "read its size", error))?
+            .len();
+        exact(&path, length, size(member))?;
+        let bytes = files::read(&path, "records of labels and pixels")?;
+        exact(&path, bytes.len() as u64, size(member))?;
+        records
+            .checksums
+            .insert(member.name.to_owned(), files::sha256(&bytes));
+        records.members.insert(member.name, bytes);
+    }
+    Ok(records)
+}
+
+fn read_archive(
+    path: &Path,
+    set: &KnownSet,
+    members: &'static [Member],
+    size: impl Fn(&Member) -> u64,
+) -> Result<Records, DataError> {
+    let file = HashingReader::new(files::open(path, &format!("the archive of {}", set.title))?);
+    let limit = members.iter().map(&size).sum::<u64>() + ARCHIVE_SLACK;
+    let mut contents = GzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(limit);
+    let mut found = BTreeMap::new();
+    read_entries(path, &mut contents, members, &size, &mut found)?;
+    // On to the end of the gzip data, where its checksum stands, and of the file.
+    io::copy(&mut contents, &mut io::sink()).map_err(|error| gzip_error(path, &error))?;
+    let hashing = contents.into_inner().into_inner().into_inner();
+    let sha256 = hashing
+        .finish()
+        .map_err(|error| DataError::io(path, "read it", error))?;
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Records {
+        members: found,
+        checksums: BTreeMap::from([(name, sha256)]),
+    })
+}
+
+fn read_entries(
+    path: &Path,
+    contents: &mut impl Read,
+    members: &'static [Member],
+    size: &impl Fn(&Member) -> u64,
+    found: &mut BTreeMap<&'static str, Vec<u8>>,
+) -> Result<(), DataError> {
+    let broken = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => gzip_error(path, &error),
+        _ => DataError::Archive {
+            path: path.to_path_buf(),
+            reason: error.to_string(),
+        },
+    };
+    let mut archive = tar::Archive::new(contents);
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = entry.path().map_err(broken)?.into_owned();
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !name.components().all(inside) {
+            let entry = name.display().to_string();
+            return Err(DataError::ArchivePath {
+                path: path.to_path_buf(),
+                entry,
+            });
+        }
+        let Some(member) = members.iter().find(|member| name.ends_with(member.name)) else {
+            continue;
+        };
+        if !entry.header().entry_type().is_file() {
+            let reason = format!(
+                "its entry `{}` is a link or folder, expected a file",
+                name.display()
+            );
+            return Err(DataError::Archive {
+                path: path.to_path_buf(),
+                reason,
+            });
+        }
+        exact(&path.join(&name), entry.size(), size(member))?;
+        let mut bytes = Vec::with_capacity(entry.size() as usize);
+        entry.read_to_end(&mut bytes).map_err(broken)?;
+        exact(&path.join(&name), bytes.len() as u64, size(member))?;
+        if found.insert(member.name, bytes).is_some() {
+            let reason = format!("`{}` is in it twice", member.name);
+            return Err(DataError::Archive {
+                path: path.to_path_buf(),
+                reason,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks the length of a file of records.
+fn exact(path: &Path, found: u64, expected: u64) -> Result<(), DataError> {
+    let (path, what) = (path.to_path_buf(), "records of labels and pixels");
+    match found {
+        0 => Err(DataError::Empty {
+            path,
+            expected: format!("{expected} bytes of {what}"),
+        }),
+        n if n < expected => Err(DataError::Truncated {
+            path,
+            what,
+            expected,
+            found,
+        }),
+        n if n > expected => Err(DataError::Excess {
+            path,
+            what,
+            expected,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn names(members: &[Member]) -> String {
+    members
+        .iter()
+        .map(|member| member.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn layout_error(path: &Path, set: &KnownSet) -> DataError {
+    DataError::Layout {
+        path: path.to_path_buf(),
+        found: "no records of CIFAR".to_owned(),
+        expected: format!("the files of {}", set.title),
+    }
+}

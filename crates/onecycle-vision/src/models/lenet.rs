@@ -1,0 +1,63 @@
+use burn::{
+    module::Module,
+    tensor::{
+        Device, Tensor,
+        activation::relu,
+        module::max_pool2d,
+        ops::MaxPoolOptions,
+    },
+};
+use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear};
+use rand_chacha::rand_core::Rng;
+
+/// LeNet-5 (LeCun et al. 1998) in its present-day form: ReLU and max pooling.
+///
+/// `conv1` 5 × 5 with 6 channels and padding 2, pool, `conv2` 5 × 5 with 16 channels, pool, then 120, 84 and
+/// `classes` units.
+#[derive(Module, Debug)]
+pub struct LeNet5 {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+
+impl LeNet5 {
+    /// Smallest side of an image that leaves at least one value a channel after both pools.
+    pub const MIN_SIDE: usize = 12;
+
+    /// A network for images of `height × width`, both at least [`LeNet5::MIN_SIDE`], weights drawn from `rng`.
+    pub fn new(
+        channels_in: usize,
+        [height, width]: [usize; 2],
+        classes: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
+        let side = |side: usize| (side / 2 - 4) / 2;
+        let features = 16 * side(height) * side(width);
+        let conv1 = Conv2dShape::same(channels_in, 6, 5).with_bias();
+        let conv2 = Conv2dShape::same(6, 16, 5).with_padding(0).with_bias();
+        LeNet5 {
+            conv1: Conv2d::new(conv1, Init::Uniform, rng, device),
+            conv2: Conv2d::new(conv2, Init::Uniform, rng, device),
+            fc1: Linear::new(features, 120, rng, device),
+            fc2: Linear::new(120, 84, rng, device),
+            fc3: Linear::new(84, classes, rng, device),
+        }
+    }
+
+    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = halve(relu(self.conv1.forward(images)));
+        let x = halve(relu(self.conv2.forward(x)));
+        let x = relu(self.fc1.forward(x.flatten(1, 3)));
+        self.fc3.forward(relu(self.fc2.forward(x)))
+    }
+}
+
+/// Max pooling over 2 × 2 windows; an odd last row or column is dropped.
+pub(super) fn halve(x: Tensor<4>) -> Tensor<4> {
+    max_pool2d(x, MaxPoolOptions::new([2, 2], [2, 2], [0, 0], [1, 1], false))
+}

@@ -1,0 +1,166 @@
+//! Residual networks for small images (He et al. 2016, "Deep residual learning", section 4.2).
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, activation::relu},
+};
+use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
+use rand_chacha::rand_core::Rng;
+
+/// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
+#[derive(Module, Debug)]
+pub struct BasicBlock {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    shortcut: Option<Shortcut>,
+}
+
+/// Projection to another number of channels or half the side: a 1 × 1 convolution and batch norm (He's option B).
+#[derive(Module, Debug)]
+pub struct Shortcut {
+    conv: Conv2d,
+    bn: BatchNorm2d,
+}
+
+impl BasicBlock {
+    /// A block from `channels_in` to `channels_out` channels; a `stride` of 2 halves the side.
+    pub fn new(
+        channels_in: usize,
+        channels_out: usize,
+        stride: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
+        let conv1 = Conv2dShape::same(channels_in, channels_out, 3).with_stride(stride);
+        let conv2 = Conv2dShape::same(channels_out, channels_out, 3);
+        let projects = stride != 1 || channels_in != channels_out;
+        BasicBlock {
+            conv1: Conv2d::new(conv1, Init::KaimingFanOut, rng, device),
+            bn1: BatchNorm2d::new(channels_out, device),
+            conv2: Conv2d::new(conv2, Init::KaimingFanOut, rng, device),
+            bn2: BatchNorm2d::new(channels_out, device),
+            shortcut: projects.then(|| {
+                let shape = Conv2dShape::same(channels_in, channels_out, 1).with_stride(stride);
+                Shortcut {
+                    conv: Conv2d::new(shape, Init::KaimingFanOut, rng, device),
+                    bn: BatchNorm2d::new(channels_out, device),
+                }
+            }),
+        }
+    }
+
+    /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let x = match &self.shortcut {
+            None => x,
+            Some(shortcut) => shortcut.bn.forward(shortcut.conv.forward(x)),
+        };
+        relu(y + x)
+    }
+}
+
+/// Depth, width and stem of a [`ResNet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResNetShape {
+    /// Blocks a stage.
+    pub blocks: usize,
+    /// Channels of the three stages; the first is the stem's as well.
+    pub channels: [usize; 3],
+    /// Stride of the stem's 3 × 3 convolution.
+    pub stem_stride: usize,
+}
+
+impl ResNetShape {
+    /// He's network of depth `6 blocks + 2`, with 16, 32 and 64 channels.
+    pub fn he(blocks: usize) -> Self {
+        ResNetShape {
+            blocks,
+            channels: [16, 32, 64],
+            stem_stride: 1,
+        }
+    }
+
+    /// A network for 28 × 28 images on a laptop's CPU: one block a stage, and a stem of stride 2.
+    pub fn small() -> Self {
+        ResNetShape {
+            blocks: 1,
+            channels: [16, 32, 64],
+            stem_stride: 2,
+        }
+    }
+}
+
+/// Three stages of residual blocks after a convolution; the second and third stage halve the side.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    stage1: Vec<BasicBlock>,
+    stage2: Vec<BasicBlock>,
+    stage3: Vec<BasicBlock>,
+    fc: Linear,
+}
+
+impl ResNet {
+    /// Weights drawn from `rng` in the order of the layers.
+    pub fn new(
+        shape: ResNetShape,
+        channels_in: usize,
+        classes: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
+        let [c1, c2, c3] = shape.channels;
+        let stem = Conv2dShape::same(channels_in, c1, 3).with_stride(shape.stem_stride);
+        ResNet {
+            conv1: Conv2d::new(stem, Init::KaimingFanOut, rng, device),
+            bn1: BatchNorm2d::new(c1, device),
+            stage1: stage(shape.blocks, c1, c1, 1, rng, device),
+            stage2: stage(shape.blocks, c1, c2, 2, rng, device),
+            stage3: stage(shape.blocks, c2, c3, 2, rng, device),
+            fc: Linear::new(c3, classes, rng, device),
+        }
+    }
+
+    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        for block in self.stage1.iter().chain(&self.stage2).chain(&self.stage3) {
+            x = block.forward(x);
+        }
+        self.fc.forward(global_average(x))
+    }
+}
+
+/// `blocks` blocks, the first of which changes channels and side.
+fn stage(
+    blocks: usize,
+    channels_in: usize,
+    channels_out: usize,
+    stride: usize,
+    rng: &mut impl Rng,
+    device: &Device,
+) -> Vec<BasicBlock> {
+    (0..blocks)
+        .map(|index| match index {
+            0 => BasicBlock::new(channels_in, channels_out, stride, rng, device),
+            _ => BasicBlock::new(channels_out, channels_out, 1, rng, device),
+        })
+        .collect()
+}
+
+/// Mean over height and width.
+pub(super) fn global_average(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, _, _] = x.dims();
+    x.mean_dims(&[2, 3]).reshape([batch, channels])
+}
+
+/// Maximum over height and width.
+pub(super) fn global_max(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, _, _] = x.dims();
+    x.max_dims(&[2, 3]).reshape([batch, channels])
+}

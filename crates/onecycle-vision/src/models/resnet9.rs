@@ -1,0 +1,84 @@
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, activation::relu},
+};
+use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
+use rand_chacha::rand_core::Rng;
+
+use super::{lenet::halve, resnet::global_max};
+
+/// Factor on the logits, from the original.
+const LOGIT_SCALE: f64 = 0.125;
+
+/// A wide residual network of nine weight layers that trains in few epochs (Page 2018, "How to train your ResNet").
+///
+/// `prep` 64 channels; `layer1` 128, pool, residual; `layer2` 256, pool; `layer3` 512, pool, residual; global
+/// maximum; `fc` without bias in the original, here with one; logits times 0.125.
+#[derive(Module, Debug)]
+pub struct ResNet9 {
+    prep: ConvNormRelu,
+    layer1: ConvNormRelu,
+    residual1: Vec<ConvNormRelu>,
+    layer2: ConvNormRelu,
+    layer3: ConvNormRelu,
+    residual3: Vec<ConvNormRelu>,
+    fc: Linear,
+}
+
+/// `relu(bn(conv(x)))` with a 3 × 3 convolution.
+#[derive(Module, Debug)]
+pub struct ConvNormRelu {
+    conv: Conv2d,
+    bn: BatchNorm2d,
+}
+
+impl ConvNormRelu {
+    fn new(from: usize, to: usize, rng: &mut impl Rng, device: &Device) -> Self {
+        ConvNormRelu {
+            conv: Conv2d::new(Conv2dShape::same(from, to, 3), Init::KaimingFanOut, rng, device),
+            bn: BatchNorm2d::new(to, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        relu(self.bn.forward(self.conv.forward(x)))
+    }
+}
+
+impl ResNet9 {
+    /// Smallest side of an image that survives three pools.
+    pub const MIN_SIDE: usize = 8;
+
+    /// Weights drawn from `rng` in the order of the layers.
+    pub fn new(channels_in: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
+        let mut layer = |from, to| ConvNormRelu::new(from, to, rng, device);
+        let (prep, layer1) = (layer(channels_in, 64), layer(64, 128));
+        let residual1 = vec![layer(128, 128), layer(128, 128)];
+        let (layer2, layer3) = (layer(128, 256), layer(256, 512));
+        let residual3 = vec![layer(512, 512), layer(512, 512)];
+        ResNet9 {
+            prep,
+            layer1,
+            residual1,
+            layer2,
+            layer3,
+            residual3,
+            fc: Linear::new(512, classes, rng, device),
+        }
+    }
+
+    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = halve(self.layer1.forward(self.prep.forward(images)));
+        let x = add_residual(&self.residual1, x);
+        let x = halve(self.layer2.forward(x));
+        let x = halve(self.layer3.forward(x));
+        let x = add_residual(&self.residual3, x);
+        self.fc.forward(global_max(x)) * LOGIT_SCALE
+    }
+}
+
+fn add_residual(layers: &[ConvNormRelu], x: Tensor<4>) -> Tensor<4> {
+    let y = layers.iter().fold(x.clone(), |y, layer| layer.forward(y));
+    x + y
+}

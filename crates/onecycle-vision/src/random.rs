@@ -1,0 +1,175 @@
+//! Named random streams, and the few draws that are made from them.
+//!
+//! Every use of randomness has a stream of its own, derived from the seed of the run, a name and an
+//! index: [`stream`]`(seed, "shuffle", epoch)`. Streams are independent, so drawing more from one
+//! never moves another, and to resume is to derive them again. The draws are written out here on
+//! `next_u32` and `next_u64`, so that the bits depend on no release of the `rand` crate.
+//!
+//! ```
+//! use onecycle_vision::random::{Rng, permutation, stream};
+//!
+//! let mut first = stream(7, "initialisation", 0);
+//! let mut again = stream(7, "initialisation", 0);
+//! assert_eq!(first.next_u64(), again.next_u64());
+//! assert_ne!(stream(7, "shuffle", 0).next_u64(), stream(7, "shuffle", 1).next_u64());
+//! assert_eq!(permutation(&mut stream(7, "shuffle", 0), 5).len(), 5);
+//! ```
+
+pub use rand_chacha::ChaCha8Rng;
+pub use rand_chacha::rand_core::Rng;
+
+use rand_chacha::rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+
+/// The random stream of this `seed`, `name` and `index`.
+///
+/// ChaCha with 8 rounds, keyed by the SHA-256 of all three (the name with its length, so that no two
+/// triples meet). `index` is what the stream is for: the epoch, the repetition, or 0.
+pub fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(b"onecycle random stream 1");
+    hash.update(seed.to_le_bytes());
+    hash.update((name.len() as u64).to_le_bytes());
+    hash.update(name.as_bytes());
+    hash.update(index.to_le_bytes());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+/// A whole number from 0 to `bound - 1`, each equally likely; 0 where `bound` is 0 or 1.
+///
+/// Lemire, "Fast random integer generation in an interval", 2019: a multiplication, and a rejection
+/// where the plain product would favour some numbers.
+pub fn below(rng: &mut impl Rng, bound: u32) -> u32 {
+    if bound < 2 {
+        return 0;
+    }
+    let mut product = u64::from(rng.next_u32()) * u64::from(bound);
+    if (product as u32) < bound {
+        let threshold = bound.wrapping_neg() % bound;
+        while (product as u32) < threshold {
+            product = u64::from(rng.next_u32()) * u64::from(bound);
+        }
+    }
+    (product >> 32) as u32
+}
+
+/// A number in `[0, 1)` with 53 random bits.
+pub fn unit(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
+/// A number in `[low, high)`; `low` where the two are equal.
+pub fn between(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
+    low + (high - low) * unit(rng)
+}
+
+/// Brings `items` into random order, each order equally likely (Fisher and Yates).
+///
+/// Only slices of up to 2³² items can be shuffled: more do not fit the draw.
+pub fn shuffle<T>(rng: &mut impl Rng, items: &mut [T]) {
+    debug_assert!(u32::try_from(items.len()).is_ok());
+    for last in (1..items.len()).rev() {
+        let other = below(rng, last as u32 + 1) as usize;
+        items.swap(last, other);
+    }
+}
+
+/// The numbers from 0 to `count - 1` in random order.
+pub fn permutation(rng: &mut impl Rng, count: u32) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count).collect();
+    shuffle(rng, &mut order);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_differ_by_seed_name_and_index() {
+        let first = |seed, name, index| stream(seed, name, index).next_u64();
+        let all = [
+            first(1, "shuffle", 0),
+            first(2, "shuffle", 0),
+            first(1, "shuffle", 1),
+            first(1, "augment", 0),
+            first(1, "shuffl", 0),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[i + 1..] {
+                assert_ne!(a, b);
+            }
+        }
+        assert_eq!(first(1, "shuffle", 0), all[0]);
+    }
+
+    /// A run that is resumed by a later release must draw the same bits: a change here breaks it.
+    #[test]
+    fn bits_are_fixed() {
+        let mut rng = stream(42, "shuffle", 3);
+        let drawn: Vec<u32> = (0..6).map(|_| below(&mut rng, 1000)).collect();
+        assert_eq!(drawn, FIXED_DRAWS);
+        assert_eq!(permutation(&mut stream(42, "shuffle", 3), 8), FIXED_ORDER);
+    }
+
+    const FIXED_DRAWS: [u32; 6] = [0; 6];
+    const FIXED_ORDER: [u32; 8] = [0; 8];
+
+    #[test]
+    fn below_is_uniform_and_in_range() {
+        let mut rng = stream(0, "test", 0);
+        assert_eq!(below(&mut rng, 0), 0);
+        assert_eq!(below(&mut rng, 1), 0);
+        for bound in [2_u32, 3, 7, 10] {
+            let mut counts = vec![0_u32; bound as usize];
+            let draws = 20_000 * bound;
+            for _ in 0..draws {
+                counts[below(&mut rng, bound) as usize] += 1;
+            }
+            // Six standard deviations of a binomial count with mean 20 000.
+            for count in counts {
+                assert!(
+                    f64::from(count.abs_diff(20_000)) < 6.0 * 20_000_f64.sqrt(),
+                    "{count} of {bound}"
+                );
+            }
+        }
+        assert!((0..1000).all(|_| below(&mut rng, u32::MAX) < u32::MAX));
+    }
+
+    #[test]
+    fn unit_covers_its_interval() {
+        let mut rng = stream(0, "test", 1);
+        let draws: Vec<f64> = (0..100_000).map(|_| unit(&mut rng)).collect();
+        assert!(draws.iter().all(|x| (0.0..1.0).contains(x)));
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        assert!(
+            (mean - 0.5).abs() < 6.0 * (1.0 / 12.0_f64).sqrt() / 100_000_f64.sqrt(),
+            "{mean}"
+        );
+        assert_eq!(between(&mut rng, 2.5, 2.5), 2.5);
+    }
+
+    #[test]
+    fn every_order_of_three_is_equally_likely() {
+        let mut rng = stream(0, "test", 2);
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..60_000 {
+            *counts.entry(permutation(&mut rng, 3)).or_insert(0_u32) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        assert!(
+            counts
+                .values()
+                .all(|&n| f64::from(n.abs_diff(10_000)) < 600.0),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn short_slices_are_left_alone() {
+        let mut rng = stream(0, "test", 3);
+        assert_eq!(permutation(&mut rng, 0), []);
+        assert_eq!(permutation(&mut rng, 1), [0]);
+    }
+}

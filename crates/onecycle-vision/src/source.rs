@@ -1,0 +1,175 @@
+//! Reading a data set, by its name, its path, or both.
+
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{self, Format, KnownSet};
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::folder::{self, FolderOptions};
+use crate::formats::{cifar, mnist};
+use crate::locate::Places;
+
+/// What can be read, for messages.
+const LAYOUTS: &str = "a folder with one folder of .png or .jpg images for each class (or train/CLASS/ and val/CLASS/), the four IDX files of an MNIST-like set, or the binary version of CIFAR-10 or CIFAR-100";
+
+/// Where a data set comes from.
+///
+/// With a name alone, it is looked for in the known places ([`locate`](crate::locate)). With a path
+/// alone, what lies there decides. With both, the path must hold the set of that name.
+///
+/// ```no_run
+/// use onecycle_vision::Source;
+///
+/// let fashion = Source::named("fashion-mnist").load()?;
+/// let pets = Source::at("photos/pets").load()?;
+/// # Ok::<(), onecycle_vision::DataError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// Name of a known set.
+    pub name: Option<String>,
+    /// Folder or archive.
+    pub path: Option<PathBuf>,
+    /// How a folder of images is read; of no effect on the known sets.
+    pub folder: FolderOptions,
+}
+
+/// What was found to be at a path.
+enum Kind {
+    Idx(Option<&'static KnownSet>),
+    Cifar(&'static KnownSet),
+    Images,
+}
+
+impl Source {
+    /// A known set, from wherever it is found.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Whatever lies at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: Some(path.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Reads and checks the data set; the default is Fashion-MNIST.
+    ///
+    /// # Errors
+    /// A [`DataError`] with the file that is missing or wrong, and what to do.
+    pub fn load(&self) -> Result<Dataset, DataError> {
+        self.load_from(&Places::of_process())
+    }
+
+    /// As [`load`](Self::load), with the places to look in given.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_from(&self, places: &Places) -> Result<Dataset, DataError> {
+        let name = match (&self.name, &self.path) {
+            (None, None) => Some(catalog::all()[0].name),
+            (name, _) => name.as_deref(),
+        };
+        let set = name.map(catalog::find).transpose()?;
+        match (set, &self.path) {
+            (Some(set), None) => load_known(&places.find(set)?, set),
+            (Some(set), Some(path)) => load_known(&within(path, set)?, set),
+            (None, Some(path)) => self.load_path(path),
+            (None, None) => Err(DataError::NotFound {
+                name: String::new(),
+                looked_in: Vec::new(),
+            }),
+        }
+    }
+
+    fn load_path(&self, path: &Path) -> Result<Dataset, DataError> {
+        match detect(path)? {
+            Kind::Idx(set) => mnist::load(path, set),
+            Kind::Cifar(set) => {
+                cifar::load(&cifar::locate(path, set).unwrap_or(path.to_path_buf()), set)
+            }
+            Kind::Images => folder::load(path, &self.folder),
+        }
+    }
+}
+
+/// Reads a known set from its folder or archive.
+pub(crate) fn load_known(path: &Path, set: &'static KnownSet) -> Result<Dataset, DataError> {
+    match set.format {
+        Format::Idx => mnist::load(path, Some(set)),
+        Format::Cifar { .. } => cifar::load(path, set),
+    }
+}
+
+/// The place of a known set within a path that the user gave: the set itself, or a folder of sets.
+pub(crate) fn within(path: &Path, set: &'static KnownSet) -> Result<PathBuf, DataError> {
+    exists(path, &format!("the files of {}", set.title))?;
+    let candidates: Vec<PathBuf> = [path.to_path_buf()]
+        .into_iter()
+        .chain(set.folders.iter().map(|name| path.join(name)))
+        .collect();
+    let found = candidates.iter().find_map(|path| match set.format {
+        Format::Idx => mnist::looks_like(path).then(|| path.clone()),
+        Format::Cifar { .. } => cifar::locate(path, set),
+    });
+    let Some(found) = found else {
+        let found = match detect(path) {
+            Ok(Kind::Idx(_)) => "IDX files",
+            Ok(Kind::Cifar(other)) => other.title,
+            Ok(Kind::Images) => "a folder of images",
+            Err(_) => "none of its files",
+        };
+        return Err(other_set(path, found, set));
+    };
+    let other = match set.format {
+        Format::Idx => mnist::identify(&found),
+        Format::Cifar { .. } if found.is_file() => cifar::identify(&found),
+        Format::Cifar { .. } => None,
+    };
+    match other {
+        Some(other) if other.name != set.name => Err(other_set(&found, other.title, set)),
+        _ => Ok(found),
+    }
+}
+
+fn other_set(path: &Path, found: &str, set: &KnownSet) -> DataError {
+    DataError::Layout {
+        path: path.to_path_buf(),
+        found: format!("{found} in it, but `{}` was asked for", set.name),
+        expected: format!("the files of {}; change the name or the path", set.title),
+    }
+}
+
+fn detect(path: &Path) -> Result<Kind, DataError> {
+    exists(path, LAYOUTS)?;
+    if path.is_dir() && mnist::looks_like(path) {
+        return Ok(Kind::Idx(mnist::identify(path)));
+    }
+    if let Some(set) = cifar::identify(path) {
+        return Ok(Kind::Cifar(set));
+    }
+    if path.is_dir() {
+        return Ok(Kind::Images);
+    }
+    Err(DataError::Layout {
+        path: path.to_path_buf(),
+        found: "a file that is no archive of CIFAR".to_owned(),
+        expected: LAYOUTS.to_owned(),
+    })
+}
+
+fn exists(path: &Path, expected: &str) -> Result<(), DataError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(DataError::Missing {
+            path: path.to_path_buf(),
+            expected: expected.to_owned(),
+        }),
+        Err(error) => Err(DataError::io(path, "look at it", error)),
+    }
+}
