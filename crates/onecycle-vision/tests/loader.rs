@@ -1,0 +1,277 @@
+//! The loader gives the same values however it is asked, and each image once.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use onecycle_vision::{Augment, Border, DataError, ImageShape, Loader, Split, Statistics};
+
+const SHAPE: ImageShape = ImageShape::new(3, 9, 7);
+const COUNT: usize = 103;
+
+fn split() -> Arc<Split> {
+    let images = (0..COUNT * SHAPE.len())
+        .map(|i| (i * 31 % 256) as u8)
+        .collect();
+    let labels = (0..COUNT as u32).map(|i| i % 10).collect();
+    Arc::new(Split::new(SHAPE, images, labels).unwrap())
+}
+
+fn loader(augment: Augment, seed: u64) -> Loader {
+    let split = split();
+    let statistics = Statistics::of(&split);
+    Loader::new(split, SHAPE, &statistics, augment, seed).unwrap()
+}
+
+fn everything() -> Augment {
+    Augment {
+        cutout: 3,
+        erase_probability: 0.5,
+        ..Augment::crop_and_flip(2, Border::Reflect)
+    }
+}
+
+/// All values of an epoch in order: (index, label, image).
+fn samples(
+    loader: &Loader,
+    epoch: u64,
+    sizes: impl FnMut(u64) -> usize + Send + 'static,
+    skip: usize,
+) -> Vec<(u32, i64, Vec<f32>)> {
+    let mut samples = Vec::new();
+    for batch in loader.epoch(epoch, sizes, skip) {
+        let batch = batch.unwrap();
+        assert_eq!(
+            (batch.labels.len(), batch.images.len()),
+            (batch.len, batch.len * SHAPE.len())
+        );
+        for (i, image) in batch.images.chunks_exact(SHAPE.len()).enumerate() {
+            samples.push((batch.indices[i], batch.labels[i], image.to_vec()));
+        }
+    }
+    samples
+}
+
+#[test]
+fn neither_batch_size_nor_prefetching_changes_a_value() {
+    let ahead = loader(everything(), 1);
+    let inline = ahead.clone().prefetch(false);
+    let expected = samples(&ahead, 4, |_| 16, 0);
+    assert_eq!(samples(&ahead, 4, |_| 16, 0), expected, "twice");
+    assert_eq!(samples(&inline, 4, |_| 16, 0), expected, "not ahead");
+    assert_eq!(samples(&ahead, 4, |_| 1, 0), expected, "one by one");
+    assert_eq!(
+        samples(&ahead, 4, |_| COUNT * 2, 0),
+        expected,
+        "all at once"
+    );
+    assert_eq!(
+        samples(&inline, 4, |batch| 1 + (batch as usize * 7) % 20, 0),
+        expected,
+        "mixed sizes"
+    );
+}
+
+#[test]
+fn an_epoch_is_taken_up_anywhere() {
+    let loader = loader(everything(), 1);
+    let whole = samples(&loader, 2, |_| 10, 0);
+    for skip in [1, 10, 57, COUNT - 1] {
+        assert_eq!(
+            samples(&loader, 2, |_| 10, skip),
+            whole[skip..],
+            "from {skip}"
+        );
+    }
+    for skip in [COUNT, COUNT + 1, usize::MAX] {
+        assert_eq!(loader.epoch(2, |_| 10, skip).count(), 0, "from {skip}");
+    }
+}
+
+#[test]
+fn every_image_comes_once_in_an_order_of_its_own_each_epoch() {
+    let loader = loader(Augment::default(), 7);
+    let (first, second) = (loader.order(0), loader.order(1));
+    assert_ne!(first, second);
+    assert_ne!(
+        first,
+        self::loader(Augment::default(), 8).order(0),
+        "another seed"
+    );
+    for (epoch, order) in [(0, first), (1, second)] {
+        let seen: Vec<u32> = samples(&loader, epoch, |_| 32, 0)
+            .iter()
+            .map(|sample| sample.0)
+            .collect();
+        assert_eq!(seen, order);
+        let mut sorted = seen;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..COUNT as u32).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn augmentation_differs_by_epoch_and_seed_and_leaves_the_order_alone() {
+    let by_index = |seed, epoch| {
+        let mut samples = samples(&loader(everything(), seed), epoch, |_| 50, 0);
+        samples.sort_by_key(|sample| sample.0);
+        samples
+    };
+    let same = |a: &[(u32, i64, Vec<f32>)], b: &[(u32, i64, Vec<f32>)]| {
+        a.iter().zip(b).filter(|(a, b)| a == b).count()
+    };
+    let base = by_index(1, 0);
+    assert!(same(&base, &by_index(1, 1)) < COUNT / 4);
+    assert!(same(&base, &by_index(2, 0)) < COUNT / 4);
+    assert_eq!(
+        loader(everything(), 1).order(0),
+        loader(Augment::default(), 1).order(0)
+    );
+}
+
+#[test]
+fn evaluation_keeps_order_and_images() {
+    let loader = loader(everything(), 1);
+    let split = split();
+    let tables = Statistics::of(&split).tables(SHAPE).unwrap();
+    let mut index = 0;
+    for batch in loader.evaluation(40) {
+        let batch = batch.unwrap();
+        for (image, label) in batch.images.chunks_exact(SHAPE.len()).zip(&batch.labels) {
+            let expected = split.image(index).iter().enumerate();
+            let expected =
+                expected.map(|(i, &value)| tables[i / SHAPE.plane()][usize::from(value)]);
+            assert!(expected.eq(image.iter().copied()), "image {index}");
+            assert_eq!(*label, i64::from(split.label(index)));
+            index += 1;
+        }
+    }
+    assert_eq!(index, COUNT);
+}
+
+#[test]
+fn batch_sizes_are_asked_once_in_order_and_one_ahead() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&asked);
+    let sizes = move |batch| {
+        assert_eq!(counter.fetch_add(1, Ordering::SeqCst), batch);
+        10
+    };
+    let mut batches = loader(Augment::default(), 1).epoch(0, sizes, 3);
+    assert_eq!(batches.remaining(), COUNT - 3);
+    batches.next().unwrap().unwrap();
+    // The second is in the making, and the third is not begun until the second is taken.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while asked.load(Ordering::SeqCst) < 2 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(
+        batches.map(|batch| batch.unwrap().len).collect::<Vec<_>>(),
+        [10; 9]
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 10);
+}
+
+#[test]
+fn memory_of_batches_is_used_again() {
+    let loader = loader(Augment::default(), 1);
+    let mut addresses = std::collections::BTreeSet::new();
+    for batch in loader.epoch(0, |_| 1, 0) {
+        addresses.insert(batch.unwrap().images.as_ptr() as usize);
+    }
+    // One with the consumer, one that waits, one in the making; never one for each of the batches.
+    assert!(
+        addresses.len() <= 3,
+        "{} buffers for {COUNT} batches",
+        addresses.len()
+    );
+}
+
+#[test]
+fn images_may_be_taken_out() {
+    let loader = loader(Augment::default(), 1);
+    let expected = samples(&loader, 0, |_| 20, 0);
+    let taken = loader
+        .epoch(0, |_| 20, 0)
+        .flat_map(|batch| std::mem::take(&mut batch.unwrap().images));
+    assert!(taken.eq(expected.iter().flat_map(|sample| sample.2.iter().copied())));
+}
+
+#[test]
+fn stopping_early_ends_the_thread_and_frees_the_images() {
+    let split = split();
+    let statistics = Statistics::of(&split);
+    let watch: Weak<Split> = Arc::downgrade(&split);
+    let loader = Loader::new(split, SHAPE, &statistics, everything(), 1).unwrap();
+    let mut batches = loader.epoch(0, |_| 2, 0);
+    let kept = batches.next().unwrap().unwrap();
+    drop(batches);
+    drop(loader);
+    assert!(
+        watch.upgrade().is_none(),
+        "the thread still holds the images"
+    );
+    assert_eq!(kept.len, 2);
+    drop(kept);
+}
+
+#[test]
+fn errors_come_as_the_last_item() {
+    for prefetch in [true, false] {
+        let loader = loader(Augment::default(), 1).prefetch(prefetch);
+        let mut batches = loader.epoch(0, |batch| if batch < 2 { 10 } else { 0 }, 0);
+        assert_eq!(batches.by_ref().take(2).filter(Result::is_ok).count(), 2);
+        assert!(matches!(
+            batches.next(),
+            Some(Err(DataError::BatchSize { batch: 2 }))
+        ));
+        assert!(batches.next().is_none());
+        assert_eq!(batches.remaining(), 0);
+    }
+}
+
+#[test]
+fn a_panic_in_the_callers_function_becomes_an_error() {
+    let loader = loader(Augment::default(), 1);
+    let mut batches = loader.epoch(
+        0,
+        |batch| match batch {
+            0 => 10,
+            _ => panic!("no size for batch {batch}"),
+        },
+        0,
+    );
+    assert!(batches.next().unwrap().is_ok());
+    let message = batches.next().unwrap().unwrap_err().to_string();
+    assert!(message.contains("no size for batch 1"), "{message}");
+    assert!(batches.next().is_none());
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let split = split();
+    let statistics = Statistics::of(&split);
+    let refused = |split: &Arc<Split>, shape, statistics: &Statistics, augment| {
+        Loader::new(Arc::clone(split), shape, statistics, augment, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    let empty = Arc::new(Split::new(SHAPE, vec![], vec![]).unwrap());
+    assert!(refused(&empty, SHAPE, &statistics, Augment::default()).contains("at least one image"));
+    let other = ImageShape::new(1, 9, 7);
+    assert!(refused(&split, other, &statistics, Augment::default()).contains("1x9x7"));
+    let grey = Statistics {
+        mean: vec![0.1],
+        std: vec![0.2],
+    };
+    assert!(refused(&split, SHAPE, &grey, Augment::default()).contains("3 channels"));
+    let pad = Augment {
+        pad: 7,
+        border: Border::Reflect,
+        ..Augment::default()
+    };
+    assert!(refused(&split, SHAPE, &statistics, pad).contains("augment.pad"));
+}
