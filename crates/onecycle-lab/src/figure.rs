@@ -17,6 +17,7 @@
 //! ```
 
 mod csv;
+mod layout;
 mod legend;
 mod png;
 mod scale;
@@ -34,7 +35,7 @@ pub use text::escape_xml;
 /// Width of a figure in SVG user units; the PNG has [`PNG_SCALE`] pixels for each.
 pub const WIDTH: u32 = 680;
 /// Height of a figure in SVG user units.
-pub const HEIGHT: u32 = 420;
+pub const HEIGHT: u32 = 440;
 /// Pixels of the PNG for each SVG user unit.
 pub const PNG_SCALE: u32 = 2;
 

@@ -1,5 +1,7 @@
 //! The figures of a run, made from its records.
 
+mod captions;
+
 use std::path::Path;
 
 use crate::error::LabError;
@@ -79,20 +81,20 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
     let mut add = |figure, caption| all.push(Captioned { figure, caption });
     if !run.steps.is_empty() {
         let tracks = Tracks::recorded(run.steps, run.phases);
-        add(schedule(&tracks), SCHEDULE);
+        add(schedule(&tracks), captions::SCHEDULE);
         // The last batch of an epoch may be smaller, which is no policy: that alone is no figure.
         if let Some(figure) = other_tracks(&Tracks {
             batch_size: None,
             ..tracks
         }) {
-            add(figure, OTHER_TRACKS);
+            add(figure, captions::OTHER_TRACKS);
         }
     }
     if !run.epochs.is_empty() {
-        add(losses(run), LOSSES);
-        add(losses_over_lr(run), LOSSES_OVER_LR);
-        add(gap(run), GAP_CAPTION);
-        add(accuracy(run), ACCURACY);
+        add(losses(run), captions::LOSSES);
+        add(losses_over_lr(run), captions::LOSSES_OVER_LR);
+        add(gap(run), captions::GAP);
+        add(accuracy(run), captions::ACCURACY);
     }
     all
 }
@@ -107,38 +109,6 @@ pub fn write_all(folder: &Path, figures: &[Captioned]) -> Result<(), LabError> {
         .iter()
         .try_for_each(|captioned| captioned.figure.write(folder))
 }
-
-const SCHEDULE: &str = "Learning rate and momentum at every step, as the updates used them. A 1cycle run \
-    shows two straight legs of equal length, up to the maximum and back, and then a last phase, the \
-    annihilation, in which the learning rate falls far below where it began. The momentum mirrors it: \
-    lowest where the learning rate is highest. Compare: Smith, “A disciplined approach to neural network \
-    hyper-parameters” (2018), section 4; Smith & Topin, “Super-convergence” (2017).";
-
-const OTHER_TRACKS: &str = "Weight decay over the run. Smith, “A disciplined approach” (2018), section 4.4, \
-    finds that a constant weight decay does best; a policy that moves it should show a reason elsewhere \
-    in this report.";
-
-const LOSSES: &str = "Training loss (each step, and the mean of each epoch) and validation loss after each \
-    epoch. While the learning rate is high the validation loss may stand still or swing: the large steps \
-    regularise. It should fall quickly in the last phases. A validation loss that rises while the training \
-    loss falls means overfitting. Compare: Smith, “A disciplined approach” (2018), section 3.";
-
-const LOSSES_OVER_LR: &str = "The same losses over the learning rate at which they were measured, joined in \
-    the order of training. The path goes right while the learning rate rises and left while it falls; \
-    below the way out on the way back is what the cycle gained. A jump upwards at the right end means that \
-    the maximum was too high. Compare: Smith & Topin, “Super-convergence” (2017), and the range test of \
-    Smith, “Cyclical learning rates” (2017), section 3.3.";
-
-const GAP_CAPTION: &str = "Validation loss less training loss, with the learning rate. Large learning rates \
-    regularise: the gap should stay small while the learning rate is high and open only towards the end, \
-    when it is low. A gap that opens early means that regularisation is missing; compare Smith, “A \
-    disciplined approach” (2018), section 3. Training loss is measured on augmented images before each \
-    update, so a gap below zero is possible.";
-
-const ACCURACY: &str = "Share of images classified rightly: of the training images as they came, augmented \
-    and each before its update, and of the validation set after each epoch. Super-convergence (Smith & \
-    Topin, 2017) shows as a steep rise in the last phase, to an accuracy that a constant or stepwise \
-    learning rate needs several times as many steps for.";
 
 /// Learning rate and momentum over the steps, with the phases: the picture of the 1cycle policy.
 #[must_use]

@@ -6,9 +6,9 @@ use super::text::{coordinate, escape_xml, fit, width};
 use super::{Colour, Figure, Side, Style};
 
 /// Font size of the names.
-const SIZE: f64 = 13.0;
+const SIZE: f64 = 14.0;
 /// Height of a row.
-const ROW: f64 = 20.0;
+const ROW: f64 = 21.0;
 /// Length of the sample of line before a name.
 const SAMPLE: f64 = 26.0;
 /// Room between the sample and the name, and behind the name.
