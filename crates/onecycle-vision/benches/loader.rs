@@ -17,7 +17,7 @@ const BATCH: usize = 128;
 
 fn loader(shape: ImageShape, augment: Augment) -> Option<Loader> {
     let images = (0..IMAGES * shape.len())
-        .map(|i| (i * 2_654_435_761 >> 13) as u8)
+        .map(|i| ((i * 2_654_435_761) >> 13) as u8)
         .collect();
     let split = Arc::new(Split::new(shape, images, vec![0; IMAGES]).ok()?);
     let statistics = Statistics::of(&split);

@@ -42,13 +42,13 @@ pub enum DataError {
     },
 
     /// A folder or archive lacks a file of the set.
-    #[error("{}: `{file}` is missing from it; expected {expected}", path.display())]
+    #[error("{}: `{file}` is missing from it; expected {expected}; add it, or fetch the set again", path.display())]
     MissingFile {
         /// Folder or archive.
         path: PathBuf,
         /// Name of the file that is missing.
         file: String,
-        /// What a whole set consists of, and what to do.
+        /// What a whole set consists of.
         expected: String,
     },
 
@@ -204,7 +204,7 @@ pub enum DataError {
 
     /// Only one class: nothing to tell apart.
     #[error(
-        "{}: `{class}` is the only class; a classifier needs two or more, expected one folder for each class",
+        "{}: `{class}` is the only class; expected images of two or more, add those of another class",
         path.display()
     )]
     OneClass {
@@ -274,7 +274,7 @@ pub enum DataError {
 
     /// A file is not the published one.
     #[error(
-        "{origin}: the {algorithm} is {found}, expected {expected}; nothing was kept, try again or take another mirror"
+        "{origin}: the {algorithm} is {found}, expected {expected}; nothing of it was kept, try again or take another mirror"
     )]
     Checksum {
         /// Address or file.
@@ -288,7 +288,9 @@ pub enum DataError {
     },
 
     /// A download failed.
-    #[error("{url}: download failed: {reason}; nothing was kept, check the network and try again")]
+    #[error(
+        "{url}: download failed: {reason}; nothing of it was kept, check the network and try again"
+    )]
     Download {
         /// Address.
         url: String,

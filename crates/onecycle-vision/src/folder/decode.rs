@@ -91,6 +91,11 @@ fn reason(error: &ImageError) -> String {
             "cut off".to_owned()
         }
         ImageError::Unsupported(_) => "of another format".to_owned(),
-        error => error.to_string(),
+        // Some decoders' messages have several lines.
+        error => error
+            .to_string()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }

@@ -241,10 +241,19 @@ fn read_entries(
 ) -> Result<(), DataError> {
     let broken = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => gzip_error(path, &error),
-        _ => DataError::Archive {
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        },
+        _ => {
+            // What follows the first clause of the message quotes the bytes themselves.
+            let reason = error
+                .to_string()
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            DataError::Archive {
+                path: path.to_path_buf(),
+                reason,
+            }
+        }
     };
     let mut archive = tar::Archive::new(contents);
     for entry in archive.entries().map_err(broken)? {

@@ -24,7 +24,7 @@ const LONGEST_SIDE: u32 = 16_384;
 
 /// Reads images: (number, shape, values `[image, row, column]`).
 pub(crate) fn images(path: &Path, file: &[u8]) -> Result<(usize, ImageShape, Vec<u8>), DataError> {
-    let mut reader = Idx::open(path, file, "an IDX file of images")?;
+    let mut reader = Idx::open(path, file, "an IDX file of images", 16)?;
     reader.magic(IMAGES)?;
     let [count, height, width] = [reader.size()?, reader.size()?, reader.size()?];
     let claim = format!("{count} images of {height}x{width}");
@@ -55,7 +55,7 @@ pub(crate) fn images(path: &Path, file: &[u8]) -> Result<(usize, ImageShape, Vec
 
 /// Reads labels.
 pub(crate) fn labels(path: &Path, file: &[u8]) -> Result<Vec<u8>, DataError> {
-    let mut reader = Idx::open(path, file, "an IDX file of labels")?;
+    let mut reader = Idx::open(path, file, "an IDX file of labels", 8)?;
     reader.magic(LABELS)?;
     let count = reader.size()?;
     reader.values(u64::from(count), "labels", format!("{count} labels"))
@@ -64,12 +64,21 @@ pub(crate) fn labels(path: &Path, file: &[u8]) -> Result<Vec<u8>, DataError> {
 struct Idx<'a> {
     path: &'a Path,
     contents: Box<dyn Read + 'a>,
-    /// What the file can hold at the most, from its length.
+    /// Bytes that the file can hold at the most, from its length.
     limit: u64,
+    packed: bool,
+    /// Length of the header, and how much of it was read.
+    header: u64,
+    read: u64,
 }
 
 impl<'a> Idx<'a> {
-    fn open(path: &'a Path, file: &'a [u8], expected: &str) -> Result<Self, DataError> {
+    fn open(
+        path: &'a Path,
+        file: &'a [u8],
+        expected: &str,
+        header: u64,
+    ) -> Result<Self, DataError> {
         if file.is_empty() {
             return Err(DataError::Empty {
                 path: path.to_path_buf(),
@@ -77,17 +86,18 @@ impl<'a> Idx<'a> {
             });
         }
         let length = file.len() as u64;
-        Ok(match is_gzip(file) {
-            true => Self {
-                path,
-                contents: Box::new(MultiGzDecoder::new(file)),
-                limit: length * GZIP_RATIO,
-            },
-            false => Self {
-                path,
-                contents: Box::new(file),
-                limit: length,
-            },
+        let packed = is_gzip(file);
+        let (contents, limit): (Box<dyn Read + 'a>, _) = match packed {
+            true => (Box::new(MultiGzDecoder::new(file)), length * GZIP_RATIO),
+            false => (Box::new(file), length),
+        };
+        Ok(Self {
+            path,
+            contents,
+            limit,
+            packed,
+            header,
+            read: 0,
         })
     }
 
@@ -133,15 +143,16 @@ impl<'a> Idx<'a> {
                 Ok(0) => {
                     return Err(DataError::Truncated {
                         path: self.path.to_path_buf(),
-                        what: "a number of the header",
-                        expected: bytes.len() as u64,
-                        found: filled as u64,
+                        what: "header",
+                        expected: self.header,
+                        found: self.read + filled as u64,
                     });
                 }
                 Ok(count) => filled += count,
                 Err(error) => return Err(gzip_error(self.path, &error)),
             }
         }
+        self.read += bytes.len() as u64;
         Ok(u32::from_be_bytes(bytes))
     }
 
@@ -154,15 +165,8 @@ impl<'a> Idx<'a> {
         claim: String,
     ) -> Result<Vec<u8>, DataError> {
         let path = || self.path.to_path_buf();
-        if u32::try_from(expected).is_err() && usize::try_from(expected).is_err() {
-            let reason = "this machine cannot address so much memory".to_owned();
-            return Err(DataError::Header {
-                path: path(),
-                claim,
-                reason,
-            });
-        }
-        if expected > self.limit {
+        let too_large = usize::try_from(expected).is_err();
+        if too_large || (self.packed && expected > self.limit) {
             let reason = format!("the file can hold {} bytes at the most", self.limit);
             return Err(DataError::Header {
                 path: path(),
@@ -170,7 +174,7 @@ impl<'a> Idx<'a> {
                 reason,
             });
         }
-        let mut values = Vec::with_capacity(expected as usize);
+        let mut values = Vec::with_capacity(expected.min(self.limit) as usize);
         let read = self
             .contents
             .by_ref()

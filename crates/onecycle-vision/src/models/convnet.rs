@@ -3,7 +3,7 @@ use burn::{
     tensor::{Device, Tensor, activation::relu},
 };
 use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-use rand_chacha::rand_core::Rng;
+use crate::random::Rng;
 
 use super::{lenet::halve, resnet::global_average};
 

@@ -8,7 +8,7 @@ use burn::{
     },
 };
 use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear};
-use rand_chacha::rand_core::Rng;
+use crate::random::Rng;
 
 /// LeNet-5 (LeCun et al. 1998) in its present-day form: ReLU and max pooling.
 ///

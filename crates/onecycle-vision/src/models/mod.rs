@@ -22,7 +22,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use rand_chacha::rand_core::Rng;
+use crate::random::Rng;
 
 pub use convnet::ConvNet;
 pub use error::ModelError;

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Tensor, activation::relu},
 };
 use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-use rand_chacha::rand_core::Rng;
+use crate::random::Rng;
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]

@@ -1,0 +1,259 @@
+//! Downloads from a server on this machine: what is whole is kept, what is not leaves nothing.
+#![cfg(feature = "download")]
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::embedded;
+use onecycle_vision::download::{Progress, get};
+use onecycle_vision::{DataError, Source};
+
+/// How the server treats a file of this name.
+type Answer = fn(name: &str, contents: Vec<u8>) -> Vec<u8>;
+
+fn response(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn good(_: &str, contents: Vec<u8>) -> Vec<u8> {
+    response("200 OK", contents.len(), &contents)
+}
+
+/// Serves the embedded files; gives its address and the number of requests.
+fn serve(answer: Answer) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/files/", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    // The thread ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            counter.fetch_add(1, Ordering::SeqCst);
+            serve_one(stream, answer);
+        }
+    });
+    (address, requests)
+}
+
+fn serve_one(stream: TcpStream, answer: Answer) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let request = lines.next().unwrap_or_default();
+    while lines.next().is_some_and(|line| !line.is_empty()) {}
+    let name = request
+        .split(' ')
+        .nth(1)
+        .and_then(|path| path.strip_prefix("/files/"))
+        .unwrap_or_default();
+    let contents = fs::read(embedded().join(name)).unwrap_or_default();
+    // The client may have hung up; that is its business.
+    let _ = (&stream).write_all(&answer(name, contents));
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn whole_files_are_kept_and_not_fetched_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("sets/fashion-mnist");
+    let (address, requests) = serve(good);
+    let mut seen: Vec<Progress> = Vec::new();
+    let found = get("fashion-mnist", Some(&target), Some(&address), &mut |p| {
+        seen.push(p)
+    })
+    .unwrap();
+    assert_eq!((found, names(&target).len()), (target.clone(), 4));
+    assert_eq!(requests.load(Ordering::SeqCst), 4);
+    for name in names(&target) {
+        assert_eq!(
+            fs::read(target.join(&name)).unwrap(),
+            fs::read(embedded().join(&name)).unwrap()
+        );
+    }
+    for index in 0..4 {
+        let of_file: Vec<_> = seen.iter().filter(|p| p.index == index).collect();
+        assert!(of_file.is_sorted_by(|a, b| a.bytes <= b.bytes));
+        let (first, last) = (of_file.first().unwrap(), of_file.last().unwrap());
+        assert_eq!(
+            (first.bytes, last.bytes, last.files, last.present),
+            (0, last.total, 4, false)
+        );
+    }
+    assert_eq!(Source::at(&target).load().unwrap().name, "fashion-mnist");
+
+    // A second time only what is damaged is fetched, and it is replaced.
+    let damaged = target.join("t10k-labels-idx1-ubyte.gz");
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    seen.clear();
+    get(
+        "fashion-mnist",
+        Some(&target),
+        Some(address.trim_end_matches('/')),
+        &mut |p| seen.push(p),
+    )
+    .unwrap();
+    assert_eq!(requests.load(Ordering::SeqCst), 5);
+    assert_eq!(seen.iter().filter(|p| p.present).count(), 3);
+    assert_eq!(
+        fs::read(&damaged).unwrap(),
+        fs::read(embedded().join("t10k-labels-idx1-ubyte.gz")).unwrap()
+    );
+}
+
+#[test]
+fn what_goes_wrong_leaves_nothing_behind() {
+    fn changed(_: &str, mut contents: Vec<u8>) -> Vec<u8> {
+        contents[1000] ^= 1;
+        response("200 OK", contents.len(), &contents)
+    }
+    fn cut_off(_: &str, contents: Vec<u8>) -> Vec<u8> {
+        response("200 OK", contents.len(), &contents[..contents.len() / 2])
+    }
+    fn short(_: &str, contents: Vec<u8>) -> Vec<u8> {
+        response(
+            "200 OK",
+            contents.len() - 1,
+            &contents[..contents.len() - 1],
+        )
+    }
+    fn long(_: &str, contents: Vec<u8>) -> Vec<u8> {
+        response(
+            "200 OK",
+            contents.len() + 1,
+            &[&contents[..], &[0]].concat(),
+        )
+    }
+    fn missing(_: &str, _: Vec<u8>) -> Vec<u8> {
+        response("404 Not Found", 9, b"not found")
+    }
+    fn page(_: &str, _: Vec<u8>) -> Vec<u8> {
+        response("200 OK", 13, b"<html></html>")
+    }
+    fn silent(_: &str, _: Vec<u8>) -> Vec<u8> {
+        Vec::new()
+    }
+    let cases: [(&str, Answer, &[&str]); 7] = [
+        (
+            "changed",
+            changed,
+            &["train-images-idx3-ubyte.gz", "sha256", "3aede38d6186"],
+        ),
+        (
+            "cut off",
+            cut_off,
+            &["train-images-idx3-ubyte.gz", "of 26421880 bytes"],
+        ),
+        (
+            "short",
+            short,
+            &[
+                "train-images-idx3-ubyte.gz",
+                "ended after 26421879 of 26421880",
+            ],
+        ),
+        (
+            "long",
+            long,
+            &[
+                "train-images-idx3-ubyte.gz",
+                "longer than the 26421880 bytes",
+            ],
+        ),
+        ("missing", missing, &["train-images-idx3-ubyte.gz", "404"]),
+        (
+            "page",
+            page,
+            &["train-images-idx3-ubyte.gz", "ended after 13 of"],
+        ),
+        (
+            "silent",
+            silent,
+            &["train-images-idx3-ubyte.gz", "download failed"],
+        ),
+    ];
+    for (name, answer, says) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, _) = serve(answer);
+        let error = get(
+            "fashion-mnist",
+            Some(folder.path()),
+            Some(&address),
+            &mut |_| (),
+        )
+        .unwrap_err();
+        let message = error.to_string();
+        println!("{name}: {message}");
+        for piece in says {
+            assert!(
+                message.contains(piece),
+                "{name}: `{piece}` is not in: {message}"
+            );
+        }
+        assert!(
+            message.contains("nothing of it was kept"),
+            "{name}: {message}"
+        );
+        assert_eq!(names(folder.path()), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn files_fetched_before_a_failure_stay() {
+    fn labels_missing(name: &str, contents: Vec<u8>) -> Vec<u8> {
+        match name {
+            "t10k-images-idx3-ubyte.gz" => response("503 Service Unavailable", 0, b""),
+            _ => good(name, contents),
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (address, _) = serve(labels_missing);
+    let error = get(
+        "fashion-mnist",
+        Some(folder.path()),
+        Some(&address),
+        &mut |_| (),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("503"), "{error}");
+    assert_eq!(
+        names(folder.path()),
+        ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
+    );
+}
+
+#[test]
+fn no_server_and_no_such_set() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address = format!("http://127.0.0.1:{port}/");
+    let error = get("mnist", Some(folder.path()), Some(&address), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, DataError::Download { .. }), "{error}");
+    let error = get("imagenet", Some(folder.path()), None, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, DataError::UnknownSet { .. }), "{error}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
