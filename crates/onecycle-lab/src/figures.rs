@@ -80,13 +80,12 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
     let mut all = Vec::new();
     let mut add = |figure, caption| all.push(Captioned { figure, caption });
     if !run.steps.is_empty() {
-        let tracks = Tracks::recorded(run.steps, run.phases);
+        let mut tracks = Tracks::recorded(run.steps, run.phases);
         add(schedule(&tracks), captions::SCHEDULE);
-        // The last batch of an epoch may be smaller, which is no policy: that alone is no figure.
-        if let Some(figure) = other_tracks(&Tracks {
-            batch_size: None,
-            ..tracks
-        }) {
+        if !batch_size_is_planned(run.steps) {
+            tracks.batch_size = None;
+        }
+        if let Some(figure) = other_tracks(&tracks) {
             add(figure, captions::OTHER_TRACKS);
         }
     }
@@ -97,6 +96,16 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
         add(accuracy(run), captions::ACCURACY);
     }
     all
+}
+
+/// Whether the batch size changes within the run. That the last batch of an epoch is smaller does not count.
+fn batch_size_is_planned(steps: &[StepRecord]) -> bool {
+    let epochs = steps.chunk_by(|a, b| a.epoch == b.epoch);
+    let mut sizes = epochs
+        .flat_map(|epoch| &epoch[..epoch.len() - 1])
+        .map(|record| record.batch_size);
+    let first = sizes.next();
+    sizes.any(|size| Some(size) != first)
 }
 
 /// Writes each figure as SVG, PNG and CSV into `folder`, which is created where it is missing.

@@ -23,6 +23,8 @@ pub struct Report<'a> {
     pub config: &'a str,
     /// The files of data that the run read.
     pub data: &'a [DataFile],
+    /// Accuracy (0 to 1) and loss of the final network on images that no decision was made by.
+    pub test: Option<(f64, f64)>,
     /// The lines of `epochs.jsonl`.
     pub epochs: &'a [EpochRecord],
     /// The figures, whose files lie in the folder `figures` beside the page.
@@ -117,7 +119,7 @@ impl Report<'_> {
                 )
             },
         );
-        let cards = [
+        let mut cards = vec![
             (
                 "Final validation accuracy",
                 percent(last.val_accuracy),
@@ -138,6 +140,10 @@ impl Report<'_> {
                 ),
             ),
         ];
+        if let Some((accuracy, loss)) = self.test {
+            let detail = format!("loss {}", significant(loss));
+            cards.insert(0, ("Test accuracy", percent(accuracy), detail));
+        }
         page.push_str("<dl class=\"cards\">\n");
         for (term, value, detail) in cards {
             let _ = writeln!(

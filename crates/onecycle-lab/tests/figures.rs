@@ -7,6 +7,7 @@ mod common;
 use onecycle_lab::LabError;
 use onecycle_lab::figure::{Axis, Figure, HEIGHT, Mark, PNG_SCALE, Series, Style, WIDTH};
 use onecycle_lab::figures::{RunRecords, of_run, write_all};
+use onecycle_lab::record::StepRecord;
 use resvg::tiny_skia::Pixmap;
 
 /// All text of an SVG document, which must be well formed.
@@ -110,6 +111,33 @@ fn a_run_leaves_all_its_figures() {
         }
         assert_eq!(lines.next(), None);
     }
+}
+
+#[test]
+fn moving_weight_decay_or_batch_size_has_a_figure() {
+    let (mut steps, _, _) = common::run(3, 10);
+    let names = |steps: &[StepRecord]| {
+        let figures = of_run(&RunRecords {
+            steps,
+            ..RunRecords::default()
+        });
+        figures
+            .into_iter()
+            .map(|captioned| captioned.figure.name)
+            .collect::<Vec<_>>()
+    };
+    // The rest of an epoch is no policy.
+    for last in [9, 19, 29] {
+        steps[last].batch_size = 17;
+    }
+    assert_eq!(names(&steps), ["schedule"]);
+    let mut grown = steps.clone();
+    grown[10..]
+        .iter_mut()
+        .for_each(|record| record.batch_size = 512);
+    assert_eq!(names(&grown), ["schedule", "weight_decay_batch_size"]);
+    steps[5].weight_decay = 0.0;
+    assert_eq!(names(&steps), ["schedule", "weight_decay_batch_size"]);
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn a_report_tells_the_run() {
         summary: &[("Model", "LeNet".to_owned())],
         config: CONFIG,
         data: &data,
+        test: Some((0.9135, 0.25)),
         epochs: &epochs,
         figures: &figures,
     };
@@ -43,6 +44,7 @@ fn a_report_tells_the_run() {
     report.write(&path).unwrap();
     let html = std::fs::read_to_string(path).unwrap();
     for wanted in [
+        "Test accuracy</dt><dd>91.35 %",
         "97.53 %",
         "98.77 %<small>in epoch 1",
         "30.0 s",
@@ -118,6 +120,7 @@ fn what_comes_from_outside_is_text() {
             summary: &[(bad, bad.to_owned())],
             config,
             data: &data,
+            test: None,
             epochs: &epochs,
             figures: &[],
         };

@@ -8,9 +8,10 @@ pub(super) const SCHEDULE: &str = "Learning rate and momentum at every step, as 
     hyper-parameters” (2018), section 4; Smith & Topin, “Super-convergence” (2017).";
 
 /// For [`super::other_tracks`].
-pub(super) const OTHER_TRACKS: &str = "Weight decay over the run. Smith, “A disciplined approach” (2018), section 4.4, \
-    finds that a constant weight decay does best; a policy that moves it should show a reason elsewhere \
-    in this report.";
+pub(super) const OTHER_TRACKS: &str = "Weight decay and batch size over the run, as the updates used them. \
+    Smith, “A disciplined approach” (2018), section 4.4, finds that a constant weight decay does best; \
+    Keskar et al., “On large-batch training” (2017), begin with small batches and go on with large ones. \
+    The gap and the accuracy in this report should show what moving them was good for.";
 
 /// For [`super::losses`].
 pub(super) const LOSSES: &str = "Training loss (each step, and the mean of each epoch) and validation loss after each \
