@@ -11,7 +11,7 @@
 //! `valid`, `validation` or `test`. Hidden files, and files of other kinds, are passed over. Each
 //! image is turned upright, made RGB with 8 bits, cropped to its central square and resized. All are
 //! decoded once, in parallel, into a cache file; another set of files, or another size, is another
-//! cache.
+//! cache. Cache files may be deleted at any time.
 
 mod cache;
 mod decode;

@@ -9,6 +9,9 @@ use crate::folder::{self, FolderOptions};
 use crate::formats::{cifar, mnist};
 use crate::locate::Places;
 
+/// The set that is read where nothing is said.
+pub const DEFAULT: &str = "fashion-mnist";
+
 /// What can be read, for messages.
 const LAYOUTS: &str = "a folder with one folder of .png or .jpg images for each class (or train/CLASS/ and val/CLASS/), the four IDX files of an MNIST-like set, or the binary version of CIFAR-10 or CIFAR-100";
 
@@ -58,7 +61,7 @@ impl Source {
         }
     }
 
-    /// Reads and checks the data set; the default is Fashion-MNIST.
+    /// Reads and checks the data set; without a name or a path, it is [`DEFAULT`].
     ///
     /// # Errors
     /// A [`DataError`] with the file that is missing or wrong, and what to do.
@@ -72,19 +75,15 @@ impl Source {
     /// The same.
     pub fn load_from(&self, places: &Places) -> Result<Dataset, DataError> {
         let name = match (&self.name, &self.path) {
-            (None, None) => Some(catalog::all()[0].name),
-            (name, _) => name.as_deref(),
+            (None, Some(path)) => return self.load_path(path),
+            (name, _) => name.as_deref().unwrap_or(DEFAULT),
         };
-        let set = name.map(catalog::find).transpose()?;
-        match (set, &self.path) {
-            (Some(set), None) => load_known(&places.find(set)?, set),
-            (Some(set), Some(path)) => load_known(&within(path, set)?, set),
-            (None, Some(path)) => self.load_path(path),
-            (None, None) => Err(DataError::NotFound {
-                name: String::new(),
-                looked_in: Vec::new(),
-            }),
-        }
+        let set = catalog::find(name)?;
+        let place = match &self.path {
+            Some(path) => within(path, set)?,
+            None => places.find(set)?,
+        };
+        load_known(&place, set)
     }
 
     fn load_path(&self, path: &Path) -> Result<Dataset, DataError> {

@@ -253,6 +253,17 @@ fn no_server_and_no_such_set() {
     let address = format!("http://127.0.0.1:{port}/");
     let error = get("mnist", Some(folder.path()), Some(&address), &mut |_| ()).unwrap_err();
     assert!(matches!(error, DataError::Download { .. }), "{error}");
+    // A server without TLS: the client's own TLS is there, and says what is wrong.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let error = get("mnist", Some(folder.path()), Some(&address), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, DataError::Download { .. }), "{error}");
+    assert!(error.to_string().contains("corrupt message"), "{error}");
     let error = get("imagenet", Some(folder.path()), None, &mut |_| ()).unwrap_err();
     assert!(matches!(error, DataError::UnknownSet { .. }), "{error}");
     assert_eq!(names(folder.path()), Vec::<String>::new());

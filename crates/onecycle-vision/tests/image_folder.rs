@@ -179,6 +179,43 @@ fn images_are_cropped_to_their_centre_and_resized() {
 }
 
 #[test]
+fn photographs_are_turned_upright() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("data/train");
+    for class in ["a", "b"] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+        // White on the left, black on the right.
+        let image = RgbImage::from_fn(16, 16, |x, _| Rgb([if x < 8 { 255 } else { 0 }; 3]));
+        let path = folder.join(class).join("1.jpg");
+        image.save(&path).unwrap();
+        if class == "b" {
+            // An Exif segment that says: turn by 90 degrees clockwise (orientation 6).
+            let exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+            let jpeg = fs::read(&path).unwrap();
+            let length = (exif.len() as u16 + 2).to_be_bytes();
+            fs::write(
+                &path,
+                [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat(),
+            )
+            .unwrap();
+        }
+    }
+    write_png(&root.path().join("data/val/a/1.png"), 8, 8, [0; 3]);
+    let data = load(root.path());
+    let bright =
+        |image: usize, row: usize, column: usize| data.train.image(image)[row * 8 + column] > 127;
+    assert_eq!(
+        (bright(0, 1, 1), bright(0, 1, 6), bright(0, 6, 1)),
+        (true, false, true)
+    );
+    assert_eq!(
+        (bright(1, 1, 1), bright(1, 1, 6), bright(1, 6, 1)),
+        (true, true, false),
+        "white is above"
+    );
+}
+
+#[test]
 fn the_cache_is_used_and_follows_changes() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("data");
