@@ -1,0 +1,406 @@
+//! Steps, epochs and samples into each other, while the batch size varies.
+
+use alloc::vec::Vec;
+
+use crate::{BatchSizes, PolicyError, Run, Span, math};
+
+/// Where a run is at each step: piecewise linear between steps, epochs and samples.
+///
+/// Every epoch begins with a new batch, so an epoch is a whole number of steps wherever the batch size holds
+/// for all of it. Samples are spread evenly over the steps of an epoch, the smaller last batch included.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    stretches: Vec<Stretch>,
+    batches: Vec<(u64, u64)>,
+    length: Span,
+    own_batch: Option<u64>,
+    total: u64,
+}
+
+/// A part of the run in which every step takes the same share of an epoch.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    step: f64,
+    epoch: f64,
+    sample: f64,
+    steps_per_epoch: Option<f64>,
+    samples_per_step: Option<f64>,
+}
+
+impl Clock {
+    /// The clock of `run`, with the batch sizes of the policy where it sets them.
+    pub(crate) fn new(run: &Run, batches: Option<&BatchSizes>) -> Result<Self, PolicyError> {
+        run.check()?;
+        if let Some(batches) = batches {
+            batches.check()?;
+        }
+        let points = match batches {
+            Some(batches) => batches
+                .points()
+                .into_iter()
+                .map(|(at, size)| (at, Some(size)))
+                .collect(),
+            None => alloc::vec![(Span::Steps(0), run.batch_size)],
+        };
+        let mut clock = Clock {
+            stretches: Vec::new(),
+            batches: Vec::new(),
+            length: run.length,
+            own_batch: run.batch_size,
+            total: 0,
+        };
+        for (at, size) in points {
+            clock.switch(run, at, size)?;
+        }
+        let total = math::round(clock.position("epochs", run.length)?);
+        clock.total = total as u64;
+        if clock.total == 0 {
+            return Err(PolicyError::ZeroSteps { steps: clock.total });
+        }
+        if batches.is_none() {
+            clock.batches.clear();
+        }
+        Ok(clock)
+    }
+
+    /// From the point `at` on, batches have `size` samples.
+    fn switch(&mut self, run: &Run, at: Span, size: Option<u64>) -> Result<(), PolicyError> {
+        let step = if at.is_zero() {
+            0.0
+        } else {
+            math::round(self.position("batch_size", at)?)
+        };
+        let (mut epoch, mut sample) = match self.stretch(|stretch| stretch.step <= step) {
+            Some(stretch) => stretch.place(step),
+            None => (Some(0.0), Some(0.0)),
+        };
+        self.stretches.retain(|stretch| stretch.step < step);
+        self.batches.retain(|(first, _)| (*first as f64) < step);
+        if let Some(size) = size {
+            self.batches.push((step as u64, size));
+        }
+        let Some(steps_per_epoch) = steps_per_epoch(run, size)? else {
+            self.stretches.push(Stretch {
+                step,
+                epoch: epoch.unwrap_or(0.0),
+                sample: sample.unwrap_or(0.0),
+                steps_per_epoch: None,
+                samples_per_step: size.map(|size| size as f64),
+            });
+            return Ok(());
+        };
+        let mut step = step;
+        // What is left of an epoch that has begun with other batches.
+        let begun = epoch.take().unwrap_or(0.0);
+        let next = math::ceil_decimal(begun);
+        let rest = next - begun;
+        if let (true, Some(samples), Some(size)) = (rest > 1e-9, run.samples, size) {
+            let left = rest * samples as f64;
+            let batches = left / size as f64;
+            let steps = if run.drop_last {
+                math::floor_decimal(batches)
+            } else {
+                math::ceil_decimal(batches)
+            };
+            if steps >= 1.0 {
+                let seen = if run.drop_last {
+                    steps * size as f64
+                } else {
+                    left
+                };
+                self.stretches.push(Stretch {
+                    step,
+                    epoch: begun,
+                    sample: sample.unwrap_or(0.0),
+                    steps_per_epoch: Some(steps / rest),
+                    samples_per_step: Some(seen / steps),
+                });
+                sample = sample.map(|sample| sample + seen);
+                step += steps;
+            }
+        }
+        let samples_per_step = match (run.samples, size) {
+            (_, Some(size)) if run.drop_last => Some(size as f64),
+            (Some(samples), _) => Some(samples as f64 / steps_per_epoch),
+            (None, size) => size.map(|size| size as f64),
+        };
+        self.stretches.push(Stretch {
+            step,
+            epoch: next,
+            sample: sample.unwrap_or(0.0),
+            steps_per_epoch: Some(steps_per_epoch),
+            samples_per_step,
+        });
+        Ok(())
+    }
+
+    fn stretch(&self, begun: impl Fn(&Stretch) -> bool) -> Option<&Stretch> {
+        self.stretches
+            .iter()
+            .rev()
+            .find(|stretch| begun(stretch))
+            .or(self.stretches.first())
+    }
+
+    /// The step, not rounded, at which the point `at` of the run lies.
+    fn position(&self, name: &'static str, at: Span) -> Result<f64, PolicyError> {
+        let unknown = |missing| PolicyError::UnknownUnit {
+            name,
+            span: at,
+            missing,
+        };
+        match at {
+            Span::Steps(steps) => Ok(steps as f64),
+            Span::Epochs(epochs) => self
+                .stretch(|stretch| stretch.epoch <= epochs)
+                .and_then(|stretch| {
+                    Some(stretch.step + (epochs - stretch.epoch) * stretch.steps_per_epoch?)
+                })
+                .ok_or_else(|| {
+                    unknown("the number of samples and a batch size, or its steps per epoch")
+                }),
+            Span::Samples(samples) => {
+                let samples = samples as f64;
+                self.stretch(|stretch| stretch.sample <= samples)
+                    .and_then(|stretch| {
+                        Some(stretch.step + (samples - stretch.sample) / stretch.samples_per_step?)
+                    })
+                    .ok_or_else(|| unknown("a batch size"))
+            }
+            Span::Fraction(fraction) => match self.length {
+                Span::Epochs(epochs) => self.position(name, Span::Epochs(fraction * epochs)),
+                length => Ok(fraction * self.position(name, length)?),
+            },
+        }
+    }
+
+    /// Steps of the whole run.
+    pub(crate) fn total_steps(&self) -> u64 {
+        self.total
+    }
+
+    /// Batch sizes that the policy sets: the first step of each, and the size.
+    pub(crate) fn batches(&self) -> &[(u64, u64)] {
+        &self.batches
+    }
+
+    /// Epochs passed before `step`, where the run knows its epochs.
+    pub(crate) fn epoch_at(&self, step: u64) -> Option<f64> {
+        self.stretch(|stretch| stretch.step <= step as f64)?
+            .place(step as f64)
+            .0
+    }
+
+    /// Length in steps, not rounded, of a span in epochs or samples that begins at step `from`.
+    fn length_from(&self, name: &'static str, from: u64, span: Span) -> Result<f64, PolicyError> {
+        if from == 0 {
+            return self.position(name, span);
+        }
+        let start = from as f64;
+        let (epoch, sample) = self
+            .stretch(|stretch| stretch.step <= start)
+            .map_or((None, None), |stretch| stretch.place(start));
+        let end = match (span, epoch, sample) {
+            (Span::Epochs(epochs), Some(epoch), _) => {
+                self.position(name, Span::Epochs(epoch + epochs))?
+            }
+            (Span::Samples(samples), _, Some(sample)) => {
+                self.position(name, Span::Samples(math::round(sample) as u64 + samples))?
+            }
+            _ => start + self.position(name, span)?,
+        };
+        Ok(end - start)
+    }
+}
+
+impl Stretch {
+    /// Epoch and sample at `step`.
+    fn place(&self, step: f64) -> (Option<f64>, Option<f64>) {
+        let steps = step - self.step;
+        (
+            self.steps_per_epoch
+                .map(|per_epoch| self.epoch + steps / per_epoch),
+            self.samples_per_step
+                .map(|per_step| self.sample + steps * per_step),
+        )
+    }
+}
+
+fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, PolicyError> {
+    match (run.samples, batch_size, run.steps_per_epoch) {
+        (Some(samples), Some(batch_size), _) => {
+            let steps = if run.drop_last {
+                samples / batch_size
+            } else {
+                samples.div_ceil(batch_size)
+            };
+            if steps == 0 {
+                return Err(PolicyError::BatchTooLarge {
+                    batch_size,
+                    samples,
+                });
+            }
+            Ok(Some(steps as f64))
+        }
+        // Holds for the run's own batch size only.
+        (_, size, Some(steps))
+            if size.is_none() || size == run.batch_size || run.batch_size.is_none() =>
+        {
+            Ok(Some(steps as f64))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The part of a run over which something is resolved. Its steps count from 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent<'a> {
+    clock: &'a Clock,
+    first: u64,
+    /// Steps in it, at least 1.
+    pub(crate) steps: u64,
+    /// The step at which it reaches its end value: its last one at the end of a run, else the one after it, where
+    /// the next part begins.
+    pub(crate) reach: u64,
+}
+
+impl<'a> Extent<'a> {
+    pub(crate) fn whole(clock: &'a Clock) -> Self {
+        Extent {
+            clock,
+            first: 0,
+            steps: clock.total,
+            reach: clock.total - 1,
+        }
+    }
+
+    /// What is left from step `from` on.
+    pub(crate) fn rest(&self, from: u64) -> Self {
+        Extent {
+            first: self.first + from,
+            steps: self.steps.saturating_sub(from),
+            reach: self.reach.saturating_sub(from),
+            ..*self
+        }
+    }
+
+    /// `steps` of its first steps, after which another part follows.
+    pub(crate) fn part(&self, steps: u64) -> Self {
+        if steps >= self.steps {
+            return *self;
+        }
+        Extent {
+            steps,
+            reach: steps,
+            ..*self
+        }
+    }
+
+    /// The batch size at its first step, the run's own one where the policy sets none.
+    pub(crate) fn first_batch(&self) -> Option<u64> {
+        let sizes = self.clock.batches.iter().rev();
+        sizes
+            .clone()
+            .find(|(first, _)| *first <= self.first)
+            .map(|(_, size)| *size)
+            .or(self.clock.own_batch)
+    }
+
+    /// A span that begins `from` steps in, in steps, not rounded. At most what is there.
+    pub(crate) fn real(
+        &self,
+        name: &'static str,
+        from: u64,
+        span: Span,
+    ) -> Result<f64, PolicyError> {
+        let steps = match span {
+            Span::Steps(steps) => steps as f64,
+            Span::Fraction(fraction) => fraction * self.steps as f64,
+            other => self.clock.length_from(name, self.first + from, other)?,
+        };
+        let available = self.steps.saturating_sub(from);
+        if !matches!(span, Span::Fraction(_)) && math::round(steps) > available as f64 {
+            return Err(PolicyError::SpanLongerThanRun {
+                name,
+                span,
+                steps,
+                available,
+            });
+        }
+        Ok(steps)
+    }
+
+    /// The same, rounded to whole steps. Shares of a short run may round to 0 steps.
+    pub(crate) fn whole_steps(
+        &self,
+        name: &'static str,
+        from: u64,
+        span: Span,
+    ) -> Result<u64, PolicyError> {
+        let steps = math::round(self.real(name, from, span)?) as u64;
+        Ok(steps.min(self.steps.saturating_sub(from)))
+    }
+
+    /// The last steps that a span takes if it ends with the extent.
+    pub(crate) fn last_steps(&self, name: &'static str, span: Span) -> Result<f64, PolicyError> {
+        match span {
+            Span::Epochs(epochs) => {
+                let end = self.first + self.steps;
+                let Some(last) = self.clock.epoch_at(end) else {
+                    return self.real(name, 0, span);
+                };
+                if epochs > last + 1e-9 {
+                    return self.real(name, 0, span);
+                }
+                let start = self
+                    .clock
+                    .position(name, Span::Epochs((last - epochs).max(0.0)))?;
+                let steps = end as f64 - start;
+                if math::round(steps) > self.steps as f64 {
+                    return Err(PolicyError::SpanLongerThanRun {
+                        name,
+                        span,
+                        steps,
+                        available: self.steps,
+                    });
+                }
+                Ok(steps)
+            }
+            other => self.real(name, 0, other),
+        }
+    }
+
+    /// One cycle of `steps`, however long this extent itself is.
+    pub(crate) fn cycle(&self, steps: u64) -> Self {
+        Extent {
+            steps,
+            reach: steps,
+            ..*self
+        }
+    }
+
+    /// The step of a point in time, which may lie beyond the end.
+    pub(crate) fn point(&self, name: &'static str, at: Span) -> Result<u64, PolicyError> {
+        let steps = match at {
+            Span::Steps(steps) => return Ok(steps),
+            Span::Fraction(fraction) => fraction * self.steps as f64,
+            other => self.clock.length_from(name, self.first, other)?,
+        };
+        Ok(math::round(steps) as u64)
+    }
+
+    /// Length in steps of a period, which may be cut off by the end.
+    pub(crate) fn period(
+        &self,
+        phase: &'static str,
+        name: &'static str,
+        span: Span,
+    ) -> Result<u64, PolicyError> {
+        match (self.point(name, span)?, span) {
+            // A share of a short run is at least a step.
+            (steps, Span::Fraction(_)) => Ok(steps.max(1)),
+            (0, _) => Err(PolicyError::EmptyPhase { phase, name, span }),
+            (steps, _) => Ok(steps),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+use alloc::{sync::Arc, vec::Vec};
+
+use super::Annealer;
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    policy::{Schedule, Tracks},
+    table::{Formula, Law, Table},
+};
+
+/// Annealers one after the other, by float32 positions as fastai computes them.
+#[derive(Debug, Clone)]
+pub(super) struct Combined {
+    edges: Vec<f32>,
+    annealers: Vec<Annealer>,
+}
+
+impl Combined {
+    /// Each annealer with its share.
+    pub(super) fn new(parts: impl IntoIterator<Item = (f64, Annealer)>) -> Self {
+        let mut edges: Vec<f32> = alloc::vec![0.0];
+        let mut annealers = Vec::new();
+        let mut edge = 0.0_f32;
+        for (share, annealer) in parts {
+            edge += share as f32;
+            edges.push(edge);
+            annealers.push(annealer);
+        }
+        Combined { edges, annealers }
+    }
+
+    /// fastai's `combined_cos`.
+    pub(super) fn cos(pct: f64, start: f64, middle: f64, end: f64) -> Self {
+        let up = Annealer::SchedCos { start, end: middle };
+        let down = Annealer::SchedCos { start: middle, end };
+        Combined::new([(pct, up), (1.0 - pct, down)])
+    }
+
+    /// The value at a position between 0 and 1.
+    pub(super) fn value(&self, position: f64) -> f64 {
+        let p = position as f32;
+        // The last phase whose edge is not beyond the position.
+        let phases = self.edges.iter().take(self.annealers.len());
+        let i = phases.filter(|edge| p >= **edge).count().saturating_sub(1);
+        let (Some(annealer), Some(begin), Some(end)) = (
+            self.annealers.get(i),
+            self.edges.get(i),
+            self.edges.get(i + 1),
+        ) else {
+            return 0.0; // without phases: refused by the checks
+        };
+        // fastai says NaN in a last phase without length.
+        let share = if end > begin {
+            (p - begin) / (end - begin)
+        } else {
+            1.0
+        };
+        annealer.value(f64::from(share))
+    }
+}
+
+/// A schedule sampled at `n / T`.
+#[derive(Debug)]
+struct Sampled {
+    combined: Combined,
+    steps: f64,
+}
+
+impl Formula for Sampled {
+    fn value(&self, n: u64) -> f64 {
+        self.combined.value((n as f64 / self.steps).min(1.0))
+    }
+}
+
+fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Tracks {
+    let steps = extent.steps as f64;
+    let law = Law::Formula(Arc::new(Sampled { combined, steps }));
+    Table::new(kind, law).into()
+}
+
+/// `combined_cos`: half a wave from `start` to `middle` in the first `pct` of the run, another one to `end`.
+///
+/// `lr(n)` is its value at position `n / T`, so the last step of a run comes short of `end`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `pct` | | share of the first half wave | 0 to 1 |
+/// | `start`, `middle`, `end` | | values | at least 0 |
+///
+/// With `pct` 1, where fastai says NaN at position 1, the value there is `end`. Source: fastai 2.8.12,
+/// `fastai.callback.schedule.combined_cos`.
+///
+/// ```
+/// use onecycle::{FastaiCombinedCos, Run};
+/// let cos = FastaiCombinedCos { pct: 0.5, start: 0.1, middle: 0.5, end: 0.0 };
+/// let plan = cos.policy()?.resolve(&Run::steps(8))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(4).lr, plan.at(6).lr); // 0.1 0.5 0.25
+/// # for (n, known) in [(0, 0.1), (4, 0.5), (6, 0.25)] {
+/// #     assert!((plan.at(n).lr - known).abs() < 1e-15);
+/// # }
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct FastaiCombinedCos {
+    /// Share of the first half wave.
+    pub pct: f64,
+    /// First value.
+    pub start: f64,
+    /// Value in between.
+    pub middle: f64,
+    /// Last value.
+    pub end: f64,
+}
+
+impl FastaiCombinedCos {
+    fn combined(&self) -> Combined {
+        Combined::cos(self.pct, self.start, self.middle, self.end)
+    }
+
+    /// The value at a position between 0 and 1, as fastai computes it.
+    pub fn at_position(&self, position: f64) -> f64 {
+        self.combined().value(position)
+    }
+}
+
+impl Schedule for FastaiCombinedCos {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::share("pct", self.pct)?;
+        check::rate("start", self.start)?;
+        check::rate("middle", self.middle)?;
+        check::rate("end", self.end)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(sampled("fastai_combined_cos", self.combined(), extent))
+    }
+}
+
+/// `combine_scheds`: annealers one after the other, each for its share of the run.
+///
+/// `lr(n)` is its value at position `n / T`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `pcts` | | shares | at least 0; their sum is 1 |
+/// | `scheds` | | as many [`Annealer`]s: `{ func = "SchedLin", args = { start = 0.1, end = 0.5 } }` | |
+///
+/// fastai demands a sum of exactly 1.0, and so refuses ten times 0.1; here a sum that differs from 1 by rounding is one.
+/// Source: fastai 2.8.12, `fastai.callback.schedule.combine_scheds`.
+///
+/// ```
+/// use onecycle::{Annealer, FastaiCombineScheds, Run};
+/// let up = Annealer::SchedLin { start: 0.0, end: 0.4 };
+/// let down = Annealer::SchedLin { start: 0.4, end: 0.0 };
+/// let scheds = FastaiCombineScheds { pcts: vec![0.25, 0.75], scheds: vec![up, down] };
+/// let plan = scheds.policy()?.resolve(&Run::steps(16))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(4).lr, plan.at(10).lr); // 0 0.4 0.2
+/// # assert_eq!([0, 4, 10].map(|n| plan.at(n).lr), [0.0, 0.4, 0.2]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct FastaiCombineScheds {
+    /// Shares of the run.
+    pub pcts: Vec<f64>,
+    /// The annealers.
+    pub scheds: Vec<Annealer>,
+}
+
+impl FastaiCombineScheds {
+    fn combined(&self) -> Combined {
+        Combined::new(self.pcts.iter().copied().zip(self.scheds.iter().copied()))
+    }
+
+    /// The value at a position between 0 and 1, as fastai computes it.
+    ///
+    /// # Errors
+    /// Shares that are negative or do not add up to 1, or not as many annealers.
+    pub fn at_position(&self, position: f64) -> Result<f64, PolicyError> {
+        self.check_shares()?;
+        Ok(self.combined().value(position))
+    }
+
+    fn check_shares(&self) -> Result<(), PolicyError> {
+        check::count("scheds", self.scheds.len(), self.pcts.len().max(1))?;
+        self.pcts
+            .iter()
+            .try_for_each(|pct| check::rate("pcts", *pct))?;
+        let sum: f64 = self.pcts.iter().sum();
+        check::ensure(
+            (sum - 1.0).abs() < 1e-9,
+            "pcts",
+            sum,
+            "shares that add up to 1",
+        )
+    }
+}
+
+impl Schedule for FastaiCombineScheds {
+    fn check(&self) -> Result<(), PolicyError> {
+        self.check_shares()?;
+        self.scheds.iter().try_for_each(Annealer::check)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(sampled("fastai_combine_scheds", self.combined(), extent))
+    }
+}

@@ -1,0 +1,375 @@
+use core::f64::consts::PI;
+
+use super::formula_schedule;
+use crate::{PolicyError, check, math, policy::Schedule, table::Formula};
+
+/// `constant_schedule`: `lr(n) = value`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `value` | | the rate | at least 0 |
+///
+/// Source: optax 0.2.8, `optax.constant_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxConstant, Run};
+/// let plan = OptaxConstant { value: 0.1 }.policy()?.resolve(&Run::steps(3))?;
+/// println!("{}", plan.at(2).lr); // 0.1
+/// # assert_eq!(plan.at(2).lr, 0.1);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxConstant {
+    /// The rate.
+    pub value: f64,
+}
+
+impl Schedule for OptaxConstant {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("value", self.value)
+    }
+
+    formula_schedule!("optax_constant");
+}
+
+impl Formula for OptaxConstant {
+    fn value(&self, _: u64) -> f64 {
+        self.value
+    }
+}
+
+/// `polynomial_schedule`: `(init - end) (1 - k / transition_steps)^power + end`, with `k` the steps since
+/// `transition_begin`, at most `transition_steps`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `init_value`, `end_value` | | first and last rate | at least 0 |
+/// | `power` | | | above 0 |
+/// | `transition_steps` | | steps of the way; with 0 the rate stays at `init_value`, as in optax | |
+/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
+///
+/// Source: optax 0.2.8, `optax.polynomial_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxPolynomial, Run};
+/// let polynomial = OptaxPolynomial { init_value: 0.4, end_value: 0.0, power: 2.0, transition_steps: 4, transition_begin: 0 };
+/// let plan = polynomial.policy()?.resolve(&Run::steps(6))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(5).lr); // 0.4 0.1 0
+/// # assert_eq!([0, 2, 5].map(|n| plan.at(n).lr), [0.4, 0.1, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxPolynomial {
+    /// Rate of the first step.
+    pub init_value: f64,
+    /// Rate after the transition.
+    pub end_value: f64,
+    /// The power.
+    pub power: f64,
+    /// Steps of the transition.
+    pub transition_steps: u64,
+    /// Step at which it begins.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub transition_begin: i64,
+}
+
+fn polynomial(init: f64, end: f64, power: f64, steps: u64, begin: i64, n: u64) -> f64 {
+    if steps == 0 {
+        return init;
+    }
+    let begin = u64::try_from(begin).unwrap_or(0);
+    let passed = n.saturating_sub(begin).min(steps);
+    let left = 1.0 - passed as f64 / steps as f64;
+    (init - end) * math::pow(left, power) + end
+}
+
+impl Schedule for OptaxPolynomial {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("init_value", self.init_value)?;
+        check::rate("end_value", self.end_value)?;
+        check::positive("power", self.power)
+    }
+
+    formula_schedule!("optax_polynomial");
+
+    fn length(&self) -> Option<u64> {
+        length_of(self.transition_steps, self.transition_begin)
+    }
+}
+
+/// Steps until a transition is over; none for one without steps.
+fn length_of(transition_steps: u64, transition_begin: i64) -> Option<u64> {
+    let begin = u64::try_from(transition_begin).unwrap_or(0);
+    (transition_steps > 0).then(|| transition_steps.saturating_add(begin))
+}
+
+impl Formula for OptaxPolynomial {
+    fn value(&self, n: u64) -> f64 {
+        let (init, end) = (self.init_value, self.end_value);
+        polynomial(
+            init,
+            end,
+            self.power,
+            self.transition_steps,
+            self.transition_begin,
+            n,
+        )
+    }
+}
+
+/// `linear_schedule`: [`OptaxPolynomial`] with power 1.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `init_value`, `end_value` | | first and last rate | at least 0 |
+/// | `transition_steps` | | steps of the way; with 0 the rate stays at `init_value`, as in optax | |
+/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
+///
+/// Source: optax 0.2.8, `optax.linear_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxLinear, Run};
+/// let plan = OptaxLinear::new(0.0, 0.4, 4).policy()?.resolve(&Run::steps(6))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(5).lr); // 0 0.2 0.4
+/// # assert_eq!([0, 2, 5].map(|n| plan.at(n).lr), [0.0, 0.2, 0.4]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxLinear {
+    /// Rate of the first step.
+    pub init_value: f64,
+    /// Rate after the transition.
+    pub end_value: f64,
+    /// Steps of the transition.
+    pub transition_steps: u64,
+    /// Step at which it begins.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub transition_begin: i64,
+}
+
+impl OptaxLinear {
+    /// From the first step on.
+    pub fn new(init_value: f64, end_value: f64, transition_steps: u64) -> Self {
+        OptaxLinear {
+            init_value,
+            end_value,
+            transition_steps,
+            transition_begin: 0,
+        }
+    }
+}
+
+impl Schedule for OptaxLinear {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("init_value", self.init_value)?;
+        check::rate("end_value", self.end_value)
+    }
+
+    formula_schedule!("optax_linear");
+
+    fn length(&self) -> Option<u64> {
+        length_of(self.transition_steps, self.transition_begin)
+    }
+}
+
+impl Formula for OptaxLinear {
+    fn value(&self, n: u64) -> f64 {
+        let (init, end) = (self.init_value, self.end_value);
+        polynomial(
+            init,
+            end,
+            1.0,
+            self.transition_steps,
+            self.transition_begin,
+            n,
+        )
+    }
+}
+
+/// `exponential_decay`: `init decay_rate^(k / transition_steps)`, with `k` the steps since `transition_begin`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `init_value` | | first rate | at least 0 |
+/// | `transition_steps` | | steps in which the rate falls by `decay_rate` | at least 1 |
+/// | `decay_rate` | | factor | above 0 |
+/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
+/// | `staircase` | false | all at once after `transition_steps` | |
+/// | `end_value` | none | bound: from below for rates below 1, else from above | at least 0 |
+///
+/// A rate or a number of steps of 0, which optax turns into a constant, is an error. Source: optax 0.2.8,
+/// `optax.exponential_decay`.
+///
+/// ```
+/// use onecycle::{OptaxExponentialDecay, Run};
+/// let plan = OptaxExponentialDecay::new(0.4, 2, 0.25).policy()?.resolve(&Run::steps(5))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(4).lr); // 0.4 0.2 0.025
+/// # assert_eq!([0, 1, 4].map(|n| plan.at(n).lr), [0.4, 0.2, 0.025]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxExponentialDecay {
+    /// Rate of the first step.
+    pub init_value: f64,
+    /// Steps in which the rate falls by `decay_rate`.
+    pub transition_steps: u64,
+    /// Factor.
+    pub decay_rate: f64,
+    /// Step at which it begins.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub transition_begin: i64,
+    /// Whether it falls all at once.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub staircase: bool,
+    /// Bound of the rate.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub end_value: Option<f64>,
+}
+
+impl OptaxExponentialDecay {
+    /// Smoothly, from the first step on, without a bound.
+    pub fn new(init_value: f64, transition_steps: u64, decay_rate: f64) -> Self {
+        OptaxExponentialDecay {
+            init_value,
+            transition_steps,
+            decay_rate,
+            transition_begin: 0,
+            staircase: false,
+            end_value: None,
+        }
+    }
+}
+
+impl Schedule for OptaxExponentialDecay {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("init_value", self.init_value)?;
+        check::ensure(
+            self.transition_steps > 0,
+            "transition_steps",
+            0.0,
+            "at least 1",
+        )?;
+        check::positive("decay_rate", self.decay_rate)?;
+        check::rate("end_value", self.end_value.unwrap_or(0.0))
+    }
+
+    formula_schedule!("optax_exponential_decay");
+}
+
+impl Formula for OptaxExponentialDecay {
+    fn value(&self, n: u64) -> f64 {
+        let begin = u64::try_from(self.transition_begin).unwrap_or(0);
+        let value = if n <= begin {
+            self.init_value
+        } else {
+            let times = (n - begin) as f64 / self.transition_steps as f64;
+            let times = if self.staircase {
+                math::floor(times)
+            } else {
+                times
+            };
+            self.init_value * math::pow(self.decay_rate, times)
+        };
+        match self.end_value {
+            Some(end) if self.decay_rate < 1.0 => value.max(end),
+            Some(end) => value.min(end),
+            None => value,
+        }
+    }
+}
+
+/// `cosine_decay_schedule`: `init ((1 - alpha) ((1 + cos(pi n / decay_steps)) / 2)^exponent + alpha)`, then level.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `init_value` | | first rate | at least 0 |
+/// | `decay_steps` | | steps of the decay | at least 1 |
+/// | `alpha` | 0 | last rate, as a share of the first | at least 0 |
+/// | `exponent` | 1 | | above 0 |
+///
+/// Source: optax 0.2.8, `optax.cosine_decay_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxCosineDecay, Run};
+/// let plan = OptaxCosineDecay::new(0.4, 4).policy()?.resolve(&Run::steps(6))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(5).lr); // 0.4 0.2 0
+/// # assert_eq!([0, 2, 5].map(|n| plan.at(n).lr), [0.4, 0.2, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxCosineDecay {
+    /// Rate of the first step.
+    pub init_value: f64,
+    /// Steps of the decay.
+    pub decay_steps: u64,
+    /// Last rate, as a share of the first.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub alpha: f64,
+    /// Exponent of the wave.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub exponent: f64,
+}
+
+impl OptaxCosineDecay {
+    /// Down to 0.
+    pub fn new(init_value: f64, decay_steps: u64) -> Self {
+        OptaxCosineDecay {
+            init_value,
+            decay_steps,
+            alpha: 0.0,
+            exponent: 1.0,
+        }
+    }
+}
+
+impl Schedule for OptaxCosineDecay {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("init_value", self.init_value)?;
+        check::ensure(self.decay_steps > 0, "decay_steps", 0.0, "at least 1")?;
+        check::rate("alpha", self.alpha)?;
+        check::positive("exponent", self.exponent)
+    }
+
+    formula_schedule!("optax_cosine_decay");
+
+    fn length(&self) -> Option<u64> {
+        Some(self.decay_steps)
+    }
+}
+
+impl Formula for OptaxCosineDecay {
+    fn value(&self, n: u64) -> f64 {
+        let n = n.min(self.decay_steps) as f64;
+        let wave = 0.5 * (1.0 + math::cos(PI * n / self.decay_steps as f64));
+        let decayed = (1.0 - self.alpha) * math::pow(wave, self.exponent) + self.alpha;
+        self.init_value * decayed
+    }
+}

@@ -1,0 +1,216 @@
+use super::{InterpolateType, piecewise::Interpolation};
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    policy::{Schedule, Tracks},
+};
+
+fn check_arguments(
+    transition_steps: u64,
+    peak_value: f64,
+    shares: &[(&'static str, f64)],
+    divs: [f64; 2],
+) -> Result<(), PolicyError> {
+    check::ensure(transition_steps > 0, "transition_steps", 0.0, "at least 1")?;
+    check::rate("peak_value", peak_value)?;
+    for (name, share) in shares {
+        check::share(name, *share)?;
+    }
+    check::positive("div_factor", divs[0])?;
+    check::positive("final_div_factor", divs[1])?;
+    check::finite("peak_value / div_factor", peak_value / divs[0])
+}
+
+/// The truncation of Python's `int`.
+fn int(x: f64) -> u64 {
+    x as u64
+}
+
+/// `cosine_onecycle_schedule`: half a wave up until `int(pct_start T)`, half a wave down until `T`, then level.
+///
+/// From `peak_value / div_factor` to `peak_value` to `peak_value / (div_factor final_div_factor)`, each computed from
+/// the one before by multiplication, so that the peak is reached up to an ulp.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `transition_steps` | | steps in all, `T` | at least 1 |
+/// | `peak_value` | | peak | at least 0 |
+/// | `pct_start` | 0.3 | share of the way up | 0 to 1 |
+/// | `div_factor` | 25 | peak / first rate | above 0 |
+/// | `final_div_factor` | 1e4 | first / last rate | above 0 |
+///
+/// The last rate belongs to step `T`, which a run of `T` steps does not have. `int` truncates: 0.29 of 100 is 28. With
+/// `int(pct_start T)` 0 it starts at the peak; with `pct_start` 1 it has none. Source: optax 0.2.8,
+/// `optax.cosine_onecycle_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxCosineOnecycle, Run};
+/// let plan = OptaxCosineOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
+/// for step in [0, 30, 65, 100] {
+///     println!("{:.6}", plan.at(step).lr); // 0.020000, 0.500000, 0.250001, 0.000002
+/// }
+/// # assert_eq!([0, 30, 65, 100].map(|n| format!("{:.6}", plan.at(n).lr)), ["0.020000", "0.500000", "0.250001", "0.000002"]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxCosineOnecycle {
+    /// Steps in all.
+    pub transition_steps: u64,
+    /// Peak learning rate.
+    pub peak_value: f64,
+    /// Share of the way up.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    pub pct_start: f64,
+    /// Peak over first rate.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    pub div_factor: f64,
+    /// First over last rate.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default = "crate::defaults::final_div_factor")
+    )]
+    pub final_div_factor: f64,
+}
+
+impl OptaxCosineOnecycle {
+    /// optax's defaults.
+    pub fn new(transition_steps: u64, peak_value: f64) -> Self {
+        OptaxCosineOnecycle {
+            transition_steps,
+            peak_value,
+            pct_start: 0.3,
+            div_factor: 25.0,
+            final_div_factor: 1e4,
+        }
+    }
+}
+
+impl Schedule for OptaxCosineOnecycle {
+    fn check(&self) -> Result<(), PolicyError> {
+        let divs = [self.div_factor, self.final_div_factor];
+        let shares = [("pct_start", self.pct_start)];
+        check_arguments(self.transition_steps, self.peak_value, &shares, divs)
+    }
+
+    fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let steps = self.transition_steps;
+        let scales = [
+            (int(self.pct_start * steps as f64), self.div_factor),
+            (steps, 1.0 / (self.div_factor * self.final_div_factor)),
+        ];
+        let init = self.peak_value / self.div_factor;
+        let points = Interpolation::new(InterpolateType::Cosine, init, &scales);
+        Ok(points
+            .named(&["up", "annihilation"])
+            .into_tracks("optax_cosine_onecycle"))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.transition_steps)
+    }
+}
+
+/// `linear_onecycle_schedule`: up until `int(pct_start T)`, down until `int(pct_final T)`, further down until `T`.
+///
+/// From `peak_value / div_factor` to the peak, back, and to that divided by `final_div_factor`, each computed from the
+/// one before by multiplication.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `transition_steps` | | steps in all, `T` | at least 1 |
+/// | `peak_value` | | peak | at least 0 |
+/// | `pct_start` | 0.3 | end of the way up | 0 to 1 |
+/// | `pct_final` | 0.85 | end of the way down | 0 to 1 |
+/// | `div_factor` | 25 | peak / first rate | above 0 |
+/// | `final_div_factor` | 1e4 | first / last rate | above 0 |
+///
+/// The last rate belongs to step `T`, which a run of `T` steps does not have. As in optax, boundaries that fall together
+/// are one, with the later factor, and boundaries in the wrong order are sorted; both give another shape. Source: optax
+/// 0.2.8, `optax.linear_onecycle_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxLinearOnecycle, Run};
+/// let plan = OptaxLinearOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
+/// for step in [0, 30, 85, 100] {
+///     println!("{:.6}", plan.at(step).lr); // 0.020000, 0.500000, 0.020000, 0.000002
+/// }
+/// # assert_eq!([0, 30, 85, 100].map(|n| format!("{:.6}", plan.at(n).lr)), ["0.020000", "0.500000", "0.020000", "0.000002"]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxLinearOnecycle {
+    /// Steps in all.
+    pub transition_steps: u64,
+    /// Peak learning rate.
+    pub peak_value: f64,
+    /// End of the way up.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    pub pct_start: f64,
+    /// End of the way down.
+    #[cfg_attr(feature = "serde", serde(default = "pct_final"))]
+    pub pct_final: f64,
+    /// Peak over first rate.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    pub div_factor: f64,
+    /// First over last rate.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default = "crate::defaults::final_div_factor")
+    )]
+    pub final_div_factor: f64,
+}
+
+#[cfg(feature = "serde")]
+fn pct_final() -> f64 {
+    0.85
+}
+
+impl OptaxLinearOnecycle {
+    /// optax's defaults.
+    pub fn new(transition_steps: u64, peak_value: f64) -> Self {
+        OptaxLinearOnecycle {
+            transition_steps,
+            peak_value,
+            pct_start: 0.3,
+            pct_final: 0.85,
+            div_factor: 25.0,
+            final_div_factor: 1e4,
+        }
+    }
+}
+
+impl Schedule for OptaxLinearOnecycle {
+    fn check(&self) -> Result<(), PolicyError> {
+        let divs = [self.div_factor, self.final_div_factor];
+        let shares = [("pct_start", self.pct_start), ("pct_final", self.pct_final)];
+        check_arguments(self.transition_steps, self.peak_value, &shares, divs)
+    }
+
+    fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let steps = self.transition_steps;
+        let scales = [
+            (int(self.pct_start * steps as f64), self.div_factor),
+            (int(self.pct_final * steps as f64), 1.0 / self.div_factor),
+            (steps, 1.0 / self.final_div_factor),
+        ];
+        let init = self.peak_value / self.div_factor;
+        let points = Interpolation::new(InterpolateType::Linear, init, &scales);
+        Ok(points
+            .named(&["up", "down", "annihilation"])
+            .into_tracks("optax_linear_onecycle"))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.transition_steps)
+    }
+}

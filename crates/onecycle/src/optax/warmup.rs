@@ -1,0 +1,193 @@
+use alloc::vec::Vec;
+
+use super::{OptaxCosineDecay, OptaxLinear, formula_schedule};
+use crate::{
+    PolicyError, check,
+    policy::Schedule,
+    table::{Formula, Mark},
+};
+
+/// `warmup_cosine_decay_schedule`: a line from `init_value` to `peak_value`, then [`OptaxCosineDecay`] to `end_value`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `init_value`, `peak_value` | | first and highest rate | at least 0 |
+/// | `warmup_steps` | | steps of the line | fewer than `decay_steps` |
+/// | `decay_steps` | | steps in all, the warm-up included | |
+/// | `end_value` | 0 | last rate | at least 0 |
+/// | `exponent` | 1 | of the wave | above 0 |
+///
+/// Source: optax 0.2.8, `optax.warmup_cosine_decay_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxWarmupCosineDecay, Run};
+/// let plan = OptaxWarmupCosineDecay::new(0.0, 0.4, 2, 6).policy()?.resolve(&Run::steps(8))?;
+/// println!("{} {} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(4).lr, plan.at(7).lr); // 0 0.4 0.2 0
+/// # assert_eq!([0, 2, 4, 7].map(|n| plan.at(n).lr), [0.0, 0.4, 0.2, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxWarmupCosineDecay {
+    /// Rate of the first step.
+    pub init_value: f64,
+    /// Rate after the warm-up.
+    pub peak_value: f64,
+    /// Steps of the warm-up.
+    pub warmup_steps: u64,
+    /// Steps in all.
+    pub decay_steps: u64,
+    /// Rate after the decay.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub end_value: f64,
+    /// Exponent of the wave.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub exponent: f64,
+}
+
+impl OptaxWarmupCosineDecay {
+    /// Down to 0.
+    pub fn new(init_value: f64, peak_value: f64, warmup_steps: u64, decay_steps: u64) -> Self {
+        OptaxWarmupCosineDecay {
+            init_value,
+            peak_value,
+            warmup_steps,
+            decay_steps,
+            end_value: 0.0,
+            exponent: 1.0,
+        }
+    }
+}
+
+impl Schedule for OptaxWarmupCosineDecay {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("init_value", self.init_value)?;
+        check::rate("peak_value", self.peak_value)?;
+        check::rate("end_value", self.end_value)?;
+        check::positive("exponent", self.exponent)?;
+        check::ensure(
+            self.warmup_steps < self.decay_steps,
+            "warmup_steps",
+            self.warmup_steps as f64,
+            "fewer than `decay_steps`, which are all steps",
+        )
+    }
+
+    formula_schedule!("optax_warmup_cosine_decay");
+
+    fn length(&self) -> Option<u64> {
+        Some(self.decay_steps)
+    }
+}
+
+impl Formula for OptaxWarmupCosineDecay {
+    fn value(&self, n: u64) -> f64 {
+        let Some(passed) = n.checked_sub(self.warmup_steps) else {
+            return OptaxLinear::new(self.init_value, self.peak_value, self.warmup_steps).value(n);
+        };
+        let cosine = OptaxCosineDecay {
+            init_value: self.peak_value,
+            decay_steps: self.decay_steps.saturating_sub(self.warmup_steps).max(1),
+            alpha: if self.peak_value == 0.0 {
+                0.0
+            } else {
+                self.end_value / self.peak_value
+            },
+            exponent: self.exponent,
+        };
+        cosine.value(passed)
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let (init, peak, end) = (self.init_value, self.peak_value, self.end_value);
+        let mark = |name, first, from, to| Mark {
+            name,
+            first,
+            from,
+            to,
+        };
+        let mut marks = alloc::vec![
+            mark("decay", self.warmup_steps, peak, end),
+            mark("end", self.decay_steps, end, end),
+        ];
+        if self.warmup_steps > 0 {
+            marks.insert(0, mark("warmup", 0, init, peak));
+        }
+        marks
+    }
+}
+
+/// `sgdr_schedule`: [`OptaxWarmupCosineDecay`]s one after the other, each for its `decay_steps`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `cosine_kwargs` | | the arguments of each cycle | at least one |
+///
+/// Source: optax 0.2.8, `optax.sgdr_schedule`.
+///
+/// ```
+/// use onecycle::{OptaxSgdr, OptaxWarmupCosineDecay, Run};
+/// let cycle = |peak, steps| OptaxWarmupCosineDecay::new(0.0, peak, 0, steps);
+/// let plan = OptaxSgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] }.policy()?.resolve(&Run::steps(12))?;
+/// println!("{} {} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(4).lr, plan.at(8).lr); // 0.4 0.2 0.2 0.1
+/// # assert_eq!([0, 2, 4, 8].map(|n| plan.at(n).lr), [0.4, 0.2, 0.2, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct OptaxSgdr {
+    /// The arguments of each cycle.
+    pub cosine_kwargs: Vec<OptaxWarmupCosineDecay>,
+}
+
+impl Schedule for OptaxSgdr {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::count("cosine_kwargs", self.cosine_kwargs.len().min(1), 1)?;
+        self.cosine_kwargs.iter().try_for_each(Schedule::check)
+    }
+
+    formula_schedule!("optax_sgdr");
+
+    fn length(&self) -> Option<u64> {
+        let mut steps = self.cosine_kwargs.iter().map(|cycle| cycle.decay_steps);
+        steps.try_fold(0_u64, u64::checked_add)
+    }
+}
+
+impl OptaxSgdr {
+    /// The cycles with the step at which each begins.
+    fn cycles(&self) -> impl Iterator<Item = (u64, &OptaxWarmupCosineDecay)> {
+        self.cosine_kwargs.iter().scan(0_u64, |next, cycle| {
+            let first = *next;
+            *next = first.saturating_add(cycle.decay_steps);
+            Some((first, cycle))
+        })
+    }
+}
+
+impl Formula for OptaxSgdr {
+    fn value(&self, n: u64) -> f64 {
+        let cycle = self.cycles().take_while(|(first, _)| *first <= n).last();
+        cycle.map_or(0.0, |(first, cycle)| cycle.value(n - first))
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks: Vec<Mark> = Vec::new();
+        for (first, cycle) in self.cycles() {
+            marks.retain(|mark| mark.first < first);
+            marks.extend(cycle.marks().into_iter().map(|mark| Mark {
+                first: mark.first.saturating_add(first),
+                ..mark
+            }));
+        }
+        marks
+    }
+}

@@ -1,0 +1,244 @@
+use alloc::vec::Vec;
+
+use crate::{
+    AtEnd, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check, clock::Clock,
+    shape::Memo, table::Table,
+};
+
+/// A hyper-parameter that a plan may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    /// The learning rate.
+    Lr,
+    /// SGD's momentum or Adam's beta1.
+    Momentum,
+    /// Weight decay.
+    WeightDecay,
+    /// Samples in a batch.
+    BatchSize,
+}
+
+/// A policy resolved against a run: a pure function from the step to its [`Hyper`].
+///
+/// It has no state, so to resume a training is to keep one integer. It can be written and read (feature `serde`) as
+/// its policy and its run, and compares equal after a round trip.
+///
+/// ```
+/// use onecycle::{OneCycle, Run, Span};
+/// // Gugger's ResNet-56: 95 epochs of 98 steps, 13 of them annihilation.
+/// let policy = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) }.policy()?;
+/// let plan = policy.resolve(&Run::epochs(95.0, 50_000, 512))?;
+/// assert_eq!(plan.steps(), 9310);
+/// for phase in plan.phases() {
+///     println!("{}: {}..={}, {} -> {}", phase.name, phase.first_step, phase.last_step, phase.from, phase.to);
+/// }
+/// // up: 0..=4017, 0.08 -> 0.8
+/// // down: 4018..=8035, 0.8 -> 0.08
+/// // annihilation: 8036..=9309, 0.08 -> 0.0008
+/// # assert_eq!(plan.phases()[1].first_step, 4018);
+/// # assert_eq!(plan.phases()[2].first_step, 8036);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "form::PlanForm", into = "form::PlanForm")
+)]
+pub struct Plan {
+    policy: Policy,
+    run: Run,
+    resolved: Resolved,
+}
+
+/// Tables of all tracks: what follows from policy and run.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    pub(crate) lr: Table,
+    pub(crate) momentum: Option<Table>,
+    pub(crate) weight_decay: Option<Table>,
+    /// Steps after which [`AtEnd`] applies; the run may be longer.
+    pub(crate) end: u64,
+    pub(crate) at_end: AtEnd,
+    pub(crate) clock: Clock,
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        // All else follows from these two.
+        self.policy == other.policy && self.run == other.run
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(policy: Policy, run: Run, resolved: Resolved) -> Self {
+        Plan {
+            policy,
+            run,
+            resolved,
+        }
+    }
+
+    /// Steps of the run.
+    pub fn steps(&self) -> u64 {
+        self.resolved.clock.total_steps()
+    }
+
+    /// The policy that the plan came from.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The run that it was resolved against.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Epochs passed before `step`, where the run knows its epochs.
+    pub fn epoch_at(&self, step: u64) -> Option<f64> {
+        self.resolved.clock.epoch_at(step)
+    }
+
+    /// The hyper-parameters of update `step`, counted from 0. Past the end it does what the policy was told, see
+    /// [`AtEnd`].
+    #[inline]
+    pub fn at(&self, step: u64) -> Hyper {
+        let tracks = &self.resolved;
+        let n = if step < tracks.end {
+            step
+        } else if tracks.at_end == AtEnd::Restart {
+            step % tracks.end
+        } else {
+            tracks.end - 1
+        };
+        let mut memo = Memo::default();
+        Hyper {
+            lr: tracks.lr.value(n, &mut memo),
+            momentum: tracks
+                .momentum
+                .as_ref()
+                .map(|table| table.value(n, &mut memo)),
+            weight_decay: tracks
+                .weight_decay
+                .as_ref()
+                .map(|table| table.value(n, &mut memo)),
+            batch_size: batch_at(tracks.clock.batches(), n),
+        }
+    }
+
+    /// The same, or an error past the end of a plan with [`AtEnd::Error`].
+    ///
+    /// # Errors
+    /// [`PastEnd`] with the step and the length of the plan.
+    pub fn try_at(&self, step: u64) -> Result<Hyper, PastEnd> {
+        if step >= self.resolved.end && self.resolved.at_end == AtEnd::Error {
+            return Err(PastEnd {
+                step,
+                steps: self.resolved.end,
+            });
+        }
+        Ok(self.at(step))
+    }
+
+    /// The hyper-parameters of all parameter groups in update `step`, written to `out` without allocation.
+    ///
+    /// ```
+    /// use onecycle::{GroupScale, OneCycle, Run};
+    /// let plan = OneCycle::new(0.8).policy()?.resolve(&Run::steps(1000))?;
+    /// let scales = GroupScale::discriminative(3, 2.0)?;
+    /// let mut groups = [plan.at(0); 3];
+    /// plan.groups(450, &scales, &mut groups)?;
+    /// assert_eq!(groups.map(|hyper| hyper.lr), [0.2, 0.4, 0.8]);
+    /// # Ok::<(), onecycle::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PolicyError::Count`] if `out` and `scales` are not equally long.
+    pub fn groups(
+        &self,
+        step: u64,
+        scales: &[GroupScale],
+        out: &mut [Hyper],
+    ) -> Result<(), PolicyError> {
+        check::count("out", out.len(), scales.len())?;
+        let hyper = self.at(step);
+        for (scale, out) in scales.iter().zip(out) {
+            *out = scale.apply(hyper);
+        }
+        Ok(())
+    }
+
+    /// The phases of the learning rate. They tile the run without gap or overlap.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.phases_of(Parameter::Lr)
+    }
+
+    /// The phases of any of the hyper-parameters. None where the policy does not set it.
+    pub fn phases_of(&self, parameter: Parameter) -> Vec<Phase> {
+        let tracks = &self.resolved;
+        let table = match parameter {
+            Parameter::Lr => Some(&tracks.lr),
+            Parameter::Momentum => tracks.momentum.as_ref(),
+            Parameter::WeightDecay => tracks.weight_decay.as_ref(),
+            Parameter::BatchSize => return batch_phases(tracks.clock.batches(), self.steps()),
+        };
+        table
+            .map(|table| table.phases(self.steps()))
+            .unwrap_or_default()
+    }
+}
+
+fn batch_at(batches: &[(u64, u64)], step: u64) -> Option<u64> {
+    let size = batches.iter().rev().find(|(first, _)| *first <= step);
+    size.map(|(_, size)| *size)
+}
+
+fn batch_phases(batches: &[(u64, u64)], steps: u64) -> Vec<Phase> {
+    let ends = batches
+        .iter()
+        .skip(1)
+        .map(|(first, _)| *first)
+        .chain([steps]);
+    batches
+        .iter()
+        .zip(ends)
+        .filter(|((first, _), end)| *first < (*end).min(steps))
+        .map(|((first, size), end)| Phase {
+            name: "constant".into(),
+            first_step: *first,
+            last_step: end.min(steps) - 1,
+            from: *size as f64,
+            to: *size as f64,
+        })
+        .collect()
+}
+
+#[cfg(feature = "serde")]
+mod form {
+    use super::Plan;
+    use crate::{Policy, PolicyError, Run};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct PlanForm {
+        policy: Policy,
+        run: Run,
+    }
+
+    impl From<Plan> for PlanForm {
+        fn from(plan: Plan) -> Self {
+            PlanForm {
+                policy: plan.policy,
+                run: plan.run,
+            }
+        }
+    }
+
+    impl TryFrom<PlanForm> for Plan {
+        type Error = PolicyError;
+
+        fn try_from(form: PlanForm) -> Result<Self, PolicyError> {
+            form.policy.resolve(&form.run)
+        }
+    }
+}

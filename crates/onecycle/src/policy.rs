@@ -1,0 +1,310 @@
+use alloc::boxed::Box;
+
+use crate::{
+    BatchSizes, Curve, Plan, PolicyError, Preset, Run, check,
+    clock::{Clock, Extent},
+    plan::Resolved,
+    table::Table,
+};
+
+/// What a plan says past its last step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum AtEnd {
+    /// The hyper-parameters of the last step, for ever.
+    #[default]
+    Hold,
+    /// [`Plan::try_at`] says that the plan has ended; [`Plan::at`], which cannot, holds.
+    Error,
+    /// The plan begins anew.
+    Restart,
+}
+
+/// What learning rate, momentum, weight decay and batch size shall do over a run, in user's units.
+///
+/// Made from a [`Preset`] (`OneCycle::new(0.8).policy()?`) or by hand from [`Curve`]s, checked when it is made, and
+/// resolved against a [`Run`] to a [`Plan`].
+///
+/// ```
+/// use onecycle::{AtEnd, Curve, OneCycle, Run};
+/// let policy = OneCycle::new(0.8)
+///     .policy()?
+///     .with_weight_decay(Curve::Constant(1e-4))?
+///     .at_end(AtEnd::Error);
+/// let plan = policy.resolve(&Run::steps(1000))?;
+/// assert_eq!(plan.at(450).lr, 0.8);
+/// assert_eq!(plan.at(450).weight_decay, Some(1e-4));
+/// assert!(plan.try_at(1000).is_err());
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "form::PolicyForm", into = "form::PolicyForm")
+)]
+pub struct Policy {
+    lr: Source,
+    momentum: Option<Curve>,
+    weight_decay: Option<Curve>,
+    batch_size: Option<BatchSizes>,
+    at_end: AtEnd,
+}
+
+/// Where the learning rate comes from. A preset may set momentum as well.
+#[derive(Debug, Clone, PartialEq)]
+enum Source {
+    Preset(Box<Preset>),
+    Curve(Curve),
+}
+
+/// What a preset resolves to.
+#[derive(Debug, Clone)]
+pub(crate) struct Tracks {
+    pub(crate) lr: Table,
+    pub(crate) momentum: Option<Table>,
+}
+
+impl From<Table> for Tracks {
+    fn from(lr: Table) -> Self {
+        Tracks { lr, momentum: None }
+    }
+}
+
+/// What every parameter struct of a preset can do.
+pub(crate) trait Schedule {
+    /// Checks all that can be checked without a run.
+    fn check(&self) -> Result<(), PolicyError>;
+
+    /// Turns spans into steps.
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError>;
+
+    /// Steps, where the preset itself says how long it is.
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether the formula goes on past [`Schedule::length`] as its original does. Otherwise the plan ends there.
+    fn continues(&self) -> bool {
+        true
+    }
+}
+
+impl Policy {
+    fn of(lr: Source) -> Self {
+        Policy {
+            lr,
+            momentum: None,
+            weight_decay: None,
+            batch_size: None,
+            at_end: AtEnd::Hold,
+        }
+    }
+
+    /// The policy of a preset.
+    ///
+    /// # Errors
+    /// Whatever [`PolicyError`] is wrong with its parameters.
+    pub fn from_preset(preset: Preset) -> Result<Self, PolicyError> {
+        preset.schedule().check()?;
+        Ok(Policy::of(Source::Preset(Box::new(preset))))
+    }
+
+    /// A policy whose learning rate is `lr`.
+    ///
+    /// # Errors
+    /// Values that are negative, NaN or infinite, or a malformed curve.
+    pub fn from_curve(lr: Curve) -> Result<Self, PolicyError> {
+        lr.check("lr", check::rate)?;
+        Ok(Policy::of(Source::Curve(lr)))
+    }
+
+    /// Sets momentum (SGD's momentum, Adam's beta1), in place of the preset's own.
+    ///
+    /// # Errors
+    /// Values outside of `[0, 1)`, or a malformed curve.
+    pub fn with_momentum(self, momentum: Curve) -> Result<Self, PolicyError> {
+        momentum.check("momentum", check::momentum)?;
+        Ok(Policy {
+            momentum: Some(momentum),
+            ..self
+        })
+    }
+
+    /// Sets the weight decay.
+    ///
+    /// # Errors
+    /// Values that are negative, NaN or infinite, or a malformed curve.
+    pub fn with_weight_decay(self, weight_decay: Curve) -> Result<Self, PolicyError> {
+        weight_decay.check("weight_decay", check::rate)?;
+        Ok(Policy {
+            weight_decay: Some(weight_decay),
+            ..self
+        })
+    }
+
+    /// Sets the batch size. Spans in epochs and samples then follow it.
+    ///
+    /// # Errors
+    /// A size of 0, or points that do not increase from 0.
+    pub fn with_batch_size(self, batch_size: BatchSizes) -> Result<Self, PolicyError> {
+        batch_size.check()?;
+        Ok(Policy {
+            batch_size: Some(batch_size),
+            ..self
+        })
+    }
+
+    /// Sets what happens past the end. The default is to hold the last values.
+    pub fn at_end(self, at_end: AtEnd) -> Self {
+        Policy { at_end, ..self }
+    }
+
+    /// Steps, where the policy itself says how long it is: the `total_steps` of an original, say. Most policies take
+    /// their length from the run.
+    pub fn length(&self) -> Option<u64> {
+        match &self.lr {
+            Source::Preset(preset) => preset.schedule().length(),
+            Source::Curve(_) => None,
+        }
+    }
+
+    /// The preset, where the policy was made from one.
+    pub fn preset(&self) -> Option<&Preset> {
+        match &self.lr {
+            Source::Preset(preset) => Some(preset),
+            Source::Curve(_) => None,
+        }
+    }
+
+    /// Turns the policy into a function of the step, for a run of known length.
+    ///
+    /// # Errors
+    /// - [`PolicyError::ZeroSteps`] for a run without steps.
+    /// - [`PolicyError::SpanLongerThanRun`], [`PolicyError::LongerThanRun`] where something does not fit in.
+    /// - [`PolicyError::UnknownUnit`] where a span is in a unit of which the run says nothing.
+    /// - [`PolicyError::PhaseWithoutLength`] where an original would divide by zero.
+    pub fn resolve(&self, run: &Run) -> Result<Plan, PolicyError> {
+        let clock = Clock::new(run, self.batch_size.as_ref())?;
+        let extent = Extent::whole(&clock);
+        let steps = clock.total_steps();
+        let mut end = steps;
+        let tracks = match &self.lr {
+            Source::Curve(curve) => Tracks::from(curve.resolve(&extent)?),
+            Source::Preset(preset) => {
+                let schedule = preset.schedule();
+                if let Some(length) = schedule.length() {
+                    if length > steps {
+                        return Err(PolicyError::LongerThanRun {
+                            policy: length,
+                            run: steps,
+                        });
+                    }
+                    if !schedule.continues() {
+                        end = length;
+                    }
+                }
+                schedule.resolve(&extent)?
+            }
+        };
+        let optional =
+            |curve: &Option<Curve>| curve.as_ref().map(|c| c.resolve(&extent)).transpose();
+        let momentum = optional(&self.momentum)?.or(tracks.momentum);
+        let weight_decay = optional(&self.weight_decay)?;
+        tracks.lr.check_finite("lr", steps - 1)?;
+        for table in momentum.iter().chain(&weight_decay) {
+            table.check_finite("momentum or weight_decay", steps - 1)?;
+        }
+        Ok(Plan::new(
+            self.clone(),
+            *run,
+            Resolved {
+                lr: tracks.lr,
+                momentum,
+                weight_decay,
+                end,
+                at_end: self.at_end,
+                clock,
+            },
+        ))
+    }
+}
+
+#[cfg(feature = "serde")]
+mod form {
+    use super::{AtEnd, Policy, Source};
+    use crate::{BatchSizes, Curve, PolicyError, Preset};
+    use alloc::boxed::Box;
+
+    /// As a policy stands in a file of its own: its source, and the keys that all kinds share.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct PolicyForm {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preset: Option<Box<Preset>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lr: Option<Curve>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        momentum: Option<Curve>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight_decay: Option<Curve>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch_size: Option<BatchSizes>,
+        #[serde(default)]
+        at_end: AtEnd,
+    }
+
+    impl From<Policy> for PolicyForm {
+        fn from(policy: Policy) -> Self {
+            let (preset, lr) = match policy.lr {
+                Source::Preset(preset) => (Some(preset), None),
+                Source::Curve(curve) => (None, Some(curve)),
+            };
+            PolicyForm {
+                preset,
+                lr,
+                momentum: policy.momentum,
+                weight_decay: policy.weight_decay,
+                batch_size: policy.batch_size,
+                at_end: policy.at_end,
+            }
+        }
+    }
+
+    impl TryFrom<PolicyForm> for Policy {
+        type Error = PolicyError;
+
+        fn try_from(form: PolicyForm) -> Result<Self, PolicyError> {
+            let mut policy = match (form.preset, form.lr) {
+                (Some(preset), None) => Policy::from_preset(*preset)?,
+                (None, Some(curve)) => Policy::from_curve(curve)?,
+                (Some(_), Some(_)) => {
+                    return Err(PolicyError::Conflict {
+                        first: "preset",
+                        second: "lr",
+                    });
+                }
+                (None, None) => {
+                    return Err(PolicyError::Missing {
+                        name: "lr",
+                        hint: "give a policy a `preset` or a curve `lr`",
+                    });
+                }
+            };
+            if let Some(momentum) = form.momentum {
+                policy = policy.with_momentum(momentum)?;
+            }
+            if let Some(weight_decay) = form.weight_decay {
+                policy = policy.with_weight_decay(weight_decay)?;
+            }
+            if let Some(batch_size) = form.batch_size {
+                policy = policy.with_batch_size(batch_size)?;
+            }
+            Ok(policy.at_end(form.at_end))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use alloc::boxed::Box;
+
+use super::Momentum;
+use crate::{
+    PolicyError, Shape, Span, check,
+    clock::Extent,
+    policy::{Schedule, Tracks},
+    table::{Law, Repeat, Table},
+};
+
+/// How the cycles of [`Clr`] shrink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum ClrMode {
+    /// All cycles alike.
+    #[default]
+    Triangular,
+    /// Each cycle half as high as the one before.
+    Triangular2,
+    /// By `gamma` at each step.
+    ExpRange,
+}
+
+/// Cyclical learning rates: up and down between two bounds, again and again.
+///
+/// With `U` and `D` steps up and down, `c = floor(n / (U + D))` the cycle and `k = n - c (U + D)` the step in it:
+///
+/// ```text
+/// s(n)  = k / U                   0 <= k <= U
+///         1 - (k - U) / D         U <= k <  U + D
+/// lr(n) = min + (max - min) s(n) d(n)
+/// d(n)  = 1 (triangular), 2^-c (triangular2), gamma^n (exp_range)
+/// ```
+///
+/// Momentum mirrors the learning rate where it is cycled. The run may end anywhere in a cycle.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr_min` | | lower bound | 0 to `lr_max` |
+/// | `lr_max` | | upper bound | above 0 |
+/// | `step_size` | | length of the way up | 2 to 10 epochs in the paper |
+/// | `step_size_down` | `step_size` | length of the way down | |
+/// | `mode` | triangular | how the cycles shrink | triangular, triangular2, exp_range |
+/// | `gamma` | 1 | factor per step of exp_range | above 0, at most 1 |
+/// | `momentum` | none | against the learning rate | `[high, low]`, a constant, or none |
+///
+/// Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017, arXiv:1506.01186), section 3.
+///
+/// ```
+/// use onecycle::{Clr, ClrMode, Run, Span};
+/// let clr = Clr { mode: ClrMode::Triangular2, ..Clr::new(0.1, 0.5, Span::Steps(4)) };
+/// let plan = clr.policy()?.resolve(&Run::steps(20))?;
+/// let lr: Vec<f64> = (0..=16).step_by(4).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.1, 0.5, 0.1, 0.30000000000000004, 0.1]
+/// # assert_eq!(lr, [0.1, 0.5, 0.1, 0.30000000000000004, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Clr {
+    /// Lower bound.
+    pub lr_min: f64,
+    /// Upper bound.
+    pub lr_max: f64,
+    /// Length of the way up, at least one step.
+    pub step_size: Span,
+    /// Length of the way down, at least one step; `step_size` where it is not given.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub step_size_down: Option<Span>,
+    /// How the cycles shrink.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub mode: ClrMode,
+    /// Factor per step, with [`ClrMode::ExpRange`] only.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub gamma: Option<f64>,
+    /// Momentum against the learning rate.
+    #[cfg_attr(feature = "serde", serde(default = "unset"))]
+    pub momentum: Momentum,
+}
+
+#[cfg(feature = "serde")]
+fn unset() -> Momentum {
+    Momentum::Unset
+}
+
+impl Clr {
+    /// Triangular cycles between two bounds, as long up as down.
+    pub fn new(lr_min: f64, lr_max: f64, step_size: Span) -> Self {
+        Clr {
+            lr_min,
+            lr_max,
+            step_size,
+            step_size_down: None,
+            mode: ClrMode::Triangular,
+            gamma: None,
+            momentum: Momentum::Unset,
+        }
+    }
+}
+
+impl Schedule for Clr {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr_min", self.lr_min)?;
+        check::positive("lr_max", self.lr_max)?;
+        check::order("lr_min", self.lr_min, "lr_max", self.lr_max)?;
+        check::phase("up", "step_size", self.step_size)?;
+        if let Some(down) = self.step_size_down {
+            check::phase("down", "step_size_down", down)?;
+        }
+        match (self.gamma, self.mode) {
+            (Some(gamma), ClrMode::ExpRange) => check::decay("gamma", gamma)?,
+            (Some(gamma), _) => {
+                return check::ensure(false, "gamma", gamma, "none, as `mode` is not exp_range");
+            }
+            (None, ClrMode::ExpRange) => {
+                return Err(PolicyError::Missing {
+                    name: "gamma",
+                    hint: "exp_range needs a factor per step, 0.99994 say",
+                });
+            }
+            _ => {}
+        }
+        self.momentum.check()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let up = extent.period("up", "step_size", self.step_size)?;
+        let down = match self.step_size_down {
+            Some(down) => extent.period("down", "step_size_down", down)?,
+            None => up,
+        };
+        let (decay, gamma) = match self.mode {
+            ClrMode::Triangular => (1.0, 1.0),
+            ClrMode::Triangular2 => (0.5, 1.0),
+            ClrMode::ExpRange => (1.0, self.gamma.unwrap_or(1.0)),
+        };
+        let repeat = |cycle: Table, floor: f64| {
+            let law = Law::Repeat(Box::new(Repeat {
+                cycle,
+                period: up.saturating_add(down),
+                decay,
+                gamma,
+                floor,
+            }));
+            Table::new("cycle", law)
+        };
+        let (min, max) = (self.lr_min, self.lr_max);
+        let cycle = Table::ramp("up", Shape::Linear, min, max, up)
+            .then(up, Table::ramp("down", Shape::Linear, max, min, down));
+        let momentum = match self.momentum {
+            Momentum::Cycle { high, .. } => self
+                .momentum
+                .cycle(Shape::Linear, up, down)
+                .map(|cycle| repeat(cycle, high)),
+            other => other.cycle(Shape::Linear, up, down),
+        };
+        Ok(Tracks {
+            lr: repeat(cycle, min),
+            momentum,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+use alloc::vec::Vec;
+
+use crate::{
+    PolicyError, Span,
+    batch::check_points,
+    check,
+    clock::Extent,
+    curve,
+    policy::{Schedule, Tracks},
+    table::Table,
+};
+
+/// One learning rate: `lr(n) = lr`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the rate | at least 0 |
+///
+/// Source: Robbins & Monro's method without its decay; the baseline of every comparison.
+///
+/// ```
+/// use onecycle::{Constant, Run};
+/// let plan = Constant::new(0.1).policy()?.resolve(&Run::steps(10))?;
+/// println!("{} {}", plan.at(0).lr, plan.at(9).lr); // 0.1 0.1
+/// # assert_eq!((plan.at(0).lr, plan.at(9).lr), (0.1, 0.1));
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Constant {
+    /// The learning rate.
+    pub lr: f64,
+}
+
+impl Constant {
+    /// The same learning rate in every step.
+    pub fn new(lr: f64) -> Self {
+        Constant { lr }
+    }
+}
+
+impl Schedule for Constant {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)
+    }
+
+    fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(Table::constant("constant", self.lr).into())
+    }
+}
+
+/// Given learning rates from given points on: `lr(n) = v_i` for `b_i <= n < b_(i+1)`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `values` | | points and rates, `[["0ep", 0.35], ["60%", 0.035]]` | points increase from 0; rates at least 0 |
+///
+/// Points beyond the end of the run are never reached. Source: He et al., "Deep Residual Learning" (2016), section
+/// 4.2: 0.1, divided by 10 at 32k and 48k of 64k steps.
+///
+/// ```
+/// use onecycle::{PiecewiseConstant, Run, Span};
+/// let values = [(Span::Steps(0), 0.1), (Span::Fraction(0.5), 0.01), (Span::Fraction(0.75), 0.001)];
+/// let plan = PiecewiseConstant::new(values).policy()?.resolve(&Run::steps(64_000))?;
+/// for step in [31_999, 32_000, 48_000] {
+///     println!("{}", plan.at(step).lr); // 0.1, 0.01, 0.001
+/// }
+/// # assert_eq!([31_999, 32_000, 48_000].map(|n| plan.at(n).lr), [0.1, 0.01, 0.001]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct PiecewiseConstant {
+    /// Points in the run, increasing from 0, and the learning rate from each on.
+    pub values: Vec<(Span, f64)>,
+}
+
+impl PiecewiseConstant {
+    /// Learning rates from their points on.
+    pub fn new(values: impl IntoIterator<Item = (Span, f64)>) -> Self {
+        PiecewiseConstant {
+            values: values.into_iter().collect(),
+        }
+    }
+}
+
+impl Schedule for PiecewiseConstant {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_points("values", &self.values)?;
+        self.values
+            .iter()
+            .try_for_each(|(_, lr)| check::rate("values", *lr))
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(curve::piecewise(&self.values, extent)?.into())
+    }
+}

@@ -1,0 +1,362 @@
+use alloc::boxed::Box;
+
+use crate::{
+    PolicyError, Shape, Span, check,
+    clock::Extent,
+    policy::{Schedule, Tracks},
+    table::{Law, Repeat, Table},
+};
+
+/// A straight line over the whole run: `lr(n) = lr + (lr_final - lr) n / (T - 1)`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate | at least 0 |
+/// | `lr_final` | 0 | last rate, reached exactly | at least 0; above `lr` for a warm-up |
+///
+/// A run of one step takes `lr`. Source: the linear decay of Goyal et al. (2017) and Devlin et al. (2019); compared
+/// with others by Defazio et al., "When, why and how much?" (2023).
+///
+/// ```
+/// use onecycle::{Linear, Run};
+/// let plan = Linear::new(0.4).policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]
+/// # assert_eq!(lr, [0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Linear {
+    /// Learning rate of the first step.
+    pub lr: f64,
+    /// Learning rate of the last step.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lr_final: f64,
+}
+
+impl Linear {
+    /// From `lr` to 0.
+    pub fn new(lr: f64) -> Self {
+        Linear { lr, lr_final: 0.0 }
+    }
+}
+
+impl Schedule for Linear {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::rate("lr_final", self.lr_final)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(Table::ramp(
+            "linear",
+            Shape::Linear,
+            self.lr,
+            self.lr_final,
+            extent.reach,
+        )
+        .into())
+    }
+}
+
+/// Half a wave of the cosine over the whole run:
+/// `lr(n) = lr + (lr_final - lr) (1 - cos(pi n / (T - 1))) / 2`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate | at least 0 |
+/// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
+///
+/// A run of one step takes `lr`. Source: Loshchilov & Hutter, "SGDR" (2017, arXiv:1608.03983), equation 5, without
+/// restarts.
+///
+/// ```
+/// use onecycle::{Cosine, Run};
+/// let plan = Cosine::new(0.4).policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.3414213562373095, 0.2, 0.05857864376269051, 0.0]
+/// # for (lr, known) in lr.iter().zip([0.4, 0.3414213562373095, 0.2, 0.05857864376269051, 0.0]) {
+/// #     assert!((lr - known).abs() < 1e-15);
+/// # }
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Cosine {
+    /// Learning rate of the first step.
+    pub lr: f64,
+    /// Learning rate of the last step.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lr_final: f64,
+}
+
+impl Cosine {
+    /// From `lr` to 0.
+    pub fn new(lr: f64) -> Self {
+        Cosine { lr, lr_final: 0.0 }
+    }
+}
+
+impl Schedule for Cosine {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::rate("lr_final", self.lr_final)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(Table::ramp(
+            "cosine",
+            Shape::Cosine,
+            self.lr,
+            self.lr_final,
+            extent.reach,
+        )
+        .into())
+    }
+}
+
+/// A power of what is left of the run: `lr(n) = lr_final + (lr - lr_final) (1 - n / (T - 1))^power`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate | at least 0 |
+/// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
+/// | `power` | 1 | 1 is linear, 2 ends flat, 0.9 is common in segmentation | above 0 |
+///
+/// A run of one step takes `lr`. Source: Caffe's `poly`; Chen et al., "DeepLab" (2017), section 4.1.
+///
+/// ```
+/// use onecycle::{Polynomial, Run};
+/// let plan = Polynomial { power: 2.0, ..Polynomial::new(0.4) }.policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.225, 0.1, 0.025, 0.0], up to rounding
+/// # for (lr, known) in lr.iter().zip([0.4, 0.225, 0.1, 0.025, 0.0]) {
+/// #     assert!((lr - known).abs() < 1e-15);
+/// # }
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Polynomial {
+    /// Learning rate of the first step.
+    pub lr: f64,
+    /// Learning rate of the last step.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lr_final: f64,
+    /// The power.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub power: f64,
+}
+
+impl Polynomial {
+    /// From `lr` to 0, linearly until another power is set.
+    pub fn new(lr: f64) -> Self {
+        Polynomial {
+            lr,
+            lr_final: 0.0,
+            power: 1.0,
+        }
+    }
+}
+
+impl Schedule for Polynomial {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::rate("lr_final", self.lr_final)?;
+        check::positive("power", self.power)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let shape = Shape::Polynomial(self.power);
+        Ok(Table::ramp("polynomial", shape, self.lr, self.lr_final, extent.reach).into())
+    }
+}
+
+/// The same factor at every step, given by the last rate or by the factor.
+///
+/// ```text
+/// lr(n) = lr (lr_final / lr)^(n / (T - 1))      with lr_final
+///         lr gamma^(n / every)                  with gamma
+/// ```
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate | above 0 |
+/// | `lr_final` | | last rate, reached exactly; or give `gamma` | above 0 |
+/// | `gamma` | | factor; or give `lr_final` | above 0, at most 1 |
+/// | `every` | 1 step | span in which `gamma` is reached | above 0 |
+///
+/// Source: the exponential schedules of Senior et al. (2013), section 3; rising, it is the ladder of a range test.
+///
+/// ```
+/// use onecycle::{Exponential, Run};
+/// let plan = Exponential::to(0.1, 0.001).policy()?.resolve(&Run::steps(3))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(2).lr); // 0.1 0.010000000000000002 0.001
+/// # assert_eq!((plan.at(0).lr, plan.at(2).lr), (0.1, 0.001));
+/// # assert!((plan.at(1).lr - 0.01).abs() < 1e-16);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Exponential {
+    /// Learning rate of the first step.
+    pub lr: f64,
+    /// Learning rate of the last step. Give this or `gamma`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr_final: Option<f64>,
+    /// Factor per `every`. Give this or `lr_final`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub gamma: Option<f64>,
+    /// Span in which the rate falls by `gamma`.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one_step"))]
+    pub every: Span,
+}
+
+impl Exponential {
+    /// From `lr` in the first step to `lr_final` in the last.
+    pub fn to(lr: f64, lr_final: f64) -> Self {
+        Exponential {
+            lr,
+            lr_final: Some(lr_final),
+            gamma: None,
+            every: Span::Steps(1),
+        }
+    }
+
+    /// By `gamma` in each `every`, smoothly.
+    pub fn by(lr: f64, gamma: f64, every: Span) -> Self {
+        Exponential {
+            lr,
+            lr_final: None,
+            gamma: Some(gamma),
+            every,
+        }
+    }
+}
+
+impl Schedule for Exponential {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::positive("lr", self.lr)?;
+        check::phase("decay", "every", self.every)?;
+        match (self.lr_final, self.gamma) {
+            (Some(lr_final), None) => check::positive("lr_final", lr_final),
+            (None, Some(gamma)) => check::decay("gamma", gamma),
+            (Some(_), Some(_)) => Err(PolicyError::Conflict {
+                first: "lr_final",
+                second: "gamma",
+            }),
+            (None, None) => Err(PolicyError::Missing {
+                name: "gamma",
+                hint: "give the last rate `lr_final`, or a factor `gamma`",
+            }),
+        }
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let Some(gamma) = self.gamma else {
+            let lr_final = self.lr_final.unwrap_or(self.lr);
+            let table = Table::ramp(
+                "exponential",
+                Shape::Exponential,
+                self.lr,
+                lr_final,
+                extent.reach,
+            );
+            return Ok(table.into());
+        };
+        let every = extent.period("decay", "every", self.every)? as f64;
+        let law = Law::Decay {
+            from: self.lr,
+            gamma,
+            every,
+        };
+        Ok(Table::new("exponential", law).into())
+    }
+}
+
+/// A factor every so often: `lr(n) = lr gamma^floor(n / every)`.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate | at least 0 |
+/// | `every` | | span between drops | at least one step |
+/// | `gamma` | 0.1 | factor of a drop | above 0, at most 1 |
+///
+/// Source: Caffe's `step`, as the papers before CLR use it.
+///
+/// ```
+/// use onecycle::{Run, Span, Step};
+/// let plan = Step { gamma: 0.5, ..Step::new(0.4, Span::Steps(2)) }.policy()?.resolve(&Run::steps(6))?;
+/// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+/// # assert_eq!(lr, [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Step {
+    /// Learning rate of the first step.
+    pub lr: f64,
+    /// Span between drops.
+    pub every: Span,
+    /// Factor of a drop.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    pub gamma: f64,
+}
+
+impl Step {
+    /// A tenth after each `every`.
+    pub fn new(lr: f64, every: Span) -> Self {
+        Step {
+            lr,
+            every,
+            gamma: 0.1,
+        }
+    }
+}
+
+impl Schedule for Step {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::phase("plateau", "every", self.every)?;
+        check::decay("gamma", self.gamma)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let law = Law::Repeat(Box::new(Repeat {
+            cycle: Table::constant("plateau", self.lr),
+            period: extent.period("plateau", "every", self.every)?,
+            decay: self.gamma,
+            gamma: 1.0,
+            floor: 0.0,
+        }));
+        Ok(Table::new("step", law).into())
+    }
+}

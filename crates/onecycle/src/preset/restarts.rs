@@ -1,0 +1,130 @@
+use alloc::boxed::Box;
+
+use crate::{
+    PolicyError, Shape, Span, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+    table::{Law, Repeat, Table},
+};
+
+/// Cosine annealing with warm restarts.
+///
+/// Cycle `c` begins at step `b_c` and takes `P_c = period * period_mult^c` steps, so that with `k = n - b_c`:
+///
+/// ```text
+/// lr(n) = lr_min + (lr - lr_min) decay^c (1 + cos(pi k / P_c)) / 2
+/// ```
+///
+/// A cycle would reach `lr_min` in the very step in which the next one restarts; only the last step of the run, where
+/// it ends a cycle, is followed by no restart.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | first rate of the first cycle | `lr_min` and above |
+/// | `lr_min` | 0 | floor | 0 to `lr` |
+/// | `period` | | length of the first cycle | at least one step |
+/// | `period_mult` | 1 | each cycle is so many times longer than the one before | at least 1, whole |
+/// | `decay` | 1 | factor on the height of each next cycle | above 0, at most 1 |
+///
+/// Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017, arXiv:1608.03983),
+/// equation 5 and section 4 (`T_0`, `T_mult`).
+///
+/// ```
+/// use onecycle::{CosineRestarts, Run, Span};
+/// let sgdr = CosineRestarts { period_mult: 2, ..CosineRestarts::new(0.4, Span::Steps(4)) };
+/// let plan = sgdr.policy()?.resolve(&Run::steps(12))?;
+/// for step in [0, 2, 4, 8] {
+///     println!("{step}: {}", plan.at(step).lr); // 0.4, 0.2, 0.4, 0.2
+/// }
+/// # assert_eq!([0, 2, 4, 8].map(|n| plan.at(n).lr), [0.4, 0.2, 0.4, 0.2]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct CosineRestarts {
+    /// First learning rate of the first cycle.
+    pub lr: f64,
+    /// Floor that every cycle falls to.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lr_min: f64,
+    /// Length of the first cycle.
+    pub period: Span,
+    /// Factor on the length of each next cycle.
+    #[cfg_attr(feature = "serde", serde(default = "one"))]
+    pub period_mult: u32,
+    /// Factor on the height of each next cycle.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub decay: f64,
+}
+
+#[cfg(feature = "serde")]
+fn one() -> u32 {
+    1
+}
+
+impl CosineRestarts {
+    /// Equal cycles from `lr` towards 0.
+    pub fn new(lr: f64, period: Span) -> Self {
+        CosineRestarts {
+            lr,
+            lr_min: 0.0,
+            period,
+            period_mult: 1,
+            decay: 1.0,
+        }
+    }
+}
+
+impl Schedule for CosineRestarts {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::rate("lr_min", self.lr_min)?;
+        check::order("lr_min", self.lr_min, "lr", self.lr)?;
+        check::phase("cycle", "period", self.period)?;
+        check::ensure(
+            self.period_mult >= 1,
+            "period_mult",
+            f64::from(self.period_mult),
+            "at least 1",
+        )?;
+        check::decay("decay", self.decay)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let mut period = extent.period("cycle", "period", self.period)?;
+        let (lr, floor) = (self.lr, self.lr_min);
+        let cycle = |lr: f64, period: u64| Table::ramp("cycle", Shape::Cosine, lr, floor, period);
+        if self.period_mult == 1 {
+            let law = Law::Repeat(Box::new(Repeat {
+                cycle: cycle(lr, period),
+                period,
+                decay: self.decay,
+                gamma: 1.0,
+                floor,
+            }));
+            return Ok(Table::new("cycle", law).into());
+        }
+        // The cycles at least double, so there are few of them.
+        let mut table = cycle(lr, period);
+        let mut first = period;
+        let mut number = 1.0;
+        while first < extent.steps {
+            period = period.saturating_mul(u64::from(self.period_mult));
+            let height = (lr - floor) * math::pow(self.decay, number);
+            let peak = if self.decay == 1.0 {
+                lr
+            } else {
+                floor + height
+            };
+            table = table.then(first, cycle(peak, period));
+            first = first.saturating_add(period);
+            number += 1.0;
+        }
+        Ok(table.into())
+    }
+}

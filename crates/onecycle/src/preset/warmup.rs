@@ -1,0 +1,174 @@
+use alloc::boxed::Box;
+
+use super::Preset;
+use crate::{
+    PolicyError, Shape, Span, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+    table::Table,
+};
+
+/// How the learning rate follows the batch size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum Scaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// In proportion: `k`. Goyal et al. (2017), section 2.1.
+    Linear,
+    /// `sqrt(k)`, for adaptive optimizers. Krizhevsky (2014), section 5.
+    Sqrt,
+}
+
+/// Gradual warm-up before any other policy, with the learning rate scaled to the batch size.
+///
+/// With `k` the run's batch size over `reference_batch`, `s = 1`, `k` or `sqrt(k)` by `scaling`, and `W` steps of
+/// warm-up:
+///
+/// ```text
+/// lr(n) = s then(0) (start_factor + (1 - start_factor) n / W)      0 <= n <  W
+///         s then(n - W)                                            W <= n
+/// ```
+///
+/// The other policy runs over what is left of the run. Its momentum is held at its first value in the warm-up.
+///
+/// | parameter | default | purpose | range |
+/// |---|---|---|---|
+/// | `over` | | length of the warm-up | shorter than the run; 5 epochs in the paper |
+/// | `then` | | the policy that follows | any |
+/// | `start_factor` | `1 / s` where the rate is scaled up, else 0.1 | first rate, as a share of the one after the warm-up | 0 to 1 |
+/// | `scaling` | none | of the learning rate by batch size | none, linear, sqrt |
+/// | `reference_batch` | | batch size for which the rates of `then` were chosen | at least 1; needed for scaling |
+///
+/// Source: Goyal et al., "Accurate, Large Minibatch SGD" (2017, arXiv:1706.02677), section 2.
+///
+/// ```
+/// use onecycle::{Run, Scaling, Span, Step, Warmup};
+/// let then = Step::new(0.1, Span::Epochs(30.0));
+/// let warmup = Warmup { scaling: Scaling::Linear, reference_batch: Some(256), ..Warmup::new(Span::Epochs(5.0), then) };
+/// let plan = warmup.policy()?.resolve(&Run::epochs(90.0, 1_281_167, 1024))?;
+/// println!("{} {}", plan.at(0).lr, plan.at(5 * 1252).lr); // 0.1 0.4
+/// # assert_eq!((plan.at(0).lr, plan.at(5 * 1252).lr), (0.1, 0.4));
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Warmup {
+    /// Length of the warm-up.
+    pub over: Span,
+    /// The policy that follows.
+    pub then: Box<Preset>,
+    /// First rate as a share of the one after the warm-up.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub start_factor: Option<f64>,
+    /// How the learning rate follows the batch size.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub scaling: Scaling,
+    /// Batch size for which the rates of `then` were chosen.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub reference_batch: Option<u64>,
+}
+
+impl Warmup {
+    /// A warm-up from a tenth, without scaling.
+    pub fn new(over: Span, then: impl Into<Preset>) -> Self {
+        Warmup {
+            over,
+            then: Box::new(then.into()),
+            start_factor: None,
+            scaling: Scaling::None,
+            reference_batch: None,
+        }
+    }
+
+    fn scale(&self, batch_size: Option<u64>) -> Result<f64, PolicyError> {
+        if self.scaling == Scaling::None {
+            return Ok(1.0);
+        }
+        let Some(reference) = self.reference_batch else {
+            return Err(PolicyError::Missing {
+                name: "reference_batch",
+                hint: "scaling needs the batch size for which the learning rate was chosen",
+            });
+        };
+        let Some(batch_size) = batch_size else {
+            return Err(PolicyError::Missing {
+                name: "batch_size",
+                hint: "scaling needs the batch size of the run",
+            });
+        };
+        let ratio = batch_size as f64 / reference as f64;
+        Ok(if self.scaling == Scaling::Sqrt {
+            math::sqrt(ratio)
+        } else {
+            ratio
+        })
+    }
+}
+
+impl Schedule for Warmup {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::span("over", self.over)?;
+        if let Some(start_factor) = self.start_factor {
+            check::share("start_factor", start_factor)?;
+        }
+        check::ensure(
+            self.reference_batch != Some(0),
+            "reference_batch",
+            0.0,
+            "at least 1",
+        )?;
+        if self.scaling != Scaling::None {
+            self.scale(Some(1))?;
+        }
+        self.then.schedule().check()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let warmup = extent.whole_steps("over", 0, self.over)?;
+        if warmup >= extent.steps && !matches!(self.over, Span::Fraction(_)) {
+            return Err(PolicyError::SpanLongerThanRun {
+                name: "over",
+                span: self.over,
+                steps: warmup as f64,
+                available: extent.steps - 1,
+            });
+        }
+        let warmup = warmup.min(extent.steps - 1);
+        let scale = self.scale(extent.first_batch())?;
+        let then = self.then.schedule().resolve(&extent.rest(warmup))?;
+        let then = Tracks {
+            lr: then.lr.scaled(scale),
+            ..then
+        };
+        if warmup == 0 {
+            return Ok(then);
+        }
+        let start_factor = self
+            .start_factor
+            .unwrap_or(if scale > 1.0 { 1.0 / scale } else { 0.1 });
+        let goal = then.lr.at(0);
+        let start = goal * start_factor;
+        let lr = Table::ramp("warmup", Shape::Linear, start, goal, warmup).then(warmup, then.lr);
+        let momentum = then
+            .momentum
+            .map(|table| Table::constant("warmup", table.at(0)).then(warmup, table));
+        Ok(Tracks { lr, momentum })
+    }
+}

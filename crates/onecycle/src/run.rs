@@ -1,0 +1,119 @@
+use crate::{PolicyError, Span, check};
+
+/// The length of a training run: what a policy is resolved against.
+///
+/// ```
+/// use onecycle::Run;
+/// let run = Run::epochs(95.0, 50_000, 512);
+/// assert_eq!(run.total_steps()?, 9310); // 95 epochs of 98 steps, the last of each smaller
+/// assert_eq!(run.drop_last(true).total_steps()?, 9215);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Run {
+    pub(crate) length: Span,
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub(crate) samples: Option<u64>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub(crate) batch_size: Option<u64>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub(crate) steps_per_epoch: Option<u64>,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) drop_last: bool,
+}
+
+impl Run {
+    fn of(length: Span) -> Self {
+        Run {
+            length,
+            samples: None,
+            batch_size: None,
+            steps_per_epoch: None,
+            drop_last: false,
+        }
+    }
+
+    /// A run of so many updates. Spans in epochs need [`Run::with_samples`] and [`Run::with_batch_size`], or
+    /// [`Run::with_steps_per_epoch`].
+    pub fn steps(steps: u64) -> Self {
+        Run::of(Span::Steps(steps))
+    }
+
+    /// A run of so many passes over `samples` samples in batches of `batch_size`. Where the policy sets the batch
+    /// size, its steps are counted by that one.
+    pub fn epochs(epochs: f64, samples: u64, batch_size: u64) -> Self {
+        Run::of(Span::Epochs(epochs))
+            .with_samples(samples)
+            .with_batch_size(batch_size)
+    }
+
+    /// Sets the number of samples in the training set.
+    pub fn with_samples(self, samples: u64) -> Self {
+        Run {
+            samples: Some(samples),
+            ..self
+        }
+    }
+
+    /// Sets the number of samples in an update, all accumulated batches together.
+    pub fn with_batch_size(self, batch_size: u64) -> Self {
+        Run {
+            batch_size: Some(batch_size),
+            ..self
+        }
+    }
+
+    /// Sets the number of updates in an epoch, where the numbers of samples are not known.
+    pub fn with_steps_per_epoch(self, steps: u64) -> Self {
+        Run {
+            steps_per_epoch: Some(steps),
+            ..self
+        }
+    }
+
+    /// Whether an incomplete batch at the end of an epoch is dropped; otherwise (the default) it is a step.
+    pub fn drop_last(self, drop_last: bool) -> Self {
+        Run { drop_last, ..self }
+    }
+
+    /// Steps of the run at its own batch size.
+    ///
+    /// # Errors
+    /// As [`Policy::resolve`](crate::Policy::resolve), for the part that concerns the run.
+    pub fn total_steps(&self) -> Result<u64, PolicyError> {
+        crate::clock::Clock::new(self, None).map(|clock| clock.total_steps())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+        check::span("epochs", self.length)?;
+        let counts = [
+            ("samples", self.samples),
+            ("batch_size", self.batch_size),
+            ("steps_per_epoch", self.steps_per_epoch),
+        ];
+        for (name, count) in counts {
+            check::ensure(count != Some(0), name, 0.0, "at least 1")?;
+        }
+        if self.samples.is_some() && self.batch_size.is_some() && self.steps_per_epoch.is_some() {
+            return Err(PolicyError::Conflict {
+                first: "steps_per_epoch",
+                second: "samples",
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+use core::f64::consts::PI;
+
+use crate::math;
+
+/// How a ramp goes from one value to another; `t` runs from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum Shape {
+    /// `from + (to - from) t`.
+    Linear,
+    /// `from + (to - from) (1 - cos(pi t)) / 2`: flat at both ends.
+    Cosine,
+    /// `from (to / from)^t`: the same factor at each step. Both ends must be above 0.
+    Exponential,
+    /// `to + (from - to) (1 - t)^power`; power above 0, 1 is linear, 2 ends flat.
+    Polynomial(f64),
+    /// `from + (to - from) sqrt(t)`: the "1-sqrt" cool-down, steep at first.
+    Sqrt,
+}
+
+impl Shape {
+    /// The share of the way that is covered at `t`, between 0 and 1. Exponential ramps have none that is
+    /// independent of their ends; see [`Shape::between`].
+    #[inline]
+    fn share(self, t: f64) -> f64 {
+        match self {
+            Shape::Linear | Shape::Exponential => t,
+            Shape::Cosine => (1.0 - math::cos(PI * t)) / 2.0,
+            Shape::Polynomial(power) => 1.0 - math::pow(1.0 - t, power),
+            Shape::Sqrt => math::sqrt(t),
+        }
+    }
+
+    /// The value at `t` of a ramp between two values. Never outside of them, and exactly `from` at 0 and `to` at 1.
+    #[inline]
+    pub(crate) fn between(self, from: f64, to: f64, t: f64, share: f64) -> f64 {
+        if t <= 0.0 {
+            return from;
+        }
+        if t >= 1.0 {
+            return to;
+        }
+        let value = match self {
+            Shape::Exponential => from * math::pow(to / from, t),
+            _ => from + (to - from) * share,
+        };
+        // Rounding may carry the value an ulp beyond its ends.
+        value.max(from.min(to)).min(from.max(to))
+    }
+}
+
+/// The share of the way of the last ramp looked at. Tracks of one plan mostly turn together, so that the cosine
+/// of the learning rate serves momentum too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memo {
+    start: u64,
+    length: f64,
+    shape: Shape,
+    t: f64,
+    share: f64,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Memo {
+            start: 0,
+            length: -1.0, // no ramp has this length
+            shape: Shape::Linear,
+            t: 0.0,
+            share: 0.0,
+        }
+    }
+}
+
+/// A ramp over `length` steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ramp {
+    pub(crate) shape: Shape,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// Steps after which `to` is reached. With 0 the ramp stays at `from`.
+    pub(crate) length: f64,
+}
+
+impl Ramp {
+    /// The value `n` steps after `start`.
+    #[inline]
+    pub(crate) fn value(&self, start: u64, n: u64, memo: &mut Memo) -> f64 {
+        if memo.start != start || memo.length != self.length || memo.shape != self.shape {
+            let t = if self.length > 0.0 {
+                n as f64 / self.length
+            } else {
+                0.0
+            };
+            *memo = Memo {
+                start,
+                length: self.length,
+                shape: self.shape,
+                t,
+                share: self.shape.share(t.min(1.0)),
+            };
+        }
+        self.shape.between(self.from, self.to, memo.t, memo.share)
+    }
+}

@@ -1,0 +1,351 @@
+//! What a track resolves to: a flat table of pieces, each with its law.
+
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::fmt;
+
+use crate::{
+    PolicyError, Shape, math,
+    shape::{Memo, Ramp},
+};
+
+/// One phase of a track.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Phase {
+    /// What it is: `up`, `down`, `annihilation`, ..., with the cycle's number where there are several.
+    pub name: String,
+    /// Its first step.
+    pub first_step: u64,
+    /// Its last step (inclusive).
+    pub last_step: u64,
+    /// The value that it starts from.
+    pub from: f64,
+    /// The value that it goes to: reached at the first step after it, in the last phase at its last step.
+    pub to: f64,
+}
+
+/// A formula of an original that is no piece of this table's own making.
+pub(crate) trait Formula: fmt::Debug + Send + Sync {
+    /// The value at step `n`, whatever `n`.
+    fn value(&self, n: u64) -> f64;
+
+    /// Where its phases begin. None: it is a single phase.
+    fn marks(&self) -> Vec<Mark> {
+        Vec::new()
+    }
+}
+
+/// Beginning of a phase.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) name: &'static str,
+    pub(crate) first: u64,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
+/// The law of a piece, in steps since the piece's origin.
+#[derive(Debug, Clone)]
+pub(crate) enum Law {
+    Constant(f64),
+    Ramp(Ramp),
+    /// `from * gamma^(n / every)`.
+    Decay {
+        from: f64,
+        gamma: f64,
+        every: f64,
+    },
+    Repeat(Box<Repeat>),
+    Product(Box<[Table]>),
+    /// Values that are defined from step to step.
+    Series(Arc<[f64]>),
+    Formula(Arc<dyn Formula>),
+}
+
+/// A track repeated with a constant period, shrinking towards `floor`.
+#[derive(Debug, Clone)]
+pub(crate) struct Repeat {
+    pub(crate) cycle: Table,
+    pub(crate) period: u64,
+    /// Factor on the distance from the floor, per cycle.
+    pub(crate) decay: f64,
+    /// The same per step.
+    pub(crate) gamma: f64,
+    pub(crate) floor: f64,
+}
+
+impl Repeat {
+    fn shrink(&self, n: u64, value: f64) -> f64 {
+        let cycle = n / self.period;
+        if self.gamma == 1.0 && (self.decay == 1.0 || cycle == 0) {
+            return value; // without rounding, so that peaks are exact
+        }
+        let factor = math::pow(self.decay, cycle as f64) * math::pow(self.gamma, n as f64);
+        self.floor + (value - self.floor) * factor
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Piece {
+    first: u64,
+    origin: u64,
+    name: &'static str,
+    law: Law,
+}
+
+/// A function of the step: pieces in order, the first from step 0 on, the last for ever. Never empty.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pieces: Vec<Piece>,
+}
+
+impl Table {
+    /// One law for all steps.
+    pub(crate) fn new(name: &'static str, law: Law) -> Self {
+        Table {
+            pieces: alloc::vec![Piece {
+                first: 0,
+                origin: 0,
+                name,
+                law,
+            }],
+        }
+    }
+
+    pub(crate) fn constant(name: &'static str, value: f64) -> Self {
+        Table::new(name, Law::Constant(value))
+    }
+
+    /// A ramp over the first `length` steps; its end value from there on.
+    pub(crate) fn ramp(name: &'static str, shape: Shape, from: f64, to: f64, length: u64) -> Self {
+        let length = length as f64;
+        Table::new(
+            name,
+            Law::Ramp(Ramp {
+                shape,
+                from,
+                to,
+                length,
+            }),
+        )
+    }
+
+    /// From step `first` on, `next` takes over, with its own step 0 there.
+    pub(crate) fn then(mut self, first: u64, next: Table) -> Self {
+        self.pieces.retain(|piece| piece.first < first);
+        self.pieces
+            .extend(next.pieces.into_iter().map(|piece| Piece {
+                first: piece.first + first,
+                origin: piece.origin + first,
+                ..piece
+            }));
+        self
+    }
+
+    /// Every value times `factor`.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        if factor == 1.0 {
+            return self;
+        }
+        Table::new(
+            "product",
+            Law::Product(Box::new([self, Table::constant("scale", factor)])),
+        )
+    }
+
+    /// The value at step `n`.
+    #[inline]
+    pub(crate) fn value(&self, n: u64, memo: &mut Memo) -> f64 {
+        let after = match self.pieces.len() {
+            1 => 1,
+            _ => self.pieces.partition_point(|piece| piece.first <= n),
+        };
+        // There is a piece at step 0, so at least one lies before `n`.
+        let piece = &self.pieces[after.max(1) - 1];
+        let k = n - piece.origin;
+        match &piece.law {
+            Law::Constant(value) => *value,
+            Law::Ramp(ramp) => ramp.value(piece.origin, k, memo),
+            other => other.value(k),
+        }
+    }
+
+    /// The value at step `n`, where only one is wanted.
+    pub(crate) fn at(&self, n: u64) -> f64 {
+        self.value(n, &mut Memo::default())
+    }
+
+    /// Checks that no value up to step `last` can overflow. Pieces lie between their ends, and products between the
+    /// products of their ends, so the ends are enough.
+    pub(crate) fn check_finite(&self, name: &'static str, last: u64) -> Result<(), PolicyError> {
+        crate::check::finite(name, self.bound(last))
+    }
+
+    fn bound(&self, last: u64) -> f64 {
+        let bounds = self.pieces.iter().map(|piece| match &piece.law {
+            Law::Constant(value) => value.abs(),
+            Law::Ramp(ramp) => ramp.from.abs().max(ramp.to.abs()),
+            Law::Decay { from, .. } => *from,
+            Law::Repeat(repeat) => repeat.cycle.bound(repeat.period).max(repeat.floor),
+            Law::Product(factors) => factors.iter().map(|factor| factor.bound(last)).product(),
+            // f64::max would drop a NaN.
+            Law::Series(values) => values.iter().fold(0.0, |bound, value| {
+                if value.is_finite() {
+                    value.abs().max(bound)
+                } else {
+                    f64::INFINITY
+                }
+            }),
+            Law::Formula(formula) => {
+                let (first, last) = (formula.value(0), formula.value(last));
+                if first.is_finite() && last.is_finite() {
+                    first.abs().max(last.abs())
+                } else {
+                    f64::INFINITY
+                }
+            }
+        });
+        bounds.fold(0.0, f64::max)
+    }
+
+    /// The phases of the first `steps` steps. They tile them without gap or overlap.
+    pub(crate) fn phases(&self, steps: u64) -> Vec<Phase> {
+        let ends = self
+            .pieces
+            .iter()
+            .skip(1)
+            .map(|piece| piece.first)
+            .chain([steps]);
+        let mut phases = Vec::new();
+        for (piece, end) in self.pieces.iter().zip(ends) {
+            let end = end.min(steps);
+            if piece.first < end {
+                let skipped = piece.first - piece.origin;
+                for phase in piece.law.phases(piece.name, end - piece.origin) {
+                    if phase.last_step >= skipped {
+                        phases.push(Phase {
+                            first_step: (phase.first_step + piece.origin).max(piece.first),
+                            last_step: phase.last_step + piece.origin,
+                            ..phase
+                        });
+                    }
+                }
+            }
+        }
+        phases
+    }
+}
+
+impl Law {
+    fn value(&self, n: u64) -> f64 {
+        match self {
+            Law::Constant(value) => *value,
+            Law::Ramp(ramp) => ramp.value(0, n, &mut Memo::default()),
+            Law::Decay { from, gamma, every } => from * math::pow(*gamma, n as f64 / every),
+            Law::Repeat(repeat) => repeat.shrink(n, repeat.cycle.at(n % repeat.period)),
+            Law::Product(factors) => factors.iter().map(|factor| factor.at(n)).product(),
+            Law::Series(values) => values
+                .get(usize::try_from(n).unwrap_or(usize::MAX))
+                .or(values.last())
+                .copied()
+                .unwrap_or(0.0),
+            Law::Formula(formula) => formula.value(n),
+        }
+    }
+
+    fn phases(&self, name: &'static str, steps: u64) -> Vec<Phase> {
+        let last = steps - 1;
+        let single = |to: f64| {
+            alloc::vec![Phase {
+                name: name.into(),
+                first_step: 0,
+                last_step: last,
+                from: self.value(0),
+                to,
+            }]
+        };
+        match self {
+            Law::Ramp(ramp) if ramp.length > 0.0 => single(ramp.to),
+            Law::Repeat(repeat) => repeat.phases(steps),
+            Law::Product(factors) => product_phases(factors, self, steps),
+            Law::Formula(formula) => {
+                let marks = formula.marks();
+                let ends = marks.iter().skip(1).map(|mark| mark.first).chain([steps]);
+                let phases: Vec<Phase> = marks
+                    .iter()
+                    .zip(ends)
+                    .filter(|(mark, end)| mark.first < (*end).min(steps))
+                    .map(|(mark, end)| Phase {
+                        name: mark.name.into(),
+                        first_step: mark.first,
+                        last_step: end.min(steps) - 1,
+                        from: mark.from,
+                        to: mark.to,
+                    })
+                    .collect();
+                if phases.is_empty() {
+                    single(self.value(last))
+                } else {
+                    phases
+                }
+            }
+            _ => single(self.value(last)),
+        }
+    }
+}
+
+impl Repeat {
+    fn phases(&self, steps: u64) -> Vec<Phase> {
+        let one = self.cycle.phases(self.period);
+        let cycles = steps.div_ceil(self.period);
+        let mut phases = Vec::new();
+        for cycle in 0..cycles {
+            let start = cycle * self.period;
+            for phase in &one {
+                let first_step = start + phase.first_step;
+                if first_step >= steps {
+                    break;
+                }
+                // The factor at the phase's end is that of its own cycle, even where the next one begins there.
+                let end = start + phase.last_step;
+                phases.push(Phase {
+                    name: format!("{} {}", phase.name, cycle + 1),
+                    first_step,
+                    last_step: end.min(steps - 1),
+                    from: self.shrink(first_step, phase.from),
+                    to: self.shrink(end, phase.to),
+                });
+            }
+        }
+        phases
+    }
+}
+
+/// Wherever one of the factors enters a phase, the product does.
+fn product_phases(factors: &[Table], law: &Law, steps: u64) -> Vec<Phase> {
+    let mut starts: Vec<(u64, String)> = Vec::new();
+    for factor in factors {
+        for phase in factor.phases(steps) {
+            starts.push((phase.first_step, phase.name));
+        }
+    }
+    starts.sort_by_key(|(first, _)| *first);
+    starts.dedup_by_key(|(first, _)| *first);
+    let ends: Vec<u64> = starts
+        .iter()
+        .skip(1)
+        .map(|(first, _)| *first)
+        .chain([steps])
+        .collect();
+    starts
+        .into_iter()
+        .zip(ends)
+        .map(|((first_step, name), end)| Phase {
+            name,
+            first_step,
+            last_step: end - 1,
+            from: law.value(first_step),
+            to: law.value(end - 1),
+        })
+        .collect()
+}

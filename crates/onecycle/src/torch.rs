@@ -1,0 +1,54 @@
+//! The schedulers of `torch.optim.lr_scheduler`, to the last bit, under their own names and argument names.
+//!
+//! `lr` is the optimizer's own learning rate, where the scheduler starts from it. Value `n` is what PyTorch's optimizer
+//! has in force in its update `n`, with `scheduler.step()` called after each update.
+//!
+//! Most of PyTorch's schedulers compute each value from the one before, so that rounding adds up. To have the same bits
+//! those are run through once, when the policy is resolved, and kept as a list (8 bytes a step); the presets of this
+//! crate's own, `step` or `cosine` say, need none.
+//!
+//! What is not followed: past its last step OneCycleLR extrapolates (the rate turns back up, or goes negative) and then
+//! raises; here the plan holds, or does what [`AtEnd`](crate::AtEnd) says. `last_epoch` can only be -1.
+
+mod annealing;
+mod cyclic;
+mod decay;
+mod one_cycle;
+mod recursion;
+mod sequential;
+mod trapezoid;
+
+pub use annealing::{TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts};
+pub use cyclic::{CyclicMode, TorchCyclic};
+pub use decay::{
+    TorchConstant, TorchExponential, TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep,
+};
+pub use one_cycle::{AnnealStrategy, TorchOneCycle};
+pub use sequential::{TorchScheduler, TorchSequential};
+pub use trapezoid::{TorchTrapezoid, TrapezoidDecay};
+
+use alloc::string::ToString;
+
+use crate::{PolicyError, check};
+
+/// PyTorch resumes by `last_epoch`, a plan by asking it for another step.
+fn check_last_epoch(last_epoch: i64) -> Result<(), PolicyError> {
+    if last_epoch == -1 {
+        return Ok(());
+    }
+    Err(PolicyError::Unsupported {
+        name: "last_epoch",
+        value: last_epoch.to_string(),
+        hint: "leave it at -1; a plan resumes at whatever step it is asked for",
+    })
+}
+
+fn check_lr(lr: Option<f64>) -> Result<(), PolicyError> {
+    match lr {
+        Some(lr) => check::rate("lr", lr),
+        None => Err(PolicyError::Missing {
+            name: "lr",
+            hint: "give the optimizer's learning rate, from which the scheduler starts",
+        }),
+    }
+}

@@ -1,0 +1,230 @@
+use core::f64::consts::PI;
+
+use super::{
+    check_last_epoch, check_lr,
+    recursion::{Recursion, run, series},
+};
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+};
+
+/// `CosineAnnealingLR`: half waves of the cosine between `lr` and `eta_min`, `T_max` steps each, down and up again.
+///
+/// In closed form `eta_min + (lr - eta_min) (1 + cos(pi n / T_max)) / 2`, computed as
+///
+/// ```text
+/// lr(n) = (1 + cos(pi n / T_max)) / (1 + cos(pi (n - 1) / T_max)) (lr(n - 1) - eta_min) + eta_min
+///         lr(n - 1) + (lr - eta_min) (1 - cos(pi / T_max)) / 2         where n - 1 - T_max is a multiple of 2 T_max
+/// ```
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `T_max` | | steps down | at least 1 |
+/// | `eta_min` | 0 | minimum | at least 0 |
+///
+/// With `T_max` steps in all the minimum is not reached: it belongs to step `T_max`. Source: PyTorch 2.15,
+/// `torch.optim.lr_scheduler.CosineAnnealingLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchCosineAnnealing};
+/// let plan = TorchCosineAnnealing::new(0.4, 4).policy()?.resolve(&Run::steps(5))?;
+/// for step in [0, 2, 4] {
+///     println!("{}", plan.at(step).lr); // 0.4, 0.2, 0, up to rounding
+/// }
+/// # for (n, known) in [(0, 0.4), (2, 0.2), (4, 0.0)] {
+/// #     assert!((plan.at(n).lr - known).abs() < 1e-15);
+/// # }
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchCosineAnnealing {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps from the peak to the minimum (`T_max`).
+    #[cfg_attr(feature = "serde", serde(rename = "T_max"))]
+    pub t_max: u64,
+    /// The minimum.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub eta_min: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchCosineAnnealing {
+    /// From `lr` to 0 in `t_max` steps.
+    pub fn new(lr: f64, t_max: u64) -> Self {
+        TorchCosineAnnealing {
+            lr: Some(lr),
+            t_max,
+            eta_min: 0.0,
+            last_epoch: -1,
+        }
+    }
+
+    fn wave(&self, epoch: u64) -> f64 {
+        1.0 + math::cos(PI * epoch as f64 / self.t_max as f64)
+    }
+}
+
+impl Schedule for TorchCosineAnnealing {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_cosine_annealing", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchCosineAnnealing {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::ensure(self.t_max > 0, "T_max", 0.0, "at least 1")?;
+        check::rate("eta_min", self.eta_min)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchCosineAnnealing {
+    fn next(&self, epoch: u64, lr: f64, base: f64) -> f64 {
+        if epoch == 0 {
+            return lr;
+        }
+        let turned = epoch > self.t_max && (epoch - 1 - self.t_max).is_multiple_of(2 * self.t_max);
+        if turned {
+            return lr + (base - self.eta_min) * (1.0 - math::cos(PI / self.t_max as f64)) / 2.0;
+        }
+        self.wave(epoch) / self.wave(epoch - 1) * (lr - self.eta_min) + self.eta_min
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        self.eta_min + (base - self.eta_min) * self.wave(epoch) / 2.0
+    }
+}
+
+/// `CosineAnnealingWarmRestarts`: half waves from `lr` towards `eta_min`, each `T_mult` times longer than the one before.
+///
+/// `lr(n) = eta_min + (lr - eta_min) (1 + cos(pi k / T_i)) / 2`, `k` steps into a cycle of `T_i` steps.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `T_0` | | steps of the first cycle | at least 1 |
+/// | `T_mult` | 1 | factor on each next cycle | at least 1 |
+/// | `eta_min` | 0 | minimum | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+///
+/// ```
+/// use onecycle::{Run, TorchCosineAnnealingWarmRestarts};
+/// let plan = TorchCosineAnnealingWarmRestarts::new(0.4, 4).policy()?.resolve(&Run::steps(8))?;
+/// for step in [0, 2, 4] {
+///     println!("{}", plan.at(step).lr); // 0.4, 0.2, 0.4
+/// }
+/// # assert_eq!([0, 2, 4].map(|n| plan.at(n).lr), [0.4, 0.2, 0.4]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchCosineAnnealingWarmRestarts {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps of the first cycle (`T_0`).
+    #[cfg_attr(feature = "serde", serde(rename = "T_0"))]
+    pub t_0: u64,
+    /// Factor on the length of each next cycle (`T_mult`).
+    #[cfg_attr(feature = "serde", serde(rename = "T_mult", default = "once"))]
+    pub t_mult: u64,
+    /// The minimum.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub eta_min: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+#[cfg(feature = "serde")]
+fn once() -> u64 {
+    1
+}
+
+impl TorchCosineAnnealingWarmRestarts {
+    /// Equal cycles of `t_0` steps from `lr` towards 0.
+    pub fn new(lr: f64, t_0: u64) -> Self {
+        TorchCosineAnnealingWarmRestarts {
+            lr: Some(lr),
+            t_0,
+            t_mult: 1,
+            eta_min: 0.0,
+            last_epoch: -1,
+        }
+    }
+
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::ensure(self.t_0 > 0, "T_0", 0.0, "at least 1")?;
+        check::ensure(self.t_mult > 0, "T_mult", 0.0, "at least 1")?;
+        check::rate("eta_min", self.eta_min)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Schedule for TorchCosineAnnealingWarmRestarts {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let base = self.lr.unwrap_or(0.0);
+        let lr = series(
+            "torch_cosine_annealing_warm_restarts",
+            extent.steps,
+            base,
+            |n, _| self.jump(n, base),
+        )?;
+        Ok(lr.into())
+    }
+}
+
+impl Recursion for TorchCosineAnnealingWarmRestarts {
+    fn next(&self, epoch: u64, _: f64, base: f64) -> f64 {
+        self.jump(epoch, base)
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let (mut passed, mut cycle) = (epoch, self.t_0);
+        if self.t_mult == 1 {
+            passed %= cycle;
+        }
+        while passed >= cycle {
+            passed -= cycle;
+            cycle = cycle.saturating_mul(self.t_mult);
+        }
+        let wave = 1.0 + math::cos(PI * passed as f64 / cycle as f64);
+        self.eta_min + (base - self.eta_min) * wave / 2.0
+    }
+}

@@ -1,0 +1,228 @@
+use alloc::{string::String, sync::Arc};
+
+use super::check_last_epoch;
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+    table::{Formula, Law, Table},
+};
+
+/// `mode` of [`TorchCyclic`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum CyclicMode {
+    /// All cycles alike.
+    #[default]
+    Triangular,
+    /// Each half as high as the one before.
+    Triangular2,
+    /// By `gamma` at each step.
+    ExpRange,
+}
+
+/// `CyclicLR`, PyTorch's cyclical learning rates.
+///
+/// With `total = up + down`, `r = up / total`, `c = floor(1 + n / total)` and `x = 1 + n / total - c`:
+///
+/// ```text
+/// s           = x / r                      x <= r
+///               (x - 1) / (r - 1)          else
+/// lr(n)       = base_lr + (max_lr - base_lr) s d
+/// momentum(n) = max_momentum - (max_momentum - base_momentum) s d
+/// d           = 1 (triangular), 2^-(c - 1) (triangular2), gamma^n (exp_range)
+/// ```
+///
+/// As `n / total` is rounded, the peaks are reached up to a few units in the last place only.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `base_lr`, `max_lr` | | bounds | at least 0 |
+/// | `step_size_up` | 2000 | steps up | at least 1 |
+/// | `step_size_down` | `step_size_up` | steps down | at least 1 |
+/// | `mode` | triangular | | triangular, triangular2, exp_range |
+/// | `gamma` | 1 | factor per step of exp_range | above 0, at most 1 |
+/// | `cycle_momentum` | true | whether momentum (or beta1) is set | |
+/// | `base_momentum`, `max_momentum` | 0.8, 0.9 | its bounds | 0 to 1 |
+///
+/// `scale_fn` is not supported, and `scale_mode` means nothing without it. Source: PyTorch 2.15,
+/// `torch.optim.lr_scheduler.CyclicLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchCyclic};
+/// let cyclic = TorchCyclic { step_size_up: 4, ..TorchCyclic::new(0.1, 0.5) };
+/// let plan = cyclic.policy()?.resolve(&Run::steps(9))?;
+/// for step in [0, 4, 8] {
+///     println!("{} {:?}", plan.at(step).lr, plan.at(step).momentum); // 0.1 Some(0.9), 0.5 Some(0.8), 0.1 Some(0.9)
+/// }
+/// # assert_eq!([0, 4, 8].map(|n| plan.at(n).lr), [0.1, 0.5, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchCyclic {
+    /// Lower bound.
+    pub base_lr: f64,
+    /// Upper bound.
+    pub max_lr: f64,
+    /// Steps up.
+    #[cfg_attr(feature = "serde", serde(default = "defaults::step_size"))]
+    pub step_size_up: u64,
+    /// Steps down; as many as up where it is not given.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub step_size_down: Option<u64>,
+    /// How the cycles shrink.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub mode: CyclicMode,
+    /// Factor per step of [`CyclicMode::ExpRange`].
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub gamma: f64,
+    /// A function in PyTorch; must not be given here.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub scale_fn: Option<String>,
+    /// What `scale_fn` is given in PyTorch; without it without meaning.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub scale_mode: Option<String>,
+    /// Whether momentum (or beta1) is set.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::yes"))]
+    pub cycle_momentum: bool,
+    /// Momentum at the peaks.
+    #[cfg_attr(feature = "serde", serde(default = "defaults::base_momentum"))]
+    pub base_momentum: f64,
+    /// Momentum between them.
+    #[cfg_attr(feature = "serde", serde(default = "defaults::max_momentum"))]
+    pub max_momentum: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+mod defaults {
+    pub(super) fn step_size() -> u64 {
+        2000
+    }
+
+    pub(super) fn base_momentum() -> f64 {
+        0.8
+    }
+
+    pub(super) fn max_momentum() -> f64 {
+        0.9
+    }
+}
+
+impl TorchCyclic {
+    /// PyTorch's defaults.
+    pub fn new(base_lr: f64, max_lr: f64) -> Self {
+        TorchCyclic {
+            base_lr,
+            max_lr,
+            step_size_up: defaults::step_size(),
+            step_size_down: None,
+            mode: CyclicMode::Triangular,
+            gamma: 1.0,
+            scale_fn: None,
+            scale_mode: None,
+            cycle_momentum: true,
+            base_momentum: defaults::base_momentum(),
+            max_momentum: defaults::max_momentum(),
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchCyclic {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("base_lr", self.base_lr)?;
+        check::rate("max_lr", self.max_lr)?;
+        check::order("base_lr", self.base_lr, "max_lr", self.max_lr)?;
+        check::ensure(self.step_size_up > 0, "step_size_up", 0.0, "at least 1")?;
+        check::ensure(
+            self.step_size_down != Some(0),
+            "step_size_down",
+            0.0,
+            "at least 1",
+        )?;
+        check::decay("gamma", self.gamma)?;
+        check::momentum("base_momentum", self.base_momentum)?;
+        check::momentum("max_momentum", self.max_momentum)?;
+        if let Some(function) = &self.scale_fn {
+            return Err(PolicyError::Unsupported {
+                name: "scale_fn",
+                value: function.clone(),
+                hint: "choose a `mode`, or build the policy from curves",
+            });
+        }
+        check_last_epoch(self.last_epoch)
+    }
+
+    fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let up = self.step_size_up as f64;
+        let total = up + self.step_size_down.unwrap_or(self.step_size_up) as f64;
+        let track = |from: f64, height: f64| {
+            let law = Law::Formula(Arc::new(Triangle {
+                from,
+                height,
+                total,
+                ratio: up / total,
+                mode: self.mode,
+                gamma: self.gamma,
+            }));
+            Table::new("torch_cyclic", law)
+        };
+        Ok(Tracks {
+            lr: track(self.base_lr, self.max_lr - self.base_lr),
+            momentum: self
+                .cycle_momentum
+                // PyTorch subtracts (max - base) s d, which is to add its negative.
+                .then(|| track(self.max_momentum, -(self.max_momentum - self.base_momentum))),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Triangle {
+    from: f64,
+    height: f64,
+    total: f64,
+    ratio: f64,
+    mode: CyclicMode,
+    gamma: f64,
+}
+
+impl Formula for Triangle {
+    fn value(&self, n: u64) -> f64 {
+        let n = n as f64;
+        let cycle = math::floor(1.0 + n / self.total);
+        let x = 1.0 + n / self.total - cycle;
+        let share = if x <= self.ratio {
+            x / self.ratio
+        } else {
+            (x - 1.0) / (self.ratio - 1.0)
+        };
+        let factor = match self.mode {
+            CyclicMode::Triangular => 1.0,
+            CyclicMode::Triangular2 => 1.0 / math::pow(2.0, cycle - 1.0),
+            CyclicMode::ExpRange => math::pow(self.gamma, n),
+        };
+        self.from + self.height * share * factor
+    }
+}

@@ -1,0 +1,567 @@
+use alloc::vec::Vec;
+
+use super::{
+    check_last_epoch, check_lr,
+    recursion::{Recursion, run},
+};
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+};
+
+/// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^(how often n is among the milestones)`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `milestones` | | steps, in any order; one named twice counts twice | |
+/// | `gamma` | 0.1 | factor | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.MultiStepLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchMultiStep};
+/// let plan = TorchMultiStep::new(0.1, [2, 4]).policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.1, 0.1, 0.010000000000000002, 0.010000000000000002, 0.0010000000000000002]
+/// # assert_eq!(lr, [0.1, 0.1, 0.010000000000000002, 0.010000000000000002, 0.0010000000000000002]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchMultiStep {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps at which the rate drops.
+    pub milestones: Vec<u64>,
+    /// Factor of a drop.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchMultiStep {
+    /// A tenth at each of the milestones.
+    pub fn new(lr: f64, milestones: impl IntoIterator<Item = u64>) -> Self {
+        TorchMultiStep {
+            lr: Some(lr),
+            milestones: milestones.into_iter().collect(),
+            gamma: 0.1,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchMultiStep {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_multi_step", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchMultiStep {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchMultiStep {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        match self
+            .milestones
+            .iter()
+            .filter(|milestone| **milestone == epoch)
+            .count()
+        {
+            0 => lr,
+            times => lr * math::pow(self.gamma, times as f64),
+        }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let passed = self
+            .milestones
+            .iter()
+            .filter(|milestone| **milestone <= epoch)
+            .count();
+        base * math::pow(self.gamma, passed as f64)
+    }
+}
+
+/// `StepLR`: `lr(n) = lr(n - 1) gamma` where `n` is a multiple of `step_size`, else `lr(n - 1)`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `step_size` | | steps between drops | at least 1 |
+/// | `gamma` | 0.1 | factor | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.StepLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchStep};
+/// let plan = TorchStep { gamma: 0.5, ..TorchStep::new(0.4, 2) }.policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.4, 0.2, 0.2, 0.1]
+/// # assert_eq!(lr, [0.4, 0.4, 0.2, 0.2, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchStep {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps between drops.
+    pub step_size: u64,
+    /// Factor of a drop.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchStep {
+    /// A tenth every `step_size` steps.
+    pub fn new(lr: f64, step_size: u64) -> Self {
+        TorchStep {
+            lr: Some(lr),
+            step_size,
+            gamma: 0.1,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchStep {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_step", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchStep {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::ensure(self.step_size > 0, "step_size", 0.0, "at least 1")?;
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchStep {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 || !epoch.is_multiple_of(self.step_size) {
+            lr
+        } else {
+            lr * self.gamma
+        }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        base * math::pow(self.gamma, (epoch / self.step_size) as f64)
+    }
+}
+
+/// `ExponentialLR`: `lr(n) = lr(n - 1) gamma`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `gamma` | | factor per step | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ExponentialLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchExponential};
+/// let plan = TorchExponential::new(0.4, 0.5).policy()?.resolve(&Run::steps(3))?;
+/// let lr: Vec<f64> = (0..3).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.4, 0.2, 0.1]
+/// # assert_eq!(lr, [0.4, 0.2, 0.1]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchExponential {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Factor per step.
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchExponential {
+    /// By `gamma` at each step.
+    pub fn new(lr: f64, gamma: f64) -> Self {
+        TorchExponential {
+            lr: Some(lr),
+            gamma,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchExponential {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_exponential", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchExponential {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchExponential {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 { lr } else { lr * self.gamma }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        base * math::pow(self.gamma, epoch as f64)
+    }
+}
+
+/// `LinearLR`: a line from `lr start_factor` to `lr end_factor` over `total_iters` steps, then level.
+///
+/// ```text
+/// lr(0) = lr start
+/// lr(n) = lr(n - 1) (1 + (end - start) / (total start + (n - 1) (end - start)))      n <= total
+/// ```
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `start_factor` | 1/3 | first factor | above 0, at most 1 |
+/// | `end_factor` | 1 | last factor | 0 to 1 |
+/// | `total_iters` | 5 | steps of the line | |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LinearLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchLinear};
+/// let warmup = TorchLinear { start_factor: 0.5, total_iters: 2, ..TorchLinear::new(0.4) };
+/// let plan = warmup.policy()?.resolve(&Run::steps(4))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(3).lr); // 0.2 0.30000000000000004 0.4
+/// # assert_eq!([0, 1, 3].map(|n| plan.at(n).lr), [0.2, 0.30000000000000004, 0.4]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchLinear {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Factor of the first step.
+    #[cfg_attr(feature = "serde", serde(default = "third"))]
+    pub start_factor: f64,
+    /// Factor from step `total_iters` on.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub end_factor: f64,
+    /// Steps between them.
+    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    pub total_iters: u64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+fn third() -> f64 {
+    1.0 / 3.0
+}
+
+fn five() -> u64 {
+    5
+}
+
+impl TorchLinear {
+    /// PyTorch's defaults: from a third to the whole in 5 steps.
+    pub fn new(lr: f64) -> Self {
+        TorchLinear {
+            lr: Some(lr),
+            start_factor: third(),
+            end_factor: 1.0,
+            total_iters: five(),
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchLinear {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_linear", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchLinear {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::decay("start_factor", self.start_factor)?;
+        check::share("end_factor", self.end_factor)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchLinear {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 {
+            return lr * self.start_factor;
+        }
+        if epoch > self.total_iters {
+            return lr;
+        }
+        let rise = self.end_factor - self.start_factor;
+        lr * (1.0
+            + rise / (self.total_iters as f64 * self.start_factor + (epoch - 1) as f64 * rise))
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let passed = self.total_iters.min(epoch) as f64;
+        let rise = (self.end_factor - self.start_factor) * passed;
+        let share = if self.total_iters == 0 {
+            0.0
+        } else {
+            rise / self.total_iters as f64
+        };
+        base * (self.start_factor + share)
+    }
+}
+
+/// `PolynomialLR`: `lr (1 - n / total_iters)^power`, then 0, computed as
+/// `lr(n) = lr(n - 1) ((1 - n / total) / (1 - (n - 1) / total))^power`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `total_iters` | 5 | steps until 0 | at least 1 |
+/// | `power` | 1 | | above 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.PolynomialLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchPolynomial};
+/// let plan = TorchPolynomial { total_iters: 4, ..TorchPolynomial::new(0.4) }.policy()?.resolve(&Run::steps(6))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(5).lr); // 0.4 0.2 0
+/// # assert!((plan.at(2).lr - 0.2).abs() < 1e-15);
+/// # assert_eq!([0, 5].map(|n| plan.at(n).lr), [0.4, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchPolynomial {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps until 0.
+    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    pub total_iters: u64,
+    /// The power.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    pub power: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchPolynomial {
+    /// PyTorch's defaults: a line down to 0 in 5 steps.
+    pub fn new(lr: f64) -> Self {
+        TorchPolynomial {
+            lr: Some(lr),
+            total_iters: five(),
+            power: 1.0,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchPolynomial {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_polynomial", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchPolynomial {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::ensure(self.total_iters > 0, "total_iters", 0.0, "at least 1")?;
+        check::positive("power", self.power)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchPolynomial {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 || epoch > self.total_iters {
+            return lr;
+        }
+        let total = self.total_iters as f64;
+        let (now, before) = (1.0 - epoch as f64 / total, 1.0 - (epoch - 1) as f64 / total);
+        lr * math::pow(now / before, self.power)
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let passed = self.total_iters.min(epoch) as f64;
+        base * math::pow(1.0 - passed / self.total_iters as f64, self.power)
+    }
+}
+
+/// `ConstantLR`: `lr factor` for `total_iters` steps, then divided by `factor` again.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `factor` | 1/3 | | above 0, at most 1 |
+/// | `total_iters` | 5 | steps with the factor | |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ConstantLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchConstant};
+/// let plan = TorchConstant { factor: 0.5, total_iters: 2, ..TorchConstant::new(0.4) }.policy()?.resolve(&Run::steps(4))?;
+/// let lr: Vec<f64> = (0..4).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.2, 0.2, 0.4, 0.4]
+/// # assert_eq!(lr, [0.2, 0.2, 0.4, 0.4]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchConstant {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Factor of the first steps.
+    #[cfg_attr(feature = "serde", serde(default = "third"))]
+    pub factor: f64,
+    /// How many they are.
+    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    pub total_iters: u64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchConstant {
+    /// PyTorch's defaults: a third for 5 steps.
+    pub fn new(lr: f64) -> Self {
+        TorchConstant {
+            lr: Some(lr),
+            factor: third(),
+            total_iters: five(),
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchConstant {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_constant", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchConstant {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::decay("factor", self.factor)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchConstant {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        match epoch {
+            0 => lr * self.factor,
+            n if n == self.total_iters => lr * (1.0 / self.factor),
+            _ => lr,
+        }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let over = if epoch >= self.total_iters { 1.0 } else { 0.0 };
+        base * (self.factor + over * (1.0 - self.factor))
+    }
+}

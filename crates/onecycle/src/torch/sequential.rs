@@ -1,0 +1,198 @@
+use alloc::vec::Vec;
+
+use super::{
+    TorchConstant, TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts, TorchExponential,
+    TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep, check_last_epoch,
+    recursion::{Recursion, series},
+};
+use crate::{
+    PolicyError, Span, check,
+    clock::Extent,
+    policy::{Schedule, Tracks},
+};
+
+/// A scheduler that [`TorchSequential`] can hold.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "kind")
+)]
+pub enum TorchScheduler {
+    /// `MultiStepLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_multi_step"))]
+    MultiStep(TorchMultiStep),
+    /// `StepLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_step"))]
+    Step(TorchStep),
+    /// `ExponentialLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_exponential"))]
+    Exponential(TorchExponential),
+    /// `CosineAnnealingLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_cosine_annealing"))]
+    CosineAnnealing(TorchCosineAnnealing),
+    /// `CosineAnnealingWarmRestarts`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "torch_cosine_annealing_warm_restarts")
+    )]
+    CosineAnnealingWarmRestarts(TorchCosineAnnealingWarmRestarts),
+    /// `LinearLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_linear"))]
+    Linear(TorchLinear),
+    /// `PolynomialLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_polynomial"))]
+    Polynomial(TorchPolynomial),
+    /// `ConstantLR`.
+    #[cfg_attr(feature = "serde", serde(rename = "torch_constant"))]
+    Constant(TorchConstant),
+}
+
+macro_rules! each {
+    ($scheduler:expr, $inner:ident => $body:expr) => {
+        match $scheduler {
+            TorchScheduler::MultiStep($inner) => $body,
+            TorchScheduler::Step($inner) => $body,
+            TorchScheduler::Exponential($inner) => $body,
+            TorchScheduler::CosineAnnealing($inner) => $body,
+            TorchScheduler::CosineAnnealingWarmRestarts($inner) => $body,
+            TorchScheduler::Linear($inner) => $body,
+            TorchScheduler::Polynomial($inner) => $body,
+            TorchScheduler::Constant($inner) => $body,
+        }
+    };
+}
+
+impl TorchScheduler {
+    fn recursion(&self) -> &dyn Recursion {
+        each!(self, inner => inner)
+    }
+
+    fn lr(&self) -> Option<f64> {
+        each!(self, inner => inner.lr)
+    }
+
+    fn check(&self) -> Result<(), PolicyError> {
+        each!(self, inner => inner.check_arguments())
+    }
+}
+
+/// `SequentialLR`: schedulers of one optimizer, one after the other.
+///
+/// Scheduler `i` takes over at `milestones[i - 1]`, where it jumps to its own step 0 in closed form; from there on it
+/// goes by its own recursion.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `schedulers` | | schedulers, tagged by `kind`; their own `lr` left out or the same | at least one |
+/// | `milestones` | | steps of the takeovers | increasing; one fewer than schedulers |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.SequentialLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchCosineAnnealing, TorchLinear, TorchScheduler, TorchSequential};
+/// let warmup = TorchLinear { start_factor: 0.5, total_iters: 2, ..TorchLinear::new(0.4) };
+/// let sequential = TorchSequential::new(
+///     0.4,
+///     [TorchScheduler::Linear(warmup), TorchScheduler::CosineAnnealing(TorchCosineAnnealing::new(0.4, 4))],
+///     [2],
+/// );
+/// let plan = sequential.policy()?.resolve(&Run::steps(6))?;
+/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(2).lr); // 0.2 0.30000000000000004 0.4
+/// # assert_eq!([0, 1, 2].map(|n| plan.at(n).lr), [0.2, 0.30000000000000004, 0.4]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchSequential {
+    /// The optimizer's own learning rate.
+    pub lr: f64,
+    /// The schedulers in order.
+    pub schedulers: Vec<TorchScheduler>,
+    /// The steps at which the second and later ones take over.
+    pub milestones: Vec<u64>,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchSequential {
+    /// Schedulers, and the steps at which the second and later ones take over.
+    pub fn new(
+        lr: f64,
+        schedulers: impl IntoIterator<Item = TorchScheduler>,
+        milestones: impl IntoIterator<Item = u64>,
+    ) -> Self {
+        TorchSequential {
+            lr,
+            schedulers: schedulers.into_iter().collect(),
+            milestones: milestones.into_iter().collect(),
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchSequential {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::count("schedulers", self.schedulers.len().min(1), 1)?;
+        check::count(
+            "milestones",
+            self.milestones.len(),
+            self.schedulers.len() - 1,
+        )?;
+        for pair in self.milestones.windows(2) {
+            if pair[0] >= pair[1] {
+                return Err(PolicyError::NotIncreasing {
+                    name: "milestones",
+                    earlier: Span::Steps(pair[0]),
+                    later: Span::Steps(pair[1]),
+                });
+            }
+        }
+        check::ensure(
+            self.milestones.first() != Some(&0),
+            "milestones",
+            0.0,
+            "steps above 0",
+        )?;
+        for scheduler in &self.schedulers {
+            if scheduler.lr().is_some_and(|lr| lr != self.lr) {
+                return Err(PolicyError::Conflict {
+                    first: "lr",
+                    second: "another `lr` inside of `schedulers`",
+                });
+            }
+            scheduler.check()?;
+        }
+        check_last_epoch(self.last_epoch)
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let base = self.lr;
+        let lr = series("torch_sequential", extent.steps, base, |n, lr| {
+            let active = self
+                .milestones
+                .iter()
+                .filter(|milestone| **milestone <= n)
+                .count();
+            let Some(scheduler) = self.schedulers.get(active) else {
+                return lr; // as many schedulers as milestones and one: checked
+            };
+            let begun = active
+                .checked_sub(1)
+                .and_then(|i| self.milestones.get(i))
+                .copied();
+            match begun {
+                Some(milestone) if milestone == n => scheduler.recursion().jump(0, base),
+                begun => scheduler.recursion().next(n - begun.unwrap_or(0), lr, base),
+            }
+        })?;
+        Ok(lr.into())
+    }
+}

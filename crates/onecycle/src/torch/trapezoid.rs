@@ -1,0 +1,166 @@
+use alloc::{sync::Arc, vec::Vec};
+use core::f64::consts::PI;
+
+use super::check_last_epoch;
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+    table::{Formula, Law, Mark, Table},
+};
+
+/// `decay_shape` of [`TorchTrapezoid`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum TrapezoidDecay {
+    /// `t`.
+    #[default]
+    #[cfg_attr(feature = "serde", serde(rename = "linear"))]
+    Linear,
+    /// `(1 - cos(pi t)) / 2`.
+    #[cfg_attr(feature = "serde", serde(rename = "cos"))]
+    Cos,
+    /// `sqrt(t)`.
+    #[cfg_attr(feature = "serde", serde(rename = "1-sqrt"))]
+    OneMinusSqrt,
+}
+
+/// `LambdaLR` with the function that people write for warm-up, plateau and decay.
+///
+/// With `W`, `S`, `D` steps of each, `s` and `e` the factors and `t = (n - W - S) / D`:
+///
+/// ```text
+/// lr(n) / lr = s + (1 - s) n / W        n < W
+///              1                        n < W + S
+///              1 + (e - 1) g(t)         n < W + S + D
+///              e                        else
+/// ```
+///
+/// **Where it misses its end:** a run of `W + S + D` steps ends one step before `e`. The crate's own
+/// [`WarmupStableDecay`](crate::WarmupStableDecay) ends on it.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `warmup`, `stable`, `decay` | | steps of each phase | |
+/// | `start_factor`, `end_factor` | 0 | first and last factor | at least 0 |
+/// | `decay_shape` | linear | | linear, cos, 1-sqrt |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LambdaLR`, which gives `lr` times the function's value.
+///
+/// ```
+/// use onecycle::{Run, TorchTrapezoid};
+/// let plan = TorchTrapezoid::new(0.4, 2, 2, 2).policy()?.resolve(&Run::steps(7))?;
+/// let lr: Vec<f64> = (0..7).map(|n| plan.at(n).lr).collect();
+/// println!("{lr:?}"); // [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]
+/// # assert_eq!(lr, [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchTrapezoid {
+    /// The optimizer's own learning rate.
+    pub lr: f64,
+    /// Steps of the warm-up.
+    pub warmup: u64,
+    /// Steps of the plateau.
+    pub stable: u64,
+    /// Steps of the decay.
+    pub decay: u64,
+    /// Factor of the first step.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub start_factor: f64,
+    /// Factor after the decay.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub end_factor: f64,
+    /// Shape of the decay.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub decay_shape: TrapezoidDecay,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchTrapezoid {
+    /// Straight lines from 0 and to 0.
+    pub fn new(lr: f64, warmup: u64, stable: u64, decay: u64) -> Self {
+        TorchTrapezoid {
+            lr,
+            warmup,
+            stable,
+            decay,
+            start_factor: 0.0,
+            end_factor: 0.0,
+            decay_shape: TrapezoidDecay::Linear,
+            last_epoch: -1,
+        }
+    }
+
+    fn ends(&self) -> [u64; 3] {
+        let stable = self.warmup.saturating_add(self.stable);
+        [self.warmup, stable, stable.saturating_add(self.decay)]
+    }
+
+    fn factor(&self, n: u64) -> f64 {
+        let [warmup, stable, decay] = self.ends();
+        if n < warmup {
+            self.start_factor + (1.0 - self.start_factor) * n as f64 / self.warmup as f64
+        } else if n < stable {
+            1.0
+        } else if n < decay {
+            let t = (n - stable) as f64 / self.decay as f64;
+            let share = match self.decay_shape {
+                TrapezoidDecay::Linear => t,
+                TrapezoidDecay::Cos => (1.0 - math::cos(PI * t)) / 2.0,
+                TrapezoidDecay::OneMinusSqrt => math::sqrt(t),
+            };
+            1.0 + (self.end_factor - 1.0) * share
+        } else {
+            self.end_factor
+        }
+    }
+}
+
+impl Schedule for TorchTrapezoid {
+    fn check(&self) -> Result<(), PolicyError> {
+        check::rate("lr", self.lr)?;
+        check::rate("start_factor", self.start_factor)?;
+        check::rate("end_factor", self.end_factor)?;
+        check_last_epoch(self.last_epoch)
+    }
+
+    fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        let law = Law::Formula(Arc::new(self.clone()));
+        Ok(Table::new("torch_trapezoid", law).into())
+    }
+}
+
+impl Formula for TorchTrapezoid {
+    fn value(&self, n: u64) -> f64 {
+        self.lr * self.factor(n)
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let [warmup, stable, decay] = self.ends();
+        let (start, end) = (self.lr * self.start_factor, self.lr * self.end_factor);
+        let mark = |name, first, from, to| Mark {
+            name,
+            first,
+            from,
+            to,
+        };
+        let marks = [
+            (mark("warmup", 0, start, self.lr), warmup),
+            (mark("stable", warmup, self.lr, self.lr), stable),
+            (mark("decay", stable, self.lr, end), decay),
+            (mark("end", decay, end, end), u64::MAX),
+        ];
+        let with_steps = marks.into_iter().filter(|(mark, end)| mark.first < *end);
+        with_steps.map(|(mark, _)| mark).collect()
+    }
+}
