@@ -5,6 +5,7 @@
 //! | [`figure`] | figures as SVG, PNG and CSV from one description |
 //! | [`figures`] | the figures of a run |
 //! | [`files`] | whole-file writes, checksums, JSON-lines files that survive a cut |
+//! | [`plan_view`] | a plan as table, CSV, JSON, figure and text for a terminal |
 //! | [`record`] | the lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`report`] | `report.html`, a run on one page |
 
@@ -13,6 +14,7 @@ pub mod figure;
 pub mod figures;
 pub mod files;
 mod number;
+pub mod plan_view;
 pub mod record;
 pub mod report;
 
