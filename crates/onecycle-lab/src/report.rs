@@ -36,8 +36,6 @@ pub struct Report<'a> {
 pub struct DataFile {
     /// Its name.
     pub name: String,
-    /// Its length in bytes.
-    pub bytes: u64,
     /// SHA-256 of its contents in hexadecimal digits.
     pub sha256: String,
 }
@@ -253,14 +251,13 @@ impl Report<'_> {
         }
         page.push_str(
             "<h2>Data</h2>\n<div class=\"card scroll\"><table>\n\
-             <thead><tr><th>file</th><th>bytes</th><th>SHA-256</th></tr></thead>\n<tbody>\n",
+             <thead><tr><th>file</th><th>SHA-256</th></tr></thead>\n<tbody>\n",
         );
         for file in self.data {
             let _ = writeln!(
                 page,
-                "<tr><th>{}</th><td>{}</td><td><code>{}</code></td></tr>",
+                "<tr><th>{}</th><td><code>{}</code></td></tr>",
                 escape(&file.name),
-                file.bytes,
                 escape(&file.sha256),
             );
         }

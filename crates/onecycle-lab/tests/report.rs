@@ -26,7 +26,6 @@ fn a_report_tells_the_run() {
     let figures = figures();
     let data = [DataFile {
         name: "train-images.gz".to_owned(),
-        bytes: 12_345,
         sha256: "ab".repeat(32),
     }];
     let report = Report {
@@ -109,7 +108,6 @@ fn what_comes_from_outside_is_text() {
     let (_, epochs, _) = common::run(1, 4);
     let data = [DataFile {
         name: bad.to_owned(),
-        bytes: 0,
         sha256: bad.to_owned(),
     }];
     let config = format!("a = '''{bad}'''\n");
