@@ -112,9 +112,174 @@ pub enum LabError {
         /// What the renderer said.
         why: String,
     },
+
+    /// A configuration file is not TOML, or not this program's.
+    #[error("{}: {source}", path.display())]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with the line.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+
+    /// A key of the configuration does not exist or has a value of the wrong type.
+    #[error("configuration: {why}")]
+    Config {
+        /// What the parser said, with the key.
+        why: String,
+    },
+
+    /// A value of the configuration is impossible.
+    #[error("{key} = {value}: expected {expected}")]
+    Setting {
+        /// The key with its tables.
+        key: String,
+        /// The value as given.
+        value: String,
+        /// What is possible.
+        expected: String,
+    },
+
+    /// A value could not be turned into TOML.
+    #[error("cannot turn the configuration into TOML: {source}")]
+    ToToml {
+        /// What the serializer said.
+        #[source]
+        source: Box<toml::ser::Error>,
+    },
+
+    /// The policy is impossible, or does not fit the run.
+    #[error("policy: {source}")]
+    Policy {
+        /// What the policy said.
+        #[from]
+        source: onecycle::PolicyError,
+    },
+
+    /// The run goes on beyond its plan.
+    #[error("{source}")]
+    PastEnd {
+        /// What the plan said.
+        #[from]
+        source: onecycle::PastEnd,
+    },
+
+    /// The optimizer or the weights do not fit.
+    #[error(transparent)]
+    Burn(#[from] onecycle_burn::BurnError),
+
+    /// The data are wrong or not there.
+    #[error(transparent)]
+    Data(#[from] onecycle_vision::DataError),
+
+    /// The network is unknown or does not fit the images.
+    #[error(transparent)]
+    Model(#[from] onecycle_vision::models::ModelError),
+
+    /// This build cannot compute on the device.
+    #[error(
+        "device `{device}` is not in this build; build with `--features {device}`, or take `device = \"cpu\"`"
+    )]
+    DeviceNotBuilt {
+        /// Name of the device.
+        device: String,
+    },
+
+    /// The pool of threads exists with another size.
+    #[error("{wanted} threads were asked for, but the process already computes with {found}")]
+    Threads {
+        /// As configured.
+        wanted: usize,
+        /// As they are.
+        found: usize,
+    },
+
+    /// A result could not be computed or read back.
+    #[error("computation failed: {why}")]
+    Compute {
+        /// What the backend said.
+        why: String,
+    },
+
+    /// The loss is not finite.
+    #[error(
+        "the loss is not finite at step {step} with lr = {lr:e}: the learning rate is too large; lower `policy.lr_max`, \
+         or set `optimizer.clip_norm`. The last checkpoint is in {}",
+        run.display()
+    )]
+    Diverged {
+        /// The update that would have been made.
+        step: u64,
+        /// Learning rate there.
+        lr: f64,
+        /// The run's folder.
+        run: PathBuf,
+    },
+
+    /// A checkpoint is not whole.
+    #[error("checkpoint {} is damaged: {why}", path.display())]
+    DamagedCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// There is no checkpoint to go on from.
+    #[error("{} holds no checkpoint to go on from", folder.display())]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        folder: PathBuf,
+    },
+
+    /// A new run would write over another.
+    #[error(
+        "{} already holds a run; resume it with `onecycle train --resume {}`, or choose another --out",
+        path.display(),
+        path.display()
+    )]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// There is no run in the folder.
+    #[error("{} holds no run: there is no run.toml in it", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A run is to go on with other data than it began with.
+    #[error(
+        "the data of the run in {} have changed since it began (see [data] in its run.toml); start a new run",
+        run.display()
+    )]
+    OtherData {
+        /// The run's folder.
+        run: PathBuf,
+    },
+
+    /// A file is not a model that this program wrote.
+    #[error("{} is not a model written by `onecycle train`: {why}", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl LabError {
+    /// An error of the configuration as one line: the parser's own goes over several.
+    pub(crate) fn config(error: toml::de::Error) -> Self {
+        let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
+        LabError::Config {
+            why: lines.join("; "),
+        }
+    }
+
     /// Turns an [`io::Error`] into one that names the file.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();

@@ -1,21 +1,59 @@
 //! Runs of `onecycle`: configuration, training loop, checkpoints, records, figures and reports.
 //!
+//! Data flows one way: [`Config`] → [`Experiment`] (data, plan, device) → [`Training`](train::Training) (the loop)
+//! → records → figures and report.
+//!
 //! | module | what it holds |
 //! |---|---|
-//! | [`figure`] | figures as SVG, PNG and CSV from one description |
-//! | [`figures`] | the figures of a run |
-//! | [`files`] | whole-file writes, checksums, JSON-lines files that survive a cut |
-//! | [`plan_view`] | a plan as table, CSV, JSON, figure and text for a terminal |
+//! | [`config`] | what a run is told: defaults, a TOML file, single settings |
+//! | [`experiment`] | a configuration brought to life: data read, plan resolved |
+//! | [`train`] | the training loop, and who looks on |
+//! | [`metrics`] | loss and accuracy, evaluation |
+//! | [`checkpoint`] | the whole state of a run in one checksummed file |
+//! | [`run_folder`] | the folder that a run leaves |
+//! | [`finish`] | model file, summary, figures and report at the end |
 //! | [`record`] | the lines of `steps.jsonl` and `epochs.jsonl` |
+//! | [`figure`], [`figures`] | figures as SVG, PNG and CSV from one description; those of a run |
 //! | [`report`] | `report.html`, a run on one page |
+//! | [`plan_view`] | a plan as table, CSV, JSON, figure and text for a terminal |
+//! | [`predict`] | classes of images by a trained model |
+//! | [`bench`] | how fast this machine trains a network |
+//! | [`device`] | devices by name, number of threads |
+//! | [`files`], [`tensors`] | whole-file writes, JSON lines, safetensors |
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use onecycle_lab::{Config, Experiment, run_folder::RunFolder, train::{Outcome, Silent, Training}};
+//!
+//! let config = Config::read(Path::new("run.toml"))?;
+//! let folder = RunFolder::create(Path::new("runs/first"))?;
+//! let training = Training::start(Experiment::prepare(config)?, folder)?;
+//! if let Outcome::Finished(summary) = training.run(&mut Silent)? {
+//!     println!("{:.2} %", 100.0 * summary.test_accuracy);
+//! }
+//! # Ok::<(), onecycle_lab::LabError>(())
+//! ```
 
+pub mod bench;
+pub mod checkpoint;
+pub mod config;
+pub mod device;
 mod error;
+pub mod experiment;
 pub mod figure;
 pub mod figures;
 pub mod files;
+pub mod finish;
+pub mod metrics;
 mod number;
 pub mod plan_view;
+pub mod predict;
 pub mod record;
 pub mod report;
+pub mod run_folder;
+pub mod tensors;
+pub mod train;
 
+pub use config::Config;
 pub use error::LabError;
+pub use experiment::Experiment;

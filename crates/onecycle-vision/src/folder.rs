@@ -59,6 +59,23 @@ impl Default for FolderOptions {
 /// Largest side that images are resized to.
 const LARGEST_SIZE: usize = 1024;
 
+/// Reads one image file as bytes `[channel, row, column]` of `shape`, to be classified by a network that takes
+/// images of this shape: its central square, resized; brightness alone for one channel.
+///
+/// # Errors
+/// [`DataError::Image`] for a file that is not an image; [`DataError::Setting`] for a shape that is not square or
+/// has neither one nor three channels.
+pub fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
+    if shape.height != shape.width || !matches!(shape.channels, 1 | 3) {
+        return Err(DataError::Setting {
+            key: "shape",
+            value: shape.to_string(),
+            expected: "a square of one or three channels".to_owned(),
+        });
+    }
+    decode::decode_one(path, shape)
+}
+
 /// Reads the images in the folder `path`.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
-//! Image data for training: data sets with their checks, augmentation, and a deterministic loader.
+//! Image data and networks: data sets with their checks, augmentation, a deterministic loader, a model zoo.
 //!
-//! Everything here works on plain bytes and slices.
+//! Data and loader work on plain bytes and slices; the networks are Burn modules.
 //!
 //! | module | subject |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`download`] | fetching the published files |
 //! | [`dataset`], [`statistics`] | images and labels in memory; mean and deviation per channel |
 //! | [`augment`], [`loader`] | random changes to training images; batches, one ahead |
+//! | [`models`] | networks whose weights pass to PyTorch and back |
 //! | [`random`] | named random streams |
 //!
 //! ```no_run
@@ -37,6 +38,7 @@ pub mod folder;
 mod formats;
 pub mod loader;
 pub mod locate;
+pub mod models;
 pub mod random;
 pub mod source;
 pub mod statistics;

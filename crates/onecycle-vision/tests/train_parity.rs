@@ -65,7 +65,12 @@ fn read(path: PathBuf) -> TensorMap {
                     .iter()
                     .map(|c| f64::from(f32::from_le_bytes(*c)))
                     .collect(),
-                Dtype::F64 => data.as_chunks().0.iter().map(|c| f64::from_le_bytes(*c)).collect(),
+                Dtype::F64 => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|c| f64::from_le_bytes(*c))
+                    .collect(),
                 Dtype::I64 => data
                     .as_chunks()
                     .0
@@ -112,7 +117,7 @@ impl ModuleMapper for Convert {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         let required = tensor.is_require_grad();
-        let mut tensor = tensor.detach().cast(self.0);
+        let mut tensor = tensor.without_autodiff().cast(self.0).autodiff();
         if required {
             tensor = tensor.require_grad();
         }
@@ -139,13 +144,19 @@ impl Judge<'_> {
     fn check(&mut self, quantity: &str, step: Option<usize>, off: f64) {
         let tolerance = self.tolerance(quantity, step);
         if off.is_nan() || off > tolerance {
-            self.failures
-                .push(format!("{quantity} {step:?}: off by {off:e}, allowed {tolerance:e}"));
+            self.failures.push(format!(
+                "{quantity} {step:?}: off by {off:e}, allowed {tolerance:e}"
+            ));
         }
     }
 
     fn verdict(self) {
-        assert!(self.failures.is_empty(), "{}: {:#?}", self.name, self.failures);
+        assert!(
+            self.failures.is_empty(),
+            "{}: {:#?}",
+            self.name,
+            self.failures
+        );
     }
 }
 
@@ -197,10 +208,12 @@ fn compare(name: &str, blocks: usize, dtype: DType) {
     )
     .unwrap()
     .map(&mut Convert(dtype));
-    model = state::load_weights(model, read(folder.join(format!("{name}.initial.safetensors"))))
-        .unwrap();
-    let eval_logits =
-        |model: &Model| values(&model.valid().forward(images(0, &plain)).into_data());
+    model = state::load_weights(
+        model,
+        read(folder.join(format!("{name}.initial.safetensors"))),
+    )
+    .unwrap();
+    let eval_logits = |model: &Model| values(&model.valid().forward(images(0, &plain)).into_data());
     judge.check(
         "first_train_logits_l2",
         None,
@@ -266,7 +279,12 @@ fn compare(name: &str, blocks: usize, dtype: DType) {
 }
 
 /// After the first step the velocity is the gradient with weight decay; ResNet-8's gradients are on file.
-fn check_first_gradients(judge: &mut Judge<'_>, folder: &PathBuf, name: &str, optimizer: &Optimizer) {
+fn check_first_gradients(
+    judge: &mut Judge<'_>,
+    folder: &PathBuf,
+    name: &str,
+    optimizer: &Optimizer,
+) {
     let path = folder.join(format!("{name}.first_gradients.f64.safetensors"));
     if !path.exists() {
         return;

@@ -43,6 +43,27 @@ pub(super) fn decode_all(tree: &Tree, shape: ImageShape) -> Result<Decoded, Data
     })
 }
 
+/// One image file as bytes `[channel, row, column]`: its central square at the size of `shape`, which is square;
+/// brightness alone (ITU-R BT.601) where `shape` has one channel.
+pub(super) fn decode_one(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
+    let image = decode(path, shape.height).map_err(|error| DataError::Image {
+        path: path.to_path_buf(),
+        reason: reason(&error),
+        others: 0,
+    })?;
+    if shape.channels == 1 {
+        let weigh = |[r, g, b]: [u8; 3]| {
+            let sum = 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b);
+            // Weights that add up to 1000: the rounded mean is at most 255.
+            ((sum + 500) / 1000) as u8
+        };
+        return Ok(image.pixels().map(|pixel| weigh(pixel.0)).collect());
+    }
+    let mut planes = vec![0; shape.len()];
+    write_planes(&image, &mut planes);
+    Ok(planes)
+}
+
 /// The central square of an image, `size` pixels high and wide.
 fn decode(path: &Path, size: usize) -> Result<RgbImage, ImageError> {
     // The format is told by the contents: names lie.

@@ -1,9 +1,9 @@
+use crate::random::Rng;
 use burn::{
     module::Module,
     tensor::{Device, Tensor, activation::relu},
 };
 use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-use crate::random::Rng;
 
 use super::{lenet::halve, resnet::global_average};
 

@@ -1,14 +1,9 @@
+use crate::random::Rng;
 use burn::{
     module::Module,
-    tensor::{
-        Device, Tensor,
-        activation::relu,
-        module::max_pool2d,
-        ops::MaxPoolOptions,
-    },
+    tensor::{Device, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
 };
 use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear};
-use crate::random::Rng;
 
 /// LeNet-5 (LeCun et al. 1998) in its present-day form: ReLU and max pooling.
 ///
@@ -59,5 +54,5 @@ impl LeNet5 {
 
 /// Max pooling over 2 × 2 windows; an odd last row or column is dropped.
 pub(super) fn halve(x: Tensor<4>) -> Tensor<4> {
-    max_pool2d(x, MaxPoolOptions::new([2, 2], [2, 2], [0, 0], [1, 1], false))
+    max_pool2d(x, MaxPoolOptions::new([2, 2]))
 }

@@ -18,11 +18,11 @@ mod resnet9;
 
 use std::{fmt, str::FromStr};
 
+use crate::random::Rng;
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use crate::random::Rng;
 
 pub use convnet::ConvNet;
 pub use error::ModelError;
@@ -146,9 +146,8 @@ impl Model {
             });
         }
         let channels = shape.channels;
-        let resnet = |shape, rng: &mut _| {
-            Model::ResNet(ResNet::new(shape, channels, classes, rng, device))
-        };
+        let resnet =
+            |shape, rng: &mut _| Model::ResNet(ResNet::new(shape, channels, classes, rng, device));
         Ok(match architecture {
             Architecture::LeNet5 => {
                 let size = [shape.height, shape.width];

@@ -1,11 +1,11 @@
 //! Residual networks for small images (He et al. 2016, "Deep residual learning", section 4.2).
 
+use crate::random::Rng;
 use burn::{
     module::Module,
     tensor::{Device, Tensor, activation::relu},
 };
 use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-use crate::random::Rng;
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]

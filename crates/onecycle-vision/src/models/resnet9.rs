@@ -1,9 +1,9 @@
+use crate::random::Rng;
 use burn::{
     module::Module,
     tensor::{Device, Tensor, activation::relu},
 };
 use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-use crate::random::Rng;
 
 use super::{lenet::halve, resnet::global_max};
 
@@ -35,7 +35,12 @@ pub struct ConvNormRelu {
 impl ConvNormRelu {
     fn new(from: usize, to: usize, rng: &mut impl Rng, device: &Device) -> Self {
         ConvNormRelu {
-            conv: Conv2d::new(Conv2dShape::same(from, to, 3), Init::KaimingFanOut, rng, device),
+            conv: Conv2d::new(
+                Conv2dShape::same(from, to, 3),
+                Init::KaimingFanOut,
+                rng,
+                device,
+            ),
             bn: BatchNorm2d::new(to, device),
         }
     }

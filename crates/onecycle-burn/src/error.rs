@@ -1,0 +1,103 @@
+use onecycle::Hyper;
+
+/// What can go wrong between a policy and a Burn module.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BurnError {
+    /// The plan sets a hyper-parameter that this optimizer has no use for.
+    #[error(
+        "the policy sets {hyper} = {value}, which {optimizer} does not use; leave it out of the policy, or allow it with `Optimizer::ignore`"
+    )]
+    UnusedHyper {
+        /// Name of the hyper-parameter, as in [`Hyper`].
+        hyper: &'static str,
+        /// The value that the plan gave.
+        value: f64,
+        /// Name of the optimizer.
+        optimizer: &'static str,
+    },
+    /// A hyper-parameter is outside of the range in which the update is defined.
+    #[error("{hyper} = {value} at an optimizer step: expected {expected}")]
+    HyperOutOfRange {
+        /// Name of the hyper-parameter, as in [`Hyper`].
+        hyper: &'static str,
+        /// The value that was given.
+        value: f64,
+        /// The range in words.
+        expected: &'static str,
+    },
+    /// An option of the optimizer is outside of its range.
+    #[error("optimizer option {option} = {value}: expected {expected}")]
+    InvalidOption {
+        /// Name of the option, as in the configuration.
+        option: &'static str,
+        /// The value that was given.
+        value: f64,
+        /// The range in words.
+        expected: &'static str,
+    },
+    /// Options of the optimizer contradict each other.
+    #[error("optimizer options contradict each other: {0}")]
+    Contradiction(&'static str),
+    /// A tensor that was to be restored is missing.
+    #[error("tensor `{name}` is missing; the file may belong to another model")]
+    MissingTensor {
+        /// Path of the parameter in the module.
+        name: String,
+    },
+    /// A tensor stands in the file that the module has no place for.
+    #[error("tensor `{name}` has no place in this model; the file may belong to another model")]
+    UnexpectedTensor {
+        /// Name of the tensor in the file.
+        name: String,
+    },
+    /// A tensor has another shape than the parameter it belongs to.
+    #[error("tensor `{name}` has shape {found:?}, the model expects {expected:?}")]
+    ShapeMismatch {
+        /// Path of the parameter in the module.
+        name: String,
+        /// Shape that was found.
+        found: Vec<usize>,
+        /// Shape of the parameter.
+        expected: Vec<usize>,
+    },
+}
+
+impl BurnError {
+    pub(crate) fn check_hyper(hyper: &Hyper) -> Result<(), BurnError> {
+        let check = |name, value: f64, ok: bool, expected| {
+            if ok {
+                Ok(())
+            } else {
+                Err(BurnError::HyperOutOfRange {
+                    hyper: name,
+                    value,
+                    expected,
+                })
+            }
+        };
+        check(
+            "lr",
+            hyper.lr,
+            hyper.lr.is_finite() && hyper.lr >= 0.0,
+            "a finite number of at least 0",
+        )?;
+        if let Some(momentum) = hyper.momentum {
+            check(
+                "momentum",
+                momentum,
+                (0.0..1.0).contains(&momentum),
+                "at least 0 and below 1",
+            )?;
+        }
+        if let Some(decay) = hyper.weight_decay {
+            check(
+                "weight_decay",
+                decay,
+                decay.is_finite() && decay >= 0.0,
+                "a finite number of at least 0",
+            )?;
+        }
+        Ok(())
+    }
+}

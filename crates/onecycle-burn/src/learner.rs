@@ -1,0 +1,189 @@
+//! A plan drives Burn's own `Learner`, momentum included.
+//!
+//! Burn hands its optimizer a learning rate a step and nothing else. [`PlanDriver`] makes a scheduler and an
+//! optimizer that share one step counter: the scheduler advances it, the optimizer looks up the whole
+//! [`Hyper`](onecycle::Hyper) of that step in the plan. Burn saves and restores the counter with the scheduler's record, so a
+//! resumed training goes on at the right step.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use burn::{
+    lr_scheduler::{LrScheduler, LrSchedulerRecord},
+    optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource},
+    tensor::{Device, Tensor},
+};
+use onecycle::Plan;
+
+use crate::{
+    BurnError,
+    optim::{Memory, OptimizerConfig, Rates, update},
+    state::TensorMap,
+};
+
+/// Makes the scheduler and the optimizer by which a plan drives Burn's `Learner`.
+///
+/// ```
+/// use burn::lr_scheduler::LrScheduler;
+/// use onecycle::{OneCycle, Run};
+/// use onecycle_burn::{OptimizerConfig, PlanDriver};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let plan = OneCycle::new(0.8).policy()?.resolve(&Run::steps(100))?;
+/// let driver = PlanDriver::new(plan, OptimizerConfig::sgd())?;
+/// // Learner::new(model, driver.optimizer(), driver.scheduler())
+/// let mut scheduler = driver.scheduler();
+/// assert_eq!(scheduler.step(), 0.08);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PlanDriver {
+    plan: Arc<Plan>,
+    config: OptimizerConfig,
+    /// Number of updates for which the scheduler was asked so far.
+    asked: Arc<AtomicU64>,
+}
+
+impl PlanDriver {
+    /// A driver at step 0.
+    ///
+    /// # Errors
+    /// Options out of range, a plan whose rates an update cannot use, or one that sets a batch size: Burn's own
+    /// data loader has a fixed one.
+    pub fn new(plan: Plan, config: OptimizerConfig) -> Result<Self, BurnError> {
+        config.check()?;
+        for step in 0..plan.steps() {
+            let hyper = plan.at(step);
+            BurnError::check_hyper(&hyper)?;
+            if let Some(batch_size) = hyper.batch_size {
+                return Err(BurnError::UnusedHyper {
+                    hyper: "batch_size",
+                    value: batch_size as f64,
+                    optimizer: config.name(),
+                });
+            }
+        }
+        Ok(PlanDriver {
+            plan: Arc::new(plan),
+            config,
+            asked: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// The scheduler to hand to the `Learner`.
+    pub fn scheduler(&self) -> PlanScheduler {
+        PlanScheduler {
+            driver: self.clone(),
+        }
+    }
+
+    /// The optimizer to hand to the `Learner`. It only works together with [`PlanDriver::scheduler`].
+    pub fn optimizer(&self) -> PlanOptimizer {
+        PlanOptimizer {
+            driver: self.clone(),
+        }
+    }
+}
+
+/// Burn's view of a plan: a learning rate a step. See [`PlanDriver`].
+#[derive(Debug, Clone)]
+pub struct PlanScheduler {
+    driver: PlanDriver,
+}
+
+impl LrScheduler for PlanScheduler {
+    fn step(&mut self) -> LearningRate {
+        let step = self.driver.asked.fetch_add(1, Ordering::SeqCst);
+        self.driver.plan.at(step).lr
+    }
+
+    fn to_record(&self) -> LrSchedulerRecord {
+        LrSchedulerRecord::new().with_scalar("step", self.driver.asked.load(Ordering::SeqCst))
+    }
+
+    fn load_record(&mut self, record: LrSchedulerRecord) {
+        if let Some(step) = record.scalar::<u64>("step") {
+            self.driver.asked.store(step, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Burn's view of an optimizer whose momentum and weight decay follow a plan. See [`PlanDriver`].
+///
+/// The learning rate is the one that Burn passes, so that rates of parameter groups set there hold.
+#[derive(Debug, Clone)]
+pub struct PlanOptimizer {
+    driver: PlanDriver,
+}
+
+impl Optimizer for PlanOptimizer {
+    type State<const D: usize> = PlanState;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<PlanState>,
+    ) -> (Tensor<D>, Option<PlanState>) {
+        let step = self.driver.asked.load(Ordering::SeqCst).saturating_sub(1);
+        let hyper = self.driver.plan.at(step);
+        let config = &self.driver.config;
+        let rates = Rates {
+            lr,
+            momentum: hyper.momentum.unwrap_or(config.momentum()),
+            weight_decay: hyper.weight_decay.unwrap_or(config.weight_decay()),
+        };
+        let shape = tensor.shape();
+        let mut state = state.unwrap_or_default();
+        let flat = update(
+            config,
+            rates,
+            tensor.reshape([-1]),
+            grad.reshape([-1]),
+            &mut state.0,
+        );
+        (flat.reshape(shape), Some(state))
+    }
+
+    fn to_device<const D: usize>(state: PlanState, device: &Device) -> PlanState {
+        let transfer = |tensor: Option<Tensor<1>>| tensor.map(|tensor| tensor.to_device(device));
+        PlanState(Memory {
+            velocity: transfer(state.0.velocity),
+            mean: transfer(state.0.mean),
+            square: transfer(state.0.square),
+            square_max: transfer(state.0.square_max),
+            ..state.0
+        })
+    }
+}
+
+/// What [`PlanOptimizer`] remembers of one parameter.
+#[derive(Debug, Clone, Default)]
+pub struct PlanState(Memory);
+
+/// Names under which one parameter's state is kept in Burn's record.
+const FIELDS: [&str; 5] = ["velocity", "mean", "square", "square_max", "counters"];
+
+impl RecordState for PlanState {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        let mut map = TensorMap::new();
+        self.0.save("", &mut map);
+        for (name, data) in map {
+            out.push_tensor(prefix, name.trim_start_matches('/'), data);
+        }
+    }
+
+    fn state_unflatten(prefix: &str, src: &mut StateSource, device: &Device) -> Option<Self> {
+        let mut memory = Memory::default();
+        for field in FIELDS {
+            if let Some(data) = src.take_tensor(prefix, field) {
+                memory.restore(field, data, device).then_some(())?;
+            }
+        }
+        Some(PlanState(memory))
+    }
+}

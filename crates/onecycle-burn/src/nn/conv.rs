@@ -1,0 +1,101 @@
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Tensor, module::conv2d, ops::ConvOptions},
+};
+use rand_core::Rng;
+
+use super::Init;
+
+/// Two-dimensional convolution with a square kernel, as PyTorch's `Conv2d`.
+///
+/// Input `[batch, in, height, width]`, weight `[out, in, kernel, kernel]`, output `[batch, out, height', width']`
+/// with `height' = (height + 2 padding - kernel) / stride + 1`, rounded down.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    padding: usize,
+}
+
+/// Shape of a [`Conv2d`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dShape {
+    /// Channels of the input.
+    pub channels_in: usize,
+    /// Channels of the output.
+    pub channels_out: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step from one window to the next.
+    pub stride: usize,
+    /// Rows and columns of zeros on each side.
+    pub padding: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+}
+
+impl Conv2dShape {
+    /// A kernel of odd side with the padding that keeps height and width, stride 1 and no bias.
+    pub fn same(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
+        Conv2dShape {
+            channels_in,
+            channels_out,
+            kernel,
+            stride: 1,
+            padding: kernel / 2,
+            bias: false,
+        }
+    }
+
+    /// With another stride.
+    pub fn with_stride(self, stride: usize) -> Self {
+        Conv2dShape { stride, ..self }
+    }
+
+    /// With another padding.
+    pub fn with_padding(self, padding: usize) -> Self {
+        Conv2dShape { padding, ..self }
+    }
+
+    /// With a bias.
+    pub fn with_bias(self) -> Self {
+        Conv2dShape { bias: true, ..self }
+    }
+}
+
+impl Conv2d {
+    /// A convolution whose weights are drawn from `rng`.
+    pub fn new(shape: Conv2dShape, init: Init, rng: &mut impl Rng, device: &Device) -> Self {
+        let area = shape.kernel * shape.kernel;
+        let (fan_in, fan_out) = (shape.channels_in * area, shape.channels_out * area);
+        let dims = [
+            shape.channels_out,
+            shape.channels_in,
+            shape.kernel,
+            shape.kernel,
+        ];
+        Conv2d {
+            weight: init.draw(dims, fan_in, fan_out, rng, device),
+            bias: shape
+                .bias
+                .then(|| Init::Uniform.draw([shape.channels_out], fan_in, fan_out, rng, device)),
+            stride: shape.stride,
+            padding: shape.padding,
+        }
+    }
+
+    /// Convolves `[batch, in, height, width]`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let options = ConvOptions::new(
+            [self.stride, self.stride],
+            [self.padding, self.padding],
+            [1, 1],
+            1,
+        );
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        conv2d(input, self.weight.val(), bias, options)
+    }
+}

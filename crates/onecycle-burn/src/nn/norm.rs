@@ -1,0 +1,131 @@
+use burn::{
+    module::{Module, Param, RunningState},
+    tensor::{
+        Device, Tensor,
+        module::{batch_norm, batch_norm_train},
+    },
+};
+
+use super::init::filled;
+
+/// Added to the variance under the root.
+const EPSILON: f64 = 1e-5;
+/// Weight of a new batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy 2015), as PyTorch's `BatchNorm2d`.
+///
+/// In training (on a device with autodiff) each channel is normalised by the mean and the *biased* variance of the
+/// batch over batch, height and width; `running = 0.9 running + 0.1 batch`, where the *unbiased* variance
+/// (divided by count - 1) enters `running_var`. In evaluation the running statistics normalise.
+/// Epsilon is 1e-5.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    /// Scale, `[channels]`.
+    pub weight: Param<Tensor<1>>,
+    /// Shift, `[channels]`.
+    pub bias: Param<Tensor<1>>,
+    /// Running mean, `[channels]`.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Running unbiased variance, `[channels]`.
+    pub running_var: RunningState<Tensor<1>>,
+}
+
+impl BatchNorm2d {
+    /// Scale 1, shift 0, running mean 0 and variance 1.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        let plain = device.clone().without_autodiff();
+        let state = |tensor: Tensor<1>| {
+            RunningState::new(if device.is_autodiff() {
+                tensor.autodiff()
+            } else {
+                tensor
+            })
+        };
+        BatchNorm2d {
+            weight: filled(1.0, channels, device),
+            bias: filled(0.0, channels, device),
+            running_mean: state(Tensor::zeros([channels], &plain)),
+            running_var: state(Tensor::ones([channels], &plain)),
+        }
+    }
+
+    /// Normalises `[batch, channels, height, width]`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        if !input.device().is_autodiff() {
+            return batch_norm(
+                input,
+                self.weight.val(),
+                self.bias.val(),
+                self.running_mean.value_sync().without_autodiff(),
+                self.running_var.value_sync().without_autodiff(),
+                EPSILON,
+            );
+        }
+        let [batch, _, height, width] = input.dims();
+        let count = (batch * height * width) as f64;
+        let result = batch_norm_train(input, self.weight.val(), self.bias.val(), EPSILON);
+        // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
+        let unbiased = (count > 1.0).then(|| result.variance.detach() * (count / (count - 1.0)));
+        advance(&self.running_mean, result.mean.detach());
+        if let Some(variance) = unbiased {
+            advance(&self.running_var, variance);
+        }
+        result.output
+    }
+}
+
+/// `running = 0.9 running + 0.1 batch`.
+fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+    let old = running.value_sync();
+    running.update((old * (1.0 - MOMENTUM) + batch * MOMENTUM).detach());
+    // Burn takes an update over at the next one; taken over at once, no reader sees a stale value.
+    running.value_sync();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    /// Channel 0 holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
+    #[test]
+    fn statistics_are_those_of_pytorch() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm2d::new(1, &device);
+        let input = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 6.0]]]], &device);
+        let output = norm.forward(input).into_data();
+        let root = (3.5f64 + 1e-5).sqrt();
+        for (got, value) in output.iter::<f64>().zip([1.0, 2.0, 3.0, 6.0]) {
+            assert!((got - (value - 3.0) / root).abs() < 1e-6);
+        }
+        let read = |state: &RunningState<Tensor<1>>| -> f64 {
+            state.value().into_data().iter::<f64>().sum()
+        };
+        assert!((read(&norm.running_mean) - 0.3).abs() < 1e-6);
+        assert!((read(&norm.running_var) - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn evaluation_uses_running_statistics() {
+        let norm = BatchNorm2d::new(2, &Device::flex());
+        let values = vec![0.5f32, -1.0, 2.0, 4.0];
+        let input = Tensor::<4>::from_data(
+            TensorData::new(values.clone(), [1, 2, 1, 2]),
+            &Device::flex(),
+        );
+        // Mean 0 and variance 1: only epsilon changes anything.
+        for (got, value) in norm.forward(input).into_data().iter::<f64>().zip(values) {
+            assert!((got - f64::from(value) / (1.0f64 + 1e-5).sqrt()).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_single_value_a_channel_leaves_the_variance() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm2d::new(1, &device);
+        norm.forward(Tensor::<4>::from_data([[[[5.0]]]], &device));
+        let variance: Vec<f64> = norm.running_var.value().into_data().iter::<f64>().collect();
+        assert_eq!(variance, [1.0]);
+    }
+}

@@ -1,0 +1,278 @@
+//! Optimizers that take every hyper-parameter at every step.
+//!
+//! Burn's [`Optimizer`](burn::optim::Optimizer) receives a learning rate and nothing else, and caches its other
+//! settings per parameter at its first step. Here a step takes a whole [`Hyper`]: what a plan says for update
+//! `n` is what update `n` uses.
+
+mod clip;
+mod config;
+mod groups;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    optim::GradientsParams,
+    tensor::{Device, Tensor},
+};
+use onecycle::Hyper;
+
+pub use config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
+pub use groups::{Group, Select};
+
+pub(crate) use rules::{Memory, Rates, update};
+
+use crate::{
+    BurnError,
+    state::{ModulePath, TensorMap},
+};
+
+/// A hyper-parameter that an optimizer may be told to ignore, see [`Optimizer::ignore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignorable {
+    /// The batch size: it is the data loader's business, and whoever sets it there says so by ignoring it here.
+    BatchSize,
+}
+
+/// An optimizer with its state for all parameters of one module.
+///
+/// Parameters are known by their path in the module (`stage1.0.conv1.weight`), so that saved state fits a module
+/// that was built anew.
+///
+/// ```
+/// use onecycle_burn::optim::{Group, Optimizer, OptimizerConfig};
+///
+/// let optimizer = Optimizer::new(OptimizerConfig::sgd())?
+///     .with_groups(vec![Group::no_decay_on_bias_and_norm()])?
+///     .with_clip_norm(1.0)?;
+/// # Ok::<(), onecycle_burn::BurnError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Optimizer {
+    config: OptimizerConfig,
+    groups: Vec<Group>,
+    clip_norm: Option<f64>,
+    ignore_batch_size: bool,
+    memory: BTreeMap<String, Memory>,
+}
+
+/// What is known of a step after it was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// L2 norm of all gradients together, before clipping and before weight decay. `None` without clipping:
+    /// reading it back would make an accelerator wait; see [`grad_norm`].
+    pub grad_norm: Option<f64>,
+    /// Whether the gradients were scaled down.
+    pub clipped: bool,
+}
+
+impl Optimizer {
+    /// An optimizer without groups, clipping or state.
+    ///
+    /// # Errors
+    /// Options out of range, see [`OptimizerConfig::check`].
+    pub fn new(config: OptimizerConfig) -> Result<Self, BurnError> {
+        config.check()?;
+        Ok(Optimizer {
+            config,
+            groups: Vec::new(),
+            clip_norm: None,
+            ignore_batch_size: false,
+            memory: BTreeMap::new(),
+        })
+    }
+
+    /// Sets parameter groups. A parameter takes the multipliers of the first group that matches it.
+    ///
+    /// # Errors
+    /// A multiplier that is negative or not finite.
+    pub fn with_groups(mut self, groups: Vec<Group>) -> Result<Self, BurnError> {
+        groups.iter().try_for_each(Group::check)?;
+        self.groups = groups;
+        Ok(self)
+    }
+
+    /// Clips gradients to a global L2 norm over all parameters together: they are multiplied by
+    /// `min(1, max_norm / (norm + 1e-6))` (Pascanu et al. 2013; PyTorch's `clip_grad_norm_`).
+    ///
+    /// # Errors
+    /// A `max_norm` that is not above 0.
+    pub fn with_clip_norm(mut self, max_norm: f64) -> Result<Self, BurnError> {
+        if max_norm.is_nan() || max_norm <= 0.0 {
+            return Err(BurnError::InvalidOption {
+                option: "clip_norm",
+                value: max_norm,
+                expected: "above 0",
+            });
+        }
+        self.clip_norm = Some(max_norm);
+        Ok(self)
+    }
+
+    /// Declares that a hyper-parameter of the plan is taken care of elsewhere.
+    pub fn ignore(mut self, what: Ignorable) -> Self {
+        match what {
+            Ignorable::BatchSize => self.ignore_batch_size = true,
+        }
+        self
+    }
+
+    /// The options this optimizer was built with.
+    pub fn config(&self) -> &OptimizerConfig {
+        &self.config
+    }
+
+    /// One update of all parameters of `model` that have a gradient.
+    ///
+    /// `hyper.momentum` is SGD's and RMSprop's momentum and Adam's beta1; where it or `hyper.weight_decay` is
+    /// `None`, the optimizer's own option is in force.
+    ///
+    /// # Errors
+    /// - [`BurnError::UnusedHyper`] if `hyper` sets a batch size and nobody declared to handle it.
+    /// - [`BurnError::HyperOutOfRange`] for a negative or non-finite rate, or a momentum outside `[0, 1)`.
+    pub fn step<M: Module>(
+        &mut self,
+        hyper: &Hyper,
+        model: M,
+        grads: GradientsParams,
+    ) -> Result<(M, StepReport), BurnError> {
+        BurnError::check_hyper(hyper)?;
+        if let (Some(batch_size), false) = (hyper.batch_size, self.ignore_batch_size) {
+            return Err(BurnError::UnusedHyper {
+                hyper: "batch_size",
+                value: batch_size as f64,
+                optimizer: self.config.name(),
+            });
+        }
+        let mut report = StepReport {
+            grad_norm: None,
+            clipped: false,
+        };
+        let mut scale = 1.0;
+        if let Some(max_norm) = self.clip_norm {
+            let norm = clip::global_norm(&model, &grads);
+            scale = clip::scale(norm, max_norm);
+            report.grad_norm = Some(norm);
+            report.clipped = scale < 1.0;
+        }
+        let base = self.resolve_rates(hyper);
+        let mut updater = Updater {
+            optimizer: self,
+            path: ModulePath::default(),
+            grads,
+            base,
+            scale,
+        };
+        Ok((model.map(&mut updater), report))
+    }
+
+    /// The optimizer's state as named flat tensors, e.g. `fc.weight/velocity`, and `fc.weight/counters` with the
+    /// number of steps and the product of beta1 (float64).
+    pub fn state(&self) -> TensorMap {
+        let mut map = TensorMap::new();
+        for (path, memory) in &self.memory {
+            memory.save(path, &mut map);
+        }
+        map
+    }
+
+    /// Restores what [`Optimizer::state`] returned, on `device`.
+    ///
+    /// # Errors
+    /// [`BurnError::UnexpectedTensor`] for a name that no optimizer state has.
+    pub fn load_state(&mut self, state: TensorMap, device: &Device) -> Result<(), BurnError> {
+        let device = device.clone().without_autodiff();
+        let mut restored: BTreeMap<String, Memory> = BTreeMap::new();
+        for (name, data) in state {
+            let Some((path, field)) = name.rsplit_once('/') else {
+                return Err(BurnError::UnexpectedTensor { name });
+            };
+            let memory = restored.entry(path.to_owned()).or_default();
+            if !memory.restore(field, data, &device) {
+                return Err(BurnError::UnexpectedTensor { name });
+            }
+        }
+        self.memory = restored;
+        Ok(())
+    }
+
+    fn resolve_rates(&self, hyper: &Hyper) -> Rates {
+        Rates {
+            lr: hyper.lr,
+            momentum: hyper.momentum.unwrap_or(self.config.momentum()),
+            weight_decay: hyper.weight_decay.unwrap_or(self.config.weight_decay()),
+        }
+    }
+
+    fn rates_of(&self, base: Rates, path: &str, rank: usize) -> Rates {
+        match self.groups.iter().find(|group| group.matches(path, rank)) {
+            None => base,
+            Some(group) => Rates {
+                lr: base.lr * group.lr,
+                momentum: base.momentum,
+                weight_decay: base.weight_decay * group.weight_decay,
+            },
+        }
+    }
+}
+
+/// L2 norm of all gradients of `model` together.
+pub fn grad_norm<M: Module>(model: &M, grads: &GradientsParams) -> f64 {
+    clip::global_norm(model, grads)
+}
+
+/// Walks over a module and updates each parameter that has a gradient.
+struct Updater<'a> {
+    optimizer: &'a mut Optimizer,
+    path: ModulePath,
+    grads: GradientsParams,
+    base: Rates,
+    /// Factor on all gradients, from clipping.
+    scale: f64,
+}
+
+impl ModuleMapper for Updater<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(grad) = self.grads.remove::<D>(param.id) else {
+            return param;
+        };
+        let path = self.path.joined();
+        let rates = self.optimizer.rates_of(self.base, &path, D);
+        let (id, tensor, mapper) = param.consume();
+        let (required, tracked, shape) = (
+            tensor.is_require_grad(),
+            tensor.is_autodiff(),
+            tensor.shape(),
+        );
+
+        let mut grad = grad.without_autodiff().reshape([-1]);
+        if self.scale != 1.0 {
+            grad = grad * self.scale;
+        }
+        let memory = self.optimizer.memory.entry(path).or_default();
+        let flat = update(
+            &self.optimizer.config,
+            rates,
+            tensor.without_autodiff().reshape([-1]),
+            grad,
+            memory,
+        );
+        let mut tensor = flat.reshape(shape);
+        if tracked {
+            tensor = tensor.autodiff();
+        }
+        if required {
+            tensor = tensor.require_grad();
+        }
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}

@@ -1,0 +1,177 @@
+//! The update formulas, over one parameter at a time, flattened.
+//!
+//! They are written in the order of PyTorch's arithmetic, so that a run in double precision agrees with it to
+//! the last bits.
+
+use burn::tensor::Tensor;
+
+use super::config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
+
+/// What a step uses for one parameter, after the plan, the defaults and the parameter's group are combined.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) lr: f64,
+    /// Momentum of SGD and RMSprop, beta1 of Adam.
+    pub(crate) momentum: f64,
+    pub(crate) weight_decay: f64,
+}
+
+/// What an optimizer remembers of one parameter. All tensors are flat.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    /// Updates made so far.
+    pub(crate) steps: u64,
+    /// Product of all beta1 so far (Adam).
+    pub(crate) beta1_product: Option<f64>,
+    /// SGD's and RMSprop's velocity.
+    pub(crate) velocity: Option<Tensor<1>>,
+    /// Running mean of the gradient.
+    pub(crate) mean: Option<Tensor<1>>,
+    /// Running mean of the squared gradient.
+    pub(crate) square: Option<Tensor<1>>,
+    /// Largest running mean of the squared gradient so far (AMSGrad).
+    pub(crate) square_max: Option<Tensor<1>>,
+}
+
+/// One update: new weights from weights `w` and gradient `g`.
+pub(crate) fn update(
+    config: &OptimizerConfig,
+    rates: Rates,
+    w: Tensor<1>,
+    g: Tensor<1>,
+    memory: &mut Memory,
+) -> Tensor<1> {
+    let w = match config {
+        OptimizerConfig::Sgd(sgd) => update_sgd(sgd, rates, w, g, memory),
+        OptimizerConfig::Adam(adam) => {
+            let g = add_decay(g, &w, rates.weight_decay);
+            update_adam(adam, rates, w, g, memory)
+        }
+        OptimizerConfig::AdamW(adam) => {
+            let w = shrink(w, rates);
+            update_adam(adam, rates, w, g, memory)
+        }
+        OptimizerConfig::RmsProp(rms) => update_rmsprop(rms, rates, w, g, memory),
+    };
+    memory.steps += 1;
+    w
+}
+
+fn update_sgd(
+    sgd: &Sgd,
+    rates: Rates,
+    w: Tensor<1>,
+    g: Tensor<1>,
+    memory: &mut Memory,
+) -> Tensor<1> {
+    let (w, g) = if sgd.decoupled {
+        (shrink(w, rates), g)
+    } else {
+        let g = add_decay(g, &w, rates.weight_decay);
+        (w, g)
+    };
+    if rates.momentum == 0.0 {
+        return w - g * rates.lr;
+    }
+    let v = match memory.velocity.take() {
+        None => g.clone(),
+        Some(v) => v * rates.momentum + g.clone() * (1.0 - sgd.dampening),
+    };
+    memory.velocity = Some(v.clone());
+    let step = if sgd.nesterov {
+        g + v * rates.momentum
+    } else {
+        v
+    };
+    w - step * rates.lr
+}
+
+fn update_adam(
+    adam: &Adam,
+    rates: Rates,
+    w: Tensor<1>,
+    g: Tensor<1>,
+    memory: &mut Memory,
+) -> Tensor<1> {
+    let beta1 = rates.momentum;
+    let mean = running_mean(memory.mean.take(), g.clone(), beta1);
+    let square = running_mean(memory.square.take(), g.clone() * g, adam.beta2);
+    let product = memory.beta1_product.unwrap_or(1.0) * beta1;
+    let power = (memory.steps + 1) as f64;
+
+    let start_weight = match adam.bias_correction {
+        BiasCorrection::Exact => product,
+        BiasCorrection::Torch => beta1.powf(power),
+    };
+    let root_correction = (1.0 - adam.beta2.powf(power)).sqrt();
+    let under_root = if adam.amsgrad {
+        let largest = match memory.square_max.take() {
+            None => square.clone(),
+            Some(largest) => largest.max_pair(square.clone()),
+        };
+        memory.square_max = Some(largest.clone());
+        largest
+    } else {
+        square.clone()
+    };
+    let denominator = under_root.sqrt() / root_correction + adam.eps;
+
+    memory.beta1_product = Some(product);
+    memory.square = Some(square);
+    memory.mean = Some(mean.clone());
+    w - mean / denominator * (rates.lr / (1.0 - start_weight))
+}
+
+fn update_rmsprop(
+    rms: &RmsProp,
+    rates: Rates,
+    w: Tensor<1>,
+    g: Tensor<1>,
+    memory: &mut Memory,
+) -> Tensor<1> {
+    let g = add_decay(g, &w, rates.weight_decay);
+    let square = running_mean(memory.square.take(), g.clone() * g.clone(), rms.alpha);
+    memory.square = Some(square.clone());
+    let root = if rms.centered {
+        let mean = running_mean(memory.mean.take(), g.clone(), rms.alpha);
+        memory.mean = Some(mean.clone());
+        (square - mean.clone() * mean).sqrt()
+    } else {
+        square.sqrt()
+    };
+    let step = g / (root + rms.eps);
+    if rates.momentum == 0.0 {
+        return w - step * rates.lr;
+    }
+    let v = match memory.velocity.take() {
+        None => step,
+        Some(v) => v * rates.momentum + step,
+    };
+    memory.velocity = Some(v.clone());
+    w - v * rates.lr
+}
+
+/// `decay · mean + (1 - decay) · value`, starting at 0.
+fn running_mean(mean: Option<Tensor<1>>, value: Tensor<1>, decay: f64) -> Tensor<1> {
+    let value = value * (1.0 - decay);
+    match mean {
+        None => value,
+        Some(mean) => mean * decay + value,
+    }
+}
+
+/// Coupled weight decay: the gradient of `weight_decay / 2 · |w|²` joins the loss's.
+fn add_decay(g: Tensor<1>, w: &Tensor<1>, weight_decay: f64) -> Tensor<1> {
+    if weight_decay == 0.0 {
+        return g;
+    }
+    g + w.clone() * weight_decay
+}
+
+/// Decoupled weight decay: the weights shrink by a share of their own.
+fn shrink(w: Tensor<1>, rates: Rates) -> Tensor<1> {
+    if rates.weight_decay == 0.0 {
+        return w;
+    }
+    w * (1.0 - rates.lr * rates.weight_decay)
+}

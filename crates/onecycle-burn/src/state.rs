@@ -1,0 +1,195 @@
+//! Weights and optimizer state as named tensors.
+//!
+//! Names are the parameters' paths in the module, `stage1.0.conv1.weight`. With the layers of [`nn`](crate::nn)
+//! they are the names that PyTorch's `state_dict` has for the same network.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Device, Tensor, TensorData},
+};
+
+use crate::{BurnError, optim::Memory};
+
+/// Tensors by name, in the order of their names.
+pub type TensorMap = BTreeMap<String, TensorData>;
+
+/// All float tensors of a module: weights, and running statistics.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use onecycle_burn::{nn::Linear, state};
+/// use rand_chacha::rand_core::SeedableRng;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let model = Linear::new(3, 2, &mut rng, &Device::flex());
+/// let weights = state::weights(&model);
+/// assert_eq!(weights.keys().collect::<Vec<_>>(), ["bias", "weight"]);
+///
+/// let other = Linear::new(3, 2, &mut rng, &Device::flex());
+/// let other = state::load_weights(other, weights.clone())?;
+/// assert_eq!(state::weights(&other), weights);
+/// # Ok::<(), onecycle_burn::BurnError>(())
+/// ```
+pub fn weights<M: Module>(model: &M) -> TensorMap {
+    let mut reader = Reader {
+        path: ModulePath::default(),
+        tensors: TensorMap::new(),
+    };
+    // The validation copy has running statistics that were synchronised.
+    model.valid().visit(&mut reader);
+    reader.tensors
+}
+
+/// Puts the tensors of `weights` into `model`, element types converted to the model's.
+///
+/// # Errors
+/// A tensor that is missing, of another shape, or that the model has no place for. The model given is consumed
+/// either way.
+pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnError> {
+    let mut writer = Writer {
+        path: ModulePath::default(),
+        tensors: weights,
+        error: None,
+    };
+    let model = model.map(&mut writer);
+    if let Some(error) = writer.error {
+        return Err(error);
+    }
+    if let Some((name, _)) = writer.tensors.pop_first() {
+        return Err(BurnError::UnexpectedTensor { name });
+    }
+    Ok(model)
+}
+
+/// Where a visitor stands in a module.
+///
+/// The variant of an enum leaves no trace: a network keeps its names whether or not an enum holds it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ModulePath(Vec<String>);
+
+impl ModulePath {
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        if !is_enum(container) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    pub(crate) fn exit(&mut self, container: &str) {
+        if !is_enum(container) {
+            self.0.pop();
+        }
+    }
+
+    pub(crate) fn joined(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// Burn names the container of a variant `Enum:TYPE`.
+fn is_enum(container: &str) -> bool {
+    container.starts_with("Enum:")
+}
+
+struct Reader {
+    path: ModulePath,
+    tensors: TensorMap,
+}
+
+impl ModuleVisitor for Reader {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.tensors
+            .insert(self.path.joined(), param.val().into_data());
+    }
+}
+
+struct Writer {
+    path: ModulePath,
+    tensors: TensorMap,
+    error: Option<BurnError>,
+}
+
+impl ModuleMapper for Writer {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.joined();
+        let Some(data) = self.tensors.remove(&name) else {
+            self.error.get_or_insert(BurnError::MissingTensor { name });
+            return param;
+        };
+        let expected = param.lazy_shape().to_vec();
+        let found = data.shape().to_vec();
+        if found != expected {
+            self.error.get_or_insert(BurnError::ShapeMismatch {
+                name,
+                found,
+                expected,
+            });
+            return param;
+        }
+        let (id, old, mapper) = param.consume();
+        let mut new = Tensor::<D>::from_data(data, (&old.device(), old.dtype()));
+        if old.is_require_grad() {
+            new = new.require_grad();
+        }
+        Param::from_mapped_value(id, new, mapper)
+    }
+}
+
+impl Memory {
+    pub(crate) fn save(&self, path: &str, map: &mut TensorMap) {
+        let tensors = [
+            ("velocity", &self.velocity),
+            ("mean", &self.mean),
+            ("square", &self.square),
+            ("square_max", &self.square_max),
+        ];
+        for (field, tensor) in tensors {
+            if let Some(tensor) = tensor {
+                map.insert(format!("{path}/{field}"), tensor.clone().into_data());
+            }
+        }
+        // A product of -1 cannot occur and stands for "not used".
+        let counters = vec![self.steps as f64, self.beta1_product.unwrap_or(-1.0)];
+        map.insert(format!("{path}/counters"), TensorData::new(counters, [2]));
+    }
+
+    /// Takes one tensor of [`Memory::save`]; false for a field that does not exist.
+    pub(crate) fn restore(&mut self, field: &str, data: TensorData, device: &Device) -> bool {
+        if field == "counters" {
+            let mut counters = data.iter::<f64>();
+            let (Some(steps), Some(product)) = (counters.next(), counters.next()) else {
+                return false;
+            };
+            self.steps = steps as u64;
+            self.beta1_product = (product >= 0.0).then_some(product);
+            return true;
+        }
+        let dtype = data.dtype();
+        let tensor = Tensor::<1>::from_data(data, (device, dtype));
+        match field {
+            "velocity" => self.velocity = Some(tensor),
+            "mean" => self.mean = Some(tensor),
+            "square" => self.square = Some(tensor),
+            "square_max" => self.square_max = Some(tensor),
+            _ => return false,
+        }
+        true
+    }
+}

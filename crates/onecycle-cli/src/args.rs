@@ -1,0 +1,264 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use onecycle_lab::{Config, LabError, config::Layers};
+use onecycle_vision::catalog;
+
+/// Train image classifiers fast by Leslie Smith's 1cycle policy.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a policy does over a run, before any training
+    Plan(Plan),
+    /// Train a network and leave a model, records, figures and a report
+    Train(Train),
+    /// Go on with a stopped run
+    Resume(Resume),
+    /// Classify images by a trained model
+    Predict(Predict),
+    /// List, fetch or check data sets
+    #[command(subcommand)]
+    Data(Data),
+    /// Measure how fast this machine trains a network
+    Bench(Bench),
+}
+
+/// What every command that has a configuration takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Configuration {
+    /// TOML file to lay over the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any key of the configuration, such as policy.lr_max=0.8; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Passes over the training set
+    #[arg(long, value_name = "N")]
+    epochs: Option<String>,
+    /// Optimizer updates, in place of epochs
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    steps: Option<String>,
+    /// Network: lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Data set by name, or path of a folder or archive
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<String>,
+    /// Train on the first N images only
+    #[arg(long, value_name = "N")]
+    limit: Option<String>,
+    /// Images an update
+    #[arg(long, value_name = "N")]
+    batch_size: Option<String>,
+    /// Largest learning rate (policy.lr_max)
+    #[arg(long, value_name = "LR")]
+    lr_max: Option<String>,
+    /// Weight decay (optimizer.weight_decay)
+    #[arg(long, value_name = "WD")]
+    weight_decay: Option<String>,
+    /// Seed of every random stream
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+    /// cpu, cuda or wgpu
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// CPU threads, 0 for all cores; results do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+}
+
+impl Configuration {
+    /// Defaults, file, `--set`, flags, in this order.
+    pub(crate) fn resolve(&self) -> Result<Config, LabError> {
+        let mut layers = Layers::new()?;
+        if let Some(path) = &self.config {
+            layers = layers.file(path)?;
+        }
+        for setting in &self.settings {
+            let (key, value) = setting.split_once('=').ok_or_else(|| LabError::Setting {
+                key: "--set".to_owned(),
+                value: setting.clone(),
+                expected: "KEY=VALUE".to_owned(),
+            })?;
+            layers = layers.set(key.trim(), value.trim())?;
+        }
+        let data_key = match &self.data {
+            Some(data) if catalog::find(data).is_ok() => "data.name",
+            _ => "data.path",
+        };
+        let flags = [
+            ("epochs", &self.epochs),
+            ("steps", &self.steps),
+            ("model", &self.model),
+            (data_key, &self.data),
+            ("data.limit", &self.limit),
+            ("batch_size", &self.batch_size),
+            ("policy.lr_max", &self.lr_max),
+            ("optimizer.weight_decay", &self.weight_decay),
+            ("seed", &self.seed),
+            ("device", &self.device),
+            ("threads", &self.threads),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                layers = layers.set(key, value)?;
+            }
+        }
+        layers.resolve()
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = PlanFormat::Plot)]
+    pub(crate) format: PlanFormat,
+    /// Write a figure of learning rate and momentum, by its ending .svg or .png; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) figure: Vec<PathBuf>,
+    /// Steps of the run where no data set says how many an epoch has: images in the training set
+    #[arg(long, value_name = "N")]
+    pub(crate) images: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// A plot for the terminal, and the table of phases
+    Plot,
+    /// The table of phases
+    Table,
+    /// A line a step
+    Csv,
+    /// All series
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Folder of the run; without it, a new one under runs/
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in this folder; its own configuration holds
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data",
+        "limit", "batch_size", "lr_max", "weight_decay", "seed", "device"])]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Resume {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// How a command tells what it did.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Show {
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// No progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Predict {
+    /// model.safetensors of a run, or the run's folder
+    pub(crate) model: PathBuf,
+    /// Image files, png or jpeg
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Classes to show of each image
+    #[arg(long, default_value_t = 3)]
+    pub(crate) top: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// List the known data sets and where they are
+    List {
+        /// text, or json for programs
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Download the published files of a data set
+    Get {
+        /// Name of the data set
+        name: String,
+        /// Folder to put it into; the user's cache folder by default
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// Address to fetch from in place of the published one
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+    },
+    /// Check the files of a data set against the published checksums
+    Verify {
+        /// Name of the data set
+        name: String,
+        /// Where it is, if not where it is looked for
+        #[arg(long, value_name = "PATH")]
+        path: Option<PathBuf>,
+        /// text, or json for programs
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// Network
+    #[arg(long, default_value = "resnet-small")]
+    pub(crate) model: String,
+    /// Images a step
+    #[arg(long, default_value_t = 128)]
+    pub(crate) batch: usize,
+    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5 and convnet, else 3x32x32
+    #[arg(long)]
+    pub(crate) shape: Option<String>,
+    /// Classes
+    #[arg(long, default_value_t = 10)]
+    pub(crate) classes: usize,
+    /// CPU threads, 0 for all cores
+    #[arg(long, default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Steps that are measured
+    #[arg(long, default_value_t = 10)]
+    pub(crate) steps: usize,
+    /// Steps before these
+    #[arg(long, default_value_t = 3)]
+    pub(crate) warm_up: usize,
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}

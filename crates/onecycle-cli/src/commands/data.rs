@@ -1,0 +1,129 @@
+use std::{path::Path, process::ExitCode};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use onecycle_vision::{
+    catalog::{self, FileStatus},
+    download,
+    locate::{self, Places},
+};
+use serde::Serialize;
+
+use crate::{
+    args::{Data, Format},
+    output::{self, AnyError},
+};
+
+pub(crate) fn run(args: &Data) -> Result<ExitCode, AnyError> {
+    match args {
+        Data::List { format } => list(*format),
+        Data::Get { name, to, from } => get(name, to.as_deref(), from.as_deref()),
+        Data::Verify { name, path, format } => verify(name, path.as_deref(), *format),
+    }
+}
+
+/// A known data set for programs.
+#[derive(Serialize)]
+struct Known {
+    name: &'static str,
+    title: &'static str,
+    classes: usize,
+    shape: String,
+    train: usize,
+    test: usize,
+    licence: &'static str,
+    path: Option<String>,
+}
+
+fn list(format: Format) -> Result<ExitCode, AnyError> {
+    let sets: Vec<Known> = locate::installed(&Places::of_process())
+        .into_iter()
+        .map(|(set, path)| Known {
+            name: set.name,
+            title: set.title,
+            classes: set.classes.len(),
+            shape: set.shape.to_string(),
+            train: set.train,
+            test: set.test,
+            licence: set.licence,
+            path: path.map(|path| path.display().to_string()),
+        })
+        .collect();
+    if format == Format::Json {
+        output::json(&sets)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::text(&format!(
+        "{:<14} {:>7} {:>8} {:>6} {:>6}  where",
+        "name", "classes", "shape", "train", "test"
+    ))?;
+    for set in &sets {
+        let place = match &set.path {
+            Some(path) => path.clone(),
+            None => format!("not here; onecycle data get {}", set.name),
+        };
+        output::text(&format!(
+            "{:<14} {:>7} {:>8} {:>6} {:>6}  {place}",
+            set.name, set.classes, set.shape, set.train, set.test
+        ))?;
+    }
+    output::text("or the path of a folder with your own images: train/CLASS/*.png or *.jpg")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn get(name: &str, to: Option<&Path>, from: Option<&str>) -> Result<ExitCode, AnyError> {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let folder = download::get(name, to, from, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.bytes);
+        bar.set_message(format!(
+            "{} ({}/{})",
+            progress.file,
+            progress.index + 1,
+            progress.files
+        ));
+    });
+    bar.finish_and_clear();
+    output::text(&format!("{name} is in {}", folder?.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(name: &str, path: Option<&Path>, format: Format) -> Result<ExitCode, AnyError> {
+    let set = catalog::find(name)?;
+    let path = match path {
+        Some(path) => path.to_path_buf(),
+        None => Places::of_process().find(set)?,
+    };
+    let found = catalog::verify(set, &path)?;
+    if format == Format::Json {
+        output::json(&found)?;
+    } else {
+        for file in &found.files {
+            let status = match file.status {
+                FileStatus::Published => "as published",
+                FileStatus::SameContents => "contents as published",
+                FileStatus::Differs => "DIFFERS from the published file",
+                FileStatus::Unknown => "no published checksum is known",
+            };
+            output::text(&format!(
+                "{:<40} {:>11} bytes  {status}",
+                file.name, file.bytes
+            ))?;
+        }
+        let verdict = if found.is_published() {
+            "all images and labels are the published ones"
+        } else {
+            "this is not the published data set"
+        };
+        output::text(&format!("{}: {verdict}", found.path.display()))?;
+    }
+    Ok(if found.is_published() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,263 @@
+//! Checkpoints: the whole state of a run in one checksummed file.
+//!
+//! A file is `1CYCKPT1`, the SHA-256 of what follows, then a safetensors file. It holds the weights under
+//! `model/NAME`, the optimizer's state under `optimizer/NAME`, and [`Progress`] as JSON in its metadata. Files are
+//! named after their step and the newest two are kept: should the last one be damaged, the one before it serves.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use onecycle_burn::state::TensorMap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{LabError, files, metrics::Tally, tensors};
+
+const MAGIC: &[u8; 8] = b"1CYCKPT1";
+const DIGEST_LEN: usize = 32;
+/// Checkpoints that are kept.
+const KEPT: usize = 2;
+/// Name of the progress in the metadata.
+const PROGRESS: &str = "onecycle.progress";
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Updates made.
+    pub step: u64,
+    /// Epoch that the next update belongs to.
+    pub epoch: u64,
+    /// Images of that epoch that were used.
+    pub images_of_epoch: u64,
+    /// Sum of the losses of these images.
+    pub loss: f64,
+    /// Images among these that were classified rightly.
+    pub correct: u64,
+    /// Time spent training in this epoch, in seconds.
+    pub seconds: f64,
+}
+
+impl Progress {
+    pub(crate) fn tally(&self) -> Tally {
+        Tally {
+            loss: self.loss,
+            correct: self.correct,
+            images: self.images_of_epoch,
+        }
+    }
+}
+
+/// The state of a run: all that a resumed run needs besides its configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Where the run stands.
+    pub progress: Progress,
+    /// Weights and running statistics.
+    pub weights: TensorMap,
+    /// State of the optimizer.
+    pub optimizer: TensorMap,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into `folder` and removes all but the newest two.
+    ///
+    /// # Errors
+    /// Files that cannot be written or removed.
+    pub fn save(&self, folder: &Path) -> Result<PathBuf, LabError> {
+        let path = folder.join(format!("step-{:09}.ckpt", self.progress.step));
+        files::write_whole(&path, &self.to_bytes()?)?;
+        for old in list(folder)?.iter().rev().skip(KEPT) {
+            fs::remove_file(old).map_err(LabError::io("remove", old))?;
+        }
+        Ok(path)
+    }
+
+    /// Reads one checkpoint.
+    ///
+    /// # Errors
+    /// [`LabError::DamagedCheckpoint`] for a file that is cut short, altered, or something else.
+    pub fn read(path: &Path) -> Result<Self, LabError> {
+        let bytes = fs::read(path).map_err(LabError::io("read", path))?;
+        Self::from_bytes(&bytes).map_err(|why| LabError::DamagedCheckpoint {
+            path: path.to_path_buf(),
+            why,
+        })
+    }
+
+    /// Reads the newest checkpoint of `folder` that is whole; with it, those newer ones that are not, and why.
+    ///
+    /// # Errors
+    /// The newest one's error where none is whole, [`LabError::NoCheckpoint`] where there is none.
+    pub fn newest(folder: &Path) -> Result<(Self, Vec<LabError>), LabError> {
+        let mut damaged = Vec::new();
+        for path in list(folder)?.iter().rev() {
+            match Self::read(path) {
+                Ok(checkpoint) => return Ok((checkpoint, damaged)),
+                Err(error) => damaged.push(error),
+            }
+        }
+        Err(if damaged.is_empty() {
+            LabError::NoCheckpoint {
+                folder: folder.to_path_buf(),
+            }
+        } else {
+            damaged.swap_remove(0)
+        })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, LabError> {
+        let progress =
+            serde_json::to_string(&self.progress).map_err(|source| LabError::ToJson {
+                what: "the progress of a run".to_owned(),
+                source,
+            })?;
+        let named = |prefix: &'static str, map: &TensorMap| -> Vec<_> {
+            map.iter()
+                .map(|(name, data)| (format!("{prefix}/{name}"), data.clone()))
+                .collect()
+        };
+        let mut all = named("model", &self.weights);
+        all.extend(named("optimizer", &self.optimizer));
+        let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
+        let payload = tensors::to_safetensors(all.into_iter().collect(), metadata)?;
+        let mut bytes = Vec::with_capacity(MAGIC.len() + DIGEST_LEN + payload.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&Sha256::digest(&payload));
+        bytes.extend_from_slice(&payload);
+        Ok(bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let rest = bytes
+            .strip_prefix(MAGIC)
+            .ok_or("it does not begin like a checkpoint")?;
+        let (digest, payload) = rest
+            .split_at_checked(DIGEST_LEN)
+            .ok_or("it is cut short within its checksum")?;
+        if Sha256::digest(payload).as_slice() != digest {
+            return Err("its checksum does not match its contents".to_owned());
+        }
+        let (all, metadata) = tensors::from_safetensors(payload)?;
+        let progress = metadata
+            .get(PROGRESS)
+            .ok_or("it has no record of progress")?;
+        let mut checkpoint = Checkpoint {
+            progress: serde_json::from_str(progress).map_err(|error| error.to_string())?,
+            weights: TensorMap::new(),
+            optimizer: TensorMap::new(),
+        };
+        for (name, data) in all {
+            if let Some(name) = name.strip_prefix("model/") {
+                checkpoint.weights.insert(name.to_owned(), data);
+            } else if let Some(name) = name.strip_prefix("optimizer/") {
+                checkpoint.optimizer.insert(name.to_owned(), data);
+            } else {
+                return Err(format!(
+                    "tensor `{name}` is neither the model's nor the optimizer's"
+                ));
+            }
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// Paths of all checkpoints in `folder`, oldest first.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, LabError> {
+    let entries = fs::read_dir(folder).map_err(LabError::io("read the folder", folder))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(LabError::io("read the folder", folder))?
+            .path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "ckpt")
+        {
+            paths.push(path);
+        }
+    }
+    // Steps are padded with zeros: names sort as numbers do.
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        Checkpoint {
+            progress: Progress {
+                step,
+                loss: 0.1 + 0.2,
+                ..Progress::default()
+            },
+            weights: TensorMap::from([(
+                "fc.weight".to_owned(),
+                TensorData::new(vec![1.5f32, -2.0], [2, 1]),
+            )]),
+            optimizer: TensorMap::from([(
+                "fc.weight/counters".to_owned(),
+                TensorData::new(vec![3.0f64, -1.0], [2]),
+            )]),
+        }
+    }
+
+    #[test]
+    fn what_was_saved_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = checkpoint(7).save(folder.path()).unwrap();
+        assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(7));
+    }
+
+    #[test]
+    fn the_newest_two_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [9, 10, 100, 1000] {
+            checkpoint(step).save(folder.path()).unwrap();
+        }
+        let names: Vec<_> = list(folder.path()).unwrap();
+        assert_eq!(names.len(), 2);
+        assert!(names[0].ends_with("step-000000100.ckpt"));
+        assert!(names[1].ends_with("step-000001000.ckpt"));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_noticed() {
+        let whole = checkpoint(1).to_bytes().unwrap();
+        for at in 0..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 0x10;
+            assert!(Checkpoint::from_bytes(&altered).is_err(), "byte {at}");
+            assert!(Checkpoint::from_bytes(&whole[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_one_gives_way_to_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(1).save(folder.path()).unwrap();
+        let newest = checkpoint(2).save(folder.path()).unwrap();
+        fs::write(&newest, b"1CYCKPT1").unwrap();
+        let (found, damaged) = Checkpoint::newest(folder.path()).unwrap();
+        assert_eq!(found, checkpoint(1));
+        assert!(matches!(
+            damaged.as_slice(),
+            [LabError::DamagedCheckpoint { path, .. }] if *path == newest
+        ));
+    }
+
+    #[test]
+    fn an_empty_folder_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Checkpoint::newest(folder.path()),
+            Err(LabError::NoCheckpoint { .. })
+        ));
+    }
+}

@@ -1,0 +1,247 @@
+//! What a run is told: one TOML file, every key also settable from outside.
+//!
+//! The pieces are laid over one another: the defaults, the file, then single settings `key=value` in their
+//! order. A table is merged key by key; but an `[optimizer]` or `[policy]` that names another `kind` replaces
+//! the one below it, since its keys mean other things.
+
+mod layers;
+mod policy;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use onecycle_vision::{Augment, Border, FolderOptions};
+use serde::{Deserialize, Serialize};
+
+pub use layers::Layers;
+pub use policy::PolicyConfig;
+pub use tables::OptimizerTable;
+
+use crate::LabError;
+
+/// The whole configuration of a run.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `seed` | 1 | from which every random stream is derived |
+/// | `epochs` | 5 | passes over the training set; or |
+/// | `steps` | | optimizer updates |
+/// | `model` | `resnet-small` | a network of the zoo |
+/// | `device` | `cpu` | `cpu`, `cuda`, `wgpu` |
+/// | `threads` | 0 | CPU threads, 0 for all cores; results do not depend on it |
+/// | `batch_size` | 128 | images an update, where the policy sets none |
+/// | `eval_batch_size` | 500 | images a batch of the evaluation |
+/// | `label_smoothing` | 0 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
+/// | `checkpoint_steps` | 0 | updates between checkpoints besides those after each epoch, 0 for none |
+/// | `[data]` | Fashion-MNIST | [`DataConfig`] |
+/// | `[augment]` | none but flips | [`Augment`] |
+/// | `[optimizer]` | SGD | [`OptimizerTable`] |
+/// | `[policy]` | 1cycle | [`PolicyConfig`] |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// From which every random stream is derived.
+    pub seed: u64,
+    /// Passes over the training set. Excludes `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Optimizer updates. Excludes `epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Name of a network in the zoo.
+    pub model: String,
+    /// Where to compute.
+    pub device: Device,
+    /// CPU threads, 0 for all cores.
+    pub threads: usize,
+    /// Images an update.
+    pub batch_size: usize,
+    /// Images a batch of the evaluation.
+    pub eval_batch_size: usize,
+    /// Share of the target spread over all classes, at least 0 and below 1.
+    pub label_smoothing: f64,
+    /// Updates between checkpoints besides those after each epoch; 0 for none.
+    pub checkpoint_steps: u64,
+    /// Which images.
+    pub data: DataConfig,
+    /// Random changes to training images.
+    pub augment: Augment,
+    /// How weights are updated.
+    pub optimizer: OptimizerTable,
+    /// What learning rate, momentum, weight decay and batch size do over the run.
+    pub policy: PolicyConfig,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// Burn's `flex` backend: the CPU, any machine.
+    Cpu,
+    /// An NVIDIA GPU; needs a build with the feature `cuda`.
+    Cuda,
+    /// Any GPU by Vulkan, Metal or WebGPU; needs a build with the feature `wgpu`.
+    Wgpu,
+}
+
+impl Device {
+    /// The device of this name.
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] with the names that there are.
+    pub fn parse(name: &str) -> Result<Self, LabError> {
+        match name {
+            "cpu" => Ok(Device::Cpu),
+            "cuda" => Ok(Device::Cuda),
+            "wgpu" => Ok(Device::Wgpu),
+            _ => Err(LabError::Setting {
+                key: "device".to_owned(),
+                value: name.to_owned(),
+                expected: "cpu, cuda or wgpu".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Which images a run trains and measures on.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `name` | `fashion-mnist` | a known data set; or |
+/// | `path` | | a folder or archive |
+/// | `limit` | 0 | the first so many training images only; 0 for all |
+/// | `validation` | 0 | share of the training images held out to measure on in place of the test set |
+/// | `image_size` | 64 | height and width to which the images of a folder are brought |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Name of a known data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Folder or archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The first so many training images only; 0 for all.
+    pub limit: usize,
+    /// Share of the training images, of each class alike, held out to measure on in place of the test set, at
+    /// least 0 and below 1. The choice depends on the seed.
+    pub validation: f64,
+    /// Height and width to which the images of a folder are brought.
+    pub image_size: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        DataConfig {
+            name: Some("fashion-mnist".to_owned()),
+            path: None,
+            limit: 0,
+            validation: 0.0,
+            image_size: FolderOptions::default().size,
+        }
+    }
+}
+
+impl Default for Config {
+    /// The run that `onecycle train` makes without arguments.
+    fn default() -> Self {
+        Config {
+            seed: 1,
+            epochs: Some(5.0),
+            steps: None,
+            model: "resnet-small".to_owned(),
+            device: Device::Cpu,
+            threads: 0,
+            batch_size: 128,
+            eval_batch_size: 500,
+            label_smoothing: 0.0,
+            checkpoint_steps: 0,
+            data: DataConfig::default(),
+            augment: Augment {
+                flip: true,
+                border: Border::Zero,
+                ..Augment::default()
+            },
+            optimizer: OptimizerTable::default(),
+            policy: PolicyConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file over the defaults.
+    ///
+    /// # Errors
+    /// See [`Layers::resolve`].
+    pub fn read(path: &Path) -> Result<Config, LabError> {
+        Layers::new()?.file(path)?.resolve()
+    }
+
+    /// The configuration as TOML, all keys written out.
+    ///
+    /// # Errors
+    /// None that a valid configuration can cause.
+    pub fn to_toml(&self) -> Result<String, LabError> {
+        toml::to_string(self).map_err(|source| LabError::ToToml {
+            source: Box::new(source),
+        })
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] with the key, its value and what is possible.
+    pub fn check(&self) -> Result<(), LabError> {
+        let setting = |key: &'static str, value: String, expected: &'static str| {
+            Err(LabError::Setting {
+                key: key.to_owned(),
+                value,
+                expected: expected.to_owned(),
+            })
+        };
+        match (self.epochs, self.steps) {
+            (Some(epochs), Some(_)) => {
+                return setting(
+                    "epochs",
+                    epochs.to_string(),
+                    "either `epochs` or `steps`, not both",
+                );
+            }
+            (Some(epochs), None) if !(epochs.is_finite() && epochs > 0.0) => {
+                return setting("epochs", epochs.to_string(), "a number above 0");
+            }
+            (None, Some(0)) => return setting("steps", "0".to_owned(), "at least 1"),
+            _ => {}
+        }
+        if self.batch_size == 0 {
+            return setting("batch_size", "0".to_owned(), "at least 1");
+        }
+        if self.eval_batch_size == 0 {
+            return setting("eval_batch_size", "0".to_owned(), "at least 1");
+        }
+        let smoothing = self.label_smoothing;
+        if !(0.0..1.0).contains(&smoothing) {
+            return setting(
+                "label_smoothing",
+                smoothing.to_string(),
+                "at least 0 and below 1",
+            );
+        }
+        let validation = self.data.validation;
+        if !(0.0..1.0).contains(&validation) {
+            return setting(
+                "data.validation",
+                validation.to_string(),
+                "at least 0 and below 1",
+            );
+        }
+        if let (Some(name), Some(_)) = (&self.data.name, &self.data.path) {
+            return setting(
+                "data.name",
+                name.clone(),
+                "either `data.name` or `data.path`, not both",
+            );
+        }
+        Ok(())
+    }
+}

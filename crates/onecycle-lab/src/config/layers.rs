@@ -1,0 +1,147 @@
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::Config;
+use crate::{LabError, files};
+
+/// Tables of which another `kind` replaces the whole.
+const TAGGED: [&str; 2] = ["optimizer", "policy"];
+
+/// Keys of which one silences the other in the layers below.
+const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", ["name", "path"])];
+
+/// A configuration in the making: settings laid over one another.
+///
+/// ```
+/// use onecycle_lab::config::Layers;
+///
+/// let config = Layers::new()?
+///     .set("steps", "100")?
+///     .set("policy.lr_max", "0.4")?
+///     .resolve()?;
+/// assert_eq!((config.steps, config.epochs), (Some(100), None));
+/// # Ok::<(), onecycle_lab::LabError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Layers {
+    table: Table,
+    /// Whether anyone but the defaults said how long the run is.
+    length_given: bool,
+}
+
+impl Layers {
+    /// The defaults alone.
+    ///
+    /// # Errors
+    /// None: the default configuration can be written as TOML.
+    pub fn new() -> Result<Self, LabError> {
+        Ok(Layers {
+            table: Table::try_from(Config::default()).map_err(|source| LabError::ToToml {
+                source: Box::new(source),
+            })?,
+            length_given: false,
+        })
+    }
+
+    /// Lays a TOML file over what is there.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not TOML.
+    pub fn file(self, path: &Path) -> Result<Self, LabError> {
+        let text = files::read_text(path)?;
+        let over: Table = text.parse().map_err(|source| LabError::ConfigSyntax {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        })?;
+        Ok(self.over(over))
+    }
+
+    /// Lays one setting over what is there. `key` is a path with dots, `value` TOML; what is not TOML is taken
+    /// as text.
+    ///
+    /// # Errors
+    /// A key with an empty part.
+    pub fn set(self, key: &str, value: &str) -> Result<Self, LabError> {
+        let parts: Vec<&str> = key.split('.').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(LabError::Setting {
+                key: key.to_owned(),
+                value: value.to_owned(),
+                expected: "a key like `policy.lr_max`".to_owned(),
+            });
+        }
+        // Only a value of one line is TOML here: nothing can be smuggled in behind it.
+        let parsed = format!("value = {value}")
+            .parse::<Table>()
+            .ok()
+            .filter(|table| table.len() == 1)
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| Value::String(value.to_owned()));
+        let over = parts.iter().rev().fold(parsed, |inner, part| {
+            Value::Table(Table::from_iter([((*part).to_owned(), inner)]))
+        });
+        Ok(match over {
+            Value::Table(over) => self.over(over),
+            _ => self,
+        })
+    }
+
+    fn over(mut self, over: Table) -> Self {
+        self.length_given |= over.contains_key("epochs") || over.contains_key("steps");
+        merge(&mut self.table, over, "");
+        self
+    }
+
+    /// The configuration, checked. A policy that says itself how long it is sets the length of the run, unless that
+    /// was given.
+    ///
+    /// # Errors
+    /// Keys that do not exist, values of the wrong type or out of range, contradictions.
+    pub fn resolve(self) -> Result<Config, LabError> {
+        let mut config: Config = self.table.try_into().map_err(LabError::config)?;
+        if !self.length_given
+            && let Some(steps) = config.policy.policy()?.length()
+        {
+            (config.steps, config.epochs) = (Some(steps), None);
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Lays `over` over `base`.
+fn merge(base: &mut Table, over: Table, path: &str) {
+    for (at, pair) in EXCLUSIVE {
+        if at == path {
+            let [a, b] = pair;
+            match (over.contains_key(a), over.contains_key(b)) {
+                (true, false) => drop(base.remove(b)),
+                (false, true) => drop(base.remove(a)),
+                _ => {}
+            }
+        }
+    }
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => {
+                let another_kind = above
+                    .get("kind")
+                    .is_some_and(|kind| below.get("kind") != Some(kind));
+                if path.is_empty() && TAGGED.contains(&key.as_str()) && another_kind {
+                    *below = above;
+                } else {
+                    let deeper = if path.is_empty() {
+                        key
+                    } else {
+                        format!("{path}.{key}")
+                    };
+                    merge(below, above, &deeper);
+                }
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use onecycle::{AtEnd, BatchSizes, Curve, OneCycle, Policy, Preset};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use super::tables::{joined, take};
+use crate::LabError;
+
+/// The `[policy]` table: a [`Preset`] by `kind` with its own keys, and what goes with any of them.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `kind` | `one_cycle` | one of [`Preset::KINDS`] |
+/// | `weight_decay` | | weight decay over the run; the optimizer's own where it is left out |
+/// | `batch_size` | | batch size over the run; the configuration's where it is left out |
+/// | `at_end` | `hold` | beyond the last step: `hold`, `error` or `restart` |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
+pub struct PolicyConfig {
+    /// The preset with its parameters.
+    pub preset: Preset,
+    /// Weight decay over the run.
+    pub weight_decay: Option<Curve>,
+    /// Batch size over the run.
+    pub batch_size: Option<BatchSizes>,
+    /// What comes after the last step.
+    pub at_end: AtEnd,
+}
+
+/// Largest learning rate of the default run, chosen on images held out from training.
+const DEFAULT_LR_MAX: f64 = 0.4;
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        PolicyConfig {
+            preset: OneCycle::new(DEFAULT_LR_MAX).into(),
+            weight_decay: None,
+            batch_size: None,
+            at_end: AtEnd::default(),
+        }
+    }
+}
+
+impl PolicyConfig {
+    /// The policy, checked.
+    ///
+    /// # Errors
+    /// Parameters that are impossible.
+    pub fn policy(&self) -> Result<Policy, LabError> {
+        let mut policy = Policy::from_preset(self.preset.clone())?.at_end(self.at_end);
+        if let Some(weight_decay) = &self.weight_decay {
+            policy = policy.with_weight_decay(weight_decay.clone())?;
+        }
+        if let Some(batch_size) = &self.batch_size {
+            policy = policy.with_batch_size(batch_size.clone())?;
+        }
+        Ok(policy)
+    }
+}
+
+/// The keys that go with any preset.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Common {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_decay: Option<Curve>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<BatchSizes>,
+    at_end: AtEnd,
+}
+
+impl TryFrom<Table> for PolicyConfig {
+    type Error = toml::de::Error;
+
+    fn try_from(mut table: Table) -> Result<Self, Self::Error> {
+        let common: Common =
+            take(&mut table, &["weight_decay", "batch_size", "at_end"]).try_into()?;
+        Ok(PolicyConfig {
+            preset: table.try_into()?,
+            weight_decay: common.weight_decay,
+            batch_size: common.batch_size,
+            at_end: common.at_end,
+        })
+    }
+}
+
+impl From<PolicyConfig> for Table {
+    fn from(policy: PolicyConfig) -> Table {
+        let common = Common {
+            weight_decay: policy.weight_decay,
+            batch_size: policy.batch_size,
+            at_end: policy.at_end,
+        };
+        joined(&policy.preset, &common)
+    }
+}

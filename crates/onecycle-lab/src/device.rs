@@ -1,0 +1,42 @@
+//! Devices by name, and the number of CPU threads.
+
+use burn::tensor::Device as BurnDevice;
+
+use crate::{LabError, config::Device};
+
+/// Opens a device, without autodiff.
+///
+/// # Errors
+/// [`LabError::DeviceNotBuilt`] where this build lacks the device's feature.
+pub fn open(device: Device) -> Result<BurnDevice, LabError> {
+    match device {
+        Device::Cpu => Ok(BurnDevice::flex()),
+        #[cfg(feature = "cuda")]
+        Device::Cuda => Ok(BurnDevice::cuda(0usize)),
+        #[cfg(feature = "wgpu")]
+        Device::Wgpu => Ok(BurnDevice::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        #[allow(unreachable_patterns, reason = "reached where a feature is off")]
+        _ => Err(LabError::DeviceNotBuilt {
+            device: format!("{device:?}").to_lowercase(),
+        }),
+    }
+}
+
+/// Sets the number of CPU threads for the whole process, 0 for one a core. Only the first call counts: the pool of
+/// threads is made once.
+///
+/// # Errors
+/// [`LabError::Threads`] if the pool exists with another number of threads.
+pub fn set_threads(threads: usize) -> Result<(), LabError> {
+    let made = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+    let found = rayon::current_num_threads();
+    if made.is_err() && threads != 0 && found != threads {
+        return Err(LabError::Threads {
+            wanted: threads,
+            found,
+        });
+    }
+    Ok(())
+}

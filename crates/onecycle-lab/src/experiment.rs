@@ -1,0 +1,171 @@
+//! A configuration brought to life: data read, plan resolved, network built.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use burn::tensor::Device;
+use onecycle::{Plan, Run};
+use onecycle_vision::{
+    FolderOptions, ImageShape, Loader, Source, Statistics,
+    models::{Architecture, Model},
+    random,
+};
+
+use crate::{Config, LabError, device};
+
+/// All that a run needs besides its state: data, plan, device.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// What the run was told.
+    pub config: Config,
+    /// The policy, resolved against the length of the run.
+    pub plan: Arc<Plan>,
+    /// The data set.
+    pub data: Data,
+    /// The network's name.
+    pub architecture: Architecture,
+    /// The device, without autodiff.
+    pub device: Device,
+}
+
+/// A data set with its loaders.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Name of the set.
+    pub name: String,
+    /// Class names in the order of their indices.
+    pub classes: Vec<String>,
+    /// Shape of an image.
+    pub shape: ImageShape,
+    /// Mean and deviation a channel, of all training images.
+    pub statistics: Statistics,
+    /// SHA-256 of the files that were read.
+    pub checksums: BTreeMap<String, String>,
+    /// What the reader of the data had to say.
+    pub notes: Vec<String>,
+    /// Training images, augmented.
+    pub train: Loader,
+    /// Images to measure on after each epoch: the test set, or what was held out from training.
+    pub validation: Loader,
+    /// What `validation` is: `test` or `held out`.
+    pub validation_is: &'static str,
+    /// The test set.
+    pub test: Loader,
+}
+
+impl Experiment {
+    /// Reads the data, resolves the policy and picks the device.
+    ///
+    /// # Errors
+    /// Data that cannot be read, a policy that does not fit the run's length, a device that is not there.
+    pub fn prepare(config: Config) -> Result<Self, LabError> {
+        config.check()?;
+        let architecture: Architecture = config.model.parse()?;
+        let device = device::open(config.device)?;
+        let data = Data::load(&config)?;
+        let plan = Arc::new(plan(&config, Some(data.train.len()))?);
+        Ok(Experiment {
+            config,
+            plan,
+            data,
+            architecture,
+            device,
+        })
+    }
+
+    /// The network at its start, on the device with autodiff. Weights depend on the seed alone.
+    ///
+    /// # Errors
+    /// Images too small for the network.
+    pub fn initial_model(&self) -> Result<Model, LabError> {
+        let mut rng = random::stream(self.config.seed, "initialisation", 0);
+        let device = self.device.clone().autodiff();
+        Ok(Model::new(
+            self.architecture,
+            self.data.shape,
+            self.data.classes.len(),
+            &mut rng,
+            &device,
+        )?)
+    }
+}
+
+impl Data {
+    fn load(config: &Config) -> Result<Self, LabError> {
+        let seed = config.seed;
+        let source = Source {
+            name: config.data.name.clone(),
+            path: config.data.path.clone(),
+            folder: FolderOptions {
+                size: config.data.image_size,
+                seed,
+                ..FolderOptions::default()
+            },
+        };
+        let mut set = source.load()?;
+        if config.data.limit > 0 {
+            set = set.limit(config.data.limit);
+        }
+        let statistics = set.statistics();
+        let (train, held_out) = if config.data.validation > 0.0 {
+            let (train, held) = set
+                .train
+                .hold_out_stratified(config.data.validation, seed)?;
+            (train, Some(held))
+        } else {
+            (set.train, None)
+        };
+        let loader = |split, augment| Loader::new(split, set.shape, &statistics, augment, seed);
+        let test = loader(Arc::new(set.test), Default::default())?;
+        let validation_is = if held_out.is_some() {
+            "held out"
+        } else {
+            "test"
+        };
+        let validation = match held_out {
+            None => test.clone(),
+            Some(held) => loader(Arc::new(held), Default::default())?,
+        };
+        Ok(Data {
+            name: set.name,
+            classes: set.classes,
+            shape: set.shape,
+            train: loader(Arc::new(train), config.augment.clone())?,
+            statistics,
+            checksums: set.checksums,
+            notes: set.notes,
+            validation,
+            validation_is,
+            test,
+        })
+    }
+}
+
+/// Resolves the policy of a configuration for a training set of `images`; without `images` the length must be
+/// given in steps, or by the policy itself.
+///
+/// # Errors
+/// A policy that is impossible or does not fit, or a length that is not known.
+pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, LabError> {
+    let policy = config.policy.policy()?;
+    let run = match (config.steps, config.epochs, images) {
+        (Some(steps), _, None) => Run::steps(steps),
+        (Some(steps), _, Some(images)) => Run::steps(steps)
+            .with_samples(images as u64)
+            .with_batch_size(config.batch_size as u64),
+        (None, Some(epochs), Some(images)) => {
+            Run::epochs(epochs, images as u64, config.batch_size as u64)
+        }
+        (None, _, _) => match policy.length() {
+            Some(steps) => Run::steps(steps),
+            None => {
+                return Err(LabError::Setting {
+                    key: "steps".to_owned(),
+                    value: "nothing".to_owned(),
+                    expected: "the number of steps, which this policy does not say itself"
+                        .to_owned(),
+                });
+            }
+        },
+    };
+    Ok(policy.resolve(&run)?)
+}

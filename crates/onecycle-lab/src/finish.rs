@@ -1,0 +1,190 @@
+//! What remains of a run: model file, summary, figures and report.
+
+use std::collections::HashMap;
+
+use burn::module::Module;
+use onecycle_burn::state;
+use onecycle_vision::{ImageShape, Statistics, models::Model};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Experiment, LabError,
+    figures::{self, RunRecords},
+    files, metrics,
+    plan_view::PlanView,
+    record::{EpochRecord, number},
+    report::{DataFile, Report},
+    run_folder::RunFolder,
+    tensors,
+};
+
+/// A run's result in numbers: `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the network.
+    pub model: String,
+    /// Its parameters, running statistics not counted.
+    pub parameters: usize,
+    /// Name of the data set.
+    pub data: String,
+    /// Updates made.
+    pub steps: u64,
+    /// Epochs trained.
+    pub epochs: u64,
+    /// Share of the test images classified rightly by the final network, 0 to 1.
+    #[serde(with = "number")]
+    pub test_accuracy: f64,
+    /// Mean cross-entropy on the test images.
+    #[serde(with = "number")]
+    pub test_loss: f64,
+    /// Largest accuracy on the validation images after any epoch.
+    #[serde(with = "number")]
+    pub best_val_accuracy: f64,
+    /// Wall-clock time of training in seconds, evaluation left out.
+    #[serde(with = "number")]
+    pub train_seconds: f64,
+}
+
+/// What a model file says of itself, as JSON under `onecycle` in its metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Name of the network in the zoo.
+    pub model: String,
+    /// Name of the data set it was trained on.
+    pub data: String,
+    /// Class names in the order of the logits.
+    pub classes: Vec<String>,
+    /// Shape of the images it takes.
+    pub shape: ImageShape,
+    /// By which images are normalised: `(pixel / 255 - mean) / std` a channel.
+    pub statistics: Statistics,
+}
+
+/// Key of the model card in the metadata.
+pub const CARD: &str = "onecycle";
+
+/// Measures the final network and writes model, summary, figures and report.
+pub(crate) fn finish(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    model: Model,
+) -> Result<Summary, LabError> {
+    let data = &experiment.data;
+    let model = model.valid();
+    write_model(experiment, folder, &model)?;
+    let tested = metrics::evaluate(
+        &model,
+        &data.test,
+        data.shape,
+        experiment.config.eval_batch_size,
+        &experiment.device,
+        |_| {},
+    )?;
+    let epochs = folder.read_epochs()?;
+    let summary = Summary {
+        model: experiment.architecture.to_string(),
+        parameters: count_parameters(&model),
+        data: data.name.clone(),
+        steps: experiment.plan.steps(),
+        epochs: epochs.len() as u64,
+        test_accuracy: tested.accuracy(),
+        test_loss: tested.mean_loss(),
+        best_val_accuracy: best(&epochs),
+        train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+    };
+    write_report(experiment, folder, &summary, &epochs)?;
+    let text = serde_json::to_string_pretty(&summary).map_err(|source| LabError::ToJson {
+        what: "the summary".to_owned(),
+        source,
+    })?;
+    // Written last: a folder with a summary is one of a finished run.
+    files::write_whole(&folder.summary(), text.as_bytes())?;
+    Ok(summary)
+}
+
+/// Writes `figures/` and `report.html`.
+fn write_report(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    summary: &Summary,
+    epochs: &[EpochRecord],
+) -> Result<(), LabError> {
+    let view = PlanView::new(&experiment.plan);
+    let steps = folder.read_steps()?;
+    let figures = figures::of_run(&RunRecords {
+        steps: &steps,
+        epochs,
+        phases: view.marks(),
+    });
+    figures::write_all(&folder.figures(), &figures)?;
+
+    let data = &experiment.data;
+    let checksums: Vec<DataFile> = data
+        .checksums
+        .iter()
+        .map(|(name, sha256)| DataFile {
+            name: name.clone(),
+            sha256: sha256.clone(),
+        })
+        .collect();
+    let config = experiment.config.to_toml()?;
+    let rows = [
+        ("Network", summary.model.clone()),
+        ("Parameters", summary.parameters.to_string()),
+        ("Data set", summary.data.clone()),
+        ("Training images", data.train.len().to_string()),
+        (
+            "Validation images",
+            format!("{} ({})", data.validation.len(), data.validation_is),
+        ),
+        ("Steps", summary.steps.to_string()),
+        ("Seed", experiment.config.seed.to_string()),
+        ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    Report {
+        title: &format!("{} on {} by the 1cycle policy", summary.model, summary.data),
+        command: "onecycle train --config run.toml",
+        summary: &rows,
+        config: &config,
+        data: &checksums,
+        test: Some((summary.test_accuracy, summary.test_loss)),
+        epochs,
+        figures: &figures,
+    }
+    .write(&folder.report())
+}
+
+fn best(epochs: &[EpochRecord]) -> f64 {
+    epochs
+        .iter()
+        .map(|epoch| epoch.val_accuracy)
+        .fold(f64::NAN, f64::max)
+}
+
+/// Parameters that are trained: running statistics have no gradient and do not count.
+fn count_parameters(model: &Model) -> usize {
+    state::weights(model)
+        .iter()
+        .filter(|(name, _)| !name.contains("running_"))
+        .map(|(_, data)| data.num_elements())
+        .sum()
+}
+
+fn write_model(experiment: &Experiment, folder: &RunFolder, model: &Model) -> Result<(), LabError> {
+    let data = &experiment.data;
+    let card = ModelCard {
+        model: experiment.architecture.to_string(),
+        data: data.name.clone(),
+        classes: data.classes.clone(),
+        shape: data.shape,
+        statistics: data.statistics.clone(),
+    };
+    let card = serde_json::to_string(&card).map_err(|source| LabError::ToJson {
+        what: "the model card".to_owned(),
+        source,
+    })?;
+    // One key only: the order of several would differ from run to run.
+    let metadata = HashMap::from([(CARD.to_owned(), card)]);
+    let bytes = tensors::to_safetensors(state::weights(model), metadata)?;
+    files::write_whole(&folder.model(), &bytes)
+}

@@ -1,0 +1,123 @@
+//! Loss and accuracy from logits, in double precision on the host.
+
+use burn::tensor::{Tensor, TensorData};
+use onecycle_vision::{ImageShape, Loader, models::Model};
+
+use crate::LabError;
+
+/// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tally {
+    /// Sum of cross-entropies, in nats.
+    pub loss: f64,
+    /// Images whose largest logit is their class's.
+    pub correct: u64,
+    /// Images seen.
+    pub images: u64,
+}
+
+impl Tally {
+    /// The tally of one batch from logits `[batch, classes]`, row-major, and class indices.
+    pub fn of(logits: &[f32], labels: &[i64]) -> Tally {
+        let mut tally = Tally::default();
+        if labels.is_empty() {
+            return tally;
+        }
+        let classes = logits.len() / labels.len();
+        for (row, label) in logits.chunks_exact(classes).zip(labels) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|z| f64::from(z - largest).exp()).sum();
+            let on_class = row[*label as usize];
+            tally.loss += sum.ln() - f64::from(on_class - largest);
+            let first_largest = row.iter().position(|z| *z == largest);
+            tally.correct += u64::from(first_largest == Some(*label as usize));
+            tally.images += 1;
+        }
+        tally
+    }
+
+    /// Adds another tally.
+    pub fn add(&mut self, other: Tally) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+        self.images += other.images;
+    }
+
+    /// Mean cross-entropy; NaN without images.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    /// Share of images classified rightly, from 0 to 1; NaN without images.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
+}
+
+/// The tally of a network over all images of a loader, in evaluation mode.
+///
+/// `model` is one without autodiff, as [`Module::valid`](burn::module::Module::valid) returns. `tick` is called
+/// after each batch with the number of images so far.
+///
+/// # Errors
+/// Those of the loader.
+pub fn evaluate(
+    model: &Model,
+    loader: &Loader,
+    shape: ImageShape,
+    batch_size: usize,
+    device: &burn::tensor::Device,
+    mut tick: impl FnMut(u64),
+) -> Result<Tally, LabError> {
+    let mut total = Tally::default();
+    for batch in loader.evaluation(batch_size) {
+        let mut batch = batch?;
+        let images = std::mem::take(&mut batch.images);
+        let data = TensorData::new(
+            images,
+            [batch.len, shape.channels, shape.height, shape.width],
+        );
+        let logits = model.forward(Tensor::<4>::from_data(data, device));
+        total.add(Tally::of(&host(logits)?, &batch.labels));
+        tick(total.images);
+    }
+    Ok(total)
+}
+
+/// Reads logits back from the device, row-major.
+pub(crate) fn host(logits: Tensor<2>) -> Result<Vec<f32>, LabError> {
+    logits
+        .into_data()
+        .try_into_vec::<f32>()
+        .map_err(|error| LabError::Compute {
+            why: format!("{error:?}"),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits 0 and ln 3: probabilities 1/4 and 3/4.
+    #[test]
+    fn tally_is_the_hand_computed_one() {
+        let z = 3f32.ln();
+        let tally = Tally::of(&[0.0, z, 0.0, z], &[1, 0]);
+        let expected = (4f64 / 3.0).ln() + 4f64.ln();
+        assert!((tally.loss - expected).abs() < 1e-6);
+        assert_eq!((tally.correct, tally.images), (1, 2));
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let tally = Tally::of(&[3e38, -3e38], &[0]);
+        assert_eq!((tally.loss, tally.correct), (0.0, 1));
+    }
+
+    #[test]
+    fn not_a_number_is_never_right() {
+        let tally = Tally::of(&[f32::NAN, f32::NAN], &[0]);
+        assert!(tally.loss.is_nan());
+        assert_eq!(tally.correct, 0);
+    }
+}

@@ -1,0 +1,124 @@
+//! Classes of images by a trained model.
+
+use std::path::Path;
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData, activation::softmax},
+};
+use onecycle_burn::state;
+use onecycle_vision::{folder, models::Model, random};
+use serde::Serialize;
+
+use crate::{
+    LabError,
+    finish::{CARD, ModelCard},
+    metrics::host,
+    tensors,
+};
+
+/// A trained network with what is needed to feed it.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    card: ModelCard,
+    model: Model,
+    device: Device,
+}
+
+/// Classes of one image, most probable first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Most probable class.
+    pub class: String,
+    /// Its probability, 0 to 1.
+    pub probability: f64,
+    /// All classes with their probabilities, most probable first.
+    pub all: Vec<(String, f64)>,
+}
+
+impl Classifier {
+    /// Loads a `model.safetensors` that a run wrote.
+    ///
+    /// # Errors
+    /// [`LabError::NotAModel`] for any other file.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, LabError> {
+        let bytes = std::fs::read(path).map_err(LabError::io("read", path))?;
+        let not_a_model = |why: String| LabError::NotAModel {
+            path: path.to_path_buf(),
+            why,
+        };
+        let (weights, metadata) = tensors::from_safetensors(&bytes).map_err(not_a_model)?;
+        let card = metadata
+            .get(CARD)
+            .ok_or_else(|| not_a_model("it does not say which network it belongs to".to_owned()))?;
+        let card: ModelCard =
+            serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
+        let architecture = card.model.parse()?;
+        let model = Model::new(
+            architecture,
+            card.shape,
+            card.classes.len(),
+            &mut random::stream(0, "initialisation", 0),
+            device,
+        )?;
+        let model = state::load_weights(model, weights)
+            .map_err(|error| not_a_model(error.to_string()))?
+            .valid();
+        Ok(Classifier {
+            card,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    /// What the model file says of itself.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// Classes of one image file, resized and cropped to the network's input.
+    ///
+    /// # Errors
+    /// A file that is not an image.
+    pub fn predict_file(&self, path: &Path) -> Result<Prediction, LabError> {
+        let pixels = folder::read_image(path, self.card.shape)?;
+        self.predict(&pixels)
+    }
+
+    /// Classes of one image, bytes `[channels, height, width]` of the network's input shape.
+    ///
+    /// # Errors
+    /// [`LabError::Compute`] where the result cannot be read back.
+    pub fn predict(&self, pixels: &[u8]) -> Result<Prediction, LabError> {
+        let shape = self.card.shape;
+        let statistics = &self.card.statistics;
+        let values: Vec<f32> = pixels
+            .chunks_exact(shape.height * shape.width)
+            .zip(statistics.mean.iter().zip(&statistics.std))
+            .flat_map(|(channel, (mean, std))| {
+                channel
+                    .iter()
+                    .map(move |pixel| (f32::from(*pixel) / 255.0 - mean) / std)
+            })
+            .collect();
+        let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
+        let logits = self
+            .model
+            .forward(Tensor::<4>::from_data(data, &self.device));
+        let probabilities = host(softmax(logits, 1))?;
+        let mut all: Vec<(String, f64)> = self
+            .card
+            .classes
+            .iter()
+            .cloned()
+            .zip(probabilities.into_iter().map(f64::from))
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (class, probability) = all.first().cloned().unwrap_or_default();
+        Ok(Prediction {
+            class,
+            probability,
+            all,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! The folder that a run leaves.
+//!
+//! ```text
+//! run.toml            the whole configuration, versions, data checksums
+//! steps.jsonl         a line a step
+//! epochs.jsonl        a line an epoch
+//! checkpoints/        the newest two
+//! model.safetensors   the result
+//! summary.json        the result in numbers
+//! report.html         one page; figures/ holds its figures as SVG, PNG and CSV
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Config, LabError,
+    experiment::Data,
+    files,
+    record::{EpochRecord, StepRecord},
+};
+
+/// A run's folder and the paths in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+/// Contents of `run.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// Version of this library that began the run.
+    pub version: String,
+    /// The whole configuration.
+    pub config: Config,
+    /// The data set as it was read.
+    pub data: DataFile,
+}
+
+/// What `run.toml` says of the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// Name of the data set.
+    pub name: String,
+    /// Training images.
+    pub train_images: usize,
+    /// Images measured on after each epoch.
+    pub validation_images: usize,
+    /// What these are: `test` or `held out`.
+    pub validation_is: String,
+    /// SHA-256 of the files.
+    pub checksums: BTreeMap<String, String>,
+}
+
+impl RunFile {
+    /// What to write at the start of a run.
+    pub fn new(config: &Config, data: &Data) -> Self {
+        RunFile {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: config.clone(),
+            data: DataFile {
+                name: data.name.clone(),
+                train_images: data.train.len(),
+                validation_images: data.validation.len(),
+                validation_is: data.validation_is.to_owned(),
+                checksums: data.checksums.clone(),
+            },
+        }
+    }
+}
+
+impl RunFolder {
+    /// Creates the folder for a new run.
+    ///
+    /// # Errors
+    /// [`LabError::RunExists`] if a run is there already; folders that cannot be made.
+    pub fn create(root: &Path) -> Result<Self, LabError> {
+        let folder = RunFolder {
+            root: root.to_path_buf(),
+        };
+        if folder.run_file().exists() {
+            return Err(LabError::RunExists {
+                path: root.to_path_buf(),
+            });
+        }
+        files::create_folder(&folder.checkpoints())?;
+        files::create_folder(&folder.figures())?;
+        Ok(folder)
+    }
+
+    /// Opens the folder of an existing run.
+    ///
+    /// # Errors
+    /// [`LabError::NoRun`] if there is none.
+    pub fn open(root: &Path) -> Result<Self, LabError> {
+        let folder = RunFolder {
+            root: root.to_path_buf(),
+        };
+        if !folder.run_file().exists() {
+            return Err(LabError::NoRun {
+                path: root.to_path_buf(),
+            });
+        }
+        files::create_folder(&folder.checkpoints())?;
+        files::create_folder(&folder.figures())?;
+        Ok(folder)
+    }
+
+    /// The first free folder `runs/NAME-NUMBER` for a run of `model` on `data`.
+    pub fn next_name(runs: &Path, data: &str, model: &str) -> PathBuf {
+        (1u32..)
+            .map(|number| runs.join(format!("{data}-{model}-{number:03}")))
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| runs.join(data))
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `run.toml`.
+    pub fn run_file(&self) -> PathBuf {
+        self.root.join("run.toml")
+    }
+
+    /// `steps.jsonl`.
+    pub fn steps(&self) -> PathBuf {
+        self.root.join("steps.jsonl")
+    }
+
+    /// `epochs.jsonl`.
+    pub fn epochs(&self) -> PathBuf {
+        self.root.join("epochs.jsonl")
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// `figures/`.
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("figures")
+    }
+
+    /// `model.safetensors`.
+    pub fn model(&self) -> PathBuf {
+        self.root.join("model.safetensors")
+    }
+
+    /// `summary.json`.
+    pub fn summary(&self) -> PathBuf {
+        self.root.join("summary.json")
+    }
+
+    /// `report.html`.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// Writes `run.toml`.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_run_file(&self, run: &RunFile) -> Result<(), LabError> {
+        let text = toml::to_string(run).map_err(|source| LabError::ToToml {
+            source: Box::new(source),
+        })?;
+        files::write_whole(&self.run_file(), text.as_bytes())
+    }
+
+    /// Reads `run.toml`.
+    ///
+    /// # Errors
+    /// A file that is missing or not what this version writes.
+    pub fn read_run_file(&self) -> Result<RunFile, LabError> {
+        let path = self.run_file();
+        let text = files::read_text(&path)?;
+        toml::from_str(&text).map_err(|source| LabError::ConfigSyntax {
+            path,
+            source: Box::new(source),
+        })
+    }
+
+    /// All lines of `steps.jsonl`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is not a record.
+    pub fn read_steps(&self) -> Result<Vec<StepRecord>, LabError> {
+        Ok(files::read_json_lines(&self.steps())?.values)
+    }
+
+    /// All lines of `epochs.jsonl`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is not a record.
+    pub fn read_epochs(&self) -> Result<Vec<EpochRecord>, LabError> {
+        Ok(files::read_json_lines(&self.epochs())?.values)
+    }
+
+    /// Whether the run came to its end.
+    pub fn is_finished(&self) -> bool {
+        fs::exists(self.summary()).unwrap_or(false)
+    }
+}

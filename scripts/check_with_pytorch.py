@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Loads a run's model.safetensors into PyTorch and measures its accuracy on the test set again.
+
+    python3 -m venv ~/venv && ~/venv/bin/pip install torch safetensors numpy
+    ~/venv/bin/python scripts/check_with_pytorch.py runs/NAME [--data data/fashion-mnist]
+
+The networks are written down here a second time, in PyTorch's own layers, so that the two programs share nothing but
+the file. `load_state_dict(strict=True)` fails on any name or shape that differs. Exit code 1 if the accuracy differs
+from the one in the run's summary.json by more than one image: the two add up in different orders, and a logit within
+rounding of another may change places.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(cout)
+        self.conv2 = nn.Conv2d(cout, cout, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(cout)
+        self.shortcut = None
+        if stride != 1 or cin != cout:
+            self.shortcut = nn.ModuleDict(
+                {"conv": nn.Conv2d(cin, cout, 1, stride, bias=False), "bn": nn.BatchNorm2d(cout)}
+            )
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.shortcut is not None:
+            x = self.shortcut["bn"](self.shortcut["conv"](x))
+        return F.relu(y + x)
+
+
+class ResNet(nn.Module):
+    def __init__(self, blocks, channels, stem_stride, cin, classes):
+        super().__init__()
+        c1, c2, c3 = channels
+        self.conv1 = nn.Conv2d(cin, c1, 3, stem_stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c1)
+        stage = lambda a, b, s: nn.Sequential(*[Block(a if i == 0 else b, b, s if i == 0 else 1) for i in range(blocks)])
+        self.stage1, self.stage2, self.stage3 = stage(c1, c1, 1), stage(c1, c2, 2), stage(c2, c3, 2)
+        self.fc = nn.Linear(c3, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+class LeNet5(nn.Module):
+    def __init__(self, cin, height, width, classes):
+        super().__init__()
+        side = lambda n: (n // 2 - 4) // 2
+        self.conv1 = nn.Conv2d(cin, 6, 5, padding=2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(16 * side(height) * side(width), 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2).flatten(1)
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
+
+
+class ConvNet(nn.Module):
+    def __init__(self, batch_norm, cin, classes):
+        super().__init__()
+        for i, (a, b) in enumerate([(cin, 16), (16, 32), (32, 64)], 1):
+            setattr(self, f"conv{i}", nn.Conv2d(a, b, 3, padding=1, bias=not batch_norm))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(b) if batch_norm else nn.Identity())
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
+        x = F.max_pool2d(F.relu(self.bn2(self.conv2(x))), 2)
+        return self.fc(F.relu(self.bn3(self.conv3(x))).mean((2, 3)))
+
+
+class ConvNormRelu(nn.Module):
+    def __init__(self, cin, cout):
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(cout)
+
+    def forward(self, x):
+        return F.relu(self.bn(self.conv(x)))
+
+
+class ResNet9(nn.Module):
+    def __init__(self, cin, classes):
+        super().__init__()
+        self.prep, self.layer1 = ConvNormRelu(cin, 64), ConvNormRelu(64, 128)
+        self.residual1 = nn.Sequential(ConvNormRelu(128, 128), ConvNormRelu(128, 128))
+        self.layer2, self.layer3 = ConvNormRelu(128, 256), ConvNormRelu(256, 512)
+        self.residual3 = nn.Sequential(ConvNormRelu(512, 512), ConvNormRelu(512, 512))
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.layer1(self.prep(x)), 2)
+        x = x + self.residual1(x)
+        x = F.max_pool2d(self.layer2(x), 2)
+        x = F.max_pool2d(self.layer3(x), 2)
+        x = x + self.residual3(x)
+        return self.fc(x.amax((2, 3))) * 0.125
+
+
+def build(card, weights):
+    shape, classes = card["shape"], len(card["classes"])
+    cin, name = shape["channels"], card["model"]
+    if name == "resnet-small":
+        channels = [len(weights[f"stage{s}.0.conv2.weight"]) for s in (1, 2, 3)]
+        return ResNet(1, channels, 2, cin, classes)
+    if name == "resnet9":
+        return ResNet9(cin, classes)
+    if name.startswith("resnet"):
+        return ResNet((int(name[6:]) - 2) // 6, (16, 32, 64), 1, cin, classes)
+    if name == "lenet5":
+        return LeNet5(cin, shape["height"], shape["width"], classes)
+    return ConvNet(name == "convnet", cin, classes)
+
+
+def read_idx(path):
+    raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    rank = raw[3]
+    dims = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(dims)
+
+
+def test_set(folder):
+    """Images [count, channels, height, width] and labels of an IDX or a CIFAR-10 folder."""
+    cifar = folder / "test_batch.bin"
+    if cifar.exists():
+        rows = np.frombuffer(cifar.read_bytes(), np.uint8).reshape(-1, 3073)
+        return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]
+    find = lambda stem: next(p for p in sorted(folder.iterdir()) if p.name.startswith(stem))
+    return read_idx(find("t10k-images"))[:, None], read_idx(find("t10k-labels"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=pathlib.Path)
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data/fashion-mnist"))
+    args = parser.parse_args()
+
+    with safe_open(args.run / "model.safetensors", "pt") as file:
+        card = json.loads(file.metadata()["onecycle"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}
+    model = build(card, weights).eval()
+    # PyTorch counts batches in its batch norms; the count plays no part in evaluation.
+    counts = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
+    model.load_state_dict(weights | counts, strict=True)
+
+    images, labels = test_set(args.data)
+    mean = torch.tensor(card["statistics"]["mean"]).view(1, -1, 1, 1)
+    std = torch.tensor(card["statistics"]["std"]).view(1, -1, 1, 1)
+    correct = 0
+    with torch.no_grad():
+        for at in range(0, len(images), 500):
+            batch = (torch.from_numpy(images[at : at + 500].copy()).float() / 255 - mean) / std
+            correct += int((model(batch).argmax(1).numpy() == labels[at : at + 500]).sum())
+
+    ours = json.loads((args.run / "summary.json").read_text())["test_accuracy"]
+    theirs = correct / len(images)
+    print(f"test accuracy: onecycle {100 * ours:.2f} %, PyTorch {torch.__version__} {100 * theirs:.2f} %")
+    sys.exit(abs(ours - theirs) * len(images) > 1.5)
+
+
+if __name__ == "__main__":
+    main()
