@@ -17,8 +17,7 @@ use crate::{PolicyError, check, math};
 /// ```
 /// use onecycle::Annealer;
 /// let annealer = Annealer::SchedExp { start: 0.001, end: 0.1 };
-/// println!("{:.3}", annealer.value(0.5)); // 0.010
-/// # assert_eq!(format!("{:.3}", annealer.value(0.5)), "0.010");
+/// assert_eq!(format!("{:.3}", annealer.value(0.5)), "0.010");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(

@@ -34,10 +34,10 @@ use crate::{
 /// ```
 /// use onecycle::{FastaiV1OneCycle, Run};
 /// let plan = FastaiV1OneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
-/// for step in [0, 30, 65] {
-///     println!("{:.4} {:.3}", plan.at(step).lr, plan.at(step).momentum.unwrap()); // 0.0200 0.950, 0.5000 0.850, 0.2500 0.900
-/// }
-/// # assert_eq!([0, 30, 65].map(|n| format!("{:.4}", plan.at(n).lr)), ["0.0200", "0.5000", "0.2500"]);
+/// let lr = [0, 30, 65].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.020, 0.500, 0.250]");
+/// let momentum = [0, 30, 65].map(|n| plan.at(n).momentum.unwrap_or_default());
+/// assert_eq!(format!("{momentum:.3?}"), "[0.950, 0.850, 0.900]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

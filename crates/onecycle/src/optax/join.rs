@@ -76,8 +76,8 @@ schedules! {
 /// use onecycle::{OptaxConstant, OptaxJoin, OptaxLinear, Run};
 /// let join = OptaxJoin::new([OptaxLinear::new(0.0, 0.4, 4).into(), OptaxConstant { value: 0.4 }.into()], [4]);
 /// let plan = join.policy()?.resolve(&Run::steps(6))?;
-/// println!("{} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(5).lr); // 0 0.2 0.4
-/// # assert_eq!([0, 2, 5].map(|n| plan.at(n).lr), [0.0, 0.2, 0.4]);
+/// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -39,8 +39,7 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 /// let piecewise = OptaxPiecewiseConstant { init_value: 0.4, boundaries_and_scales: vec![(2, 0.5), (4, 0.5)] };
 /// let plan = piecewise.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
-/// # assert_eq!(lr, [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -121,8 +120,7 @@ impl InterpolateType {
 /// };
 /// let plan = piecewise.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.1, 0.25, 0.4, 0.30000000000000004, 0.2, 0.2]
-/// # assert_eq!(lr, [0.1, 0.25, 0.4, 0.30000000000000004, 0.2, 0.2]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.250, 0.400, 0.300, 0.200, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -22,8 +22,8 @@ use crate::{
 /// ```
 /// use onecycle::{OptaxWarmupCosineDecay, Run};
 /// let plan = OptaxWarmupCosineDecay::new(0.0, 0.4, 2, 6).policy()?.resolve(&Run::steps(8))?;
-/// println!("{} {} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(4).lr, plan.at(7).lr); // 0 0.4 0.2 0
-/// # assert_eq!([0, 2, 4, 7].map(|n| plan.at(n).lr), [0.0, 0.4, 0.2, 0.0]);
+/// let lr = [0, 2, 4, 7].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -133,8 +133,8 @@ impl Formula for OptaxWarmupCosineDecay {
 /// use onecycle::{OptaxSgdr, OptaxWarmupCosineDecay, Run};
 /// let cycle = |peak, steps| OptaxWarmupCosineDecay::new(0.0, peak, 0, steps);
 /// let plan = OptaxSgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] }.policy()?.resolve(&Run::steps(12))?;
-/// println!("{} {} {} {}", plan.at(0).lr, plan.at(2).lr, plan.at(4).lr, plan.at(8).lr); // 0.4 0.2 0.2 0.1
-/// # assert_eq!([0, 2, 4, 8].map(|n| plan.at(n).lr), [0.4, 0.2, 0.2, 0.1]);
+/// let lr = [0, 2, 4, 8].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

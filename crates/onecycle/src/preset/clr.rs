@@ -55,8 +55,7 @@ pub enum ClrMode {
 /// let clr = Clr { mode: ClrMode::Triangular2, ..Clr::new(0.1, 0.5, Span::Steps(4)) };
 /// let plan = clr.policy()?.resolve(&Run::steps(20))?;
 /// let lr: Vec<f64> = (0..=16).step_by(4).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.1, 0.5, 0.1, 0.30000000000000004, 0.1]
-/// # assert_eq!(lr, [0.1, 0.5, 0.1, 0.30000000000000004, 0.1]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.100, 0.300, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

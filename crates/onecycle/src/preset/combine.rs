@@ -49,8 +49,7 @@ pub struct Part {
 /// let sequence = Sequence::new([(Span::Steps(4), up.into())], Constant::new(0.4));
 /// let plan = sequence.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.4]
-/// # assert_eq!(lr, [0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.4]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.100, 0.200, 0.300, 0.400, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -185,8 +184,7 @@ fn join(parts: Vec<(u64, Option<Table>)>, hold: Option<u64>) -> Option<Table> {
 /// let product = Product::new([Linear::new(0.4).into(), halve.into()]);
 /// let plan = product.policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.30000000000000004, 0.1, 0.050000000000000015, 0.0]
-/// # assert_eq!(lr, [0.4, 0.30000000000000004, 0.1, 0.050000000000000015, 0.0]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.300, 0.100, 0.050, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

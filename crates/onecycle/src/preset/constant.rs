@@ -21,8 +21,8 @@ use crate::{
 /// ```
 /// use onecycle::{Constant, Run};
 /// let plan = Constant::new(0.1).policy()?.resolve(&Run::steps(10))?;
-/// println!("{} {}", plan.at(0).lr, plan.at(9).lr); // 0.1 0.1
-/// # assert_eq!((plan.at(0).lr, plan.at(9).lr), (0.1, 0.1));
+/// let lr = [0, 9].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -66,10 +66,8 @@ impl Schedule for Constant {
 /// use onecycle::{PiecewiseConstant, Run, Span};
 /// let values = [(Span::Steps(0), 0.1), (Span::Fraction(0.5), 0.01), (Span::Fraction(0.75), 0.001)];
 /// let plan = PiecewiseConstant::new(values).policy()?.resolve(&Run::steps(64_000))?;
-/// for step in [31_999, 32_000, 48_000] {
-///     println!("{}", plan.at(step).lr); // 0.1, 0.01, 0.001
-/// }
-/// # assert_eq!([31_999, 32_000, 48_000].map(|n| plan.at(n).lr), [0.1, 0.01, 0.001]);
+/// let lr = [31_999, 32_000, 48_000].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -21,8 +21,7 @@ use crate::{
 /// use onecycle::{Linear, Run};
 /// let plan = Linear::new(0.4).policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]
-/// # assert_eq!(lr, [0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.300, 0.200, 0.100, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -79,10 +78,7 @@ impl Schedule for Linear {
 /// use onecycle::{Cosine, Run};
 /// let plan = Cosine::new(0.4).policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.3414213562373095, 0.2, 0.05857864376269051, 0.0]
-/// # for (lr, known) in lr.iter().zip([0.4, 0.3414213562373095, 0.2, 0.05857864376269051, 0.0]) {
-/// #     assert!((lr - known).abs() < 1e-15);
-/// # }
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.341, 0.200, 0.059, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -138,10 +134,7 @@ impl Schedule for Cosine {
 /// use onecycle::{Polynomial, Run};
 /// let plan = Polynomial { power: 2.0, ..Polynomial::new(0.4) }.policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.225, 0.1, 0.025, 0.0], up to rounding
-/// # for (lr, known) in lr.iter().zip([0.4, 0.225, 0.1, 0.025, 0.0]) {
-/// #     assert!((lr - known).abs() < 1e-15);
-/// # }
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.225, 0.100, 0.025, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -204,9 +197,8 @@ impl Schedule for Polynomial {
 /// ```
 /// use onecycle::{Exponential, Run};
 /// let plan = Exponential::to(0.1, 0.001).policy()?.resolve(&Run::steps(3))?;
-/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(2).lr); // 0.1 0.010000000000000002 0.001
-/// # assert_eq!((plan.at(0).lr, plan.at(2).lr), (0.1, 0.001));
-/// # assert!((plan.at(1).lr - 0.01).abs() < 1e-16);
+/// let lr = [0, 1, 2].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -311,8 +303,7 @@ impl Schedule for Exponential {
 /// use onecycle::{Run, Span, Step};
 /// let plan = Step { gamma: 0.5, ..Step::new(0.4, Span::Steps(2)) }.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
-/// # assert_eq!(lr, [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

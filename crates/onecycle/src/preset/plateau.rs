@@ -120,8 +120,7 @@ impl Plateau {
 /// let wsd = WarmupStableDecay { warmup: Span::Steps(2), decay: Span::Steps(4), ..WarmupStableDecay::new(0.4) };
 /// let plan = wsd.policy()?.resolve(&Run::steps(10))?;
 /// let lr: Vec<f64> = (0..10).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]
-/// # assert_eq!(lr, [0.0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.30000000000000004, 0.2, 0.10000000000000003, 0.0]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.400, 0.300, 0.200, 0.100, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -200,10 +199,8 @@ impl Schedule for WarmupStableDecay {
 /// ```
 /// use onecycle::{FlatCosine, Run, Span};
 /// let plan = FlatCosine { flat: Span::Steps(4), ..FlatCosine::new(0.4) }.policy()?.resolve(&Run::steps(9))?;
-/// for step in [0, 4, 6, 8] {
-///     println!("{step}: {}", plan.at(step).lr); // 0.4, 0.4, 0.2, 0
-/// }
-/// # assert_eq!([0, 4, 6, 8].map(|n| plan.at(n).lr), [0.4, 0.4, 0.2, 0.0]);
+/// let lr = [0, 4, 6, 8].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -288,8 +285,7 @@ impl Schedule for FlatCosine {
 /// let trapezoid = Trapezoid { warmup: Span::Steps(2), decay: Span::Steps(2), ..Trapezoid::new(0.4) };
 /// let plan = trapezoid.policy()?.resolve(&Run::steps(7))?;
 /// let lr: Vec<f64> = (0..7).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]
-/// # assert_eq!(lr, [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

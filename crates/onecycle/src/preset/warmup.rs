@@ -53,8 +53,8 @@ pub enum Scaling {
 /// let then = Step::new(0.1, Span::Epochs(30.0));
 /// let warmup = Warmup { scaling: Scaling::Linear, reference_batch: Some(256), ..Warmup::new(Span::Epochs(5.0), then) };
 /// let plan = warmup.policy()?.resolve(&Run::epochs(90.0, 1_281_167, 1024))?;
-/// println!("{} {}", plan.at(0).lr, plan.at(5 * 1252).lr); // 0.1 0.4
-/// # assert_eq!((plan.at(0).lr, plan.at(5 * 1252).lr), (0.1, 0.4));
+/// let lr = [0, 5 * 1252].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

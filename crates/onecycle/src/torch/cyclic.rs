@@ -57,10 +57,10 @@ pub enum CyclicMode {
 /// use onecycle::{Run, TorchCyclic};
 /// let cyclic = TorchCyclic { step_size_up: 4, ..TorchCyclic::new(0.1, 0.5) };
 /// let plan = cyclic.policy()?.resolve(&Run::steps(9))?;
-/// for step in [0, 4, 8] {
-///     println!("{} {:?}", plan.at(step).lr, plan.at(step).momentum); // 0.1 Some(0.9), 0.5 Some(0.8), 0.1 Some(0.9)
-/// }
-/// # assert_eq!([0, 4, 8].map(|n| plan.at(n).lr), [0.1, 0.5, 0.1]);
+/// let lr = [0, 4, 8].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.100]");
+/// let momentum = [0, 4, 8].map(|n| plan.at(n).momentum.unwrap_or_default());
+/// assert_eq!(format!("{momentum:.3?}"), "[0.900, 0.800, 0.900]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -73,10 +73,8 @@ impl AnnealStrategy {
 /// ```
 /// use onecycle::{Run, TorchOneCycle};
 /// let plan = TorchOneCycle::new(0.1, 10).policy()?.resolve(&Run::steps(10))?;
-/// for step in [0, 2, 9] {
-///     println!("{:.6}", plan.at(step).lr); // 0.004000, 0.100000, 0.000000
-/// }
-/// # assert_eq!([0, 2, 9].map(|n| format!("{:.6}", plan.at(n).lr)), ["0.004000", "0.100000", "0.000000"]);
+/// let lr = [0, 2, 9].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.6?}"), "[0.004000, 0.100000, 0.000000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -99,8 +99,8 @@ impl TorchScheduler {
 ///     [2],
 /// );
 /// let plan = sequential.policy()?.resolve(&Run::steps(6))?;
-/// println!("{} {} {}", plan.at(0).lr, plan.at(1).lr, plan.at(2).lr); // 0.2 0.30000000000000004 0.4
-/// # assert_eq!([0, 1, 2].map(|n| plan.at(n).lr), [0.2, 0.30000000000000004, 0.4]);
+/// let lr = [0, 1, 2].map(|n| plan.at(n).lr);
+/// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.300, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

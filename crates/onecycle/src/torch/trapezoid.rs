@@ -53,8 +53,7 @@ pub enum TrapezoidDecay {
 /// use onecycle::{Run, TorchTrapezoid};
 /// let plan = TorchTrapezoid::new(0.4, 2, 2, 2).policy()?.resolve(&Run::steps(7))?;
 /// let lr: Vec<f64> = (0..7).map(|n| plan.at(n).lr).collect();
-/// println!("{lr:?}"); // [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]
-/// # assert_eq!(lr, [0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0]);
+/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,310 @@
+//! Policies as they stand in configuration files: TOML in, plans out, and errors that say what is wrong.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use onecycle::{AtEnd, BatchSizes, Curve, Momentum, OneCycle, Plan, Policy, Preset, Run, Span};
+
+fn preset(text: &str) -> Result<Preset, toml::de::Error> {
+    toml::from_str(text)
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::from_preset(preset(text).unwrap()).unwrap()
+}
+
+#[test]
+fn the_seed_schedule() {
+    let policy = policy(
+        r#"
+        kind = "one_cycle"
+        lr_max = 0.8
+        lr_min = 0.08
+        lr_final = 0.0008
+        annihilation = "13ep"
+        momentum = [0.95, 0.85]
+        "#,
+    );
+    let plan = policy.resolve(&Run::epochs(95.0, 50_000, 512)).unwrap();
+    assert_eq!(plan.steps(), 9310);
+
+    // 41 + 41 + 13 epochs of 98 steps; by hand, a linear leg of 0.72 over 4018 steps.
+    let by_hand = [
+        (0, 0.08, 0.95),
+        (1, 0.08 + 0.72 / 4018.0, 0.95 - 0.1 / 4018.0),
+        (2009, 0.44, 0.9),
+        (4017, 0.8 - 0.72 / 4018.0, 0.85 + 0.1 / 4018.0),
+        (4018, 0.8, 0.85),
+        (6027, 0.44, 0.9),
+        (8036, 0.08, 0.95),
+        // 637 of the 1273 steps from 0.08 to 0.0008.
+        (8673, 0.08 - 0.0792 * 637.0 / 1273.0, 0.95),
+        (9309, 0.0008, 0.95),
+        (9310, 0.0008, 0.95),
+    ];
+    for (step, lr, momentum) in by_hand {
+        let hyper = plan.at(step);
+        assert!(
+            (hyper.lr - lr).abs() < 1e-15,
+            "{step}: {} for {lr}",
+            hyper.lr
+        );
+        assert!((hyper.momentum.unwrap() - momentum).abs() < 1e-15, "{step}");
+    }
+    for (step, exact) in [(0, 0.08), (4018, 0.8), (8036, 0.08), (9309, 0.0008)] {
+        assert_eq!(plan.at(step).lr, exact, "{step}");
+    }
+    let phases: Vec<_> = plan
+        .phases()
+        .into_iter()
+        .map(|p| (p.name, p.first_step, p.last_step))
+        .collect();
+    let named = [
+        ("up", 0, 4017),
+        ("down", 4018, 8035),
+        ("annihilation", 8036, 9309),
+    ];
+    assert_eq!(
+        phases,
+        named.map(|(name, first, last)| (name.to_owned(), first, last))
+    );
+}
+
+#[test]
+fn momentum_in_all_its_forms() {
+    let momentum = |form: &str| {
+        let preset = preset(&format!(
+            "kind = \"one_cycle\"\nlr_max = 1\nmomentum = {form}"
+        ));
+        preset.map(|preset| match preset {
+            Preset::OneCycle(OneCycle { momentum, .. }) => momentum,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(
+        momentum("[0.95, 0.8]").unwrap(),
+        Momentum::Cycle {
+            high: 0.95,
+            low: 0.8
+        }
+    );
+    assert_eq!(momentum("0.9").unwrap(), Momentum::Constant(0.9));
+    assert_eq!(momentum("0").unwrap(), Momentum::Constant(0.0));
+    assert_eq!(momentum("\"none\"").unwrap(), Momentum::Unset);
+    let error = momentum("\"some\"").unwrap_err().to_string();
+    assert!(
+        error.contains("\"some\"") && error.contains("[high, low]"),
+        "{error}"
+    );
+    assert!(momentum("[0.9]").is_err());
+}
+
+#[test]
+fn spans_in_all_their_forms() {
+    let span = |form: &str| {
+        let preset = preset(&format!(
+            "kind = \"one_cycle\"\nlr_max = 1\nannihilation = {form}"
+        ));
+        preset.map(|preset| match preset {
+            Preset::OneCycle(OneCycle { annihilation, .. }) => annihilation,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(span("\"13ep\"").unwrap(), Span::Epochs(13.0));
+    assert_eq!(span("500").unwrap(), Span::Steps(500));
+    assert_eq!(span("0.15").unwrap(), Span::Fraction(0.15));
+    assert_eq!(span("\"15%\"").unwrap(), Span::Fraction(0.15));
+    assert_eq!(span("\"50000sa\"").unwrap(), Span::Samples(50_000));
+    for wrong in ["-1", "1.5", "\"13 hours\"", "true"] {
+        let error = span(wrong).unwrap_err().to_string();
+        assert!(error.contains("13ep"), "{error}");
+    }
+}
+
+#[test]
+fn tracks_in_all_their_forms() {
+    let curve = |form: &str| -> Curve {
+        let table: toml::Table = toml::from_str(&format!("track = {form}")).unwrap();
+        table["track"].clone().try_into().unwrap()
+    };
+    assert_eq!(curve("1e-4"), Curve::Constant(1e-4));
+    assert_eq!(
+        curve("[[\"0ep\", 1e-4], [\"10ep\", 5e-4]]"),
+        Curve::Piecewise(vec![(Span::Epochs(0.0), 1e-4), (Span::Epochs(10.0), 5e-4)])
+    );
+    assert_eq!(
+        curve("{ curve = \"ramp\", from = 1e-3, to = 0 }"),
+        Curve::linear(1e-3, 0.0)
+    );
+    assert_eq!(
+        curve("{ curve = \"ramp\", from = 1, to = 0, shape = { polynomial = 2 } }"),
+        Curve::polynomial(1.0, 0.0, 2.0)
+    );
+    let sequence = "{ curve = \"sequence\", parts = [[\"5ep\", 1e-3], [\"50%\", { curve = \"ramp\", from = 1, to = 0 }]] }";
+    assert_eq!(
+        curve(sequence),
+        Curve::sequence([
+            (Span::Epochs(5.0), Curve::Constant(1e-3)),
+            (Span::Fraction(0.5), Curve::linear(1.0, 0.0)),
+        ])
+    );
+
+    let table: toml::Table =
+        toml::from_str("a = 128\nb = [[\"0ep\", 64], [\"2ep\", 256]]\nc = 1.5").unwrap();
+    assert_eq!(table["a"].clone().try_into(), Ok(BatchSizes::Constant(128)));
+    let sizes = BatchSizes::Piecewise(vec![(Span::Epochs(0.0), 64), (Span::Epochs(2.0), 256)]);
+    assert_eq!(table["b"].clone().try_into(), Ok(sizes));
+    assert!(table["c"].clone().try_into::<BatchSizes>().is_err());
+}
+
+#[test]
+fn nested_presets() {
+    let policy = policy(
+        r#"
+        kind = "warmup"
+        over = "2ep"
+        start_factor = 0.0
+        [then]
+        kind = "sequence"
+        parts = [
+            { span = "3ep", policy = { kind = "constant", lr = 0.4 } },
+            { policy = { kind = "product", of = [ { kind = "linear", lr = 0.4 }, { kind = "constant", lr = 0.5 } ] } },
+        ]
+        "#,
+    );
+    let plan = policy
+        .resolve(&Run::steps(100).with_steps_per_epoch(10))
+        .unwrap();
+    assert_eq!(
+        [0, 10, 20, 49, 50, 99].map(|n| plan.at(n).lr),
+        [0.0, 0.2, 0.4, 0.4, 0.2, 0.0]
+    );
+}
+
+#[test]
+fn wrong_files_say_what_is_wrong() {
+    let cases = [
+        ("lr_max = 0.8", "kind"),
+        ("kind = \"one_cycel\"", "one_cycel"),
+        (
+            "kind = \"one_cycle\"\nlr_max = 0.8\nlr_mni = 0.08",
+            "lr_mni",
+        ),
+        ("kind = \"one_cycle\"", "lr_max"),
+        ("kind = \"one_cycle\"\nlr_max = \"high\"", "high"),
+    ];
+    for (text, expected) in cases {
+        let error = preset(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let invalid = [
+        (
+            "lr_max = 0.8\nlr_min = 0.9",
+            "`lr_min` = 0.9 is above `lr_max` = 0.8",
+        ),
+        (
+            "lr_max = 0.8\nlr_min = 0.1\ndiv = 5",
+            "`lr_min` and `div` exclude each other",
+        ),
+        ("lr_max = nan", "`lr_max` is NaN"),
+        ("lr_max = inf", "`lr_max` is inf"),
+        ("lr_max = -1", "`lr_max` is -1"),
+        ("lr_max = 1\nmomentum = 1.5", "`momentum` is 1.5"),
+        (
+            "lr_max = 1\nmomentum = [0.8, 0.9]",
+            "`low momentum` = 0.9 is above `high momentum` = 0.8",
+        ),
+        ("lr_max = 1\nannihilation = 1.0", "`annihilation` is 1"),
+    ];
+    for (text, expected) in invalid {
+        let preset = preset(&format!("kind = \"one_cycle\"\n{text}")).unwrap();
+        let error = Policy::from_preset(preset).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn runs_that_do_not_fit_say_so() {
+    let policy = policy("kind = \"one_cycle\"\nlr_max = 0.8\nannihilation = \"13ep\"");
+    let error = |run: Run| policy.resolve(&run).unwrap_err().to_string();
+    assert!(error(Run::steps(0)).contains("0 steps"));
+    assert!(error(Run::steps(1000)).contains("`annihilation` = 13ep cannot be turned into steps"));
+    assert!(
+        error(Run::epochs(13.0, 1000, 100)).contains("`annihilation` = 13ep is 130 steps long")
+    );
+    assert!(error(Run::epochs(14.0, 1000, 0)).contains("`batch_size` is 0"));
+    assert!(error(Run::epochs(-1.0, 1000, 10)).contains("`epochs` is -1"));
+    assert!(
+        error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills up from 100")
+    );
+
+    let torch = TorchPolicy::policy();
+    let short = torch.resolve(&Run::steps(99)).unwrap_err().to_string();
+    assert!(
+        short.contains("100 steps long, the run has only 99"),
+        "{short}"
+    );
+    assert_eq!(torch.length(), Some(100));
+}
+
+struct TorchPolicy;
+
+impl TorchPolicy {
+    fn policy() -> Policy {
+        policy("kind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100")
+    }
+}
+
+#[test]
+fn a_plan_survives_json_and_toml() {
+    let policy =
+        policy("kind = \"one_cycle\"\nlr_max = 0.7\nannihilation = 0.07\nshape = \"cosine\"")
+            .with_weight_decay(Curve::Piecewise(vec![
+                (Span::Steps(0), 1e-4),
+                (Span::Fraction(0.1), 3e-4),
+            ]))
+            .unwrap()
+            .with_batch_size(BatchSizes::Piecewise(vec![
+                (Span::Epochs(0.0), 64),
+                (Span::Epochs(1.5), 100),
+            ]))
+            .unwrap()
+            .at_end(AtEnd::Restart);
+    let plan = policy.resolve(&Run::epochs(3.0, 1000, 64)).unwrap();
+    let json = serde_json::to_string(&plan).unwrap();
+    let text = toml::to_string(&plan).unwrap();
+    for again in [
+        serde_json::from_str::<Plan>(&json).unwrap(),
+        toml::from_str(&text).unwrap(),
+    ] {
+        assert_eq!(again, plan);
+        for step in 0..2 * plan.steps() {
+            assert_eq!(again.at(step), plan.at(step), "{step}");
+        }
+    }
+    // What was tampered with is checked as everything else.
+    let wrong = json.replace("0.7", "-0.7");
+    assert!(
+        serde_json::from_str::<Plan>(&wrong)
+            .unwrap_err()
+            .to_string()
+            .contains("-0.7")
+    );
+}
+
+#[test]
+fn batch_sizes_bend_the_clock() {
+    let sizes = BatchSizes::Piecewise(vec![(Span::Epochs(0.0), 64), (Span::Epochs(1.5), 100)]);
+    let policy = policy("kind = \"piecewise_constant\"\nvalues = [[\"0ep\", 0.3], [\"2ep\", 0.2], [\"2500sa\", 0.1]]")
+        .with_batch_size(sizes)
+        .unwrap();
+    let plan = policy.resolve(&Run::epochs(3.0, 1000, 64)).unwrap();
+    // An epoch is 16 steps of 64. After 24 steps half an epoch is left: 5 steps of 100; then an epoch is 10 steps.
+    assert_eq!(plan.steps(), 24 + 5 + 10);
+    assert_eq!(
+        [23, 24].map(|n| plan.at(n).batch_size),
+        [Some(64), Some(100)]
+    );
+    assert_eq!([28, 29].map(|n| plan.at(n).lr), [0.3, 0.2]);
+    assert_eq!([33, 34].map(|n| plan.at(n).lr), [0.2, 0.1]);
+    assert_eq!(plan.epoch_at(24), Some(1.5));
+    assert_eq!(plan.epoch_at(39), Some(3.0));
+}

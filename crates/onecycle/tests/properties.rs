@@ -1,0 +1,293 @@
+//! What holds for every preset of this crate's own, whatever its parameters and however long the run.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod strategies;
+
+use onecycle::{
+    AtEnd, Clr, ClrMode, CosineRestarts, LegShape, Momentum, OneCycle, Parameter, Phase, Plan,
+    Policy, Preset, Run, Span, TorchCosineAnnealingWarmRestarts, TorchCyclic,
+};
+use proptest::prelude::*;
+use strategies::{any_number, any_preset, continuous, one_cycle, steepness, steps, wild};
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn plan(preset: impl Into<Preset>, steps: u64) -> Plan {
+    let policy = Policy::from_preset(preset.into()).unwrap();
+    policy
+        .resolve(&Run::steps(steps).with_steps_per_epoch(10))
+        .unwrap()
+}
+
+fn rates(plan: &Plan) -> Vec<f64> {
+    (0..plan.steps()).map(|n| plan.at(n).lr).collect()
+}
+
+/// Steps in which a phase goes from its first value to its last one.
+fn length(phase: &Phase, plan: &Plan) -> u64 {
+    let last = phase.last_step + 1 == plan.steps();
+    phase.last_step - phase.first_step + u64::from(!last)
+}
+
+fn assert_tiles(phases: &[Phase], steps: u64) {
+    assert_eq!(phases[0].first_step, 0);
+    for pair in phases.windows(2) {
+        assert_eq!(pair[0].last_step + 1, pair[1].first_step, "{pair:?}");
+    }
+    for phase in phases {
+        assert!(phase.first_step <= phase.last_step, "empty: {phase:?}");
+    }
+    assert_eq!(phases.last().unwrap().last_step, steps - 1);
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn never_negative_and_always_finite(preset in any_preset(), steps in steps()) {
+        let plan = plan(preset, steps);
+        for n in 0..steps + 3 {
+            let hyper = plan.at(n);
+            prop_assert!(hyper.lr.is_finite() && hyper.lr >= 0.0, "{}: {}", n, hyper.lr);
+            if let Some(momentum) = hyper.momentum {
+                prop_assert!((0.0..1.0).contains(&momentum), "{}: {}", n, momentum);
+            }
+        }
+    }
+
+    #[test]
+    fn phases_tile_the_run(preset in any_preset(), steps in steps()) {
+        let plan = plan(preset, steps);
+        assert_tiles(&plan.phases(), steps);
+        for phase in plan.phases() {
+            prop_assert_eq!(plan.at(phase.first_step).lr, phase.from, "{:?}", phase);
+        }
+        let momentum = plan.phases_of(Parameter::Momentum);
+        if plan.at(0).momentum.is_some() {
+            assert_tiles(&momentum, steps);
+        } else {
+            prop_assert!(momentum.is_empty());
+        }
+    }
+
+    /// Within a phase no step is steeper than the phase's shape says.
+    #[test]
+    fn no_jump_within_a_phase(preset in any_preset(), steps in steps()) {
+        let Some(steepness) = steepness(&preset) else { return Ok(()) };
+        let plan = plan(preset, steps);
+        for phase in plan.phases() {
+            let length = length(&phase, &plan) as f64;
+            let limit = (phase.to - phase.from).abs() * (steepness(length) / length).min(1.0) + 1e-12 * phase.from.max(phase.to);
+            for n in phase.first_step..phase.last_step {
+                let change = (plan.at(n + 1).lr - plan.at(n).lr).abs();
+                prop_assert!(change <= limit, "{} at {}: {} > {}", phase.name, n, change, limit);
+            }
+        }
+    }
+
+    /// Where no jump was asked for, the next phase begins with the value that the one before goes to, and the last
+    /// step of each phase is a step like the others.
+    #[test]
+    fn phases_meet(preset in continuous(), steps in steps()) {
+        let Some(steepness) = steepness(&preset) else { return Ok(()) };
+        let plan = plan(preset, steps);
+        for pair in plan.phases().windows(2) {
+            prop_assert_eq!(pair[0].to, pair[1].from);
+            let length = length(&pair[0], &plan) as f64;
+            let limit = (pair[0].to - pair[0].from).abs() * (steepness(length) / length).min(1.0) + 1e-12 * pair[0].from.max(pair[0].to);
+            let change = (plan.at(pair[1].first_step).lr - plan.at(pair[0].last_step).lr).abs();
+            prop_assert!(change <= limit, "{} > {}", change, limit);
+        }
+    }
+
+    /// The law of the paper's policy, with the annihilation in steps so that it is exact arithmetic.
+    #[test]
+    fn one_cycle_reaches_what_it_promises(one_cycle in one_cycle(), steps in 1_u64..500, percent in 0_u64..100) {
+        let annihilation = steps * percent / 100;
+        let one_cycle = OneCycle { annihilation: Span::Steps(annihilation), ..one_cycle };
+        let (min, max, last) = (one_cycle.lr_min(), one_cycle.lr_max, one_cycle.lr_final());
+        let momentum = one_cycle.momentum;
+        let plan = plan(one_cycle, steps);
+        let rates = rates(&plan);
+        let leg = ((steps - annihilation) / 2).clamp(1, steps.saturating_sub(2).max(1));
+
+        if steps > 1 || min == last {
+            prop_assert_eq!(rates[steps as usize - 1], last, "end");
+        }
+        prop_assert_eq!(rates[0], min, "start");
+        if steps >= 3 {
+            prop_assert_eq!(rates[leg as usize], max, "peak");
+            if 2 * leg < steps - 1 {
+                prop_assert_eq!(rates[2 * leg as usize], min, "back");
+            }
+        }
+        prop_assert!(rates.iter().all(|lr| *lr <= max && *lr >= last));
+        prop_assert!(rates[..=leg.min(steps - 1) as usize].is_sorted_by(|a, b| a <= b) || steps < 3, "up");
+        prop_assert!(rates[leg.min(steps - 1) as usize..].is_sorted_by(|a, b| a >= b), "down");
+
+        if let Momentum::Cycle { high, low } = momentum {
+            for n in (0..steps).filter(|n| *n == 0 || (steps >= 3 && *n >= 2 * leg)) {
+                prop_assert_eq!(plan.at(n).momentum, Some(high));
+            }
+            if steps >= 3 {
+                prop_assert_eq!(plan.at(leg).momentum, Some(low));
+            }
+        }
+    }
+
+    /// First and last value of those that have both.
+    #[test]
+    fn ends_are_exact(preset in continuous(), steps in 2_u64..500) {
+        let (first, last) = match &preset {
+            Preset::Linear(p) => (Some(p.lr), p.lr_final),
+            Preset::Cosine(p) => (Some(p.lr), p.lr_final),
+            Preset::Polynomial(p) => (Some(p.lr), p.lr_final),
+            Preset::Exponential(p) => (Some(p.lr), p.lr_final.unwrap()),
+            Preset::FlatCosine(p) => (Some(p.lr), p.lr_final),
+            // Without room for its warm-up a plateau starts at its height.
+            Preset::WarmupStableDecay(p) => (None, p.lr_final),
+            Preset::Trapezoid(p) => (None, p.lr_final),
+            Preset::OneCycle(p) => (Some(p.lr_min()), p.lr_final()),
+            _ => return Ok(()),
+        };
+        let plan = plan(preset, steps);
+        if let Some(first) = first {
+            prop_assert_eq!(plan.at(0).lr, first);
+        }
+        prop_assert_eq!(plan.at(steps - 1).lr, last);
+    }
+
+    #[test]
+    fn random_access_equals_stepping(preset in any_preset(), steps in steps(), order in any::<u64>()) {
+        let plan = plan(preset, steps);
+        let stepped: Vec<_> = (0..steps).map(|n| plan.at(n)).collect();
+        let mut n = order;
+        for _ in 0..steps {
+            n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let step = (n >> 33) % steps;
+            prop_assert_eq!(plan.at(step), stepped[step as usize]);
+        }
+    }
+
+    #[test]
+    fn a_plan_equals_itself_after_a_round_trip(preset in any_preset(), steps in steps(), end in 0..3) {
+        let at_end = [AtEnd::Hold, AtEnd::Error, AtEnd::Restart][end as usize];
+        let policy = Policy::from_preset(preset).unwrap().at_end(at_end);
+        let plan = policy.resolve(&Run::steps(steps).with_steps_per_epoch(10)).unwrap();
+        let json: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        let toml: Plan = toml::from_str(&toml::to_string(&plan).unwrap()).unwrap();
+        prop_assert_eq!(&json, &plan);
+        prop_assert_eq!(&toml, &plan);
+        for n in 0..steps + 2 {
+            prop_assert_eq!(json.at(n), plan.at(n));
+            prop_assert_eq!(toml.at(n), plan.at(n));
+        }
+    }
+
+    #[test]
+    fn the_end_is_what_it_was_told(preset in any_preset(), steps in steps(), past in 0_u64..1_000_000) {
+        let policy = Policy::from_preset(preset).unwrap();
+        let run = Run::steps(steps).with_steps_per_epoch(10);
+        let step = steps + past;
+
+        let hold = policy.clone().resolve(&run).unwrap();
+        prop_assert_eq!(hold.at(step), hold.at(steps - 1));
+        prop_assert_eq!(hold.try_at(step).unwrap(), hold.at(steps - 1));
+
+        let error = policy.clone().at_end(AtEnd::Error).resolve(&run).unwrap();
+        prop_assert!(error.try_at(steps - 1).is_ok());
+        let past = error.try_at(step).unwrap_err();
+        prop_assert_eq!((past.step, past.steps), (step, steps));
+        prop_assert_eq!(error.at(step), error.at(steps - 1));
+
+        let restart = policy.at_end(AtEnd::Restart).resolve(&run).unwrap();
+        prop_assert_eq!(restart.at(step), restart.at(step % steps));
+    }
+
+    /// Whatever anyone writes into a file is refused, or gives rates that can be used. Nothing panics.
+    #[test]
+    fn wild_parameters_are_errors_or_fine(preset in wild(), steps in steps()) {
+        let Ok(policy) = Policy::from_preset(preset) else { return Ok(()) };
+        let run = Run::steps(steps).with_steps_per_epoch(3).with_batch_size(32);
+        let Ok(plan) = policy.resolve(&run) else { return Ok(()) };
+        assert_tiles(&plan.phases(), steps);
+        for n in 0..steps + 3 {
+            let lr = plan.at(n).lr;
+            prop_assert!(lr.is_finite() && lr >= 0.0, "{}: {}", n, lr);
+        }
+    }
+
+    #[test]
+    fn wild_runs_are_errors_or_fine(epochs in any_number(), samples in any::<u32>(), batch in 0_u64..5000, drop in any::<bool>()) {
+        let run = Run::epochs(epochs % 1000.0, u64::from(samples % 100_000), batch).drop_last(drop);
+        if let Ok(steps) = run.total_steps() {
+            prop_assert!(steps >= 1);
+            let plan = OneCycle::new(1.0).policy().unwrap().resolve(&run).unwrap();
+            prop_assert_eq!(plan.steps(), steps);
+            prop_assert!(plan.at(steps - 1).lr <= 1.0);
+        }
+    }
+
+    /// Two presets of this crate against PyTorch's formulas, which the goldens check.
+    #[test]
+    fn cycles_are_those_of_pytorch(up in 1_u64..50, down in 1_u64..50, mode in 0..3, mult in 1_u32..4, steps in 1_u64..400) {
+        let (min, max) = (0.1, 0.7);
+        let close = |ours: &Plan, theirs: &Plan| {
+            for n in 0..steps {
+                let (ours, theirs) = (ours.at(n), theirs.at(n));
+                prop_assert!((ours.lr - theirs.lr).abs() < 1e-12, "{}: {} {}", n, ours.lr, theirs.lr);
+                let momenta = ours.momentum.unwrap_or(0.0) - theirs.momentum.unwrap_or(0.0);
+                prop_assert!(momenta.abs() < 1e-12);
+            }
+            Ok(())
+        };
+        let modes = [ClrMode::Triangular, ClrMode::Triangular2, ClrMode::ExpRange];
+        let torch_modes = [onecycle::CyclicMode::Triangular, onecycle::CyclicMode::Triangular2, onecycle::CyclicMode::ExpRange];
+        let clr = Clr {
+            step_size_down: Some(Span::Steps(down)),
+            mode: modes[mode as usize],
+            gamma: (mode == 2).then_some(0.99),
+            momentum: Momentum::Cycle { high: 0.9, low: 0.8 },
+            ..Clr::new(min, max, Span::Steps(up))
+        };
+        let cyclic = TorchCyclic {
+            step_size_up: up,
+            step_size_down: Some(down),
+            mode: torch_modes[mode as usize],
+            gamma: 0.99,
+            ..TorchCyclic::new(min, max)
+        };
+        close(&plan(clr, steps), &plan(cyclic, steps))?;
+
+        let restarts = CosineRestarts { lr_min: min, period_mult: mult, ..CosineRestarts::new(max, Span::Steps(up)) };
+        let warm = TorchCosineAnnealingWarmRestarts {
+            t_mult: u64::from(mult),
+            eta_min: min,
+            ..TorchCosineAnnealingWarmRestarts::new(max, up)
+        };
+        // The last step of a run ends its cycle here, where PyTorch restarts; so look at a longer one.
+        let longer = plan(restarts, steps + 1);
+        close(&longer, &plan(warm, steps + 1).clone())?;
+    }
+}
+
+/// The shortest runs, one by one.
+#[test]
+fn one_cycle_of_a_few_steps() {
+    let lr = |steps| rates(&plan(OneCycle::new(1.0), steps));
+    assert_eq!(lr(1), [0.1]);
+    assert_eq!(lr(2), [0.1, 0.001]);
+    assert_eq!(lr(3), [0.1, 1.0, 0.001]);
+    assert_eq!(lr(4), [0.1, 1.0, 0.1, 0.001]);
+    let cosine = OneCycle {
+        shape: LegShape::Cosine,
+        ..OneCycle::new(1.0)
+    };
+    assert_eq!(rates(&plan(cosine, 4)), [0.1, 1.0, 0.1, 0.001]);
+}
