@@ -44,16 +44,21 @@ impl Layers {
         })
     }
 
-    /// Lays a TOML file over what is there.
+    /// Lays a TOML file over what is there. The `run.toml` of a run serves as well: its configuration is taken.
     ///
     /// # Errors
     /// A file that cannot be read or is not TOML.
     pub fn file(self, path: &Path) -> Result<Self, LabError> {
         let text = files::read_text(path)?;
-        let over: Table = text.parse().map_err(|source| LabError::ConfigSyntax {
+        let mut over: Table = text.parse().map_err(|source| LabError::ConfigSyntax {
             path: path.to_path_buf(),
             source: Box::new(source),
         })?;
+        if over.contains_key("version")
+            && let Some(Value::Table(config)) = over.remove("config")
+        {
+            over = config;
+        }
         Ok(self.over(over))
     }
 
