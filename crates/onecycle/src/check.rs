@@ -18,8 +18,11 @@ pub(crate) fn rate(name: &'static str, value: f64) -> Checked {
     if value < 0.0 {
         return Err(PolicyError::Negative { name, value });
     }
-    Ok(())
+    // There is no upper limit on a rate, but the sums of formulas have to fit in.
+    ensure(value <= LARGEST, name, value, "at most 1e300")
 }
+
+const LARGEST: f64 = 1e300;
 
 pub(crate) fn positive(name: &'static str, value: f64) -> Checked {
     rate(name, value)?;

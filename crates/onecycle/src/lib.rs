@@ -45,7 +45,8 @@
 //! # Features
 //!
 //! - `std` (default): `cos` and `pow` from the system's C library, which the originals use too. Without it the crate is
-//!   `no_std` with `alloc`, and takes them from libm; then values may differ in the last place.
+//!   `no_std` with `alloc`, and takes them from libm; then the presets named after an original, and powers, may differ in
+//!   the last place.
 //! - `serde`: configuration files and stored plans.
 //!
 //! Both ways of building without `std` are checked:

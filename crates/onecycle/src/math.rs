@@ -21,6 +21,53 @@ choose! {
     round(x) => round / round;
 }
 
+/// A number of steps as a float. Processors convert signed integers several times faster than unsigned ones.
+#[inline]
+pub(crate) fn real(steps: u64) -> f64 {
+    match i64::try_from(steps) {
+        Ok(steps) => steps as f64,
+        Err(_) => steps as f64,
+    }
+}
+
+/// Half a wave of the cosine, `(1 - cos(pi t)) / 2` for `t` from 0 to 1.
+///
+/// By the cosine's own series: faster than a cosine for any angle, and the same bits on every platform. Ten terms, as up
+/// to `t` = 1/2 the eleventh is below 1e-17; beyond, the wave is its own mirror image.
+#[inline]
+pub(crate) fn half_wave(t: f64) -> f64 {
+    if t <= 0.5 {
+        rise(t)
+    } else {
+        1.0 - rise(1.0 - t)
+    }
+}
+
+/// `(-1)^(k + 1) pi^(2 k) / (2 (2 k)!)` for k from 1.
+const WAVE: [f64; 10] = [
+    2.4674011002723395,
+    -2.0293560632083842,
+    0.6676313844272947,
+    -0.1176653151794466,
+    0.01290344569500703,
+    -0.0009647871547019616,
+    5.231905246242285e-05,
+    -2.1515347935164736e-06,
+    6.939476231106886e-08,
+    -1.8023653987312506e-09,
+];
+
+#[inline]
+fn rise(t: f64) -> f64 {
+    let c = &WAVE;
+    // Small terms in pairs, which a processor can work on side by side; the two large ones last, for precision.
+    let z = t * t;
+    let (z2, z4) = (z * z, z * z * (z * z));
+    let middle = (c[2] + c[3] * z) + z2 * (c[4] + c[5] * z);
+    let small = (c[6] + c[7] * z) + z2 * (c[8] + c[9] * z);
+    z * (c[0] + z * (c[1] + z * (middle + z4 * small)))
+}
+
 /// How far from a whole number a product of decimal fractions may land by rounding alone.
 const SLACK: f64 = 1e-9;
 
@@ -45,7 +92,21 @@ pub(crate) fn ceil_decimal(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ceil_decimal, floor_decimal};
+    use super::{ceil_decimal, cos, floor_decimal, half_wave};
+
+    #[test]
+    fn half_a_wave_is_that_of_the_cosine() {
+        let mut before = 0.0;
+        for i in 0..=100_000 {
+            let t = f64::from(i) / 100_000.0;
+            let wave = half_wave(t);
+            let known = (1.0 - cos(core::f64::consts::PI * t)) / 2.0;
+            assert!((wave - known).abs() <= 3e-16, "{t}: {wave} for {known}");
+            assert!(wave >= before, "{t}");
+            before = wave;
+        }
+        assert_eq!([0.0, 1.0].map(half_wave), [0.0, 1.0]);
+    }
 
     #[test]
     fn decimal_fractions_do_not_lose_a_step() {

@@ -1,5 +1,3 @@
-use core::f64::consts::PI;
-
 use crate::math;
 
 /// How a ramp goes from one value to another; `t` runs from 0 to 1.
@@ -29,7 +27,7 @@ impl Shape {
     fn share(self, t: f64) -> f64 {
         match self {
             Shape::Linear | Shape::Exponential => t,
-            Shape::Cosine => (1.0 - math::cos(PI * t)) / 2.0,
+            Shape::Cosine => math::half_wave(t),
             Shape::Polynomial(power) => 1.0 - math::pow(1.0 - t, power),
             Shape::Sqrt => math::sqrt(t),
         }
@@ -48,15 +46,25 @@ impl Shape {
             Shape::Exponential => from * math::pow(to / from, t),
             _ => from + (to - from) * share,
         };
-        // Rounding may carry the value an ulp beyond its ends.
-        value.max(from.min(to)).min(from.max(to))
+        // Rounding may carry the value an ulp beyond its ends. Branches that are never taken cost less than f64::clamp.
+        let (low, high) = if from <= to { (from, to) } else { (to, from) };
+        if value < low {
+            low
+        } else if value > high {
+            high
+        } else {
+            value
+        }
     }
 }
 
-/// The share of the way of the last ramp looked at. Tracks of one plan mostly turn together, so that the cosine
-/// of the learning rate serves momentum too.
+/// What was found out for the track before. Tracks of one plan mostly turn together, so that the cosine of the learning
+/// rate serves momentum too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memo {
+    /// Index of its piece.
+    pub(crate) piece: usize,
+    /// Its ramp, and the share of the way there.
     start: u64,
     length: f64,
     shape: Shape,
@@ -67,6 +75,7 @@ pub(crate) struct Memo {
 impl Default for Memo {
     fn default() -> Self {
         Memo {
+            piece: 0,
             start: 0,
             length: -1.0, // no ramp has this length
             shape: Shape::Linear,
@@ -92,11 +101,12 @@ impl Ramp {
     pub(crate) fn value(&self, start: u64, n: u64, memo: &mut Memo) -> f64 {
         if memo.start != start || memo.length != self.length || memo.shape != self.shape {
             let t = if self.length > 0.0 {
-                n as f64 / self.length
+                math::real(n) / self.length
             } else {
                 0.0
             };
             *memo = Memo {
+                piece: memo.piece,
                 start,
                 length: self.length,
                 shape: self.shape,
@@ -105,5 +115,52 @@ impl Ramp {
             };
         }
         self.shape.between(self.from, self.to, memo.t, memo.share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memo, Ramp, Shape};
+
+    fn ramp(shape: Shape, from: f64, to: f64) -> Ramp {
+        Ramp {
+            shape,
+            from,
+            to,
+            length: 4.0,
+        }
+    }
+
+    /// A ramp takes over another one's share only if both began together, are equally long and of one shape.
+    #[test]
+    fn the_memo_serves_only_what_runs_alongside() {
+        let first = ramp(Shape::Linear, 0.0, 1.0);
+        for (start, n, shape, value) in [
+            (10, 1, Shape::Linear, 0.75),
+            (8, 3, Shape::Linear, 0.25),
+            (10, 1, Shape::Sqrt, 0.5),
+        ] {
+            let mut memo = Memo::default();
+            assert_eq!(first.value(10, 1, &mut memo), 0.25);
+            let other = ramp(shape, 1.0, 0.0);
+            assert_eq!(other.value(start, n, &mut memo), value);
+        }
+    }
+
+    #[test]
+    fn every_shape_starts_and_ends_exactly() {
+        let shapes = [
+            Shape::Linear,
+            Shape::Cosine,
+            Shape::Exponential,
+            Shape::Polynomial(2.7),
+            Shape::Sqrt,
+        ];
+        for shape in shapes {
+            let ramp = ramp(shape, 0.3, 0.1);
+            let value = |n| ramp.value(0, n, &mut Memo::default());
+            assert_eq!((value(0), value(4), value(5)), (0.3, 0.1, 0.1), "{shape:?}");
+            assert!(value(1) < 0.3 && value(3) > 0.1, "{shape:?}");
+        }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Mark {
     pub(crate) to: f64,
 }
 
-/// The law of a piece, in steps since the piece's origin.
+/// The law of a piece, in steps since the piece's first one.
 #[derive(Debug, Clone)]
 pub(crate) enum Law {
     Constant(f64),
@@ -75,8 +75,12 @@ pub(crate) struct Repeat {
 }
 
 impl Repeat {
-    fn shrink(&self, n: u64, value: f64) -> f64 {
+    fn value(&self, n: u64) -> f64 {
         let cycle = n / self.period;
+        self.shrink(n, cycle, self.cycle.at(n - cycle * self.period))
+    }
+
+    fn shrink(&self, n: u64, cycle: u64, value: f64) -> f64 {
         if self.gamma == 1.0 && (self.decay == 1.0 || cycle == 0) {
             return value; // without rounding, so that peaks are exact
         }
@@ -88,7 +92,8 @@ impl Repeat {
 #[derive(Debug, Clone)]
 struct Piece {
     first: u64,
-    origin: u64,
+    /// The first step of the next piece.
+    end: u64,
     name: &'static str,
     law: Law,
 }
@@ -105,7 +110,7 @@ impl Table {
         Table {
             pieces: alloc::vec![Piece {
                 first: 0,
-                origin: 0,
+                end: u64::MAX,
                 name,
                 law,
             }],
@@ -133,12 +138,15 @@ impl Table {
     /// From step `first` on, `next` takes over, with its own step 0 there.
     pub(crate) fn then(mut self, first: u64, next: Table) -> Self {
         self.pieces.retain(|piece| piece.first < first);
-        self.pieces
-            .extend(next.pieces.into_iter().map(|piece| Piece {
-                first: piece.first + first,
-                origin: piece.origin + first,
-                ..piece
-            }));
+        if let Some(last) = self.pieces.last_mut() {
+            last.end = first;
+        }
+        let next = next.pieces.into_iter().map(|piece| Piece {
+            first: piece.first.saturating_add(first),
+            end: piece.end.saturating_add(first),
+            ..piece
+        });
+        self.pieces.extend(next);
         self
     }
 
@@ -153,21 +161,30 @@ impl Table {
         )
     }
 
-    /// The value at step `n`.
-    #[inline]
+    /// The value at step `n`. What was found for one track helps with the next, see [`Memo`].
+    // Inlined for each track, so that the memo stays in registers: this is where the time of a plan goes.
+    #[inline(always)]
     pub(crate) fn value(&self, n: u64, memo: &mut Memo) -> f64 {
-        let after = match self.pieces.len() {
-            1 => 1,
-            _ => self.pieces.partition_point(|piece| piece.first <= n),
+        // Tracks mostly turn together, so the place of the last one is tried first.
+        let piece = match self.pieces.get(memo.piece) {
+            Some(piece) if piece.first <= n && n < piece.end => piece,
+            _ => {
+                let i = self.search(n);
+                memo.piece = i;
+                &self.pieces[i]
+            }
         };
-        // There is a piece at step 0, so at least one lies before `n`.
-        let piece = &self.pieces[after.max(1) - 1];
-        let k = n - piece.origin;
+        let k = n - piece.first;
         match &piece.law {
             Law::Constant(value) => *value,
-            Law::Ramp(ramp) => ramp.value(piece.origin, k, memo),
+            Law::Ramp(ramp) => ramp.value(piece.first, k, memo),
             other => other.value(k),
         }
+    }
+
+    /// Index of the piece of step `n`. There is a piece at step 0, so there is one before any `n`.
+    fn search(&self, n: u64) -> usize {
+        self.pieces.partition_point(|piece| piece.first <= n).max(1) - 1
     }
 
     /// The value at step `n`, where only one is wanted.
@@ -210,26 +227,16 @@ impl Table {
 
     /// The phases of the first `steps` steps. They tile them without gap or overlap.
     pub(crate) fn phases(&self, steps: u64) -> Vec<Phase> {
-        let ends = self
-            .pieces
-            .iter()
-            .skip(1)
-            .map(|piece| piece.first)
-            .chain([steps]);
         let mut phases = Vec::new();
-        for (piece, end) in self.pieces.iter().zip(ends) {
-            let end = end.min(steps);
+        for piece in &self.pieces {
+            let end = piece.end.min(steps);
             if piece.first < end {
-                let skipped = piece.first - piece.origin;
-                for phase in piece.law.phases(piece.name, end - piece.origin) {
-                    if phase.last_step >= skipped {
-                        phases.push(Phase {
-                            first_step: (phase.first_step + piece.origin).max(piece.first),
-                            last_step: phase.last_step + piece.origin,
-                            ..phase
-                        });
-                    }
-                }
+                let own = piece.law.phases(piece.name, end - piece.first);
+                phases.extend(own.into_iter().map(|phase| Phase {
+                    first_step: phase.first_step + piece.first,
+                    last_step: phase.last_step + piece.first,
+                    ..phase
+                }));
             }
         }
         phases
@@ -242,14 +249,14 @@ impl Law {
             Law::Constant(value) => *value,
             Law::Ramp(ramp) => ramp.value(0, n, &mut Memo::default()),
             Law::Decay { from, gamma, every } => from * math::pow(*gamma, n as f64 / every),
-            Law::Repeat(repeat) => repeat.shrink(n, repeat.cycle.at(n % repeat.period)),
+            Law::Repeat(repeat) => repeat.value(n),
             Law::Product(factors) => factors.iter().map(|factor| factor.at(n)).product(),
+            // Rounding carries some originals a hair below 0.
             Law::Series(values) => values
                 .get(usize::try_from(n).unwrap_or(usize::MAX))
                 .or(values.last())
-                .copied()
-                .unwrap_or(0.0),
-            Law::Formula(formula) => formula.value(n),
+                .map_or(0.0, |value| value.max(0.0)),
+            Law::Formula(formula) => formula.value(n).max(0.0),
         }
     }
 
@@ -312,8 +319,8 @@ impl Repeat {
                     name: format!("{} {}", phase.name, cycle + 1),
                     first_step,
                     last_step: end.min(steps - 1),
-                    from: self.shrink(first_step, phase.from),
-                    to: self.shrink(end, phase.to),
+                    from: self.shrink(first_step, cycle, phase.from),
+                    to: self.shrink(end, cycle, phase.to),
                 });
             }
         }

@@ -8,23 +8,24 @@
 //! crate's own, `step` or `cosine` say, need none.
 //!
 //! What is not followed: past its last step OneCycleLR extrapolates (the rate turns back up, or goes negative) and then
-//! raises; here the plan holds, or does what [`AtEnd`](crate::AtEnd) says. `last_epoch` can only be -1.
+//! raises; here the plan holds, or does what [`AtEnd`](crate::AtEnd) says. Where rounding carries a rate below 0
+//! (CosineAnnealingLR does, by some 1e-17), it is 0. `last_epoch` can only be -1.
 
 mod annealing;
 mod cyclic;
-mod decay;
 mod one_cycle;
+mod ramp;
 mod recursion;
 mod sequential;
+mod step;
 mod trapezoid;
 
 pub use annealing::{TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts};
 pub use cyclic::{CyclicMode, TorchCyclic};
-pub use decay::{
-    TorchConstant, TorchExponential, TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep,
-};
 pub use one_cycle::{AnnealStrategy, TorchOneCycle};
+pub use ramp::{TorchConstant, TorchLinear, TorchPolynomial};
 pub use sequential::{TorchScheduler, TorchSequential};
+pub use step::{TorchExponential, TorchMultiStep, TorchStep};
 pub use trapezoid::{TorchTrapezoid, TrapezoidDecay};
 
 use alloc::string::ToString;

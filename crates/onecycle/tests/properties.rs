@@ -4,11 +4,12 @@
 mod strategies;
 
 use onecycle::{
-    AtEnd, Clr, ClrMode, CosineRestarts, LegShape, Momentum, OneCycle, Parameter, Phase, Plan,
-    Policy, Preset, Run, Span, TorchCosineAnnealingWarmRestarts, TorchCyclic,
+    AtEnd, Clr, ClrMode, CosineRestarts, Curve, LegShape, Linear, Momentum, OneCycle, Parameter,
+    Phase, Plan, Policy, Preset, Run, Sequence, Span, TorchCosineAnnealingWarmRestarts,
+    TorchCyclic,
 };
 use proptest::prelude::*;
-use strategies::{any_number, any_preset, continuous, one_cycle, steepness, steps, wild};
+use strategies::{any_number, any_preset, continuous, curve, one_cycle, steepness, steps, wild};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -208,6 +209,48 @@ proptest! {
 
         let restart = policy.at_end(AtEnd::Restart).resolve(&run).unwrap();
         prop_assert_eq!(restart.at(step), restart.at(step % steps));
+    }
+
+    /// Tracks share the work of their ramps, but not their values: each is what it is alone.
+    #[test]
+    fn tracks_do_not_disturb_each_other(tracks in prop::collection::vec(curve(), 3), steps in 1_u64..200) {
+        let run = Run::steps(steps);
+        let [lr, momentum, decay] = <[Curve; 3]>::try_from(tracks.clone()).unwrap();
+        let together = Policy::from_curve(lr)
+            .and_then(|policy| policy.with_momentum(momentum))
+            .and_then(|policy| policy.with_weight_decay(decay))
+            .and_then(|policy| policy.resolve(&run))
+            .unwrap();
+        let alone: Vec<Plan> = tracks
+            .into_iter()
+            .map(|curve| Policy::from_curve(curve).unwrap().resolve(&run).unwrap())
+            .collect();
+        for n in 0..steps {
+            let hyper = together.at(n);
+            let values = [Some(hyper.lr), hyper.momentum, hyper.weight_decay];
+            for (value, alone) in values.iter().zip(&alone) {
+                prop_assert_eq!(*value, Some(alone.at(n).lr), "{}", n);
+            }
+        }
+    }
+
+    /// The parts of a sequence end where the next one begins, the last with the run.
+    #[test]
+    fn parts_meet(lengths in prop::collection::vec(1_u64..40, 1..5), rates in prop::collection::vec(0.1_f64..1.0, 6)) {
+        let line = |i: usize| Preset::from(Linear { lr: rates[i], lr_final: rates[i + 1] });
+        let parts = lengths.iter().enumerate().map(|(i, steps)| (Span::Steps(*steps), line(i)));
+        let steps = lengths.iter().sum::<u64>() + 10;
+        let plan = plan(Sequence::new(parts, line(lengths.len())), steps);
+        let mut joint = 0;
+        for (i, length) in lengths.iter().enumerate() {
+            prop_assert_eq!(plan.at(joint).lr, rates[i]);
+            let slope = (rates[i + 1] - rates[i]) / *length as f64;
+            for n in joint..joint + length {
+                prop_assert!((plan.at(n + 1).lr - plan.at(n).lr - slope).abs() < 1e-12);
+            }
+            joint += length;
+        }
+        prop_assert_eq!(plan.at(steps - 1).lr, rates[lengths.len() + 1]);
     }
 
     /// Whatever anyone writes into a file is refused, or gives rates that can be used. Nothing panics.

@@ -1,0 +1,268 @@
+use alloc::vec::Vec;
+
+use super::{
+    check_last_epoch, check_lr,
+    recursion::{Recursion, run},
+};
+use crate::{
+    PolicyError, check,
+    clock::Extent,
+    math,
+    policy::{Schedule, Tracks},
+};
+
+/// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^(how often n is among the milestones)`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `milestones` | | steps, in any order; one named twice counts twice | |
+/// | `gamma` | 0.1 | factor | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.MultiStepLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchMultiStep};
+/// let plan = TorchMultiStep::new(0.1, [2, 4]).policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.100, 0.010, 0.010, 0.001]");
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchMultiStep {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps at which the rate drops.
+    pub milestones: Vec<u64>,
+    /// Factor of a drop.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchMultiStep {
+    /// A tenth at each of the milestones.
+    pub fn new(lr: f64, milestones: impl IntoIterator<Item = u64>) -> Self {
+        TorchMultiStep {
+            lr: Some(lr),
+            milestones: milestones.into_iter().collect(),
+            gamma: 0.1,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchMultiStep {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_multi_step", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchMultiStep {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchMultiStep {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        match self
+            .milestones
+            .iter()
+            .filter(|milestone| **milestone == epoch)
+            .count()
+        {
+            0 => lr,
+            times => lr * math::pow(self.gamma, times as f64),
+        }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        let passed = self
+            .milestones
+            .iter()
+            .filter(|milestone| **milestone <= epoch)
+            .count();
+        base * math::pow(self.gamma, passed as f64)
+    }
+}
+
+/// `StepLR`: `lr(n) = lr(n - 1) gamma` where `n` is a multiple of `step_size`, else `lr(n - 1)`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `step_size` | | steps between drops | at least 1 |
+/// | `gamma` | 0.1 | factor | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.StepLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchStep};
+/// let plan = TorchStep { gamma: 0.5, ..TorchStep::new(0.4, 2) }.policy()?.resolve(&Run::steps(5))?;
+/// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100]");
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchStep {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Steps between drops.
+    pub step_size: u64,
+    /// Factor of a drop.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchStep {
+    /// A tenth every `step_size` steps.
+    pub fn new(lr: f64, step_size: u64) -> Self {
+        TorchStep {
+            lr: Some(lr),
+            step_size,
+            gamma: 0.1,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchStep {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_step", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchStep {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::ensure(self.step_size > 0, "step_size", 0.0, "at least 1")?;
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchStep {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 || !epoch.is_multiple_of(self.step_size) {
+            lr
+        } else {
+            lr * self.gamma
+        }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        base * math::pow(self.gamma, (epoch / self.step_size) as f64)
+    }
+}
+
+/// `ExponentialLR`: `lr(n) = lr(n - 1) gamma`.
+///
+/// | argument | default | purpose | range |
+/// |---|---|---|---|
+/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `gamma` | | factor per step | at least 0 |
+///
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ExponentialLR`.
+///
+/// ```
+/// use onecycle::{Run, TorchExponential};
+/// let plan = TorchExponential::new(0.4, 0.5).policy()?.resolve(&Run::steps(3))?;
+/// let lr: Vec<f64> = (0..3).map(|n| plan.at(n).lr).collect();
+/// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.100]");
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct TorchExponential {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
+    /// left out.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub lr: Option<f64>,
+    /// Factor per step.
+    pub gamma: f64,
+    /// Only -1, which is the original's default: a plan needs no state to resume.
+    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    pub last_epoch: i64,
+}
+
+impl TorchExponential {
+    /// By `gamma` at each step.
+    pub fn new(lr: f64, gamma: f64) -> Self {
+        TorchExponential {
+            lr: Some(lr),
+            gamma,
+            last_epoch: -1,
+        }
+    }
+}
+
+impl Schedule for TorchExponential {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_lr(self.lr)?;
+        self.check_arguments()
+    }
+
+    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        Ok(run("torch_exponential", self, self.lr, extent.steps)?.into())
+    }
+}
+
+impl TorchExponential {
+    pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
+        check::rate("gamma", self.gamma)?;
+        check_last_epoch(self.last_epoch)
+    }
+}
+
+impl Recursion for TorchExponential {
+    fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
+        if epoch == 0 { lr } else { lr * self.gamma }
+    }
+
+    fn jump(&self, epoch: u64, base: f64) -> f64 {
+        base * math::pow(self.gamma, epoch as f64)
+    }
+}
