@@ -26,8 +26,8 @@ pub struct PolicyConfig {
     pub at_end: AtEnd,
 }
 
-/// Largest learning rate of the default run, chosen on images held out from training.
-const DEFAULT_LR_MAX: f64 = 0.4;
+/// Largest learning rate of the default run: 92.8 % of 10 000 training images held out (`data.validation = 0.1666`).
+const DEFAULT_LR_MAX: f64 = 0.2;
 
 impl Default for PolicyConfig {
     fn default() -> Self {
