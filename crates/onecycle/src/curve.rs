@@ -66,7 +66,7 @@ pub enum Curve {
         /// What the cycles shrink towards.
         floor: f64,
     },
-    /// The product of the values.
+    /// The product of the values. Each factor must be a value that the hyper-parameter may have.
     Product(Vec<Curve>),
 }
 
@@ -162,10 +162,9 @@ impl Curve {
             }
             Curve::Product(factors) => {
                 check_not_empty("of", factors.len())?;
-                // Factors are free in size; the product is checked once it is resolved.
                 factors
                     .iter()
-                    .try_for_each(|factor| factor.check(name, check::rate))
+                    .try_for_each(|factor| factor.check(name, value))
             }
         }
     }

@@ -95,12 +95,12 @@ pub enum PolicyError {
     },
     /// A policy that says itself how long it is does not fit into the run.
     #[error(
-        "the policy is {policy} steps long, the run has only {run}: give both the same number of steps"
+        "the policy is {policy} steps long, the run (or its part of the run) has only {run}: give both the same number of steps"
     )]
     LongerThanRun {
         /// Steps of the policy.
         policy: u64,
-        /// Steps of the run.
+        /// Steps of the run, or of its part of the run.
         run: u64,
     },
     /// A span is in epochs or samples, and the run does not say how many of them a step is.

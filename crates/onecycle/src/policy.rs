@@ -196,19 +196,10 @@ impl Policy {
         let tracks = match &self.lr {
             Source::Curve(curve) => Tracks::from(curve.resolve(&extent)?),
             Source::Preset(preset) => {
-                let schedule = preset.schedule();
-                if let Some(length) = schedule.length() {
-                    if length > steps {
-                        return Err(PolicyError::LongerThanRun {
-                            policy: length,
-                            run: steps,
-                        });
-                    }
-                    if !schedule.continues() {
-                        end = length;
-                    }
+                if let (Some(length), false) = (self.length(), preset.schedule().continues()) {
+                    end = end.min(length);
                 }
-                schedule.resolve(&extent)?
+                preset.resolve(&extent)?
             }
         };
         let optional =
@@ -216,8 +207,10 @@ impl Policy {
         let momentum = optional(&self.momentum)?.or(tracks.momentum);
         let weight_decay = optional(&self.weight_decay)?;
         tracks.lr.check_finite("lr", steps - 1)?;
-        for table in momentum.iter().chain(&weight_decay) {
-            table.check_finite("momentum or weight_decay", steps - 1)?;
+        for (name, table) in [("momentum", &momentum), ("weight_decay", &weight_decay)] {
+            if let Some(table) = table {
+                table.check_finite(name, steps - 1)?;
+            }
         }
         Ok(Plan::new(
             self.clone(),

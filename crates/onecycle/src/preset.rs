@@ -25,7 +25,14 @@ pub use plateau::{DecayShape, FlatCosine, Trapezoid, WarmupStableDecay};
 pub use restarts::CosineRestarts;
 pub use warmup::{Scaling, Warmup};
 
-use crate::{Policy, PolicyError, fastai::*, optax::*, policy::Schedule, torch::*};
+use crate::{
+    Policy, PolicyError,
+    clock::Extent,
+    fastai::*,
+    optax::*,
+    policy::{Schedule, Tracks},
+    torch::*,
+};
 
 macro_rules! presets {
     ($($(#[$doc:meta])* $kind:literal => $name:ident,)*) => {
@@ -171,4 +178,17 @@ presets! {
     "fastai_combined_cos" => FastaiCombinedCos,
     /// fastai's `combine_scheds`.
     "fastai_combine_scheds" => FastaiCombineScheds,
+}
+
+impl Preset {
+    /// Resolves it over a run or a part of one, which must be long enough for a preset that says its own length.
+    pub(crate) fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
+        match self.schedule().length() {
+            Some(policy) if policy > extent.steps => Err(PolicyError::LongerThanRun {
+                policy,
+                run: extent.steps,
+            }),
+            _ => self.schedule().resolve(extent),
+        }
+    }
 }

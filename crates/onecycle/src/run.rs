@@ -1,3 +1,5 @@
+use alloc::string::ToString;
+
 use crate::{PolicyError, Span, check};
 
 /// The length of a training run: what a policy is resolved against.
@@ -100,6 +102,13 @@ impl Run {
 
     pub(crate) fn check(&self) -> Result<(), PolicyError> {
         check::span("epochs", self.length)?;
+        if !matches!(self.length, Span::Steps(_) | Span::Epochs(_)) {
+            return Err(PolicyError::Unsupported {
+                name: "length",
+                value: self.length.to_string(),
+                hint: "give the length of a run in steps or epochs",
+            });
+        }
         let counts = [
             ("samples", self.samples),
             ("batch_size", self.batch_size),

@@ -36,9 +36,7 @@ impl Shape {
     /// The value at `t` of a ramp between two values. Never outside of them, and exactly `from` at 0 and `to` at 1.
     #[inline]
     pub(crate) fn between(self, from: f64, to: f64, t: f64, share: f64) -> f64 {
-        if t <= 0.0 {
-            return from;
-        }
+        // At 0 all shapes give `from` without rounding; at 1 they would not.
         if t >= 1.0 {
             return to;
         }

@@ -104,6 +104,9 @@ pub(crate) struct Table {
     pieces: Vec<Piece>,
 }
 
+/// Pieces to look at before searching: as many as a cycle with its annihilation has, and one.
+const WALK: usize = 4;
+
 impl Table {
     /// One law for all steps.
     pub(crate) fn new(name: &'static str, law: Law) -> Self {
@@ -165,15 +168,7 @@ impl Table {
     // Inlined for each track, so that the memo stays in registers: this is where the time of a plan goes.
     #[inline(always)]
     pub(crate) fn value(&self, n: u64, memo: &mut Memo) -> f64 {
-        // Tracks mostly turn together, so the place of the last one is tried first.
-        let piece = match self.pieces.get(memo.piece) {
-            Some(piece) if piece.first <= n && n < piece.end => piece,
-            _ => {
-                let i = self.search(n);
-                memo.piece = i;
-                &self.pieces[i]
-            }
-        };
+        let piece = self.piece(n, memo);
         let k = n - piece.first;
         match &piece.law {
             Law::Constant(value) => *value,
@@ -182,9 +177,25 @@ impl Table {
         }
     }
 
-    /// Index of the piece of step `n`. There is a piece at step 0, so there is one before any `n`.
-    fn search(&self, n: u64) -> usize {
-        self.pieces.partition_point(|piece| piece.first <= n).max(1) - 1
+    /// The piece of step `n`: the one at the place of the last track's, as tracks mostly turn together, or one of the
+    /// next few, else by search.
+    #[inline(always)]
+    fn piece(&self, n: u64, memo: &mut Memo) -> &Piece {
+        let mut i = memo.piece;
+        for _ in 0..WALK {
+            match self.pieces.get(i) {
+                Some(piece) if piece.first > n => break,
+                Some(piece) if n < piece.end => {
+                    memo.piece = i;
+                    return piece;
+                }
+                Some(_) => i += 1,
+                None => break,
+            }
+        }
+        // There is a piece at step 0, so there is one before any `n`.
+        memo.piece = self.pieces.partition_point(|piece| piece.first <= n).max(1) - 1;
+        &self.pieces[memo.piece]
     }
 
     /// The value at step `n`, where only one is wanted.

@@ -179,6 +179,51 @@ fn nested_presets() {
     );
 }
 
+/// An original that says its own length holds past it, as a part as well, and must fit into its part.
+#[test]
+fn an_original_as_a_part() {
+    let text = r#"
+        kind = "sequence"
+        parts = [
+            { span = 30, policy = { kind = "torch_one_cycle", max_lr = 0.5, total_steps = 20, anneal_strategy = "linear" } },
+            { policy = { kind = "constant", lr = 0.1 } },
+        ]
+    "#;
+    let plan = policy(text).resolve(&Run::steps(40)).unwrap();
+    assert_eq!(plan.at(29), plan.at(19));
+    assert_eq!(plan.at(30).lr, 0.1);
+    let short = policy(&text.replace("span = 30", "span = 19"));
+    let error = short.resolve(&Run::steps(40)).unwrap_err().to_string();
+    assert!(
+        error.contains("20 steps long") && error.contains("only 19"),
+        "{error}"
+    );
+}
+
+#[test]
+fn warmup_scales_by_the_batch_size() {
+    let lr = |scaling: &str, batch_size| {
+        let text = format!(
+            "kind = \"warmup\"\nover = 10\nscaling = \"{scaling}\"\nreference_batch = 64\nthen = {{ kind = \"constant\", lr = 0.1 }}"
+        );
+        let plan = policy(&text)
+            .resolve(&Run::epochs(2.0, 10_240, batch_size))
+            .unwrap();
+        [0, 5, 10].map(|n| format!("{:.3}", plan.at(n).lr))
+    };
+    assert_eq!(lr("none", 256), ["0.010", "0.055", "0.100"]);
+    // From the unscaled rate up, as Goyal et al. have it.
+    assert_eq!(lr("linear", 256), ["0.100", "0.250", "0.400"]);
+    assert_eq!(lr("sqrt", 256), ["0.100", "0.150", "0.200"]);
+    // Smaller batches scale down.
+    assert_eq!(lr("linear", 32), ["0.005", "0.028", "0.050"]);
+    let unknown = policy(
+        "kind = \"warmup\"\nover = 1\nscaling = \"linear\"\nreference_batch = 64\nthen = { kind = \"constant\", lr = 0.1 }",
+    );
+    let error = unknown.resolve(&Run::steps(10)).unwrap_err().to_string();
+    assert!(error.contains("`batch_size` is missing"), "{error}");
+}
+
 #[test]
 fn wrong_files_say_what_is_wrong() {
     let cases = [
@@ -230,27 +275,19 @@ fn runs_that_do_not_fit_say_so() {
     assert!(
         error(Run::epochs(13.0, 1000, 100)).contains("`annihilation` = 13ep is 130 steps long")
     );
+    let fraction = r#"{"length": 0.5, "samples": 1000, "batch_size": 10}"#;
+    assert!(error(serde_json::from_str(fraction).unwrap()).contains("`length` = 50%"));
     assert!(error(Run::epochs(14.0, 1000, 0)).contains("`batch_size` is 0"));
     assert!(error(Run::epochs(-1.0, 1000, 10)).contains("`epochs` is -1"));
     assert!(
         error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills up from 100")
     );
 
-    let torch = TorchPolicy::policy();
+    let torch = preset("kind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100").unwrap();
+    let torch = Policy::from_preset(torch).unwrap();
     let short = torch.resolve(&Run::steps(99)).unwrap_err().to_string();
-    assert!(
-        short.contains("100 steps long, the run has only 99"),
-        "{short}"
-    );
+    assert!(short.contains("100 steps long"), "{short}");
     assert_eq!(torch.length(), Some(100));
-}
-
-struct TorchPolicy;
-
-impl TorchPolicy {
-    fn policy() -> Policy {
-        policy("kind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100")
-    }
 }
 
 #[test]

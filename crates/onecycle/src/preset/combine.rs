@@ -115,10 +115,7 @@ impl Schedule for Sequence {
                 None => available,
             };
             if steps > 0 {
-                let tracks = part
-                    .policy
-                    .schedule()
-                    .resolve(&extent.rest(first).part(steps))?;
+                let tracks = part.policy.resolve(&extent.rest(first).part(steps))?;
                 parts.push((first, tracks));
                 first += steps;
             }
@@ -126,7 +123,7 @@ impl Schedule for Sequence {
         if parts.is_empty() {
             // Shares of a run of a step or two, all rounded away.
             return match self.parts.first() {
-                Some(part) => part.policy.schedule().resolve(extent),
+                Some(part) => part.policy.resolve(extent),
                 None => check::count("parts", 0, 1).map(|()| Table::constant("hold", 0.0).into()),
             };
         }
@@ -219,7 +216,7 @@ impl Schedule for Product {
         let mut factors: Vec<Table> = Vec::new();
         let mut momentum = None;
         for factor in &self.of {
-            let tracks = factor.schedule().resolve(extent)?;
+            let tracks = factor.resolve(extent)?;
             factors.push(tracks.lr);
             match (&momentum, tracks.momentum) {
                 (Some(_), Some(_)) => {

@@ -152,7 +152,7 @@ impl Schedule for Warmup {
         }
         let warmup = warmup.min(extent.steps - 1);
         let scale = self.scale(extent.first_batch())?;
-        let then = self.then.schedule().resolve(&extent.rest(warmup))?;
+        let then = self.then.resolve(&extent.rest(warmup))?;
         let then = Tracks {
             lr: then.lr.scaled(scale),
             ..then

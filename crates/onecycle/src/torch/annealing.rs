@@ -43,8 +43,8 @@ use crate::{
     serde(deny_unknown_fields)
 )]
 pub struct TorchCosineAnnealing {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -140,8 +140,8 @@ impl Recursion for TorchCosineAnnealing {
     serde(deny_unknown_fields)
 )]
 pub struct TorchCosineAnnealingWarmRestarts {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")

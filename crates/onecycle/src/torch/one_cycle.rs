@@ -287,7 +287,8 @@ impl Course {
 
 impl Formula for Course {
     fn value(&self, n: u64) -> f64 {
-        let n = n as f64;
+        // PyTorch would go on, and turn back.
+        let n = (n as f64).min(self.legs.last().map_or(0.0, |leg| leg.end));
         match self.leg(n) {
             Some((leg, begin)) => {
                 let t = (n - begin) / (leg.end - begin);

@@ -40,8 +40,8 @@ use crate::{
     serde(deny_unknown_fields)
 )]
 pub struct TorchLinear {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -151,8 +151,8 @@ impl Recursion for TorchLinear {
     serde(deny_unknown_fields)
 )]
 pub struct TorchPolynomial {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -240,8 +240,8 @@ impl Recursion for TorchPolynomial {
     serde(deny_unknown_fields)
 )]
 pub struct TorchConstant {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")

@@ -35,8 +35,8 @@ use crate::{
     serde(deny_unknown_fields)
 )]
 pub struct TorchMultiStep {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -129,8 +129,8 @@ impl Recursion for TorchMultiStep {
     serde(deny_unknown_fields)
 )]
 pub struct TorchStep {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -214,8 +214,8 @@ impl Recursion for TorchStep {
     serde(deny_unknown_fields)
 )]
 pub struct TorchExponential {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`] it may be
-    /// left out.
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+    /// it may be left out.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
