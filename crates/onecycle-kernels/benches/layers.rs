@@ -1,0 +1,198 @@
+//! Convolution layers of the networks trained here: milliseconds, GFLOP/s, share of the measured peak.
+//!
+//! ```text
+//! cargo bench -p onecycle-kernels --bench layers -- [--threads N] [--batch N] [--path avx2] [--only TEXT] [--ms N]
+//! ```
+//!
+//! The peak is what independent multiply-adds on registers reach in the same process on one thread; shares are per
+//! thread. `best` is the fastest of many repetitions (what the machine can do while others leave it alone), `median`
+//! what it did.
+#![allow(clippy::unwrap_used)] // A bench that cannot run stops.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use onecycle_kernels::{
+    Conv2d, Path, Workspace, conv2d_backward_data, conv2d_backward_weights, conv2d_forward,
+};
+
+struct Layer {
+    name: &'static str,
+    shape: Conv2d,
+}
+
+fn layers(batch: usize) -> Vec<Layer> {
+    let layer =
+        |name, in_channels, out_channels, size: usize, kernel: usize, stride: usize| Layer {
+            name,
+            shape: Conv2d {
+                batch,
+                in_channels,
+                out_channels,
+                height: size,
+                width: size,
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [kernel / 2; 2],
+            },
+        };
+    vec![
+        layer("resnet20 3x3 3>16 @32", 3, 16, 32, 3, 1),
+        layer("resnet20 3x3 16>16 @32", 16, 16, 32, 3, 1),
+        layer("resnet20 3x3 16>32 @32 s2", 16, 32, 32, 3, 2),
+        layer("resnet20 1x1 16>32 @32 s2", 16, 32, 32, 1, 2),
+        layer("resnet20 3x3 32>32 @16", 32, 32, 16, 3, 1),
+        layer("resnet20 3x3 32>64 @16 s2", 32, 64, 16, 3, 2),
+        layer("resnet20 1x1 32>64 @16 s2", 32, 64, 16, 1, 2),
+        layer("resnet20 3x3 64>64 @8", 64, 64, 8, 3, 1),
+        layer("small 3x3 1>16 @28 s2", 1, 16, 28, 3, 2),
+        layer("small 3x3 16>16 @14", 16, 16, 14, 3, 1),
+        layer("small 3x3 32>32 @7", 32, 32, 7, 3, 1),
+        layer("small 3x3 64>64 @4", 64, 64, 4, 3, 1),
+        layer("resnet9 3x3 64>128 @32", 64, 128, 32, 3, 1),
+        layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1),
+        layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1),
+    ]
+}
+
+/// Best and median seconds of `work`, repeated for `budget` and at least five times.
+fn time(budget: Duration, mut work: impl FnMut()) -> (f64, f64) {
+    work();
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < budget || times.len() < 5 {
+        let one = Instant::now();
+        work();
+        times.push(one.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    (times[0], times[times.len() / 2])
+}
+
+/// Multiply-adds on twelve registers, GFLOP/s of one thread.
+fn peak(path: Path) -> f64 {
+    const ROUNDS: usize = 4000;
+    let (lanes, run): (usize, fn()) = match path {
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2 => (8, || {
+            // SAFETY: the caller asked `is_available`.
+            unsafe { peak_avx2(ROUNDS) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => (16, || {
+            // SAFETY: the caller asked `is_available`.
+            unsafe { peak_avx512(ROUNDS) }
+        }),
+        _ => return f64::NAN,
+    };
+    let (best, _) = time(Duration::from_millis(300), run);
+    (ROUNDS * 12 * lanes * 2) as f64 / best / 1e9
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn peak_avx2(rounds: usize) {
+    use std::arch::x86_64::*;
+    let mut sums = [_mm256_set1_ps(0.5); 12];
+    let (x, y) = (
+        _mm256_set1_ps(black_box(0.99)),
+        _mm256_set1_ps(black_box(0.01)),
+    );
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(*sum, x, y);
+        }
+    }
+    black_box(sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn peak_avx512(rounds: usize) {
+    use std::arch::x86_64::*;
+    let mut sums = [_mm512_set1_ps(0.5); 12];
+    let (x, y) = (
+        _mm512_set1_ps(black_box(0.99)),
+        _mm512_set1_ps(black_box(0.01)),
+    );
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, x, y);
+        }
+    }
+    black_box(sums);
+}
+
+/// The value after `--name`.
+fn argument(name: &str) -> Option<String> {
+    let arguments: Vec<String> = std::env::args().collect();
+    arguments
+        .iter()
+        .position(|a| a == name)
+        .and_then(|i| arguments.get(i + 1))
+        .cloned()
+}
+
+fn main() {
+    let threads: usize = argument("--threads").map_or(1, |n| n.parse().unwrap());
+    let batch: usize = argument("--batch").map_or(128, |n| n.parse().unwrap());
+    let budget = Duration::from_millis(argument("--ms").map_or(150, |n| n.parse().unwrap()));
+    let only = argument("--only").unwrap_or_default();
+    let path = argument("--path").map_or(Path::detect(), |name| {
+        Path::ALL
+            .into_iter()
+            .find(|path| format!("{path:?}").eq_ignore_ascii_case(&name))
+            .unwrap()
+    });
+    assert!(path.is_available(), "this machine has no {path:?}");
+    let peak = peak(path);
+    println!(
+        "{path:?}, {threads} thread(s), peak of one {peak:.1} GFLOP/s; batch {batch}; best (median) ms, GFLOP/s of the best, share"
+    );
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+        .install(|| {
+            for layer in layers(batch)
+                .iter()
+                .filter(|layer| layer.name.contains(&only))
+            {
+                let shape = &layer.shape;
+                let workspace = Workspace::new();
+                let x: Vec<f32> = (0..shape.input_len())
+                    .map(|i| (i % 13) as f32 - 6.0)
+                    .collect();
+                let w: Vec<f32> = (0..shape.weight_len())
+                    .map(|i| (i % 7) as f32 - 3.0)
+                    .collect();
+                let mut y = vec![1.0; shape.output_len().unwrap()];
+                let (mut dx, mut dw) = (x.clone(), w.clone());
+                let forward = time(budget, || {
+                    conv2d_forward(&workspace, path, shape, &x, &w, None, &mut y).unwrap()
+                });
+                let data = time(budget, || {
+                    conv2d_backward_data(&workspace, path, shape, &y, &w, &mut dx).unwrap()
+                });
+                let weights = time(budget, || {
+                    conv2d_backward_weights(&workspace, path, shape, &x, &y, &mut dw).unwrap()
+                });
+                let show = |(best, median): (f64, f64)| {
+                    let rate = shape.flops().unwrap() / best / 1e9;
+                    format!(
+                        "{:7.3} ({:7.3}) {rate:6.1} {:4.0} %",
+                        best * 1e3,
+                        median * 1e3,
+                        100.0 * rate / peak / threads as f64
+                    )
+                };
+                println!(
+                    "{:27} | {} | {} | {}",
+                    layer.name,
+                    show(forward),
+                    show(data),
+                    show(weights)
+                );
+            }
+        });
+}

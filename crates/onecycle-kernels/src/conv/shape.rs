@@ -1,0 +1,143 @@
+//! The shape of a convolution.
+
+use crate::error::{KernelError, check_positive, checked_size};
+
+/// Shape of a 2-D convolution (cross-correlation, as in the field's libraries) in one group and without dilation.
+///
+/// Tensors are contiguous: input `[batch, in_channels, height, width]`, weights `[out_channels, in_channels, kernel
+/// height, kernel width]`, output `[batch, out_channels, output height, output width]`. Pairs are `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2d {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows of the input, padding left aside.
+    pub height: usize,
+    /// Columns of the input, padding left aside.
+    pub width: usize,
+    /// Rows and columns of the window.
+    pub kernel: [usize; 2],
+    /// Step of the window.
+    pub stride: [usize; 2],
+    /// Zeros around the input.
+    pub padding: [usize; 2],
+}
+
+impl Conv2d {
+    /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`.
+    ///
+    /// # Errors
+    /// A dimension is zero, the window exceeds the padded input, or a tensor exceeds the address space.
+    pub fn output(&self) -> Result<[usize; 2], KernelError> {
+        for (name, value) in [
+            ("batch", self.batch),
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+            ("height", self.height),
+            ("width", self.width),
+            ("kernel", self.kernel[0].min(self.kernel[1])),
+            ("stride", self.stride[0].min(self.stride[1])),
+        ] {
+            check_positive(name, value)?;
+        }
+        let mut output = [0; 2];
+        let size = [self.height, self.width];
+        for i in 0..2 {
+            // Index arithmetic is done on `isize`, and offsets are kept in 32 bits.
+            for (name, value) in [
+                ("size", size[i]),
+                ("kernel", self.kernel[i]),
+                ("padding", self.padding[i]),
+                ("stride", self.stride[i]),
+            ] {
+                if value > 1 << 15 {
+                    return Err(KernelError::Dimension {
+                        name,
+                        value,
+                        expected: "at most 32768",
+                    });
+                }
+            }
+            let padded = size[i] + 2 * self.padding[i];
+            if self.kernel[i] > padded {
+                return Err(KernelError::Window {
+                    window: self.kernel[i],
+                    padded,
+                });
+            }
+            output[i] = (padded - self.kernel[i]) / self.stride[i] + 1;
+        }
+        checked_size(
+            "batch",
+            &[self.batch, self.in_channels, self.height, self.width],
+        )?;
+        checked_size(
+            "batch",
+            &[self.batch, self.out_channels, output[0], output[1]],
+        )?;
+        checked_size(
+            "kernel",
+            &[
+                self.out_channels,
+                self.in_channels,
+                self.kernel[0],
+                self.kernel[1],
+            ],
+        )?;
+        // One image of sixteen interleaved, padded, must be addressable by 32-bit offsets.
+        let rows = self.height + 2 * self.padding[0] + 2 * self.kernel[0];
+        let columns = self.width + 2 * self.padding[1] + 2 * self.kernel[1];
+        let plane = checked_size(
+            "height",
+            &[self.in_channels.max(self.out_channels), rows, columns, 16],
+        )?;
+        if plane > u32::MAX as usize / 2 {
+            return Err(KernelError::Dimension {
+                name: "height",
+                value: self.height,
+                expected: "an image below 2^27 padded elements",
+            });
+        }
+        Ok(output)
+    }
+
+    /// Elements of the input.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.image_len()
+    }
+
+    /// Elements of the weights.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.taps()
+    }
+
+    /// Elements of the output.
+    ///
+    /// # Errors
+    /// As [`Conv2d::output`].
+    pub fn output_len(&self) -> Result<usize, KernelError> {
+        let [rows, columns] = self.output()?;
+        Ok(self.batch * self.out_channels * rows * columns)
+    }
+
+    /// Floating-point operations of the forward pass, a multiply-add counted as two. Either gradient takes as many.
+    ///
+    /// # Errors
+    /// As [`Conv2d::output`].
+    pub fn flops(&self) -> Result<f64, KernelError> {
+        Ok(2.0 * self.output_len()? as f64 * self.taps() as f64)
+    }
+
+    /// Elements of one input image.
+    pub(crate) fn image_len(&self) -> usize {
+        self.in_channels * self.height * self.width
+    }
+
+    /// Weights per output channel.
+    pub(crate) fn taps(&self) -> usize {
+        self.in_channels * self.kernel[0] * self.kernel[1]
+    }
+}

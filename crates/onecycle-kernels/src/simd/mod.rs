@@ -1,0 +1,45 @@
+//! Vectors of `f32` behind one trait, and the choice of instruction set at run time.
+//!
+//! A [`Kernel`] is generic over [`Simd`] and `#[inline(always)]`; [`Path::run`] instantiates it once per instruction set
+//! inside a function that has the target features enabled.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod path;
+mod portable;
+
+pub use path::Path;
+pub(crate) use path::{Kernel, MAX_LANES};
+
+/// A vector of `LANES` floats. All methods are `#[inline(always)]`, so they take on the features of their caller.
+///
+/// # Safety
+///
+/// Every method must be called on a machine that has the instructions of the implementor, and pointers must be valid
+/// for as many floats as the method says. No alignment is required.
+pub(crate) trait Simd: Copy + 'static {
+    /// The vector.
+    type V: Copy;
+    /// Floats in a vector; at most [`MAX_LANES`].
+    const LANES: usize;
+    /// Output channels that a register tile of the convolution holds.
+    const TILE_CHANNELS: usize;
+
+    /// Runs a kernel as a function of its own with these instructions. Loops that fill the registers need that: within a
+    /// large function the compiler spills.
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Output;
+    /// All lanes equal to `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+    /// Reads `LANES` floats.
+    unsafe fn load(source: *const f32) -> Self::V;
+    /// Writes `LANES` floats.
+    unsafe fn store(target: *mut f32, v: Self::V);
+    /// `a * b + c`, rounded once where the instructions can.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Sum of the lanes.
+    unsafe fn sum(v: Self::V) -> f32;
+    /// Reads `LANES` floats at each of `rows` and writes column `k` of that square to `columns[k]`.
+    unsafe fn transpose(rows: &[*const f32; MAX_LANES], columns: &[*mut f32; MAX_LANES]);
+}
