@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn short_slices_are_left_alone() {
         let mut rng = stream(0, "test", 3);
-        assert_eq!(permutation(&mut rng, 0), []);
+        assert!(permutation(&mut rng, 0).is_empty());
         assert_eq!(permutation(&mut rng, 1), [0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Path of a reference file, or `None` (and a word about it) where the reference data are absent.
-pub fn golden(name: &str) -> Option<PathBuf> {
+pub(crate) fn golden(name: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("ONECYCLE_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
