@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use onecycle_lab::{Config, LabError, config::Layers};
@@ -8,7 +8,7 @@ use onecycle_vision::catalog;
 
 /// Train image classifiers fast by Leslie Smith's 1cycle policy.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "onecycle", version, arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -90,21 +90,23 @@ impl Configuration {
             })?;
             layers = layers.set(key.trim(), value.trim())?;
         }
-        let data_key = match &self.data {
-            Some(data) if catalog::find(data).is_ok() => "data.name",
-            _ => "data.path",
-        };
+        if let Some(data) = &self.data {
+            let known = catalog::find(data).is_ok() || !Path::new(data).exists() && is_a_word(data);
+            layers = layers.set_text(if known { "data.name" } else { "data.path" }, data)?;
+        }
+        for (key, name) in [("model", &self.model), ("device", &self.device)] {
+            if let Some(name) = name {
+                layers = layers.set_text(key, name)?;
+            }
+        }
         let flags = [
             ("epochs", &self.epochs),
             ("steps", &self.steps),
-            ("model", &self.model),
-            (data_key, &self.data),
             ("data.limit", &self.limit),
             ("batch_size", &self.batch_size),
             ("policy.lr_max", &self.lr_max),
             ("optimizer.weight_decay", &self.weight_decay),
             ("seed", &self.seed),
-            ("device", &self.device),
             ("threads", &self.threads),
         ];
         for (key, value) in flags {
@@ -114,6 +116,11 @@ impl Configuration {
         }
         layers.resolve()
     }
+}
+
+/// Whether this looks like a name rather than a path: the message about an unknown one then lists the names.
+fn is_a_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '-')
 }
 
 #[derive(Debug, ClapArgs)]
@@ -126,7 +133,7 @@ pub(crate) struct Plan {
     /// Write a figure of learning rate and momentum, by its ending .svg or .png; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) figure: Vec<PathBuf>,
-    /// Steps of the run where no data set says how many an epoch has: images in the training set
+    /// Images in the training set, where they are not those of a known data set
     #[arg(long, value_name = "N")]
     pub(crate) images: Option<usize>,
 }
@@ -196,7 +203,7 @@ pub(crate) struct Predict {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// Classes to show of each image
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     pub(crate) top: usize,
 }
 
@@ -238,13 +245,13 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "resnet-small")]
     pub(crate) model: String,
     /// Images a step
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = at_least_one)]
     pub(crate) batch: usize,
     /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5 and convnet, else 3x32x32
     #[arg(long)]
     pub(crate) shape: Option<String>,
     /// Classes
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub(crate) classes: usize,
     /// CPU threads, 0 for all cores
     #[arg(long, default_value_t = 0)]
@@ -253,7 +260,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Steps that are measured
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub(crate) steps: usize,
     /// Steps before these
     #[arg(long, default_value_t = 3)]
@@ -261,4 +268,12 @@ pub(crate) struct Bench {
     /// text, or json for programs
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// A count that must not be 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
 }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("onecycle: {error}");
+            output::note(&format!("onecycle: {error}"));
             ExitCode::FAILURE
         }
     }

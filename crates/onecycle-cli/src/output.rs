@@ -20,6 +20,11 @@ pub(crate) fn text(text: &str) -> Result<(), AnyError> {
     Ok(out.flush()?)
 }
 
+/// Writes a line to standard error. Nobody can be told that nobody reads there.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Writes a value as indented JSON to standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), AnyError> {
     text(&serde_json::to_string_pretty(value)?)

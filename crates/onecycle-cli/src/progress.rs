@@ -15,6 +15,8 @@ use onecycle_lab::{
     train::Observer,
 };
 
+use crate::output;
+
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Weight of the past in the loss that is shown; a single batch says little.
@@ -29,10 +31,10 @@ pub(crate) fn stop_signal() -> Arc<AtomicBool> {
             // The second time, at once: what is on disk is whole at any instant.
             std::process::exit(130);
         }
-        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
+        output::note("stopping after this step; press Ctrl-C again to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("Ctrl-C will stop without a checkpoint: {error}");
+        output::note(&format!("Ctrl-C will stop without a checkpoint: {error}"));
     }
     stop
 }
@@ -108,13 +110,13 @@ impl Progress {
         let made = record.step + 1 - first;
         let left = self.steps.saturating_sub(record.step + 1);
         let seconds = since.elapsed().as_secs_f64() / made as f64 * left as f64;
-        eprintln!(
+        output::note(&format!(
             "step {}/{}  {}  {} left",
             record.step + 1,
             self.steps,
             self.message(record),
             duration(seconds)
-        );
+        ));
         self.last_line = Instant::now();
     }
 }
@@ -159,17 +161,17 @@ impl Observer for Progress {
                 .map_or("-".to_owned(), |momentum| format!("{momentum:.4}")),
             duration(record.seconds),
         );
-        self.bar.suspend(|| {
-            if !self.header_shown {
-                println!("{header}");
-            }
-            println!("{line}");
-        });
+        let text = match self.header_shown {
+            true => line,
+            false => format!("{header}\n{line}"),
+        };
+        // A reader who went away (`onecycle train | head -2`) does not end the run.
+        let _ = self.bar.suspend(|| output::text(&text));
         self.header_shown = true;
     }
 
     fn note(&mut self, text: &str) {
-        self.bar.suspend(|| eprintln!("note: {text}"));
+        self.bar.suspend(|| output::note(&format!("note: {text}")));
     }
 
     fn stop(&mut self) -> bool {

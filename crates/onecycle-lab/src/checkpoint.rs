@@ -164,6 +164,15 @@ impl Checkpoint {
     }
 }
 
+/// The step of a checkpoint by its name; `None` for any other file.
+pub(crate) fn step_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("step-")?
+        .strip_suffix(".ckpt")?
+        .parse()
+        .ok()
+}
+
 /// Paths of all checkpoints in `folder`, oldest first.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, LabError> {
     let entries = fs::read_dir(folder).map_err(LabError::io("read the folder", folder))?;
@@ -172,16 +181,12 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, LabError> {
         let path = entry
             .map_err(LabError::io("read the folder", folder))?
             .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "ckpt")
-        {
-            paths.push(path);
+        if let Some(step) = step_of(&path) {
+            paths.push((step, path));
         }
     }
-    // Steps are padded with zeros: names sort as numbers do.
     paths.sort();
-    Ok(paths)
+    Ok(paths.into_iter().map(|(_, path)| path).collect())
 }
 
 #[cfg(test)]

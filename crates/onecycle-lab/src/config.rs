@@ -4,13 +4,14 @@
 //! order. A table is merged key by key; but an `[optimizer]` or `[policy]` that names another `kind` replaces
 //! the one below it, since its keys mean other things.
 
+mod explain;
 mod layers;
 mod policy;
 mod tables;
 
 use std::path::{Path, PathBuf};
 
-use onecycle_vision::{Augment, Border, FolderOptions};
+use onecycle_vision::{Augment, Border, FolderOptions, models::Architecture};
 use serde::{Deserialize, Serialize};
 
 pub use layers::Layers;
@@ -18,6 +19,11 @@ pub use policy::PolicyConfig;
 pub use tables::OptimizerTable;
 
 use crate::LabError;
+
+/// Largest height and width to which images of a folder are brought.
+const LARGEST_SIDE: usize = 1024;
+/// More threads than any machine of today has cores; a system may refuse to start more.
+const MOST_THREADS: usize = 1024;
 
 /// The whole configuration of a run.
 ///
@@ -116,7 +122,8 @@ impl Device {
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// Name of a known data set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Not the default's name: a table with a path alone has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Folder or archive.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,10 +194,11 @@ impl Config {
         })
     }
 
-    /// Checks what the types do not say.
+    /// Checks what the types do not say, so far as it can be known without the data.
     ///
     /// # Errors
-    /// [`LabError::Setting`] with the key, its value and what is possible.
+    /// [`LabError::Setting`] with the key, its value and what is possible; a network or an optimizer that cannot be;
+    /// impossible parameters of the policy.
     pub fn check(&self) -> Result<(), LabError> {
         let setting = |key: &'static str, value: String, expected: &'static str| {
             Err(LabError::Setting {
@@ -235,6 +243,14 @@ impl Config {
                 "at least 0 and below 1",
             );
         }
+        let side = self.data.image_size;
+        if !(1..=LARGEST_SIDE).contains(&side) {
+            return setting("data.image_size", side.to_string(), "1 to 1024 pixels");
+        }
+        if self.threads > MOST_THREADS {
+            let threads = self.threads.to_string();
+            return setting("threads", threads, "at most 1024, or 0 for all cores");
+        }
         if let (Some(name), Some(_)) = (&self.data.name, &self.data.path) {
             return setting(
                 "data.name",
@@ -242,6 +258,13 @@ impl Config {
                 "either `data.name` or `data.path`, not both",
             );
         }
+        self.model.parse::<Architecture>()?;
+        self.optimizer.build()?;
+        self.policy.policy()?;
+        // A number beyond TOML's 64 bits with sign would make a run.toml that cannot be read again.
+        toml::Table::try_from(self).map_err(|source| LabError::ToToml {
+            source: Box::new(source),
+        })?;
         Ok(())
     }
 }

@@ -114,19 +114,38 @@ pub enum LabError {
     },
 
     /// A configuration file is not TOML, or not this program's.
-    #[error("{}: {source}", path.display())]
+    #[error("{}, line {line}: {why}", path.display())]
     ConfigSyntax {
         /// The file.
         path: PathBuf,
-        /// What the parser said, with the line.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser said.
+        why: String,
     },
 
-    /// A key of the configuration does not exist or has a value of the wrong type.
+    /// A value of the configuration is of the wrong form.
     #[error("configuration: {why}")]
     Config {
         /// What the parser said, with the key.
+        why: String,
+    },
+
+    /// A key of the configuration does not exist.
+    #[error("unknown key `{key}`: {hint}")]
+    UnknownKey {
+        /// The key with its tables.
+        key: String,
+        /// The key that was likely meant, or those that there are.
+        hint: String,
+    },
+
+    /// A key of the configuration that has no default was not given.
+    #[error("{key} is missing: {why}")]
+    MissingKey {
+        /// The key with its tables.
+        key: String,
+        /// What needs it.
         why: String,
     },
 
@@ -204,12 +223,13 @@ pub enum LabError {
 
     /// The loss is not finite.
     #[error(
-        "the loss is not finite at step {step} with lr = {lr:e}: the learning rate is too large; lower `policy.lr_max`, \
+        "the loss is not finite at step {step} with lr = {lr}: the learning rate is too large; lower `policy.lr_max`, \
          or set `optimizer.clip_norm`. The last checkpoint is in {}",
         run.display()
     )]
     Diverged {
-        /// The update that would have been made.
+        /// The update that would have been made; the last one that was made, where the loss on the validation images
+        /// is the one that is not finite.
         step: u64,
         /// Learning rate there.
         lr: f64,
@@ -244,6 +264,19 @@ pub enum LabError {
         path: PathBuf,
     },
 
+    /// What is left of a run lies where a new one is to be.
+    #[error(
+        "{} holds no run.toml, but {} of some run; remove it, or choose another --out",
+        path.display(),
+        file.display()
+    )]
+    Leftovers {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there.
+        file: PathBuf,
+    },
+
     /// There is no run in the folder.
     #[error("{} holds no run: there is no run.toml in it", path.display())]
     NoRun {
@@ -272,10 +305,13 @@ pub enum LabError {
 }
 
 impl LabError {
-    /// An error of the configuration as one line: the parser's own goes over several.
-    pub(crate) fn config(error: toml::de::Error) -> Self {
+    /// An error of a TOML file as one line: the parser's own goes over several.
+    pub(crate) fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
-        LabError::Config {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        LabError::ConfigSyntax {
+            path: path.to_path_buf(),
+            line: 1 + before.map_or(0, |before| before.matches('\n').count()),
             why: lines.join("; "),
         }
     }

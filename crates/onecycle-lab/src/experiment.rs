@@ -56,20 +56,28 @@ impl Experiment {
     /// Reads the data, resolves the policy and picks the device.
     ///
     /// # Errors
-    /// Data that cannot be read, a policy that does not fit the run's length, a device that is not there.
-    pub fn prepare(config: Config) -> Result<Self, LabError> {
+    /// Data that cannot be read, images too small for the network, a policy that does not fit the run's length, a
+    /// device that is not there.
+    pub fn prepare(mut config: Config) -> Result<Self, LabError> {
         config.check()?;
+        if let Some(path) = &mut config.data.path {
+            // The run may be resumed from another folder.
+            *path = std::path::absolute(&path).map_err(LabError::io("find", path))?;
+        }
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
         let data = Data::load(&config)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
-        Ok(Experiment {
+        let experiment = Experiment {
             config,
             plan,
             data,
             architecture,
             device,
-        })
+        };
+        // Whatever cannot be is told before anything is written.
+        experiment.initial_model()?;
+        Ok(experiment)
     }
 
     /// The network at its start, on the device with autodiff. Weights depend on the seed alone.
@@ -140,6 +148,9 @@ impl Data {
     }
 }
 
+/// Steps of the longest run: its plan and its records are held in memory to be drawn.
+const MOST_STEPS: u64 = 10_000_000;
+
 /// Resolves the policy of a configuration for a training set of `images`; without `images` the length must be
 /// given in steps, or by the policy itself.
 ///
@@ -155,17 +166,34 @@ pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, LabError> {
         (None, Some(epochs), Some(images)) => {
             Run::epochs(epochs, images as u64, config.batch_size as u64)
         }
-        (None, _, _) => match policy.length() {
-            Some(steps) => Run::steps(steps),
-            None => {
-                return Err(LabError::Setting {
+        (None, _, _) => {
+            match policy.length() {
+                Some(steps) => Run::steps(steps),
+                None => {
+                    return Err(LabError::Setting {
                     key: "steps".to_owned(),
                     value: "nothing".to_owned(),
-                    expected: "the number of steps, which this policy does not say itself"
-                        .to_owned(),
+                    expected: "the number of steps, since neither the policy nor a known data set says it".to_owned(),
                 });
+                }
             }
-        },
+        }
     };
-    Ok(policy.resolve(&run)?)
+    let plan = policy.resolve(&run)?;
+    if plan.steps() > MOST_STEPS {
+        return Err(LabError::Setting {
+            key: if config.steps.is_some() {
+                "steps"
+            } else {
+                "epochs"
+            }
+            .to_owned(),
+            value: config.steps.map_or_else(
+                || config.epochs.unwrap_or_default().to_string(),
+                |steps| steps.to_string(),
+            ),
+            expected: format!("a run of at most {MOST_STEPS} steps"),
+        });
+    }
+    Ok(plan)
 }

@@ -142,7 +142,12 @@ fn write_report(
         ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     Report {
-        title: &format!("{} on {} by the 1cycle policy", summary.model, summary.data),
+        title: &format!(
+            "{} on {} by the policy {}",
+            summary.model,
+            summary.data,
+            experiment.config.policy.preset.kind()
+        ),
         command: "onecycle train --config run.toml",
         summary: &rows,
         config: &config,

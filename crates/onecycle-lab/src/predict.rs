@@ -79,8 +79,9 @@ impl Classifier {
     /// Classes of one image file, resized and cropped to the network's input.
     ///
     /// # Errors
-    /// A file that is not an image.
+    /// A file that is not there, or not an image.
     pub fn predict_file(&self, path: &Path) -> Result<Prediction, LabError> {
+        std::fs::File::open(path).map_err(LabError::io("read", path))?;
         let pixels = folder::read_image(path, self.card.shape)?;
         self.predict(&pixels)
     }

@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Config, LabError,
+    Config, LabError, checkpoint,
     experiment::Data,
     files,
     record::{EpochRecord, StepRecord},
@@ -80,7 +80,8 @@ impl RunFolder {
     /// Creates the folder for a new run.
     ///
     /// # Errors
-    /// [`LabError::RunExists`] if a run is there already; folders that cannot be made.
+    /// [`LabError::RunExists`] if a run is there already, [`LabError::Leftovers`] if its results or checkpoints are;
+    /// folders that cannot be made.
     pub fn create(root: &Path) -> Result<Self, LabError> {
         let folder = RunFolder {
             root: root.to_path_buf(),
@@ -90,9 +91,28 @@ impl RunFolder {
                 path: root.to_path_buf(),
             });
         }
+        if let Some(file) = folder.leftover() {
+            return Err(LabError::Leftovers {
+                path: root.to_path_buf(),
+                file,
+            });
+        }
         files::create_folder(&folder.checkpoints())?;
         files::create_folder(&folder.figures())?;
         Ok(folder)
+    }
+
+    /// A file of a run by which a new one could be mistaken. The checkpoint of step 0 is none: a run that was killed
+    /// before it began in earnest leaves it, and the next one writes it again.
+    fn leftover(&self) -> Option<PathBuf> {
+        let checkpoints = fs::read_dir(self.checkpoints()).into_iter().flatten();
+        let later = checkpoints
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| checkpoint::step_of(path).is_some_and(|step| step > 0));
+        [self.summary(), self.model()]
+            .into_iter()
+            .find(|path| path.exists())
+            .or(later)
     }
 
     /// Opens the folder of an existing run.
@@ -184,10 +204,7 @@ impl RunFolder {
     pub fn read_run_file(&self) -> Result<RunFile, LabError> {
         let path = self.run_file();
         let text = files::read_text(&path)?;
-        toml::from_str(&text).map_err(|source| LabError::ConfigSyntax {
-            path,
-            source: Box::new(source),
-        })
+        toml::from_str(&text).map_err(|error| LabError::toml(&path, &text, &error))
     }
 
     /// All lines of `steps.jsonl`.

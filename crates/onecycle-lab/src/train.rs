@@ -207,11 +207,7 @@ impl Training {
         let grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let tally = Tally::of(&metrics::host(logits.without_autodiff())?, &batch.labels);
         if !tally.loss.is_finite() {
-            return Err(LabError::Diverged {
-                step: self.progress.step,
-                lr: hyper.lr,
-                run: self.folder.root().to_path_buf(),
-            });
+            return Err(self.diverged(self.progress.step, hyper.lr));
         }
         let report;
         (self.model, report) = self.optimizer.step(hyper, self.model.clone(), grads)?;
@@ -239,6 +235,14 @@ impl Training {
     /// Momentum, or beta1, in force under `hyper`.
     fn momentum(&self, hyper: &Hyper) -> f64 {
         hyper.momentum.unwrap_or(self.optimizer.config().momentum())
+    }
+
+    fn diverged(&self, step: u64, lr: f64) -> LabError {
+        LabError::Diverged {
+            step,
+            lr,
+            run: self.folder.root().to_path_buf(),
+        }
     }
 
     /// Evaluates, writes the epoch's record and moves on to the next epoch.
@@ -271,6 +275,10 @@ impl Training {
         };
         self.epochs.push(&record)?;
         observer.epoch(&record);
+        if !measured.loss.is_finite() {
+            // Before the checkpoint: the one before it may still be of use.
+            return Err(self.diverged(self.progress.step - 1, last.lr));
+        }
         self.progress = Progress {
             step: self.progress.step,
             epoch: self.progress.epoch + 1,

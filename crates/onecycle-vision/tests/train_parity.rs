@@ -13,7 +13,7 @@
 // A test that cannot read its data should say where.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::{
     module::{Module, ModuleMapper, Param},
@@ -279,12 +279,7 @@ fn compare(name: &str, blocks: usize, dtype: DType) {
 }
 
 /// After the first step the velocity is the gradient with weight decay; ResNet-8's gradients are on file.
-fn check_first_gradients(
-    judge: &mut Judge<'_>,
-    folder: &PathBuf,
-    name: &str,
-    optimizer: &Optimizer,
-) {
+fn check_first_gradients(judge: &mut Judge<'_>, folder: &Path, name: &str, optimizer: &Optimizer) {
     let path = folder.join(format!("{name}.first_gradients.f64.safetensors"));
     if !path.exists() {
         return;

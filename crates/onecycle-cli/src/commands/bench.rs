@@ -12,25 +12,36 @@ use crate::{
     output::{self, AnyError},
 };
 
+/// Largest height, width and number of channels.
+const LARGEST_SIDE: usize = 1024;
+/// Values of the largest batch: a gibibyte as 32-bit numbers.
+const MOST_VALUES: usize = 1 << 28;
+/// Classes of the largest data set of images.
+const MOST_CLASSES: usize = 100_000;
+/// Threads that any system starts.
+const MOST_THREADS: usize = 1024;
+
 pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
     let architecture: Architecture = args.model.parse()?;
-    for (key, value) in [
-        ("--batch", args.batch),
-        ("--classes", args.classes),
-        ("--steps", args.steps),
+    let shape = shape(args, architecture)?;
+    let most = MOST_VALUES / (shape.channels * shape.height * shape.width);
+    for (key, value, most) in [
+        ("--batch", args.batch, most),
+        ("--classes", args.classes, MOST_CLASSES),
+        ("--threads", args.threads, MOST_THREADS),
     ] {
-        if value == 0 {
+        if value > most {
             return Err(Box::new(LabError::Setting {
                 key: key.to_owned(),
-                value: "0".to_owned(),
-                expected: "at least 1".to_owned(),
+                value: value.to_string(),
+                expected: format!("at most {most}"),
             }));
         }
     }
     device::set_threads(args.threads)?;
     let result = bench::run(&BenchConfig {
         architecture,
-        shape: shape(args, architecture)?,
+        shape,
         classes: args.classes,
         batch_size: args.batch,
         device: config::Device::parse(&args.device)?,
@@ -63,18 +74,19 @@ fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, LabErro
             _ => ImageShape::new(1, 28, 28),
         });
     };
-    let sides: Vec<usize> = text
-        .split('x')
-        .filter_map(|side| side.parse().ok())
-        .collect();
-    match sides.as_slice() {
-        [channels, height, width] if sides.iter().all(|side| *side > 0) => {
-            Ok(ImageShape::new(*channels, *height, *width))
+    let sides: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    match sides.as_deref() {
+        Ok(&[channels, height, width])
+            if [channels, height, width]
+                .iter()
+                .all(|side| (1..=LARGEST_SIDE).contains(side)) =>
+        {
+            Ok(ImageShape::new(channels, height, width))
         }
         _ => Err(LabError::Setting {
             key: "--shape".to_owned(),
             value: text.clone(),
-            expected: "three sizes such as 3x32x32".to_owned(),
+            expected: format!("three sizes such as 3x32x32, each 1 to {LARGEST_SIDE}"),
         }),
     }
 }

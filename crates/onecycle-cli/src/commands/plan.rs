@@ -1,10 +1,10 @@
-use std::{ffi::OsStr, fs, process::ExitCode};
+use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 use onecycle_lab::{
-    Config, LabError, experiment,
+    Config, LabError, experiment, files,
     plan_view::{Charset, PlanView},
 };
-use onecycle_vision::catalog;
+use onecycle_vision::{catalog, source};
 
 use crate::{
     args::{Plan, PlanFormat},
@@ -17,25 +17,22 @@ const WIDTH: usize = 80;
 const HEIGHT: usize = 20;
 
 pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
+    let formats: Vec<FigureFormat> = args
+        .figure
+        .iter()
+        .map(|path| FigureFormat::of(path))
+        .collect::<Result<_, _>>()?;
     let config = args.configuration.resolve()?;
     let images = args.images.or_else(|| images(&config));
     let plan = experiment::plan(&config, images)?;
     let view = PlanView::new(&plan);
-    for path in &args.figure {
+    for (path, format) in args.figure.iter().zip(formats) {
         let figure = view.figure();
-        let bytes = match path.extension().and_then(OsStr::to_str) {
-            Some("svg") => figure.svg()?.into_bytes(),
-            Some("png") => figure.png()?,
-            _ => {
-                return Err(Box::new(LabError::Setting {
-                    key: "--figure".to_owned(),
-                    value: path.display().to_string(),
-                    expected: "a file that ends in .svg or .png".to_owned(),
-                }));
-            }
+        let bytes = match format {
+            FigureFormat::Svg => figure.svg()?.into_bytes(),
+            FigureFormat::Png => figure.png()?,
         };
-        fs::write(path, bytes)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        files::write_whole(path, &bytes)?;
     }
     match args.format {
         PlanFormat::Plot => {
@@ -50,12 +47,39 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Training images of a known data set, known without reading it.
+#[derive(Clone, Copy)]
+enum FigureFormat {
+    Svg,
+    Png,
+}
+
+impl FigureFormat {
+    fn of(path: &Path) -> Result<Self, LabError> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("svg") => Ok(FigureFormat::Svg),
+            Some("png") => Ok(FigureFormat::Png),
+            _ => Err(LabError::Setting {
+                key: "--figure".to_owned(),
+                value: path.display().to_string(),
+                expected: "a file that ends in .svg or .png".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Training images of a known data set, known without reading it. What is held out is taken from each class alike:
+/// the number is exact where all classes have as many images.
 fn images(config: &Config) -> Option<usize> {
-    let set = catalog::find(config.data.name.as_deref()?).ok()?;
+    let name = match (&config.data.name, &config.data.path) {
+        (None, Some(_)) => return None,
+        (name, _) => name.as_deref().unwrap_or(source::DEFAULT),
+    };
+    let set = catalog::find(name).ok()?;
     let all = match config.data.limit {
         0 => set.train,
         limit => set.train.min(limit),
     };
-    Some(all - (all as f64 * config.data.validation).round() as usize)
+    let classes = set.classes.len().max(1);
+    let held_out = (all as f64 / classes as f64 * config.data.validation).round() as usize;
+    Some(all - classes * held_out)
 }

@@ -58,12 +58,12 @@ pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCod
     }
     let at = training.progress();
     if !show.quiet {
-        eprintln!(
+        output::note(&format!(
             "going on with {} at step {} of {}",
             root.display(),
             at.step,
             training.experiment().plan.steps()
-        );
+        ));
     }
     conclude(training.run(&mut progress)?, progress, &folder, show)
 }
@@ -90,16 +90,20 @@ fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
         return;
     }
     let (config, data) = (&experiment.config, &experiment.data);
-    eprintln!(
+    output::note(&format!(
         "{} on {} ({} images of {}), {} steps, batch size {}; run folder {}",
         experiment.architecture,
         data.name,
         data.train.len(),
         data.shape,
         experiment.plan.steps(),
-        config.batch_size,
+        experiment
+            .plan
+            .at(0)
+            .batch_size
+            .unwrap_or(config.batch_size as u64),
         folder.root().display()
-    );
+    ));
 }
 
 fn conclude(
@@ -112,10 +116,10 @@ fn conclude(
     match outcome {
         Outcome::Finished(summary) => tell(&summary, folder, show),
         Outcome::Stopped { step } => {
-            eprintln!(
+            output::note(&format!(
                 "stopped after step {step}; go on with: onecycle train --resume {}",
                 folder.root().display()
-            );
+            ));
             Ok(ExitCode::from(STOPPED))
         }
     }

@@ -120,7 +120,8 @@ pub fn conv2d_backward_weights(
 /// One image or a vector of images at a time: short rows waste too much of a line, unless too few images are there to
 /// fill the lanes.
 fn choose_lanes(path: Path, batch: usize, geometry: &Geometry) -> usize {
-    if geometry.columns <= 16 && 2 * batch >= path.lanes() {
+    let most: usize = std::env::var("MOST").map_or(16, |s| s.parse().unwrap_or(16));
+    if geometry.columns <= most && 2 * batch >= path.lanes() {
         path.lanes()
     } else {
         1

@@ -34,18 +34,23 @@ pub(crate) unsafe fn pack<S: Simd>(
     );
     assert!(images <= lanes && (lanes == 1 || lanes == S::LANES));
     let end = channels * map.places * lanes;
-    packed[end..end + MAX_LANES].fill(0.0);
     for channel in 0..channels {
         let target = &mut packed[channel * map.places * lanes..];
         for &(start, len) in &map.gaps {
-            target[start * lanes..(start + len) * lanes].fill(0.0);
+            // Whole vectors: what they touch behind the gap is written later, or is slack.
+            for at in (start * lanes..(start + len) * lanes).step_by(S::LANES) {
+                let zeros = target[at..][..S::LANES].as_mut_ptr();
+                // SAFETY: a slice of `S::LANES` elements; the caller guarantees the instructions.
+                unsafe { S::store(zeros, S::splat(0.0)) }
+            }
         }
         if lanes == 1 {
             let plane = &tensor[channel * map.pixels..][..map.pixels];
             for segment in &map.segments {
                 let target = &mut target[segment.packed..][..segment.len];
                 if map.step == 1 {
-                    copy_row(&plane[segment.tensor..][..segment.len], target);
+                    // SAFETY: the caller guarantees the instructions.
+                    unsafe { copy_row::<S>(&plane[segment.tensor..][..segment.len], target) }
                 } else {
                     for (x, y) in target
                         .iter_mut()
@@ -57,6 +62,7 @@ pub(crate) unsafe fn pack<S: Simd>(
             }
         }
     }
+    packed[end..end + MAX_LANES].fill(0.0);
     if lanes > 1 {
         // SAFETY: the lengths were checked above.
         unsafe { pack_lanes::<S>(map, channels, images, tensor, packed) }
@@ -147,7 +153,8 @@ pub(crate) unsafe fn unpack<S: Simd>(
             for segment in &map.segments {
                 let source = &source[segment.packed..][..segment.len];
                 if map.step == 1 {
-                    copy_row(source, &mut plane[segment.tensor..][..segment.len]);
+                    // SAFETY: the caller guarantees the instructions.
+                    unsafe { copy_row::<S>(source, &mut plane[segment.tensor..][..segment.len]) }
                 } else {
                     for (x, y) in plane[segment.tensor..]
                         .iter_mut()
@@ -208,15 +215,28 @@ unsafe fn unpack_lanes<S: Simd>(
     }
 }
 
-/// Copies a row; short rows are not worth a call of memcpy.
+/// Copies a row by vectors, the last one overlapping; rows are too short to be worth a call of memcpy.
+///
+/// # Safety
+/// The machine has the instructions of `S`.
 #[inline(always)]
-fn copy_row(from: &[f32], to: &mut [f32]) {
-    let (from, from_rest) = from.as_chunks::<8>();
-    let (to, to_rest) = to.as_chunks_mut::<8>();
-    for (x, y) in to.iter_mut().zip(from) {
-        *x = *y;
+unsafe fn copy_row<S: Simd>(from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len());
+    let len = to.len();
+    if len < S::LANES {
+        for (x, y) in to.iter_mut().zip(from) {
+            *x = *y;
+        }
+        return;
     }
-    for (x, y) in to_rest.iter_mut().zip(from_rest) {
-        *x = *y;
+    let last = len - S::LANES;
+    let mut at = 0;
+    // SAFETY: `last + S::LANES` is the length of both, and `at` stays below `last` within the loop.
+    unsafe {
+        while at < last {
+            S::store(to.as_mut_ptr().add(at), S::load(from.as_ptr().add(at)));
+            at += S::LANES;
+        }
+        S::store(to.as_mut_ptr().add(last), S::load(from.as_ptr().add(last)));
     }
 }

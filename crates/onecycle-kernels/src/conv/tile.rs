@@ -1,7 +1,7 @@
 //! The register tiles: where the time goes.
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, taps};
 
 /// `O` output channels times `V` vectors of places, all taps.
 ///
@@ -29,20 +29,13 @@ impl<const O: usize, const V: usize> Kernel for ForwardTile<'_, O, V> {
             for o in 0..O {
                 sums[o] = [S::splat(*self.bias.add(o)); V];
             }
-            let mut weights = self.weights;
-            for &offset in self.offsets {
-                let at = self.source.add(offset as usize);
-                let mut x = [S::splat(0.0); V];
-                for v in 0..V {
-                    x[v] = S::load(at.add(v * S::LANES));
-                }
-                for o in 0..O {
-                    let weight = S::splat(*weights.add(o));
-                    for v in 0..V {
-                        sums[o][v] = S::fma(weight, x[v], sums[o][v]);
-                    }
-                }
-                weights = weights.add(O);
+            let (source, offsets, weights) = (self.source, self.offsets, self.weights);
+            if O == 4 && V == 3 {
+                // The same type, which the compiler cannot see.
+                let sums = &mut *(&raw mut sums).cast::<[[S::V; 3]; 4]>();
+                S::taps_4x3(sums, source, offsets, weights);
+            } else {
+                taps::<S, O, V>(&mut sums, source, offsets, weights);
             }
             for o in 0..O {
                 for v in 0..V {
@@ -87,14 +80,28 @@ impl<const T: usize, const O: usize> Kernel for WeightTile<T, O> {
             for row in 0..self.runs.rows {
                 let mut q = row * self.runs.row_stride;
                 for _ in 0..self.runs.vectors {
-                    let mut g = [S::splat(0.0); O];
-                    for o in 0..O {
-                        g[o] = S::load(self.gradient.add(o * self.channel_stride + q));
-                    }
-                    for t in 0..T {
-                        let x = S::load(self.source.add(self.offsets[t] + q));
+                    // The shorter side stays in registers while the longer streams through one.
+                    if T < O {
+                        let mut x = [S::splat(0.0); T];
+                        for t in 0..T {
+                            x[t] = S::load(self.source.add(self.offsets[t] + q));
+                        }
                         for o in 0..O {
-                            sums[o][t] = S::fma(x, g[o], sums[o][t]);
+                            let g = S::load(self.gradient.add(o * self.channel_stride + q));
+                            for t in 0..T {
+                                sums[o][t] = S::fma(x[t], g, sums[o][t]);
+                            }
+                        }
+                    } else {
+                        let mut g = [S::splat(0.0); O];
+                        for o in 0..O {
+                            g[o] = S::load(self.gradient.add(o * self.channel_stride + q));
+                        }
+                        for t in 0..T {
+                            let x = S::load(self.source.add(self.offsets[t] + q));
+                            for o in 0..O {
+                                sums[o][t] = S::fma(x, g[o], sums[o][t]);
+                            }
                         }
                     }
                     q += S::LANES;

@@ -1,10 +1,10 @@
-//! AVX-512: sixteen floats, thirty-two registers.
+//! AVX-512 (F, VL, DQ, BW: every server core since 2017): sixteen floats, thirty-two registers.
 
 use core::arch::x86_64::*;
 
 use super::{Kernel, MAX_LANES, Simd};
 
-/// AVX-512F.
+/// AVX-512F, VL, DQ and BW.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
 
@@ -84,7 +84,8 @@ impl Simd for Avx512 {
 }
 
 #[inline(never)]
-#[target_feature(enable = "avx512f,avx2,fma")]
+// Without VL the lower halves of sums must live in the first sixteen registers, and the compiler spills.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 fn call<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the features are enabled here, so callers had to see to them.
     unsafe { kernel.run::<Avx512>() }

@@ -17,7 +17,7 @@ pub enum Path {
     Portable,
     /// AVX2 with FMA, eight lanes.
     Avx2,
-    /// AVX-512F, sixteen lanes.
+    /// AVX-512 (F, VL, DQ, BW), sixteen lanes.
     Avx512,
 }
 
@@ -56,7 +56,13 @@ impl Path {
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Path::Avx512 => is_x86_feature_detected!("avx512f") && Path::Avx2.is_available(),
+            Path::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+                    && Path::Avx2.is_available()
+            }
             #[cfg(not(all(target_arch = "x86_64", not(miri))))]
             _ => false,
         }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, explain};
 use crate::{LabError, files};
 
 /// Tables of which another `kind` replaces the whole.
@@ -26,6 +26,8 @@ const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", [
 #[derive(Debug, Clone)]
 pub struct Layers {
     table: Table,
+    /// Single settings since the last file. They are one layer, so that their order does not matter.
+    settings: Table,
     /// Whether anyone but the defaults said how long the run is.
     length_given: bool,
 }
@@ -40,6 +42,7 @@ impl Layers {
             table: Table::try_from(Config::default()).map_err(|source| LabError::ToToml {
                 source: Box::new(source),
             })?,
+            settings: Table::new(),
             length_given: false,
         })
     }
@@ -50,32 +53,27 @@ impl Layers {
     /// A file that cannot be read or is not TOML.
     pub fn file(self, path: &Path) -> Result<Self, LabError> {
         let text = files::read_text(path)?;
-        let mut over: Table = text.parse().map_err(|source| LabError::ConfigSyntax {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        })?;
+        let mut over: Table = text
+            .parse()
+            .map_err(|error| LabError::toml(path, &text, &error))?;
         if over.contains_key("version")
             && let Some(Value::Table(config)) = over.remove("config")
         {
             over = config;
         }
-        Ok(self.over(over))
+        let mut below = self.flushed();
+        below.over(over);
+        Ok(below)
     }
 
     /// Lays one setting over what is there. `key` is a path with dots, `value` TOML; what is not TOML is taken
     /// as text.
     ///
+    /// Settings that follow one another are one layer: `policy.kind` may stand before or behind the kind's own keys.
+    ///
     /// # Errors
     /// A key with an empty part.
     pub fn set(self, key: &str, value: &str) -> Result<Self, LabError> {
-        let parts: Vec<&str> = key.split('.').collect();
-        if parts.iter().any(|part| part.is_empty()) {
-            return Err(LabError::Setting {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                expected: "a key like `policy.lr_max`".to_owned(),
-            });
-        }
         // Only a value of one line is TOML here: nothing can be smuggled in behind it.
         let parsed = format!("value = {value}")
             .parse::<Table>()
@@ -83,19 +81,46 @@ impl Layers {
             .filter(|table| table.len() == 1)
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(|| Value::String(value.to_owned()));
-        let over = parts.iter().rev().fold(parsed, |inner, part| {
-            Value::Table(Table::from_iter([((*part).to_owned(), inner)]))
-        });
-        Ok(match over {
-            Value::Table(over) => self.over(over),
-            _ => self,
-        })
+        self.set_value(key, parsed)
     }
 
-    fn over(mut self, over: Table) -> Self {
-        self.length_given |= over.contains_key("epochs") || over.contains_key("steps");
-        merge(&mut self.table, over, "");
+    /// As [`set`](Self::set), for a value that is text whatever it looks like: a path may be `2024`.
+    ///
+    /// # Errors
+    /// A key with an empty part.
+    pub fn set_text(self, key: &str, text: &str) -> Result<Self, LabError> {
+        self.set_value(key, Value::String(text.to_owned()))
+    }
+
+    fn set_value(mut self, key: &str, value: Value) -> Result<Self, LabError> {
+        let parts: Vec<&str> = key.split('.').map(str::trim).collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(LabError::Setting {
+                key: "--set".to_owned(),
+                value: format!("{key}={value}"),
+                expected: "KEY=VALUE with a key such as policy.lr_max".to_owned(),
+            });
+        }
+        let over = parts.iter().rev().fold(value, |inner, part| {
+            Value::Table(Table::from_iter([((*part).to_owned(), inner)]))
+        });
+        if let Value::Table(over) = over {
+            // Within this layer a kind does not drop the keys that it goes with.
+            merge(&mut self.settings, over, "", false);
+        }
+        Ok(self)
+    }
+
+    /// With the single settings laid over the rest.
+    fn flushed(mut self) -> Self {
+        let settings = std::mem::take(&mut self.settings);
+        self.over(settings);
         self
+    }
+
+    fn over(&mut self, over: Table) {
+        self.length_given |= over.contains_key("epochs") || over.contains_key("steps");
+        merge(&mut self.table, over, "", true);
     }
 
     /// The configuration, checked. A policy that says itself how long it is sets the length of the run, unless that
@@ -104,10 +129,13 @@ impl Layers {
     /// # Errors
     /// Keys that do not exist, values of the wrong type or out of range, contradictions.
     pub fn resolve(self) -> Result<Config, LabError> {
-        let mut config: Config = self.table.try_into().map_err(LabError::config)?;
-        if !self.length_given
-            && let Some(steps) = config.policy.policy()?.length()
-        {
+        let Layers {
+            table,
+            length_given,
+            ..
+        } = self.flushed();
+        let mut config: Config = explain::decode(table)?;
+        if !length_given && let Some(steps) = config.policy.policy()?.length() {
             (config.steps, config.epochs) = (Some(steps), None);
         }
         config.check()?;
@@ -115,8 +143,8 @@ impl Layers {
     }
 }
 
-/// Lays `over` over `base`.
-fn merge(base: &mut Table, over: Table, path: &str) {
+/// Lays `over` over `base`. With `kinds`, a table of another kind replaces the one below.
+fn merge(base: &mut Table, over: Table, path: &str, kinds: bool) {
     for (at, pair) in EXCLUSIVE {
         if at == path {
             let [a, b] = pair;
@@ -133,7 +161,7 @@ fn merge(base: &mut Table, over: Table, path: &str) {
                 let another_kind = above
                     .get("kind")
                     .is_some_and(|kind| below.get("kind") != Some(kind));
-                if path.is_empty() && TAGGED.contains(&key.as_str()) && another_kind {
+                if kinds && path.is_empty() && TAGGED.contains(&key.as_str()) && another_kind {
                     *below = above;
                 } else {
                     let deeper = if path.is_empty() {
@@ -141,7 +169,7 @@ fn merge(base: &mut Table, over: Table, path: &str) {
                     } else {
                         format!("{path}.{key}")
                     };
-                    merge(below, above, &deeper);
+                    merge(below, above, &deeper, kinds);
                 }
             }
             (_, value) => {

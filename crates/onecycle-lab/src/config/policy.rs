@@ -1,8 +1,8 @@
 use onecycle::{AtEnd, BatchSizes, Curve, OneCycle, Policy, Preset};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
-use super::tables::{joined, take};
+use super::tables::{serialize_joined, take};
 use crate::LabError;
 
 /// The `[policy]` table: a [`Preset`] by `kind` with its own keys, and what goes with any of them.
@@ -13,8 +13,8 @@ use crate::LabError;
 /// | `weight_decay` | | weight decay over the run; the optimizer's own where it is left out |
 /// | `batch_size` | | batch size over the run; the configuration's where it is left out |
 /// | `at_end` | `hold` | beyond the last step: `hold`, `error` or `restart` |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Table", into = "Table")]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Table")]
 pub struct PolicyConfig {
     /// The preset with its parameters.
     pub preset: Preset,
@@ -83,13 +83,13 @@ impl TryFrom<Table> for PolicyConfig {
     }
 }
 
-impl From<PolicyConfig> for Table {
-    fn from(policy: PolicyConfig) -> Table {
+impl Serialize for PolicyConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let common = Common {
-            weight_decay: policy.weight_decay,
-            batch_size: policy.batch_size,
-            at_end: policy.at_end,
+            weight_decay: self.weight_decay.clone(),
+            batch_size: self.batch_size.clone(),
+            at_end: self.at_end,
         };
-        joined(&policy.preset, &common)
+        serialize_joined(&self.preset, &common, serializer)
     }
 }

@@ -2,7 +2,7 @@ use onecycle_burn::{
     Optimizer, OptimizerConfig,
     optim::{Group, Ignorable, Sgd},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use toml::Table;
 
 use crate::LabError;
@@ -15,8 +15,8 @@ use crate::LabError;
 /// | `clip_norm` | | largest norm of all gradients together |
 /// | `no_decay_on_bias_and_norm` | true | no weight decay on parameters of rank 1 |
 /// | `groups` | | list of parameter groups, see [`Group`] |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Table", into = "Table")]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Table")]
 pub struct OptimizerTable {
     /// The optimizer with its options.
     pub config: OptimizerConfig,
@@ -101,14 +101,14 @@ impl TryFrom<Table> for OptimizerTable {
     }
 }
 
-impl From<OptimizerTable> for Table {
-    fn from(optimizer: OptimizerTable) -> Table {
+impl Serialize for OptimizerTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let common = Common {
-            clip_norm: optimizer.clip_norm,
-            no_decay_on_bias_and_norm: optimizer.no_decay_on_bias_and_norm,
-            groups: optimizer.groups,
+            clip_norm: self.clip_norm,
+            no_decay_on_bias_and_norm: self.no_decay_on_bias_and_norm,
+            groups: self.groups.clone(),
         };
-        joined(&optimizer.config, &common)
+        serialize_joined(&self.config, &common, serializer)
     }
 }
 
@@ -119,10 +119,13 @@ pub(super) fn take(table: &mut Table, keys: &[&str]) -> Table {
         .collect()
 }
 
-/// Two values that are tables, as one.
-pub(super) fn joined(first: &impl Serialize, second: &impl Serialize) -> Table {
-    let table = |value: Result<Table, toml::ser::Error>| value.unwrap_or_default();
-    let mut all = table(Table::try_from(first));
-    all.extend(table(Table::try_from(second)));
-    all
+/// Writes two values that are tables as one.
+pub(super) fn serialize_joined<S: Serializer>(
+    first: &impl Serialize,
+    second: &impl Serialize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut all = Table::try_from(first).map_err(S::Error::custom)?;
+    all.extend(Table::try_from(second).map_err(S::Error::custom)?);
+    all.serialize(serializer)
 }
