@@ -17,7 +17,7 @@
 //! | [`report`] | `report.html`, a run on one page |
 //! | [`plan_view`] | a plan as table, CSV, JSON, figure and text for a terminal |
 //! | [`predict`] | classes of images by a trained model |
-//! | [`bench`] | how fast this machine trains a network |
+//! | [`mod@bench`] | how fast this machine trains a network |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | whole-file writes, JSON lines, safetensors |
 //!
