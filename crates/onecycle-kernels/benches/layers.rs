@@ -13,7 +13,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use onecycle_kernels::{
-    Conv2d, Path, Workspace, conv2d_backward_data, conv2d_backward_weights, conv2d_forward,
+    Conv2d, Epilogue, Path, Workspace, conv2d_backward_data, conv2d_backward_weights,
+    conv2d_forward,
 };
 
 struct Layer {
@@ -169,7 +170,8 @@ fn main() {
                 let mut y = vec![1.0; shape.output_len().unwrap()];
                 let (mut dx, mut dw) = (x.clone(), w.clone());
                 let forward = time(budget, || {
-                    conv2d_forward(&workspace, path, shape, &x, &w, None, &mut y).unwrap()
+                    conv2d_forward(&workspace, path, shape, &x, &w, Epilogue::default(), &mut y)
+                        .unwrap()
                 });
                 let data = time(budget, || {
                     conv2d_backward_data(&workspace, path, shape, &y, &w, &mut dx).unwrap()

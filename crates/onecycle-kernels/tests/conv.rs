@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use onecycle_kernels::{
-    Conv2d, Path, Workspace, conv2d_backward_data, conv2d_backward_weights, conv2d_forward,
+    Conv2d, Epilogue, Path, Workspace, conv2d_backward_data, conv2d_backward_weights,
+    conv2d_forward,
 };
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ fn shapes() -> impl Strategy<Value = Conv2d> {
         1usize..=12,
         1usize..=21,
     );
-    // Batches that fill the lanes of a vector, and do not.
+    // Many small images, which are worked on in groups.
     let many = (6usize..=37, 1usize..=4, 1usize..=9, 1usize..=9, 1usize..=9);
     let window = (
         (1usize..=7, 1usize..=7),
@@ -48,7 +49,7 @@ fn passes(
     shape: &Conv2d,
     x: &[f32],
     w: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue,
     g: &[f32],
 ) -> [Vec<f32>; 3] {
     let workspace = Workspace::new();
@@ -56,7 +57,7 @@ fn passes(
     let mut y = vec![f32::NAN; g.len()];
     let mut dx = vec![f32::NAN; x.len()];
     let mut dw = vec![f32::NAN; w.len()];
-    conv2d_forward(&workspace, path, shape, x, w, bias, &mut y).unwrap();
+    conv2d_forward(&workspace, path, shape, x, w, epilogue, &mut y).unwrap();
     conv2d_backward_data(&workspace, path, shape, g, w, &mut dx).unwrap();
     conv2d_backward_weights(&workspace, path, shape, x, g, &mut dw).unwrap();
     [y, dx, dw]
@@ -71,12 +72,16 @@ fn check(shape: &Conv2d, seed: u64) {
     let bias = with_bias.then_some(&bias[..]);
     let (x64, w64, g64) = (doubles(&x), doubles(&w), doubles(&g));
     let b64 = bias.map(doubles);
-    let y64 = conv_forward(shape, &x64, &w64, b64.as_deref());
+    let relu = seed.is_multiple_of(3);
+    let mut y64 = conv_forward(shape, &x64, &w64, b64.as_deref());
+    if relu {
+        y64.iter_mut().for_each(|y| *y = y.max(0.0));
+    }
     let dx64 = conv_backward_data(shape, &g64, &w64);
     let dw64 = conv_backward_weights(shape, &x64, &g64);
     let window = shape.kernel[0] * shape.kernel[1];
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let [y, dx, dw] = passes(path, shape, &x, &w, bias, &g);
+        let [y, dx, dw] = passes(path, shape, &x, &w, Epilogue { bias, relu }, &g);
         assert_close(
             &format!("output, {path:?}"),
             &y,

@@ -1,15 +1,13 @@
 //! Convolution: output, gradient of the input, gradient of the weights.
 //!
-//! All three are one direct computation on packed planes ([`plane`]): a line of pixels in vectors, times taps at fixed
-//! distances. Registers hold a tile of output channels by pixels ([`tile`]); strides become phases ([`geometry`]), so
-//! every window, stride and padding runs through the same tiles.
+//! Images are channels-last, so that a row of a window is contiguous and its product with the weights is a product of
+//! matrices ([`pass`]); the border of zeros is the only thing that is copied ([`source`]). Strides of the transposed
+//! convolution become phases ([`axis`]). All of it runs through one register tile ([`crate::product`]).
 
-mod geometry;
-mod pack;
+mod axis;
 mod pass;
-mod plane;
 mod shape;
-mod tile;
+mod source;
 mod weight_gradient;
 
 pub use shape::Conv2d;
@@ -17,11 +15,18 @@ pub use shape::Conv2d;
 use crate::error::{KernelError, check_len};
 use crate::simd::Path;
 use crate::workspace::Workspace;
-use geometry::Geometry;
+use pass::Pass;
 
-/// `output = input * weights + bias`: `[batch, out_channels, output height, output width]`.
-///
-/// `bias` has one value per output channel.
+/// What follows a convolution in the same pass over memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Added to each output channel, `[out_channels]`.
+    pub bias: Option<&'a [f32]>,
+    /// Whether outputs below 0 become 0, after the bias.
+    pub relu: bool,
+}
+
+/// `output = input * weights + bias`: `[batch, output height, output width, out_channels]`, see [`Conv2d`].
 ///
 /// # Errors
 /// The shape is impossible, or a slice does not fit it.
@@ -31,31 +36,30 @@ pub fn conv2d_forward(
     shape: &Conv2d,
     input: &[f32],
     weights: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue,
     output: &mut [f32],
 ) -> Result<(), KernelError> {
     check_len("output", output, shape.output_len()?)?;
     check_len("input", input, shape.input_len())?;
     check_len("weights", weights, shape.weight_len())?;
-    if let Some(bias) = bias {
+    if let Some(bias) = epilogue.bias {
         check_len("bias", bias, shape.out_channels)?;
     }
-    let path = path.checked();
-    let geometry = Geometry::forward(shape)?;
-    pass::run(
+    let Epilogue { bias, relu } = epilogue;
+    let pass = Pass::forward(shape)?;
+    pass.run(
         workspace,
-        path,
-        &geometry,
-        choose_lanes(path, shape.batch, &geometry),
+        path.checked(),
         input,
         weights,
         bias,
+        relu,
         output,
     );
     Ok(())
 }
 
-/// Gradient of the input, `[batch, in_channels, height, width]`, from the gradient of the output.
+/// Gradient of the input, `[batch, height, width, in_channels]`, from the gradient of the output.
 ///
 /// # Errors
 /// The shape is impossible, or a slice does not fit it.
@@ -70,17 +74,14 @@ pub fn conv2d_backward_data(
     check_len("output_gradient", output_gradient, shape.output_len()?)?;
     check_len("weights", weights, shape.weight_len())?;
     check_len("input_gradient", input_gradient, shape.input_len())?;
-    let path = path.checked();
-    let geometry = Geometry::backward(shape)?;
-    let lanes = choose_lanes(path, shape.batch, &geometry);
-    pass::run(
+    let pass = Pass::backward(shape)?;
+    pass.run(
         workspace,
-        path,
-        &geometry,
-        lanes,
+        path.checked(),
         output_gradient,
         weights,
         None,
+        false,
         input_gradient,
     );
     Ok(())
@@ -102,28 +103,12 @@ pub fn conv2d_backward_weights(
     check_len("output_gradient", output_gradient, shape.output_len()?)?;
     check_len("input", input, shape.input_len())?;
     check_len("weight_gradient", weight_gradient, shape.weight_len())?;
-    let path = path.checked();
-    let geometry = Geometry::forward(shape)?;
-    let lanes = choose_lanes(path, shape.batch, &geometry);
     weight_gradient::run(
         workspace,
-        path,
-        &geometry,
-        lanes,
+        path.checked(),
+        shape,
         input,
         output_gradient,
         weight_gradient,
-    );
-    Ok(())
-}
-
-/// One image or a vector of images at a time: short rows waste too much of a line, unless too few images are there to
-/// fill the lanes.
-fn choose_lanes(path: Path, batch: usize, geometry: &Geometry) -> usize {
-    let most: usize = std::env::var("MOST").map_or(16, |s| s.parse().unwrap_or(16));
-    if geometry.columns <= most && 2 * batch >= path.lanes() {
-        path.lanes()
-    } else {
-        1
-    }
+    )
 }

@@ -1,133 +1,213 @@
-//! Forward and backward-data: the same pass over packed images.
+//! Output, and gradient of the input: the same pass over rows of pixels.
+//!
+//! A row of pixels is a matrix whose neighbouring rows overlap: the window of output `x` begins `step * channels` floats
+//! behind that of output `x - 1`, and a row of the window is contiguous. So a convolution is, for each row of the window, a
+//! product of that matrix with `[window width * channels, out channels]` weights, and no pixel is copied but for the border.
 
-use super::geometry::Geometry;
-use super::pack::{pack, packed_len, unpack};
-use super::tile::ForwardTile;
+use super::axis::Axis;
+use super::shape::Conv2d;
+use super::source::Padded;
+use crate::error::KernelError;
 use crate::parallel::for_chunks;
-use crate::simd::{Kernel, MAX_LANES, Path, Simd};
+use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::simd::{Kernel, Path, Simd};
 use crate::workspace::Workspace;
 
-/// Above this many bytes of packed weights a block of output channels is taken through the whole image before the next,
-/// so that its weights stay in cache; below, a tile of pixels meets all output channels.
-const WEIGHTS_IN_CACHE: usize = 192 << 10;
+/// Padded images that are worked on together should fit into the second-level cache beside a block of weights.
+const GROUP_BYTES: usize = 256 << 10;
 
-/// Vectors of places in a tile.
-const TILE_VECTORS: usize = 3;
-
-/// A pass with all that does not depend on the image.
-struct Pass<'a> {
-    geometry: &'a Geometry,
-    lanes: usize,
-    /// Places (times lanes) and vectors of each tile.
-    tiles: Vec<(usize, usize)>,
-    /// For each phase the offset of each tap, times lanes.
-    offsets: Vec<Vec<u32>>,
-    /// `[phase][block of output channels][tap][channel]`
-    weights: &'a [f32],
-    /// As many values as blocks have channels.
-    bias: &'a [f32],
+/// Everything that a pass needs to know of its shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    pub source: Padded,
+    pub out_channels: usize,
+    /// Rows and columns of an output image.
+    pub output: [usize; 2],
+    /// Phases, vertical and horizontal.
+    pub axes: Vec<[Axis; 2]>,
+    /// Rows and columns of the window.
+    pub kernel: [usize; 2],
+    /// Distance in the weights between output channels and between source channels.
+    pub weight_strides: [usize; 2],
 }
 
-/// Runs a pass over `batch` images. `weights` is in the tensor's order; see [`Geometry`].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn run(
-    workspace: &Workspace,
-    path: Path,
-    geometry: &Geometry,
-    lanes: usize,
-    source: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
-    output: &mut [f32],
-) {
-    let block = path.tile_channels();
-    let channels = geometry.output_channels.next_multiple_of(block);
-    let taps: usize = geometry.phases.iter().map(Vec::len).sum();
-    let mut packed_weights = workspace.take(channels * taps);
-    pack_weights(geometry, block, weights, &mut packed_weights);
-    let mut padded_bias = workspace.take(channels);
-    padded_bias.fill(0.0);
-    if let Some(bias) = bias {
-        padded_bias[..bias.len()].copy_from_slice(bias);
-    }
-    let pass = Pass {
-        geometry,
-        lanes,
-        tiles: tiles(geometry, lanes, path.lanes()),
-        offsets: geometry
-            .phases
-            .iter()
-            .map(|taps| taps.iter().map(|tap| (tap.offset * lanes) as u32).collect())
-            .collect(),
-        weights: &packed_weights,
-        bias: &padded_bias,
-    };
-    let source_image = geometry.source_channels * geometry.source.pixels;
-    let output_image = geometry.output_channels * geometry.output.pixels;
-    for_chunks(output, lanes * output_image, |group, output| {
-        let images = output.len() / output_image;
-        let source = &source[group * lanes * source_image..][..images * source_image];
-        path.run(Group {
-            pass: &pass,
-            workspace,
-            images,
-            source,
+impl Pass {
+    /// Output from input.
+    pub(crate) fn forward(shape: &Conv2d) -> Result<Pass, KernelError> {
+        let output = shape.output()?;
+        let axis = |i: usize| {
+            Axis::forward(
+                output[i],
+                shape.kernel[i],
+                shape.stride[i],
+                shape.padding[i],
+            )
+        };
+        let size = [shape.height, shape.width];
+        let window = shape.kernel[0] * shape.kernel[1];
+        Ok(Pass::new(
+            size,
+            shape.in_channels,
             output,
-        });
-    });
-}
+            shape.out_channels,
+            vec![[axis(0), axis(1)]],
+            shape.kernel,
+            [shape.in_channels * window, window],
+        ))
+    }
 
-/// `[phase][block][tap][channel]`; channels beyond the last are zero.
-fn pack_weights(geometry: &Geometry, block: usize, weights: &[f32], packed: &mut [f32]) {
-    let channels = geometry.output_channels.next_multiple_of(block);
-    let mut rest = packed;
-    for taps in &geometry.phases {
-        let (phase, after) = rest.split_at_mut(channels * taps.len());
-        rest = after;
-        if taps.is_empty() {
-            continue;
+    /// Gradient of the input from the gradient of the output.
+    pub(crate) fn backward(shape: &Conv2d) -> Result<Pass, KernelError> {
+        let source = shape.output()?;
+        let size = [shape.height, shape.width];
+        let axis = |i: usize, phase| {
+            let (kernel, stride) = (shape.kernel[i], shape.stride[i]);
+            Axis::backward(size[i], kernel, stride, shape.padding[i], phase)
+        };
+        let axes = (0..shape.stride[0])
+            .flat_map(|a| (0..shape.stride[1]).map(move |b| (a, b)))
+            .map(|(a, b)| [axis(0, a), axis(1, b)])
+            .collect();
+        let window = shape.kernel[0] * shape.kernel[1];
+        Ok(Pass::new(
+            source,
+            shape.out_channels,
+            size,
+            shape.in_channels,
+            axes,
+            shape.kernel,
+            [window, shape.in_channels * window],
+        ))
+    }
+
+    fn new(
+        source: [usize; 2],
+        channels: usize,
+        output: [usize; 2],
+        out_channels: usize,
+        axes: Vec<[Axis; 2]>,
+        kernel: [usize; 2],
+        weight_strides: [usize; 2],
+    ) -> Pass {
+        let padding = |i: usize| {
+            axes.iter()
+                .map(|phase| phase[i].padding(source[i]))
+                .fold([0, 0], |a, b| [a[0].max(b[0]), a[1].max(b[1])])
+        };
+        Pass {
+            source: Padded {
+                height: source[0],
+                width: source[1],
+                channels,
+                rows: padding(0),
+                columns: padding(1),
+            },
+            out_channels,
+            output,
+            axes,
+            kernel,
+            weight_strides,
         }
-        for_chunks(phase, block * taps.len(), |index, target| {
-            let first = index * block;
-            let valid = block.min(geometry.output_channels - first);
-            for (tap, target) in taps.iter().zip(target.chunks_exact_mut(block)) {
-                target[valid..].fill(0.0);
-                for (o, target) in target[..valid].iter_mut().enumerate() {
-                    *target = weights[(first + o) * geometry.weight_stride + tap.weight];
-                }
+    }
+
+    /// Weights of phase, block of output channels, row of the window, column, source channel, output channel.
+    fn pack_weights(&self, block: usize, weights: &[f32], packed: &mut [f32]) {
+        let blocks = self.out_channels.div_ceil(block);
+        let channels = self.source.channels;
+        let mut rest = packed;
+        for [vertical, horizontal] in &self.axes {
+            let len = vertical.taps * horizontal.taps * channels * block;
+            let (phase, after) = rest.split_at_mut(blocks * len);
+            rest = after;
+            if len == 0 {
+                continue;
             }
+            for_chunks(phase, len, |index, target| {
+                let first = index * block;
+                let valid = block.min(self.out_channels - first);
+                let mut rows = target.chunks_exact_mut(block);
+                for r in 0..vertical.taps {
+                    for s in 0..horizontal.taps {
+                        let at = vertical.kernel(r) * self.kernel[1] + horizontal.kernel(s);
+                        for c in 0..channels {
+                            let Some(row) = rows.next() else { return };
+                            row[valid..].fill(0.0);
+                            for (o, value) in row[..valid].iter_mut().enumerate() {
+                                *value = weights[(first + o) * self.weight_strides[0]
+                                    + c * self.weight_strides[1]
+                                    + at];
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    /// Runs over all images of `source`. `weights` is in the tensor's order, `bias` has a value for each output channel.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn run(
+        &self,
+        workspace: &Workspace,
+        path: Path,
+        source: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        relu: bool,
+        output: &mut [f32],
+    ) {
+        let block = block_channels(path, self.out_channels);
+        let padded_channels = self.out_channels.next_multiple_of(block);
+        let taps: usize = self.axes.iter().map(|[v, h]| v.taps * h.taps).sum();
+        let mut packed = workspace.take(taps * self.source.channels * padded_channels);
+        self.pack_weights(block, weights, &mut packed);
+        let mut padded_bias = workspace.take(padded_channels);
+        padded_bias.fill(0.0);
+        if let Some(bias) = bias {
+            padded_bias[..bias.len()].copy_from_slice(bias);
+        }
+        let source_image = self.source.height * self.source.width * self.source.channels;
+        let output_image = self.output[0] * self.output[1] * self.out_channels;
+        let group = (GROUP_BYTES / size_of::<f32>() / self.source.len()).max(1);
+        let zeros = self.axes.iter().any(|[v, h]| v.taps * h.taps == 0);
+        for_chunks(output, group * output_image, |index, output| {
+            let images = output.len() / output_image;
+            let source = &source[index * group * source_image..][..images * source_image];
+            if zeros {
+                output.fill(0.0);
+            }
+            path.run(Group {
+                pass: self,
+                block,
+                weights: &packed,
+                bias: &padded_bias,
+                relu,
+                source: &self.source.pad(workspace, source),
+                images,
+                output,
+            });
         });
     }
 }
 
-/// Cuts the line (one lane) or each row (a vector of lanes) into tiles of nearly equal length.
-fn tiles(geometry: &Geometry, lanes: usize, vector: usize) -> Vec<(usize, usize)> {
-    let cut = |start: usize, vectors: usize, tiles: &mut Vec<(usize, usize)>| {
-        let count = vectors.div_ceil(TILE_VECTORS);
-        let mut from = 0;
-        for i in 0..count {
-            let to = vectors * (i + 1) / count;
-            tiles.push((start + from * vector, to - from));
-            from = to;
-        }
-    };
-    let mut tiles = Vec::new();
-    if lanes == 1 {
-        cut(0, geometry.line.div_ceil(vector), &mut tiles);
+/// Output channels that tiles compute together: one or two vectors.
+pub(crate) fn block_channels(path: Path, channels: usize) -> usize {
+    if channels <= path.lanes() {
+        path.lanes()
     } else {
-        for row in 0..geometry.rows {
-            cut(row * geometry.pitch * lanes, geometry.columns, &mut tiles);
-        }
+        2 * path.lanes()
     }
-    tiles
 }
 
-/// One image, or a vector of images.
+/// Some images.
 struct Group<'a> {
-    pass: &'a Pass<'a>,
-    workspace: &'a Workspace,
-    images: usize,
+    pass: &'a Pass,
+    block: usize,
+    weights: &'a [f32],
+    bias: &'a [f32],
+    relu: bool,
     source: &'a [f32],
+    images: usize,
     output: &'a mut [f32],
 }
 
@@ -137,138 +217,69 @@ impl Kernel for Group<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Pass {
-            geometry, lanes, ..
+            source,
+            out_channels,
+            output: [_, width],
+            ..
         } = *self.pass;
-        let channels = geometry.output_channels.next_multiple_of(S::TILE_CHANNELS);
-        let mut packed = self.workspace.take(packed_len(
-            &geometry.source,
-            geometry.source_channels,
-            lanes,
-        ));
-        let mut sums = self
-            .workspace
-            .take(channels * geometry.output.places * lanes);
-        // SAFETY: the caller guarantees the instructions; `compute` gets buffers of the lengths that it names.
-        unsafe {
-            pack::<S>(
-                &geometry.source,
-                geometry.source_channels,
-                lanes,
-                self.images,
-                self.source,
-                &mut packed,
-            );
-            compute::<S>(self.pass, &packed, &mut sums);
-            unpack::<S>(
-                &geometry.output,
-                geometry.output_channels,
-                lanes,
-                self.images,
-                &sums,
-                self.output,
-            );
-        }
-    }
-}
-
-/// All tiles of a packed image.
-///
-/// # Safety
-/// The machine has the instructions of `S`; `packed` and `sums` are as long as [`Group::run`] makes them.
-#[inline(always)]
-unsafe fn compute<S: Simd>(pass: &Pass, packed: &[f32], sums: &mut [f32]) {
-    let block = S::TILE_CHANNELS;
-    let blocks = pass.geometry.output_channels.div_ceil(block);
-    let channel_stride = pass.geometry.output.places * pass.lanes;
-    let mut weights = pass.weights;
-    for (phase, offsets) in pass.offsets.iter().enumerate() {
-        let (phase_weights, rest) = weights.split_at(blocks * block * offsets.len());
-        weights = rest;
-        let phase_start = phase * pass.geometry.line.next_multiple_of(MAX_LANES) * pass.lanes;
-        let phase = Phase {
-            pass,
-            offsets,
-            weights: phase_weights,
-            start: phase_start,
-            channel_stride,
-        };
-        if size_of_val(phase_weights) <= WEIGHTS_IN_CACHE {
-            for &(start, vectors) in &pass.tiles {
-                for index in 0..blocks {
-                    // SAFETY: the caller's guarantees.
-                    unsafe { phase.tile::<S>(index, start, vectors, packed, sums) }
+        let output_image = self.pass.output[0] * width * out_channels;
+        let most = most_rows(S::REGISTERS, self.block / S::LANES);
+        let mut weights = self.weights;
+        for [vertical, horizontal] in &self.pass.axes {
+            let terms = horizontal.taps * source.channels;
+            let len = vertical.taps * terms * self.block;
+            let (phase, rest) = weights.split_at(out_channels.div_ceil(self.block) * len);
+            weights = rest;
+            if len == 0 {
+                continue;
+            }
+            for (index, weights) in phase.chunks_exact(len).enumerate() {
+                let channel = index * self.block;
+                let bias = &self.bias[channel..][..self.block];
+                for image in 0..self.images {
+                    for y in 0..vertical.outputs {
+                        let row = (y * vertical.step) as isize + vertical.first;
+                        let place_row = vertical.place_first + y * vertical.place_step;
+                        for (x, count) in pieces(horizontal.outputs, most) {
+                            let column = (x * horizontal.step) as isize + horizontal.first;
+                            let place = horizontal.place_first + x * horizontal.place_step;
+                            let from = image * source.len() + source.at(row, column);
+                            let to = image * output_image
+                                + (place_row * width + place) * out_channels
+                                + channel;
+                            let tile = Tile {
+                                rows: count,
+                                columns: self.block.min(out_channels - channel),
+                                a: self.source[from..].as_ptr(),
+                                adjacent: Adjacent::Terms,
+                                stride: horizontal.step * source.channels,
+                                b: weights.as_ptr(),
+                                b_step: self.block,
+                                result: self.output[to..].as_mut_ptr(),
+                                result_row: horizontal.place_step * out_channels,
+                                terms,
+                                middle: Loop {
+                                    count: vertical.taps,
+                                    a: source.pitch(),
+                                    b: terms * self.block,
+                                },
+                                outer: Loop::ONCE,
+                                start: Start::Columns(bias.as_ptr()),
+                                relu: self.relu,
+                            };
+                            debug_assert!(
+                                from + (vertical.taps - 1) * source.pitch()
+                                    + (count - 1) * tile.stride
+                                    + terms
+                                    <= self.source.len()
+                            );
+                            // SAFETY: the border reaches as far as the windows (`Axis::padding`), so all terms lie in
+                            // the source; weights and bias are packed in whole blocks; the last pixel's channels lie
+                            // in the output.
+                            unsafe { tile.run::<S>() }
+                        }
+                    }
                 }
-            }
-        } else {
-            for index in 0..blocks {
-                for &(start, vectors) in &pass.tiles {
-                    // SAFETY: the caller's guarantees.
-                    unsafe { phase.tile::<S>(index, start, vectors, packed, sums) }
-                }
-            }
-        }
-    }
-}
-
-/// One output phase.
-struct Phase<'a> {
-    pass: &'a Pass<'a>,
-    offsets: &'a [u32],
-    /// `[block][tap][channel]`
-    weights: &'a [f32],
-    /// Where the phase begins in a channel of the sums.
-    start: usize,
-    channel_stride: usize,
-}
-
-impl Phase<'_> {
-    /// The tile of `vectors` vectors at `start` for the block of output channels `index`.
-    ///
-    /// # Safety
-    /// As [`compute`].
-    #[inline(always)]
-    unsafe fn tile<S: Simd>(
-        &self,
-        index: usize,
-        start: usize,
-        vectors: usize,
-        packed: &[f32],
-        sums: &mut [f32],
-    ) {
-        let (block, stride, offsets) = (S::TILE_CHANNELS, self.channel_stride, self.offsets);
-        let weights =
-            self.weights[index * block * offsets.len()..][..block * offsets.len()].as_ptr();
-        let bias = self.pass.bias[index * block..][..block].as_ptr();
-        let output = index * block * stride + self.start + start;
-        debug_assert!(output + (block - 1) * stride + vectors * S::LANES <= sums.len());
-        debug_assert!(
-            offsets
-                .iter()
-                .all(|&o| start + o as usize + vectors * S::LANES <= packed.len())
-        );
-        // SAFETY: a tile ends at most a vector behind the line or at the end of its row, which `packed` and `sums` have
-        // room for (slack, and lines rounded up to whole vectors); taps reach no further than the packed plane.
-        unsafe {
-            let (source, output) = (packed.as_ptr().add(start), sums.as_mut_ptr().add(output));
-            macro_rules! call {
-                ($o:literal, $v:literal) => {
-                    S::call(ForwardTile::<$o, $v> {
-                        source,
-                        offsets,
-                        weights,
-                        bias,
-                        output,
-                        channel_stride: stride,
-                    })
-                };
-            }
-            match (block, vectors) {
-                (8, 1) => call!(8, 1),
-                (8, 2) => call!(8, 2),
-                (8, _) => call!(8, 3),
-                (_, 1) => call!(4, 1),
-                (_, 2) => call!(4, 2),
-                (_, _) => call!(4, 3),
             }
         }
     }

@@ -4,8 +4,9 @@ use crate::error::{KernelError, check_positive, checked_size};
 
 /// Shape of a 2-D convolution (cross-correlation, as in the field's libraries) in one group and without dilation.
 ///
-/// Tensors are contiguous: input `[batch, in_channels, height, width]`, weights `[out_channels, in_channels, kernel
-/// height, kernel width]`, output `[batch, out_channels, output height, output width]`. Pairs are `[vertical, horizontal]`.
+/// Images are channels-last and contiguous: input `[batch, height, width, in_channels]`, output `[batch, output height,
+/// output width, out_channels]`. Weights are in PyTorch's order, `[out_channels, in_channels, kernel height, kernel
+/// width]`. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2d {
     /// Images.
@@ -46,7 +47,7 @@ impl Conv2d {
         let mut output = [0; 2];
         let size = [self.height, self.width];
         for i in 0..2 {
-            // Index arithmetic is done on `isize`, and offsets are kept in 32 bits.
+            // Index arithmetic is done on `isize`.
             for (name, value) in [
                 ("size", size[i]),
                 ("kernel", self.kernel[i]),
@@ -87,26 +88,12 @@ impl Conv2d {
                 self.kernel[1],
             ],
         )?;
-        // One image of sixteen interleaved, padded, must be addressable by 32-bit offsets.
-        let rows = self.height + 2 * self.padding[0] + 2 * self.kernel[0];
-        let columns = self.width + 2 * self.padding[1] + 2 * self.kernel[1];
-        let plane = checked_size(
-            "height",
-            &[self.in_channels.max(self.out_channels), rows, columns, 16],
-        )?;
-        if plane > u32::MAX as usize / 2 {
-            return Err(KernelError::Dimension {
-                name: "height",
-                value: self.height,
-                expected: "an image below 2^27 padded elements",
-            });
-        }
         Ok(output)
     }
 
     /// Elements of the input.
     pub fn input_len(&self) -> usize {
-        self.batch * self.image_len()
+        self.batch * self.height * self.width * self.in_channels
     }
 
     /// Elements of the weights.
@@ -129,11 +116,6 @@ impl Conv2d {
     /// As [`Conv2d::output`].
     pub fn flops(&self) -> Result<f64, KernelError> {
         Ok(2.0 * self.output_len()? as f64 * self.taps() as f64)
-    }
-
-    /// Elements of one input image.
-    pub(crate) fn image_len(&self) -> usize {
-        self.in_channels * self.height * self.width
     }
 
     /// Weights per output channel.

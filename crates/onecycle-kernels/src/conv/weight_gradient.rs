@@ -1,239 +1,297 @@
-//! Gradient of the weights: sums over images and pixels.
-//!
-//! The batch is cut into a number of chunks that depends on the shape alone. Each chunk sums its images in order into its
-//! own buffer, and the buffers are added in order: the result does not depend on the number of threads.
+//! Gradient of the weights: for each row of the window a product of the window's pixels and the output's gradient,
+//! summed over all pixels of all images.
 
-use super::geometry::Geometry;
-use super::pack::{pack, packed_len};
-use super::tile::{Runs, WeightTile};
+use super::axis::Axis;
+use super::pass::block_channels;
+use super::shape::Conv2d;
+use super::source::Padded;
+use crate::error::KernelError;
 use crate::parallel::for_chunks;
-use crate::simd::{Kernel, Path, Simd};
+use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::simd::{Kernel, MAX_LANES, Path, Simd};
 use crate::workspace::Workspace;
 
-/// Most chunks of a batch, and the most bytes that their sums may take together.
-const MAX_CHUNKS: usize = 16;
-const MAX_CHUNK_BYTES: usize = 48 << 20;
+/// A piece of the gradient that one thread works on should stay in its second-level cache.
+const PART_BYTES: usize = 600 << 10;
+/// Rows of input and gradient that all tiles go over before the next rows should stay in the first-level cache.
+const ROWS_BYTES: usize = 24 << 10;
+/// Fewer pixels than these are not worth it to load and store a tile's sums.
+const FEWEST_PIXELS: usize = 64;
+/// Into how many partial sums the batch is divided at most: fixed, so that the result does not depend on the threads.
+const GROUPS: usize = 16;
+/// Above this size of a gradient half as many, since they must be added up.
+const FEW_GROUPS_BYTES: usize = 64 << 10;
 
-/// Gradient of the weights from `input` and the gradient of the output. `geometry` is the forward one.
+/// Everything about the shape.
+struct Sums {
+    source: Padded,
+    axes: [Axis; 2],
+    out_channels: usize,
+    block: usize,
+    /// Blocks of output channels in a part.
+    part_blocks: usize,
+    /// Parts that the output channels are divided into.
+    parts: usize,
+    /// Images in a group.
+    group: usize,
+    /// Rows of the output, and images, that the tiles go over at once.
+    rows: usize,
+    images: usize,
+}
+
+impl Sums {
+    fn new(shape: &Conv2d, path: Path) -> Result<Sums, KernelError> {
+        let output = shape.output()?;
+        let axes = [0, 1].map(|i| {
+            Axis::forward(
+                output[i],
+                shape.kernel[i],
+                shape.stride[i],
+                shape.padding[i],
+            )
+        });
+        let source = Padded {
+            height: shape.height,
+            width: shape.width,
+            channels: shape.in_channels,
+            rows: axes[0].padding(shape.height),
+            columns: axes[1].padding(shape.width),
+        };
+        let block = block_channels(path, shape.out_channels);
+        let blocks = shape.out_channels.div_ceil(block);
+        let block_bytes = shape.taps() * block * size_of::<f32>();
+        let part_blocks = (PART_BYTES / block_bytes).clamp(1, blocks);
+        let parts = blocks.div_ceil(part_blocks);
+        let most_groups = if blocks * block_bytes > FEW_GROUPS_BYTES {
+            GROUPS / 2
+        } else {
+            GROUPS
+        };
+        let groups = (most_groups / parts).clamp(1, shape.batch);
+        let row_bytes =
+            (shape.stride[0] * source.pitch() + output[1] * shape.out_channels) * size_of::<f32>();
+        let rows = (ROWS_BYTES / row_bytes)
+            .max(FEWEST_PIXELS.div_ceil(output[1]))
+            .min(output[0]);
+        let images = if rows == output[0] {
+            FEWEST_PIXELS.div_ceil(rows * output[1])
+        } else {
+            1
+        };
+        Ok(Sums {
+            source,
+            axes,
+            out_channels: shape.out_channels,
+            block,
+            part_blocks,
+            parts,
+            group: shape.batch.div_ceil(groups),
+            rows,
+            images,
+        })
+    }
+
+    /// Floats of a block's sums: window rows, window columns, source channels, block.
+    fn block_len(&self) -> usize {
+        self.axes[0].taps * self.terms() * self.block
+    }
+
+    /// Floats of a row of the window.
+    fn terms(&self) -> usize {
+        self.axes[1].taps * self.source.channels
+    }
+}
+
+/// Computes the gradient, in the order of the weights.
 pub(crate) fn run(
     workspace: &Workspace,
     path: Path,
-    geometry: &Geometry,
-    lanes: usize,
+    shape: &Conv2d,
     input: &[f32],
-    gradient: &[f32],
-    weights: &mut [f32],
-) {
-    let input_image = geometry.source_channels * geometry.source.pixels;
-    let output_image = geometry.output_channels * geometry.output.pixels;
-    let groups = (input.len() / input_image).div_ceil(lanes);
-    let most = (MAX_CHUNK_BYTES / size_of_val(weights)).clamp(2, MAX_CHUNKS);
-    let groups_per_chunk = groups.div_ceil(most);
-    let chunks = groups.div_ceil(groups_per_chunk);
-    let images_per_chunk = groups_per_chunk * lanes;
-    let mut sums = workspace.take(chunks * weights.len());
-    let len = weights.len();
-    for_chunks(&mut sums, len, |index, sums| {
-        sums.fill(0.0);
-        let input = chunk_of(input, index, images_per_chunk * input_image);
-        let gradient = chunk_of(gradient, index, images_per_chunk * output_image);
-        path.run(Chunk {
-            geometry,
-            lanes,
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) -> Result<(), KernelError> {
+    let sums = Sums::new(shape, path)?;
+    let groups = shape.batch.div_ceil(sums.group);
+    let part_len = sums.part_blocks * sums.block_len();
+    let group_len = sums.parts * part_len;
+    let mut partial = workspace.take(groups * group_len);
+    let input_image = input.len() / shape.batch;
+    let output_image = output_gradient.len() / shape.batch;
+    for_chunks(&mut partial, part_len, |index, partial| {
+        let (group, part) = (index / sums.parts, index % sums.parts);
+        let first = group * sums.group;
+        let count = sums.group.min(shape.batch - first);
+        path.run(Part {
+            sums: &sums,
             workspace,
-            input,
-            gradient,
-            sums,
+            input: &input[first * input_image..][..count * input_image],
+            output_gradient: &output_gradient[first * output_image..][..count * output_image],
+            images: count,
+            first_block: part * sums.part_blocks,
+            partial,
         });
     });
-    let sums = &sums[..];
-    for_chunks(
-        weights,
-        len.div_ceil(MAX_CHUNKS).max(4096),
-        |index, weights| {
-            let start = index * len.div_ceil(MAX_CHUNKS).max(4096);
-            weights.copy_from_slice(&sums[start..][..weights.len()]);
-            for chunk in 1..chunks {
-                for (w, s) in weights.iter_mut().zip(&sums[chunk * len + start..]) {
-                    *w += s;
-                }
+    let (total, others) = partial.split_at_mut(group_len);
+    add_groups(total, others);
+    unpack(&sums, shape, total, weight_gradient);
+    Ok(())
+}
+
+/// Adds the groups to the first, in their order.
+fn add_groups(total: &mut [f32], others: &[f32]) {
+    const CHUNK: usize = 4096;
+    let len = total.len();
+    for_chunks(total, CHUNK, |index, total| {
+        for other in others.chunks_exact(len) {
+            let other = &other[index * CHUNK..][..total.len()];
+            for (sum, value) in total.iter_mut().zip(other) {
+                *sum += value;
             }
-        },
-    );
+        }
+    });
 }
 
-fn chunk_of(data: &[f32], index: usize, len: usize) -> &[f32] {
-    &data[index * len..data.len().min((index + 1) * len)]
+/// From blocks to the order of the weights.
+fn unpack(sums: &Sums, shape: &Conv2d, total: &[f32], weight_gradient: &mut [f32]) {
+    let [kh, kw] = shape.kernel;
+    let channels = shape.in_channels;
+    for_chunks(weight_gradient, shape.taps(), |o, gradient| {
+        let block = &total[o / sums.block * sums.block_len()..][..sums.block_len()];
+        let lane = o % sums.block;
+        for (c, plane) in gradient.chunks_exact_mut(kh * kw).enumerate() {
+            for (tap, value) in plane.iter_mut().enumerate() {
+                *value = block[(tap * channels + c) * sums.block + lane];
+            }
+        }
+    });
 }
 
-struct Chunk<'a> {
-    geometry: &'a Geometry,
-    lanes: usize,
+/// Some images and some output channels.
+struct Part<'a> {
+    sums: &'a Sums,
     workspace: &'a Workspace,
     input: &'a [f32],
-    gradient: &'a [f32],
-    sums: &'a mut [f32],
+    output_gradient: &'a [f32],
+    images: usize,
+    first_block: usize,
+    partial: &'a mut [f32],
 }
 
-impl Kernel for Chunk<'_> {
+impl Kernel for Part<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Chunk {
-            geometry,
-            lanes,
-            sums,
-            ..
-        } = self;
-        let mut source = self.workspace.take(packed_len(
-            &geometry.source,
-            geometry.source_channels,
-            lanes,
-        ));
-        let mut gradient = self.workspace.take(packed_len(
-            &geometry.output,
-            geometry.output_channels,
-            lanes,
-        ));
-        let input_group = lanes * geometry.source_channels * geometry.source.pixels;
-        let output_group = lanes * geometry.output_channels * geometry.output.pixels;
-        for (x, g) in self
-            .input
-            .chunks(input_group)
-            .zip(self.gradient.chunks(output_group))
-        {
-            let images = x.len() * lanes / input_group;
-            // SAFETY: the caller guarantees the instructions; the buffers have the lengths that `accumulate` names.
-            unsafe {
-                pack::<S>(
-                    &geometry.source,
-                    geometry.source_channels,
-                    lanes,
-                    images,
-                    x,
-                    &mut source,
-                );
-                pack::<S>(
-                    &geometry.output,
-                    geometry.output_channels,
-                    lanes,
-                    images,
-                    g,
-                    &mut gradient,
-                );
-                accumulate::<S>(geometry, lanes, &source, &gradient, sums);
+        let sums = self.sums;
+        let at_once = sums.images;
+        let input_image = self.input.len() / self.images;
+        let output_image = self.output_gradient.len() / self.images;
+        for first in (0..self.images).step_by(at_once) {
+            let count = at_once.min(self.images - first);
+            let input = &self.input[first * input_image..][..count * input_image];
+            let gradient = &self.output_gradient[first * output_image..][..count * output_image];
+            let padded = sums.source.pad(self.workspace, input);
+            // Whole vectors are read, which may reach beyond the last pixel's channels.
+            let copy = (sums.out_channels % S::LANES != 0).then(|| {
+                let mut copy = self.workspace.take(gradient.len() + MAX_LANES);
+                copy[..gradient.len()].copy_from_slice(gradient);
+                copy[gradient.len()..].fill(0.0);
+                copy
+            });
+            let images = Images {
+                sums,
+                padded: &padded,
+                gradient: copy.as_deref().unwrap_or(gradient),
+                count,
+                fresh: first == 0,
+                first_block: self.first_block,
+            };
+            for row in (0..sums.axes[0].outputs).step_by(sums.rows) {
+                // SAFETY: the caller's guarantees.
+                unsafe { images.add_rows::<S>(row, self.partial) }
             }
         }
     }
 }
 
-/// Adds a packed group's products to `sums`, `[output channel][tap]`.
-///
-/// # Safety
-/// The machine has the instructions of `S`; both buffers are packed with the slack of [`packed_len`].
-#[inline(always)]
-unsafe fn accumulate<S: Simd>(
-    geometry: &Geometry,
-    lanes: usize,
-    source: &[f32],
-    gradient: &[f32],
-    sums: &mut [f32],
-) {
-    // SAFETY: passed on.
-    unsafe {
-        if S::LANES == 16 {
-            blocks::<S, 9, 3>(geometry, lanes, source, gradient, sums);
+/// Images that the tiles go over at once.
+struct Images<'a> {
+    sums: &'a Sums,
+    padded: &'a [f32],
+    /// Readable for whole vectors at each pixel.
+    gradient: &'a [f32],
+    count: usize,
+    /// Whether nothing was added yet.
+    fresh: bool,
+    first_block: usize,
+}
+
+impl Images<'_> {
+    /// Adds the products of `sums.rows` rows of the output from `first_row` on.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`.
+    #[inline(always)]
+    unsafe fn add_rows<S: Simd>(&self, first_row: usize, partial: &mut [f32]) {
+        let sums = self.sums;
+        let [vertical, horizontal] = sums.axes;
+        let (source, width, channels) = (sums.source, horizontal.outputs, sums.out_channels);
+        let rows = sums.rows.min(vertical.outputs - first_row);
+        let start = if self.fresh && first_row == 0 {
+            Start::Zero
         } else {
-            blocks::<S, 3, 4>(geometry, lanes, source, gradient, sums);
-        }
-    }
-}
-
-/// All blocks of `O` output channels by `T` taps.
-///
-/// # Safety
-/// As [`accumulate`].
-#[inline(always)]
-unsafe fn blocks<S: Simd, const T: usize, const O: usize>(
-    geometry: &Geometry,
-    lanes: usize,
-    source: &[f32],
-    gradient: &[f32],
-    sums: &mut [f32],
-) {
-    let taps = &geometry.phases[0];
-    let stride = geometry.output.places * lanes;
-    // With one lane the gaps between rows hold zeros, and the line is one run.
-    let runs = if lanes == 1 {
-        Runs {
-            rows: 1,
-            vectors: geometry.line.div_ceil(S::LANES),
-            row_stride: 0,
-        }
-    } else {
-        Runs {
-            rows: geometry.rows,
-            vectors: geometry.columns,
-            row_stride: geometry.pitch * lanes,
-        }
-    };
-    let mut first = 0;
-    while first < geometry.output_channels {
-        let block = O.min(geometry.output_channels - first);
-        for (index, group) in taps.chunks(T).enumerate() {
-            // A short last group repeats its last tap.
-            let offsets: [usize; T] =
-                std::array::from_fn(|t| group[t.min(group.len() - 1)].offset * lanes);
-            let from = first * stride;
-            debug_assert!(
-                from + (block - 1) * stride
-                    + (runs.rows - 1) * runs.row_stride
-                    + runs.vectors * S::LANES
-                    <= gradient.len()
-            );
-            debug_assert!(offsets.iter().all(|o| o
-                + (runs.rows - 1) * runs.row_stride
-                + runs.vectors * S::LANES
-                <= source.len()));
-            // SAFETY: runs stay within the packed planes and the slack behind the last; `block` channels exist.
-            unsafe {
-                let (source, gradient) = (source.as_ptr(), gradient.as_ptr().add(from));
-                let target = &mut sums[first * taps.len() + index * T..];
-                macro_rules! call {
-                    ($o:expr) => {{
-                        let tile = S::call(WeightTile::<T, { $o }> {
-                            source,
-                            offsets,
-                            gradient,
-                            channel_stride: stride,
-                            runs,
-                        });
-                        add(tile, target, taps.len(), group.len());
-                    }};
-                }
-                match block {
-                    1 => call!(1),
-                    2 => call!(2),
-                    3 => call!(3),
-                    _ => call!(O),
+            Start::Result
+        };
+        let most = most_rows(S::REGISTERS, sums.block / S::LANES);
+        for r in 0..vertical.taps {
+            let row = (first_row * vertical.step + r) as isize + vertical.first;
+            let corner = source.at(row, horizontal.first);
+            for (t, count) in pieces(sums.terms(), most) {
+                for (index, partial) in partial.chunks_exact_mut(sums.block_len()).enumerate() {
+                    let channel = (self.first_block + index) * sums.block;
+                    if channel >= channels {
+                        break;
+                    }
+                    let to = (r * sums.terms() + t) * sums.block;
+                    let tile = Tile {
+                        rows: count,
+                        columns: sums.block.min(channels - channel),
+                        a: self.padded[corner + t..].as_ptr(),
+                        adjacent: Adjacent::Rows,
+                        stride: horizontal.step * source.channels,
+                        b: self.gradient[first_row * width * channels + channel..].as_ptr(),
+                        b_step: channels,
+                        result: partial[to..].as_mut_ptr(),
+                        result_row: sums.block,
+                        terms: width,
+                        middle: Loop {
+                            count: rows,
+                            a: vertical.step * source.pitch(),
+                            b: width * channels,
+                        },
+                        outer: Loop {
+                            count: self.count,
+                            a: source.len(),
+                            b: vertical.outputs * width * channels,
+                        },
+                        start,
+                        relu: false,
+                    };
+                    debug_assert!(
+                        corner
+                            + t
+                            + (self.count - 1) * tile.outer.a
+                            + (rows - 1) * tile.middle.a
+                            + (width - 1) * tile.stride
+                            + count
+                            <= self.padded.len()
+                    );
+                    // SAFETY: the border reaches as far as the windows, so all terms lie in the source; the gradient is
+                    // readable for whole vectors; the sums have room for whole blocks.
+                    unsafe { tile.run::<S>() }
                 }
             }
-        }
-        first += block;
-    }
-}
-
-#[inline(always)]
-fn add<const T: usize, const O: usize>(
-    tile: [[f32; T]; O],
-    target: &mut [f32],
-    stride: usize,
-    taps: usize,
-) {
-    for (o, row) in tile.iter().enumerate() {
-        for (target, value) in target[o * stride..].iter_mut().zip(&row[..taps]) {
-            *target += value;
         }
     }
 }

@@ -86,14 +86,6 @@ impl Path {
         }
     }
 
-    /// Output channels in a register tile of this path.
-    pub(crate) fn tile_channels(self) -> usize {
-        match self {
-            Path::Portable | Path::Avx2 => 4,
-            Path::Avx512 => 8,
-        }
-    }
-
     /// Runs `kernel` with this path's instructions.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.checked() {

@@ -1,6 +1,6 @@
 //! Plain Rust: four floats, which the compiler turns into one register of SSE, NEON and their like.
 
-use super::{Kernel, MAX_LANES, Simd};
+use super::{Kernel, Simd};
 
 /// No instructions beyond those the crate is compiled for.
 #[derive(Clone, Copy)]
@@ -9,10 +9,20 @@ pub(crate) struct Portable;
 /// A fused multiply-add is a library call where the target has no instruction for it.
 const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
+/// Four results of `f`, lane by lane.
+#[inline(always)]
+fn lanes(f: impl Fn(usize) -> f32) -> [f32; 4] {
+    [f(0), f(1), f(2), f(3)]
+}
+
 impl Simd for Portable {
     type V = [f32; 4];
     const LANES: usize = 4;
-    const TILE_CHANNELS: usize = 4;
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") {
+        32
+    } else {
+        16
+    };
 
     #[inline(never)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
@@ -39,32 +49,17 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        let one = |i: usize| {
+        lanes(|i| {
             if FUSED {
                 a[i].mul_add(b[i], c[i])
             } else {
                 a[i] * b[i] + c[i]
             }
-        };
-        [one(0), one(1), one(2), one(3)]
+        })
     }
 
     #[inline(always)]
-    unsafe fn sum(v: Self::V) -> f32 {
-        (v[0] + v[2]) + (v[1] + v[3])
-    }
-
-    #[inline(always)]
-    unsafe fn transpose(rows: &[*const f32; MAX_LANES], columns: &[*mut f32; MAX_LANES]) {
-        // SAFETY: the caller guarantees four floats at each of the first four rows and columns.
-        unsafe {
-            let square = [0, 1, 2, 3].map(|i| Self::load(rows[i]));
-            for (k, &column) in columns.iter().enumerate().take(4) {
-                Self::store(
-                    column,
-                    [square[0][k], square[1][k], square[2][k], square[3][k]],
-                );
-            }
-        }
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
 }

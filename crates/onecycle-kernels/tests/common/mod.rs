@@ -46,16 +46,16 @@ pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) 
         for o in 0..shape.out_channels {
             for i in 0..rows {
                 for j in 0..columns {
-                    let out = ((n * shape.out_channels + o) * rows + i) * columns + j;
+                    let out = ((n * rows + i) * columns + j) * shape.out_channels + o;
                     for c in 0..shape.in_channels {
                         for r in 0..kh {
                             for s in 0..kw {
                                 let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0]);
                                 let x = (j * shape.stride[1] + s).wrapping_sub(shape.padding[1]);
                                 if y < shape.height && x < shape.width {
-                                    let input = ((n * shape.in_channels + c) * shape.height + y)
-                                        * shape.width
-                                        + x;
+                                    let input = ((n * shape.height + y) * shape.width + x)
+                                        * shape.in_channels
+                                        + c;
                                     let weight = ((o * shape.in_channels + c) * kh + r) * kw + s;
                                     visit(out, input, weight);
                                 }
@@ -69,11 +69,10 @@ pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) 
 }
 
 pub fn conv_forward(shape: &Conv2d, x: &[f64], w: &[f64], bias: Option<&[f64]>) -> Vec<f64> {
-    let [rows, columns] = shape.output().unwrap();
     let mut y = vec![0.0; shape.output_len().unwrap()];
     if let Some(bias) = bias {
         for (i, y) in y.iter_mut().enumerate() {
-            *y = bias[i / (rows * columns) % shape.out_channels];
+            *y = bias[i % shape.out_channels];
         }
     }
     each_product(shape, |out, input, weight| y[out] += x[input] * w[weight]);

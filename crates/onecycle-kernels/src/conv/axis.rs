@@ -1,0 +1,128 @@
+//! One direction of a convolution, or of a part of its transpose.
+
+/// Along one direction, output `i` is the sum over taps `t` of source `i * step + first + t` times the kernel's
+/// `kernel_first + t * kernel_step`, and stands at `place_first + i * place_step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Axis {
+    pub outputs: usize,
+    pub step: usize,
+    pub first: isize,
+    pub taps: usize,
+    pub kernel_first: usize,
+    pub kernel_step: isize,
+    pub place_first: usize,
+    pub place_step: usize,
+}
+
+impl Axis {
+    /// Output from input.
+    pub(crate) fn forward(outputs: usize, kernel: usize, stride: usize, padding: usize) -> Axis {
+        Axis {
+            outputs,
+            step: stride,
+            first: -(padding as isize),
+            taps: kernel,
+            kernel_first: 0,
+            kernel_step: 1,
+            place_first: 0,
+            place_step: 1,
+        }
+    }
+
+    /// Gradient of the input from the gradient of the output: `stride` phases, each of which sees its own taps, so that
+    /// no zeros are inserted. Input `y` takes output `o` times tap `y + padding - o * stride`; phase `phase` is the inputs
+    /// with `(y + padding) mod stride = phase`.
+    pub(crate) fn backward(
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        phase: usize,
+    ) -> Axis {
+        let place_first = (phase + stride - padding % stride) % stride;
+        let taps = kernel.saturating_sub(phase).div_ceil(stride);
+        let last_tap = taps.saturating_sub(1);
+        // Output that meets the phase's first tap at the phase's first input.
+        let output = (place_first + padding - phase) / stride;
+        Axis {
+            outputs: size.saturating_sub(place_first).div_ceil(stride),
+            step: 1,
+            first: output as isize - last_tap as isize,
+            taps,
+            kernel_first: phase + last_tap * stride,
+            kernel_step: -(stride as isize),
+            place_first,
+            place_step: stride,
+        }
+    }
+
+    /// Index of the kernel that tap `t` uses.
+    pub(crate) fn kernel(&self, t: usize) -> usize {
+        self.kernel_first
+            .wrapping_add_signed(t as isize * self.kernel_step)
+    }
+
+    /// Zeros that must stand before and behind a source of `size`.
+    pub(crate) fn padding(&self, size: usize) -> [usize; 2] {
+        if self.outputs == 0 || self.taps == 0 {
+            return [0, 0];
+        }
+        let last = ((self.outputs - 1) * self.step + self.taps - 1) as isize + self.first;
+        [
+            (-self.first).max(0) as usize,
+            (last + 1 - size as isize).max(0) as usize,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the forward axis says of input and output, the phases of the backward one must say as well.
+    #[test]
+    fn backward_is_the_transpose() {
+        for (size, kernel, stride, padding) in (1..9)
+            .flat_map(|size| (1..6).map(move |kernel| (size, kernel)))
+            .flat_map(|(size, kernel)| (1..4).map(move |stride| (size, kernel, stride)))
+            .flat_map(|(size, kernel, stride)| (0..4).map(move |p| (size, kernel, stride, p)))
+            .filter(|(size, kernel, _, padding)| *kernel <= size + 2 * padding)
+        {
+            let outputs = (size + 2 * padding - kernel) / stride + 1;
+            let forward = Axis::forward(outputs, kernel, stride, padding);
+            let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
+            for o in 0..outputs {
+                for t in 0..kernel {
+                    let y = (o * stride + t) as isize + forward.first;
+                    if (0..size as isize).contains(&y) {
+                        pairs.push((y as usize, o, forward.kernel(t)));
+                    }
+                }
+            }
+            let mut transposed = Vec::new();
+            for phase in 0..stride {
+                let axis = Axis::backward(size, kernel, stride, padding, phase);
+                let [before, after] = axis.padding(outputs);
+                for i in 0..axis.outputs {
+                    for t in 0..axis.taps {
+                        let o = (i * axis.step + t) as isize + axis.first;
+                        assert!(
+                            o >= -(before as isize) && o < (outputs + after) as isize,
+                            "{axis:?}"
+                        );
+                        if (0..outputs as isize).contains(&o) {
+                            let y = axis.place_first + i * axis.place_step;
+                            transposed.push((y, o as usize, axis.kernel(t)));
+                        }
+                    }
+                }
+            }
+            pairs.sort_unstable();
+            transposed.sort_unstable();
+            assert_eq!(
+                pairs, transposed,
+                "size {size}, kernel {kernel}, stride {stride}, padding {padding}"
+            );
+        }
+    }
+}

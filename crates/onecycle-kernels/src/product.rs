@@ -1,0 +1,355 @@
+//! The register tile that every product of matrices here runs through.
+//!
+//! ```text
+//! c[p][k] = start[p][k] + sum over terms t of a[p, t] * b[t][k]        p < P rows, k < V vectors of columns
+//! ```
+//!
+//! A term costs `V` loads of `b`, `P` broadcasts of `a` and `P * V` multiply-adds on sums that stay in registers. The
+//! terms form up to three nested loops, each with its own distances, so that a window of an image, the rows of an image
+//! and a group of images are walked in place. In one direction `a` is contiguous: along the terms for outputs and
+//! gradients of inputs, along the rows for gradients of weights.
+#![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
+
+use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// The most rows that a tile of one and of two vectors can have, for the registers that there are: the sums, the vectors
+/// of `b` and one broadcast.
+pub(crate) const fn most_rows(registers: usize, vectors: usize) -> usize {
+    let rows = (registers - 1) / vectors - 1;
+    if rows > MAX_ROWS { MAX_ROWS } else { rows }
+}
+
+/// Rows of the largest tile that is compiled.
+const MAX_ROWS: usize = 14;
+
+/// In which direction neighbours of `a` are neighbours in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adjacent {
+    /// Term `t + 1` stands one float behind term `t`; rows are `stride` apart.
+    Terms,
+    /// Row `p + 1` stands one float behind row `p`; terms are `stride` apart.
+    Rows,
+}
+
+/// A loop over terms: how often, and how far `a` and `b` move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loop {
+    pub count: usize,
+    pub a: usize,
+    pub b: usize,
+}
+
+impl Loop {
+    /// No repetition.
+    pub(crate) const ONCE: Loop = Loop {
+        count: 1,
+        a: 0,
+        b: 0,
+    };
+}
+
+/// Where the sums begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// At 0.
+    Zero,
+    /// At a value for each column; as many floats as the tile's vectors have lanes.
+    Columns(*const f32),
+    /// At what the result holds.
+    Result,
+}
+
+/// One tile of a product.
+///
+/// Running it is sound where all terms are readable (`b` for whole vectors), the result is writable for `columns` floats
+/// in each row, and `Start::Columns` is readable for whole vectors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub rows: usize,
+    /// Columns of the result: in the last vector of the tile, or a multiple of the lanes.
+    pub columns: usize,
+    pub a: *const f32,
+    pub adjacent: Adjacent,
+    /// Distance of neighbours in the direction in which `a` is not contiguous.
+    pub stride: usize,
+    pub b: *const f32,
+    /// Distance between terms of `b`.
+    pub b_step: usize,
+    pub result: *mut f32,
+    /// Distance between rows of the result.
+    pub result_row: usize,
+    /// Terms next to each other.
+    pub terms: usize,
+    pub middle: Loop,
+    pub outer: Loop,
+    pub start: Start,
+    /// Whether results below 0 become 0.
+    pub relu: bool,
+}
+
+impl Tile {
+    /// Computes the tile.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`, and see [`Tile`].
+    ///
+    /// # Panics
+    /// A shape that is not compiled: 0 rows, or more than [`most_rows`] allows.
+    #[inline(always)]
+    pub(crate) unsafe fn run<S: Simd>(self) {
+        let vectors = self.columns.div_ceil(S::LANES);
+        macro_rules! shapes {
+            ($($p:literal)*) => {
+                match (self.rows, vectors, self.adjacent) {
+                    $(
+                        ($p, 1, Adjacent::Terms) => call::<S, $p, 1, true>(self),
+                        ($p, 1, Adjacent::Rows) => call::<S, $p, 1, false>(self),
+                        ($p, 2, Adjacent::Terms) => call::<S, $p, 2, true>(self),
+                        ($p, 2, Adjacent::Rows) => call::<S, $p, 2, false>(self),
+                    )*
+                    _ => unreachable!("a tile of {} rows and {vectors} vectors", self.rows),
+                }
+            };
+        }
+        // SAFETY: the caller's guarantees.
+        unsafe { shapes!(1 2 3 4 5 6 7 8 9 10 11 12 13 14) }
+    }
+}
+
+/// Instantiates only the shapes that the registers can hold.
+#[inline(always)]
+unsafe fn call<S: Simd, const P: usize, const V: usize, const TERMS: bool>(tile: Tile) {
+    assert!(
+        P <= most_rows(S::REGISTERS, V),
+        "a tile of {P} rows and {V} vectors"
+    );
+    if const { P <= most_rows(S::REGISTERS, V) } {
+        // SAFETY: the caller's guarantees.
+        unsafe { S::call(Shaped::<P, V, TERMS>(tile)) }
+    }
+}
+
+/// A tile of constant shape: `TERMS` where [`Adjacent::Terms`].
+struct Shaped<const P: usize, const V: usize, const TERMS: bool>(Tile);
+
+impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, TERMS> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let tile = self.0;
+        // The compiler sees which of the two is 1.
+        let (row, step) = if TERMS {
+            (tile.stride, 1)
+        } else {
+            (1, tile.stride)
+        };
+        // Lanes of the last vector that belong to the result.
+        let tail = tile.columns - (V - 1) * S::LANES;
+        // SAFETY: `Tile` says what must be readable and writable, and the caller vouches for it.
+        unsafe {
+            let mut sums = [[S::splat(0.0); V]; P];
+            match tile.start {
+                Start::Zero => {}
+                Start::Columns(columns) => {
+                    for v in 0..V {
+                        let value = S::load(columns.add(v * S::LANES));
+                        for p in 0..P {
+                            sums[p][v] = value;
+                        }
+                    }
+                }
+                Start::Result => {
+                    for p in 0..P {
+                        for v in 0..V {
+                            let at = tile.result.add(p * tile.result_row + v * S::LANES);
+                            sums[p][v] = if v + 1 < V || tail == S::LANES {
+                                S::load(at)
+                            } else {
+                                load_first::<S>(at, tail)
+                            };
+                        }
+                    }
+                }
+            }
+            for o in 0..tile.outer.count {
+                let (a, b) = (tile.a.add(o * tile.outer.a), tile.b.add(o * tile.outer.b));
+                for m in 0..tile.middle.count {
+                    let mut a = a.add(m * tile.middle.a);
+                    let mut b = b.add(m * tile.middle.b);
+                    for _ in 0..tile.terms {
+                        let mut right = [S::splat(0.0); V];
+                        for v in 0..V {
+                            right[v] = S::load(b.add(v * S::LANES));
+                        }
+                        for p in 0..P {
+                            let left = S::splat(*a.add(p * row));
+                            for v in 0..V {
+                                sums[p][v] = S::fma(left, right[v], sums[p][v]);
+                            }
+                        }
+                        a = a.add(step);
+                        b = b.add(tile.b_step);
+                    }
+                }
+            }
+            if tile.relu {
+                for p in 0..P {
+                    for v in 0..V {
+                        sums[p][v] = S::max(S::splat(0.0), sums[p][v]);
+                    }
+                }
+            }
+            for p in 0..P {
+                for v in 0..V {
+                    let at = tile.result.add(p * tile.result_row + v * S::LANES);
+                    if v + 1 < V || tail == S::LANES {
+                        S::store(at, sums[p][v]);
+                    } else {
+                        store_first::<S>(at, sums[p][v], tail);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads `count` floats; the other lanes are 0.
+///
+/// # Safety
+/// As [`Simd::load`], for `count` floats, at most `S::LANES`.
+#[inline(always)]
+unsafe fn load_first<S: Simd>(source: *const f32, count: usize) -> S::V {
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: `count` floats are readable and fit into the array.
+    unsafe {
+        core::ptr::copy_nonoverlapping(source, lanes.as_mut_ptr(), count);
+        S::load(lanes.as_ptr())
+    }
+}
+
+/// Writes the first `count` lanes.
+///
+/// # Safety
+/// As [`Simd::store`], for `count` floats, at most `S::LANES`.
+#[inline(always)]
+unsafe fn store_first<S: Simd>(target: *mut f32, v: S::V, count: usize) {
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: the array holds a vector, and `count` floats are writable.
+    unsafe {
+        S::store(lanes.as_mut_ptr(), v);
+        core::ptr::copy_nonoverlapping(lanes.as_ptr(), target, count);
+    }
+}
+
+/// Cuts `length` into pieces of at most `most`, as equal as can be: `(first, length)` each.
+pub(crate) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+    let count = length.div_ceil(most);
+    (0..count).map(move |i| {
+        let (from, to) = (length * i / count, length * (i + 1) / count);
+        (from, to - from)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Path;
+
+    /// Computes a product of `rows x terms` and `terms x columns` on every path that the machine has.
+    struct Product<'a> {
+        tile: Tile,
+        out: &'a mut [f32],
+    }
+
+    impl Kernel for Product<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            let mut tile = self.tile;
+            if tile.columns > 2 * S::LANES || tile.rows > most_rows(S::REGISTERS, 2) {
+                return;
+            }
+            tile.result = self.out.as_mut_ptr();
+            // SAFETY: the test's buffers are large enough for whole vectors.
+            unsafe { tile.run::<S>() }
+        }
+    }
+
+    #[test]
+    fn every_shape_on_every_path() {
+        let (terms, wide) = (5, 2 * MAX_LANES);
+        // Small whole numbers: sums are exact in any order.
+        let a: Vec<f32> = (0..20 * 20).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let b: Vec<f32> = (0..terms * wide)
+            .map(|i| (i * 5 % 13) as f32 - 6.0)
+            .collect();
+        for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
+            let lanes = path.lanes();
+            for rows in 1..=5 {
+                for columns in [1, lanes - 1, lanes, lanes + 1, 2 * lanes] {
+                    for adjacent in [Adjacent::Terms, Adjacent::Rows] {
+                        for relu in [false, true] {
+                            let mut out = vec![0.5; rows * wide + MAX_LANES];
+                            let tile = Tile {
+                                rows,
+                                columns,
+                                a: a.as_ptr(),
+                                adjacent,
+                                stride: 20,
+                                b: b.as_ptr(),
+                                b_step: wide,
+                                result: std::ptr::null_mut(),
+                                result_row: wide,
+                                terms,
+                                middle: Loop::ONCE,
+                                outer: Loop::ONCE,
+                                start: Start::Result,
+                                relu,
+                            };
+                            path.run(Product {
+                                tile,
+                                out: &mut out,
+                            });
+                            for p in 0..rows {
+                                for k in 0..wide {
+                                    let sum: f32 = (0..terms)
+                                        .map(|t| {
+                                            let at = match adjacent {
+                                                Adjacent::Terms => p * 20 + t,
+                                                Adjacent::Rows => t * 20 + p,
+                                            };
+                                            a[at] * b[t * wide + k]
+                                        })
+                                        .sum();
+                                    let want = match k < columns {
+                                        true if relu => (0.5 + sum).max(0.0),
+                                        true => 0.5 + sum,
+                                        false => 0.5,
+                                    };
+                                    assert_eq!(out[p * wide + k], want, "{path:?} {tile:?}");
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_tile_the_length() {
+        for length in 0..40 {
+            for most in 1..15 {
+                let mut next = 0;
+                for (first, count) in pieces(length, most) {
+                    assert_eq!(first, next);
+                    assert!((1..=most).contains(&count));
+                    next += count;
+                }
+                assert_eq!(next, length);
+            }
+        }
+    }
+}
