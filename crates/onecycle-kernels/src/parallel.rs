@@ -2,8 +2,12 @@
 //!
 //! Who gets which piece never changes what is computed: partitions depend on shapes alone.
 
-/// Calls `work(index, piece)` for each piece of `chunk` floats (the last may be shorter).
-pub(crate) fn for_chunks(data: &mut [f32], chunk: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+/// Calls `work(index, piece)` for each piece of `chunk` values (the last may be shorter).
+pub(crate) fn for_chunks<T: Send>(
+    data: &mut [T],
+    chunk: usize,
+    work: impl Fn(usize, &mut [T]) + Sync,
+) {
     #[cfg(feature = "rayon")]
     {
         use rayon::prelude::*;
@@ -16,5 +20,32 @@ pub(crate) fn for_chunks(data: &mut [f32], chunk: usize, work: impl Fn(usize, &m
     }
     for (index, piece) in data.chunks_mut(chunk).enumerate() {
         work(index, piece);
+    }
+}
+
+/// [`for_chunks`] over two slices that are divided into as many pieces, `chunks[i]` values each.
+pub(crate) fn for_chunk_pairs<T: Send, U: Send>(
+    (first, second): (&mut [T], &mut [U]),
+    chunks: [usize; 2],
+    work: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+) {
+    #[cfg(feature = "rayon")]
+    {
+        use rayon::prelude::*;
+        if first.len() > chunks[0] {
+            first
+                .par_chunks_mut(chunks[0])
+                .zip(second.par_chunks_mut(chunks[1]))
+                .enumerate()
+                .for_each(|(index, (first, second))| work(index, first, second));
+            return;
+        }
+    }
+    for (index, (first, second)) in first
+        .chunks_mut(chunks[0])
+        .zip(second.chunks_mut(chunks[1]))
+        .enumerate()
+    {
+        work(index, first, second);
     }
 }

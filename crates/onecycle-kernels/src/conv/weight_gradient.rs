@@ -193,7 +193,7 @@ impl Kernel for Part<'_> {
             let gradient = &self.output_gradient[first * output_image..][..count * output_image];
             let padded = sums.source.pad(self.workspace, input);
             // Whole vectors are read, which may reach beyond the last pixel's channels.
-            let copy = (sums.out_channels % S::LANES != 0).then(|| {
+            let copy = (!sums.out_channels.is_multiple_of(S::LANES)).then(|| {
                 let mut copy = self.workspace.take(gradient.len() + MAX_LANES);
                 copy[..gradient.len()].copy_from_slice(gradient);
                 copy[gradient.len()..].fill(0.0);

@@ -12,7 +12,7 @@ mod path;
 mod portable;
 
 pub use path::Path;
-pub(crate) use path::{Kernel, MAX_LANES};
+pub(crate) use path::{Kernel, MAX_LANES, vectorised};
 
 /// A vector of `LANES` floats. All methods are `#[inline(always)]`, so they take on the features of their caller.
 ///

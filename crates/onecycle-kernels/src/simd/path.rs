@@ -100,3 +100,20 @@ impl Path {
         }
     }
 }
+
+/// Runs `work`, plain loops over slices, with the instructions of `path`: the compiler makes vectors of them by itself.
+#[inline(always)]
+pub(crate) fn vectorised<F: FnOnce()>(path: Path, work: F) {
+    struct Plain<F>(F);
+
+    impl<F: FnOnce()> Kernel for Plain<F> {
+        type Output = ();
+
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            (self.0)();
+        }
+    }
+
+    path.run(Plain(work));
+}

@@ -1,0 +1,287 @@
+//! Batch normalisation of channels-last pixels, with what usually follows it: a residual and the ReLU (Ioffe & Szegedy
+//! 2015; He et al. 2016).
+//!
+//! Per channel both passes are a multiply-add, so each is one walk over memory:
+//!
+//! ```text
+//! statistics  mean = Σx/n                     variance = Σ(x - mean)²/n              (biased, n = pixels)
+//! forward     y = relu(a x + b + residual)    a = weight / √(variance + ε)           b = bias - a mean
+//! backward    g = 0 where y <= 0, else dy      x̂ = (x - mean) / √(variance + ε)
+//!             dbias = Σg                      dweight = Σ g x̂                        dresidual = g
+//!             dx = a (g - dbias/n - x̂ dweight/n)
+//! ```
+
+use crate::channels::Pixels;
+use crate::error::KernelError;
+use crate::parallel::{for_chunk_pairs, for_chunks};
+use crate::simd::{Path, vectorised};
+
+/// Mean and biased variance of each channel, `[channels]` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// Mean.
+    pub mean: Vec<f32>,
+    /// `Σ(x - mean)²/n`.
+    pub variance: Vec<f32>,
+}
+
+/// Scale and shift that follow the normalisation, and what is added to the variance under the root.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// `[channels]`.
+    pub weight: &'a [f32],
+    /// `[channels]`.
+    pub bias: &'a [f32],
+    /// Above 0.
+    pub epsilon: f64,
+}
+
+/// Gradients of scale and shift, `[channels]` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AffineGradient {
+    /// `Σ g x̂`.
+    pub weight: Vec<f32>,
+    /// `Σ g`.
+    pub bias: Vec<f32>,
+}
+
+/// Mean and variance of each channel.
+///
+/// Sums are taken of `x - k`, with `k` the channel's first value, so that a mean far from 0 costs no digits.
+///
+/// # Errors
+/// A slice does not fit the shape.
+pub fn batch_norm_statistics(
+    path: Path,
+    shape: &Pixels,
+    input: &[f32],
+) -> Result<Statistics, KernelError> {
+    shape.check("input", input)?;
+    let shift = &input[..shape.channels];
+    let shifts = shape.repeated(shift);
+    let mut partial = shape.partial_sums();
+    for_chunks(&mut partial, 2 * shape.channels, |index, sums| {
+        let start = index * shape.piece();
+        let piece = &input[start..input.len().min(start + shape.piece())];
+        vectorised(path, || {
+            shape.add_piece(piece, piece, sums, |x, _, sum, square| {
+                for (((x, k), sum), square) in x.iter().zip(&shifts).zip(sum).zip(square) {
+                    let d = x - k;
+                    *sum += d;
+                    *square += d * d;
+                }
+            });
+        });
+    });
+    let [sums, squares] = shape.total(&partial);
+    let n = shape.count as f64;
+    let moments = sums.iter().zip(&squares).zip(shift);
+    let (mean, variance) = moments
+        .map(|((sum, square), k)| {
+            let mean = sum / n;
+            let variance = (square / n - mean * mean).max(0.0);
+            ((f64::from(*k) + mean) as f32, variance as f32)
+        })
+        .unzip();
+    Ok(Statistics { mean, variance })
+}
+
+/// `output = relu(affine(normalised input) + residual)`, each of the two where asked for.
+///
+/// # Errors
+/// A slice does not fit the shape.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_forward(
+    path: Path,
+    shape: &Pixels,
+    statistics: &Statistics,
+    affine: Affine,
+    input: &[f32],
+    residual: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) -> Result<(), KernelError> {
+    shape.check("input", input)?;
+    shape.check("output", output)?;
+    if let Some(residual) = residual {
+        shape.check("residual", residual)?;
+    }
+    check_statistics(shape, statistics, affine.weight)?;
+    shape.check_channels("bias", affine.bias)?;
+    let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..shape.channels)
+        .map(|c| {
+            let scale = f64::from(affine.weight[c]) * inverse_root(statistics, c, affine.epsilon);
+            let shift = f64::from(affine.bias[c]) - scale * f64::from(statistics.mean[c]);
+            (scale as f32, shift as f32)
+        })
+        .unzip();
+    let (scales, shifts) = (shape.repeated(&scales), shape.repeated(&shifts));
+    let row = shape.row();
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    for_chunks(output, shape.piece(), |index, output| {
+        let start = index * shape.piece();
+        let input = &input[start..][..output.len()];
+        let residual = residual.map(|r| &r[start..][..output.len()]);
+        vectorised(path, || match residual {
+            None => {
+                for (y, x) in output.chunks_mut(row).zip(input.chunks(row)) {
+                    for (((y, x), a), b) in y.iter_mut().zip(x).zip(&scales).zip(&shifts) {
+                        *y = at_least(floor, a * x + b);
+                    }
+                }
+            }
+            Some(residual) => {
+                let rows = input.chunks(row).zip(residual.chunks(row));
+                for (y, (x, r)) in output.chunks_mut(row).zip(rows) {
+                    let pixels = y.iter_mut().zip(x).zip(r);
+                    for (((y, x), r), (a, b)) in pixels.zip(scales.iter().zip(&shifts)) {
+                        *y = at_least(floor, a * x + b + r);
+                    }
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// First half of the backward pass: applies the ReLU's mask to `gradient` in place (where `output`, the forward pass's, is
+/// given), after which it is the residual's gradient, and sums up the gradients of scale and shift.
+///
+/// # Errors
+/// A slice does not fit the shape.
+pub fn batch_norm_backward_sums(
+    path: Path,
+    shape: &Pixels,
+    statistics: &Statistics,
+    epsilon: f64,
+    input: &[f32],
+    output: Option<&[f32]>,
+    gradient: &mut [f32],
+) -> Result<AffineGradient, KernelError> {
+    shape.check("input", input)?;
+    shape.check("gradient", gradient)?;
+    if let Some(output) = output {
+        shape.check("output", output)?;
+    }
+    check_statistics(shape, statistics, &statistics.mean)?;
+    let mean = shape.repeated(&statistics.mean);
+    let mut partial = shape.partial_sums();
+    for_chunk_pairs(
+        (gradient, &mut partial),
+        [shape.piece(), 2 * shape.channels],
+        |index, gradient, sums| {
+            let start = index * shape.piece();
+            let input = &input[start..][..gradient.len()];
+            let output = output.map(|output| &output[start..][..gradient.len()]);
+            vectorised(path, || {
+                if let Some(output) = output {
+                    for (g, y) in gradient.iter_mut().zip(output) {
+                        *g = if *y <= 0.0 { 0.0 } else { *g };
+                    }
+                }
+                shape.add_piece(gradient, input, sums, |g, x, sum, product| {
+                    for ((((g, x), mean), sum), product) in
+                        g.iter().zip(x).zip(&mean).zip(sum).zip(product)
+                    {
+                        *sum += g;
+                        *product += g * (x - mean);
+                    }
+                });
+            });
+        },
+    );
+    let [bias, product] = shape.total(&partial);
+    Ok(AffineGradient {
+        weight: (0..shape.channels)
+            .map(|c| (product[c] * inverse_root(statistics, c, epsilon)) as f32)
+            .collect(),
+        bias: bias.into_iter().map(|sum| sum as f32).collect(),
+    })
+}
+
+/// Second half: the input's gradient from what [`batch_norm_backward_sums`] left in `gradient` and returned. Written to
+/// `input_gradient`, or over `gradient` itself where that is `None`.
+///
+/// # Errors
+/// A slice does not fit the shape.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_backward_input(
+    path: Path,
+    shape: &Pixels,
+    statistics: &Statistics,
+    affine: Affine,
+    sums: &AffineGradient,
+    input: &[f32],
+    gradient: &mut [f32],
+    input_gradient: Option<&mut [f32]>,
+) -> Result<(), KernelError> {
+    shape.check("input", input)?;
+    shape.check("gradient", gradient)?;
+    if let Some(input_gradient) = &input_gradient {
+        shape.check("input_gradient", input_gradient)?;
+    }
+    check_statistics(shape, statistics, affine.weight)?;
+    shape.check_channels("sums", &sums.weight)?;
+    shape.check_channels("sums", &sums.bias)?;
+    // dx = a g + b x + c, for each channel.
+    let n = shape.count as f64;
+    let [mut on_gradient, mut on_input, mut constant] = [const { Vec::new() }; 3];
+    for c in 0..shape.channels {
+        let root = inverse_root(statistics, c, affine.epsilon);
+        let a = f64::from(affine.weight[c]) * root;
+        let b = -a * root * f64::from(sums.weight[c]) / n;
+        on_gradient.push(a as f32);
+        on_input.push(b as f32);
+        constant
+            .push((-a * f64::from(sums.bias[c]) / n - b * f64::from(statistics.mean[c])) as f32);
+    }
+    let row = shape.row();
+    let [a, b, c] = [on_gradient, on_input, constant].map(|values| shape.repeated(&values));
+    match input_gradient {
+        None => for_chunks(gradient, shape.piece(), |index, gradient| {
+            let input = &input[index * shape.piece()..][..gradient.len()];
+            vectorised(path, || {
+                for (g, x) in gradient.chunks_mut(row).zip(input.chunks(row)) {
+                    for ((((g, x), a), b), c) in g.iter_mut().zip(x).zip(&a).zip(&b).zip(&c) {
+                        *g = a * *g + (b * x + c);
+                    }
+                }
+            });
+        }),
+        Some(input_gradient) => for_chunks(input_gradient, shape.piece(), |index, target| {
+            let start = index * shape.piece();
+            let (input, gradient) = (&input[start..], &gradient[start..]);
+            vectorised(path, || {
+                let rows = gradient.chunks(row).zip(input.chunks(row));
+                for (dx, (g, x)) in target.chunks_mut(row).zip(rows) {
+                    let pixels = dx.iter_mut().zip(g).zip(x);
+                    for (((dx, g), x), ((a, b), c)) in pixels.zip(a.iter().zip(&b).zip(&c)) {
+                        *dx = a * g + (b * x + c);
+                    }
+                }
+            });
+        }),
+    }
+    Ok(())
+}
+
+/// `1 / √(variance + ε)` of a channel.
+fn inverse_root(statistics: &Statistics, channel: usize, epsilon: f64) -> f64 {
+    1.0 / (f64::from(statistics.variance[channel]) + epsilon).sqrt()
+}
+
+fn check_statistics(
+    shape: &Pixels,
+    statistics: &Statistics,
+    weight: &[f32],
+) -> Result<(), KernelError> {
+    shape.check_channels("mean", &statistics.mean)?;
+    shape.check_channels("variance", &statistics.variance)?;
+    shape.check_channels("weight", weight)
+}
+
+/// `x`, or `floor` where that is larger; NaN stays NaN.
+#[inline(always)]
+fn at_least(floor: f32, x: f32) -> f32 {
+    if floor > x { floor } else { x }
+}
