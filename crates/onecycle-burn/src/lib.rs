@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod cpu;
 mod error;
 pub mod learner;
 pub mod nn;

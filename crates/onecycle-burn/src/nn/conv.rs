@@ -1,10 +1,11 @@
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, module::conv2d, ops::ConvOptions},
+    tensor::{Device, Tensor, activation::relu, module::conv2d, ops::ConvOptions},
 };
 use rand_core::Rng;
 
 use super::Init;
+use crate::cpu;
 
 /// Two-dimensional convolution with a square kernel, as PyTorch's `Conv2d`.
 ///
@@ -89,13 +90,31 @@ impl Conv2d {
 
     /// Convolves `[batch, in, height, width]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, false)
+    }
+
+    /// [`Conv2d::forward`], then ReLU.
+    pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, true)
+    }
+
+    fn apply(&self, input: Tensor<4>, with_relu: bool) -> Tensor<4> {
+        let weight = self.weight.val();
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        if cpu::runs(&input) {
+            let window = cpu::Window {
+                stride: self.stride,
+                padding: self.padding,
+            };
+            return cpu::conv2d(input, weight, bias, window, with_relu);
+        }
         let options = ConvOptions::new(
             [self.stride, self.stride],
             [self.padding, self.padding],
             [1, 1],
             1,
         );
-        let bias = self.bias.as_ref().map(|bias| bias.val());
-        conv2d(input, self.weight.val(), bias, options)
+        let output = conv2d(input, weight, bias, options);
+        if with_relu { relu(output) } else { output }
     }
 }

@@ -1,10 +1,11 @@
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::{Device, Tensor, activation::relu},
 };
 use rand_core::Rng;
 
 use super::Init;
+use crate::cpu;
 
 /// A fully connected layer, `x weightᵀ + bias`, as PyTorch's `Linear`.
 #[derive(Module, Debug)]
@@ -32,6 +33,20 @@ impl Linear {
 
     /// Maps `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        input.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+        self.apply(input, false)
+    }
+
+    /// [`Linear::forward`], then ReLU.
+    pub fn forward_relu(&self, input: Tensor<2>) -> Tensor<2> {
+        self.apply(input, true)
+    }
+
+    fn apply(&self, input: Tensor<2>, with_relu: bool) -> Tensor<2> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if cpu::runs(&input) {
+            return cpu::linear(input, weight, bias, with_relu);
+        }
+        let output = input.matmul(weight.transpose()) + bias.unsqueeze();
+        if with_relu { relu(output) } else { output }
     }
 }

@@ -2,11 +2,13 @@ use burn::{
     module::{Module, Param, RunningState},
     tensor::{
         Device, Tensor,
+        activation::relu,
         module::{batch_norm, batch_norm_train},
     },
 };
 
 use super::init::filled;
+use crate::cpu;
 
 /// Added to the variance under the root.
 const EPSILON: f64 = 1e-5;
@@ -52,27 +54,63 @@ impl BatchNorm2d {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, None, false)
+    }
+
+    /// [`BatchNorm2d::forward`], then ReLU.
+    pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, None, true)
+    }
+
+    /// `relu(forward(input) + residual)`, the end of a residual block (He et al. 2016).
+    pub fn forward_residual_relu(&self, input: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.apply(input, Some(residual), true)
+    }
+
+    fn apply(&self, input: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool) -> Tensor<4> {
+        let affine = [self.weight.val(), self.bias.val()];
         if !input.device().is_autodiff() {
-            return batch_norm(
-                input,
-                self.weight.val(),
-                self.bias.val(),
-                self.running_mean.value_sync().without_autodiff(),
-                self.running_var.value_sync().without_autodiff(),
-                EPSILON,
-            );
+            let running = [&self.running_mean, &self.running_var]
+                .map(|state| state.value_sync().without_autodiff());
+            if cpu::runs(&input) {
+                return cpu::batch_norm(input, affine, running, residual, EPSILON, with_relu);
+            }
+            let ([weight, bias], [mean, variance]) = (affine, running);
+            let output = batch_norm(input, weight, bias, mean, variance, EPSILON);
+            return finish(output, residual, with_relu);
         }
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;
-        let result = batch_norm_train(input, self.weight.val(), self.bias.val(), EPSILON);
+        let (output, mean, variance) = if cpu::runs(&input) {
+            cpu::batch_norm_train(input, affine, residual, EPSILON, with_relu)
+        } else {
+            let [weight, bias] = affine;
+            let result = batch_norm_train(input, weight, bias, EPSILON);
+            (
+                finish(result.output, residual, with_relu),
+                result.mean,
+                result.variance,
+            )
+        };
+        advance(&self.running_mean, mean.detach());
         // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
-        let unbiased = (count > 1.0).then(|| result.variance.detach() * (count / (count - 1.0)));
-        advance(&self.running_mean, result.mean.detach());
-        if let Some(variance) = unbiased {
-            advance(&self.running_var, variance);
+        if count > 1.0 {
+            advance(
+                &self.running_var,
+                variance.detach() * (count / (count - 1.0)),
+            );
         }
-        result.output
+        output
     }
+}
+
+/// What follows the normalisation.
+fn finish(output: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool) -> Tensor<4> {
+    let output = match residual {
+        Some(residual) => output + residual,
+        None => output,
+    };
+    if with_relu { relu(output) } else { output }
 }
 
 /// `running = 0.9 running + 0.1 batch`.

@@ -7,6 +7,7 @@
 use super::axis::Axis;
 use super::shape::Conv2d;
 use super::source::Padded;
+use super::winograd;
 use crate::error::KernelError;
 use crate::parallel::for_chunks;
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
@@ -156,6 +157,10 @@ impl Pass {
         relu: bool,
         output: &mut [f32],
     ) {
+        if winograd::applies(path, &self.axes, self.source.channels, self.out_channels) {
+            winograd::run_pass(self, workspace, path, source, weights, bias, relu, output);
+            return;
+        }
         let block = block_channels(path, self.out_channels);
         let padded_channels = self.out_channels.next_multiple_of(block);
         let taps: usize = self.axes.iter().map(|[v, h]| v.taps * h.taps).sum();

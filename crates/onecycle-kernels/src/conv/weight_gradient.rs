@@ -134,12 +134,12 @@ pub(crate) fn run(
     });
     let (total, others) = partial.split_at_mut(group_len);
     add_groups(total, others);
-    unpack(&sums, shape, total, weight_gradient);
+    unpack(shape, sums.block, total, weight_gradient);
     Ok(())
 }
 
 /// Adds the groups to the first, in their order.
-fn add_groups(total: &mut [f32], others: &[f32]) {
+pub(crate) fn add_groups(total: &mut [f32], others: &[f32]) {
     const CHUNK: usize = 4096;
     let len = total.len();
     for_chunks(total, CHUNK, |index, total| {
@@ -152,16 +152,16 @@ fn add_groups(total: &mut [f32], others: &[f32]) {
     });
 }
 
-/// From blocks to the order of the weights.
-fn unpack(sums: &Sums, shape: &Conv2d, total: &[f32], weight_gradient: &mut [f32]) {
-    let [kh, kw] = shape.kernel;
-    let channels = shape.in_channels;
-    for_chunks(weight_gradient, shape.taps(), |o, gradient| {
-        let block = &total[o / sums.block * sums.block_len()..][..sums.block_len()];
-        let lane = o % sums.block;
-        for (c, plane) in gradient.chunks_exact_mut(kh * kw).enumerate() {
+/// To the order of the weights from `[block of output channels][tap][source channel][output channel]`.
+pub(crate) fn unpack(shape: &Conv2d, block: usize, total: &[f32], weight_gradient: &mut [f32]) {
+    let window = shape.kernel[0] * shape.kernel[1];
+    let (channels, taps) = (shape.in_channels, shape.taps());
+    for_chunks(weight_gradient, taps, |o, gradient| {
+        let sums = &total[o / block * taps * block..][..taps * block];
+        let lane = o % block;
+        for (c, plane) in gradient.chunks_exact_mut(window).enumerate() {
             for (tap, value) in plane.iter_mut().enumerate() {
-                *value = block[(tap * channels + c) * sums.block + lane];
+                *value = sums[(tap * channels + c) * block + lane];
             }
         }
     });

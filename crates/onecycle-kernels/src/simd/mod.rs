@@ -39,6 +39,12 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store(target: *mut f32, v: Self::V);
     /// `a * b + c`, rounded once where the instructions can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where `a` is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
 }

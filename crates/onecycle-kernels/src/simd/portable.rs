@@ -59,6 +59,21 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         lanes(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }

@@ -1,11 +1,11 @@
 use crate::random::Rng;
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, activation::relu},
+    tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-
-use super::{lenet::halve, resnet::global_average};
+use onecycle_burn::nn::{
+    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_average_pool2d, max_pool2d,
+};
 
 /// Channels of the three convolutions.
 const CHANNELS: [usize; 3] = [16, 32, 64];
@@ -54,17 +54,16 @@ impl ConvNet {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = halve(layer(&self.conv1, self.bn1.as_ref(), images));
-        let x = halve(layer(&self.conv2, self.bn2.as_ref(), x));
+        let x = max_pool2d(layer(&self.conv1, self.bn1.as_ref(), images), 2);
+        let x = max_pool2d(layer(&self.conv2, self.bn2.as_ref(), x), 2);
         let x = layer(&self.conv3, self.bn3.as_ref(), x);
-        self.fc.forward(global_average(x))
+        self.fc.forward(global_average_pool2d(x))
     }
 }
 
 fn layer(conv: &Conv2d, norm: Option<&BatchNorm2d>, x: Tensor<4>) -> Tensor<4> {
-    let x = conv.forward(x);
-    relu(match norm {
-        None => x,
-        Some(norm) => norm.forward(x),
-    })
+    match norm {
+        None => conv.forward_relu(x),
+        Some(norm) => norm.forward_relu(conv.forward(x)),
+    }
 }

@@ -1,9 +1,9 @@
 use crate::random::Rng;
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
+    tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear};
+use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear, max_pool2d};
 
 /// LeNet-5 (LeCun et al. 1998) in its present-day form: ReLU and max pooling.
 ///
@@ -45,14 +45,9 @@ impl LeNet5 {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = halve(relu(self.conv1.forward(images)));
-        let x = halve(relu(self.conv2.forward(x)));
-        let x = relu(self.fc1.forward(x.flatten(1, 3)));
-        self.fc3.forward(relu(self.fc2.forward(x)))
+        let x = max_pool2d(self.conv1.forward_relu(images), 2);
+        let x = max_pool2d(self.conv2.forward_relu(x), 2);
+        let x = self.fc1.forward_relu(x.flatten(1, 3));
+        self.fc3.forward(self.fc2.forward_relu(x))
     }
-}
-
-/// Max pooling over 2 × 2 windows; an odd last row or column is dropped.
-pub(super) fn halve(x: Tensor<4>) -> Tensor<4> {
-    max_pool2d(x, MaxPoolOptions::new([2, 2]))
 }

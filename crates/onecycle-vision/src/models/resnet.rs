@@ -3,9 +3,9 @@
 use crate::random::Rng;
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, activation::relu},
+    tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
+use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_average_pool2d};
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]
@@ -53,13 +53,13 @@ impl BasicBlock {
 
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
+        let y = self.bn1.forward_relu(self.conv1.forward(x.clone()));
+        let y = self.conv2.forward(y);
         let x = match &self.shortcut {
             None => x,
             Some(shortcut) => shortcut.bn.forward(shortcut.conv.forward(x)),
         };
-        relu(y + x)
+        self.bn2.forward_residual_relu(y, x)
     }
 }
 
@@ -129,11 +129,11 @@ impl ResNet {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut x = self.bn1.forward_relu(self.conv1.forward(images));
         for block in self.stage1.iter().chain(&self.stage2).chain(&self.stage3) {
             x = block.forward(x);
         }
-        self.fc.forward(global_average(x))
+        self.fc.forward(global_average_pool2d(x))
     }
 }
 
@@ -152,16 +152,4 @@ fn stage(
             _ => BasicBlock::new(channels_out, channels_out, 1, rng, device),
         })
         .collect()
-}
-
-/// Mean over height and width.
-pub(super) fn global_average(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, _, _] = x.dims();
-    x.mean_dims(&[2, 3]).reshape([batch, channels])
-}
-
-/// Maximum over height and width.
-pub(super) fn global_max(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, _, _] = x.dims();
-    x.max_dims(&[2, 3]).reshape([batch, channels])
 }

@@ -1,11 +1,11 @@
 use crate::random::Rng;
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, activation::relu},
+    tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear};
-
-use super::{lenet::halve, resnet::global_max};
+use onecycle_burn::nn::{
+    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_max_pool2d, max_pool2d,
+};
 
 /// Factor on the logits, from the original.
 const LOGIT_SCALE: f64 = 0.125;
@@ -46,7 +46,7 @@ impl ConvNormRelu {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.bn.forward(self.conv.forward(x)))
+        self.bn.forward_relu(self.conv.forward(x))
     }
 }
 
@@ -74,12 +74,12 @@ impl ResNet9 {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = halve(self.layer1.forward(self.prep.forward(images)));
+        let x = max_pool2d(self.layer1.forward(self.prep.forward(images)), 2);
         let x = add_residual(&self.residual1, x);
-        let x = halve(self.layer2.forward(x));
-        let x = halve(self.layer3.forward(x));
+        let x = max_pool2d(self.layer2.forward(x), 2);
+        let x = max_pool2d(self.layer3.forward(x), 2);
         let x = add_residual(&self.residual3, x);
-        self.fc.forward(global_max(x)) * LOGIT_SCALE
+        self.fc.forward(global_max_pool2d(x)) * LOGIT_SCALE
     }
 }
 

@@ -1,0 +1,324 @@
+//! Forward passes, and the operations without gradients.
+
+use std::borrow::Cow;
+
+use burn::{
+    backend::{
+        Flex,
+        flex::{FlexTensor, Layout},
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::{Shape, TensorData},
+};
+use onecycle_kernels::{
+    Affine, Conv2d, Epilogue, KernelError, Path, Pixels, Pool2d, Statistics, Workspace,
+    average_pool2d_forward, batch_norm_forward, batch_norm_statistics, conv2d_forward,
+    max_pool2d_forward,
+};
+
+use super::{CpuLayers, Maybe, Pooling, Window, channels_last::ChannelsLast};
+
+/// Scratch memory of all kernels.
+pub(super) static WORKSPACE: Workspace = Workspace::new();
+
+/// The machine's best instructions.
+pub(super) fn path() -> Path {
+    Path::detect()
+}
+
+/// Shapes that do not fit are a mistake in the model, which Burn's own operations answer by a panic as well.
+pub(super) fn fitting<T>(layer: &str, result: Result<T, KernelError>) -> T {
+    result.unwrap_or_else(|error| panic!("{layer}: {error}"))
+}
+
+/// Elements of a contiguous tensor, or of a contiguous copy.
+pub(super) fn elements(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice::<f32>() {
+        Some(elements) => Cow::Borrowed(elements),
+        None => {
+            let copy = tensor.to_contiguous();
+            Cow::Owned(copy.storage::<f32>().to_vec())
+        }
+    }
+}
+
+/// A tensor of `[len]`.
+pub(super) fn vector(values: Vec<f32>) -> FlexTensor {
+    let len = values.len();
+    FlexTensor::from_data(TensorData::new(values, [len]))
+}
+
+/// `[rows, columns]` as a feature map of one pixel a row.
+pub(super) fn matrix(tensor: FlexTensor) -> ChannelsLast {
+    let [rows, columns] = tensor.layout().shape().dims();
+    let tensor = tensor.to_contiguous();
+    let layout = Layout::contiguous(Shape::from([rows, columns, 1, 1]));
+    ChannelsLast::read(tensor.with_layout(layout))
+}
+
+/// A feature map of one pixel as `[rows, columns]`.
+pub(super) fn into_matrix(map: ChannelsLast) -> FlexTensor {
+    let [rows, columns, _, _] = map.dims;
+    map.into_tensor()
+        .with_layout(Layout::contiguous(Shape::from([rows, columns])))
+}
+
+/// Shape of the convolution of `x` with `weight`, `[out, in, height, width]`.
+pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) -> Conv2d {
+    let [batch, in_channels, height, width] = x.dims;
+    let shape = weight.layout().shape();
+    // A linear layer is a convolution of single pixels.
+    let [out_channels, expected, kernel_height, kernel_width] = if shape.num_dims() == 2 {
+        let [o, i] = shape.dims();
+        [o, i, 1, 1]
+    } else {
+        shape.dims()
+    };
+    assert_eq!(
+        in_channels, expected,
+        "conv2d: the input has {in_channels} channels, the weights expect {expected}"
+    );
+    Conv2d {
+        batch,
+        in_channels,
+        out_channels,
+        height,
+        width,
+        kernel: [kernel_height, kernel_width],
+        stride: [window.stride; 2],
+        padding: [window.padding; 2],
+    }
+}
+
+pub(super) fn conv(
+    x: &ChannelsLast,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    shape: &Conv2d,
+    relu: bool,
+) -> ChannelsLast {
+    let [height, width] = fitting("conv2d", shape.output());
+    let bias = bias.map(elements);
+    let epilogue = Epilogue {
+        bias: bias.as_deref(),
+        relu,
+    };
+    let dims = [shape.batch, shape.out_channels, height, width];
+    let weight = elements(weight);
+    let y = ChannelsLast::filled(dims, |y| {
+        conv2d_forward(&WORKSPACE, path(), shape, x.values(), &weight, epilogue, y)
+    });
+    fitting("conv2d", y)
+}
+
+/// Pixels and channels of a feature map.
+pub(super) fn pixels(x: &ChannelsLast) -> Pixels {
+    Pixels {
+        count: x.pixels(),
+        channels: x.dims[1],
+    }
+}
+
+/// A batch norm's scale and shift, as read.
+pub(super) struct Scale<'a> {
+    weight: Cow<'a, [f32]>,
+    bias: Cow<'a, [f32]>,
+    epsilon: f64,
+}
+
+impl<'a> Scale<'a> {
+    pub(super) fn read(weight: &'a FlexTensor, bias: &'a FlexTensor, epsilon: f64) -> Self {
+        Scale {
+            weight: elements(weight),
+            bias: elements(bias),
+            epsilon,
+        }
+    }
+
+    pub(super) fn affine(&self) -> Affine<'_> {
+        Affine {
+            weight: &self.weight,
+            bias: &self.bias,
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+pub(super) fn statistics(x: &ChannelsLast) -> Statistics {
+    fitting(
+        "batch norm",
+        batch_norm_statistics(path(), &pixels(x), x.values()),
+    )
+}
+
+pub(super) fn normalise(
+    x: &ChannelsLast,
+    statistics: &Statistics,
+    scale: &Scale,
+    residual: Option<&ChannelsLast>,
+    relu: bool,
+) -> ChannelsLast {
+    let y = ChannelsLast::filled(x.dims, |y| {
+        batch_norm_forward(
+            path(),
+            &pixels(x),
+            statistics,
+            scale.affine(),
+            x.values(),
+            residual.map(ChannelsLast::values),
+            relu,
+            y,
+        )
+    });
+    fitting("batch norm", y)
+}
+
+pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
+    let [batch, channels, height, width] = x.dims;
+    Pool2d {
+        batch,
+        channels,
+        height,
+        width,
+        kernel,
+        stride,
+    }
+}
+
+/// Largest values, and where they stood in their windows.
+pub(super) fn max_pool(x: &ChannelsLast, shape: &Pool2d) -> (ChannelsLast, Vec<u16>) {
+    let [height, width] = fitting("max pooling", shape.output());
+    let dims = [shape.batch, shape.channels, height, width];
+    let mut chosen = vec![0; dims.iter().product()];
+    let y = ChannelsLast::filled(dims, |y| {
+        max_pool2d_forward(path(), shape, x.values(), y, &mut chosen)
+    });
+    (fitting("max pooling", y), chosen)
+}
+
+pub(super) fn average_pool(x: &ChannelsLast, shape: &Pool2d) -> ChannelsLast {
+    let [height, width] = fitting("average pooling", shape.output());
+    let dims = [shape.batch, shape.channels, height, width];
+    let y = ChannelsLast::filled(dims, |y| {
+        average_pool2d_forward(path(), shape, x.values(), y)
+    });
+    fitting("average pooling", y)
+}
+
+/// The loss, and its gradient with respect to the logits.
+pub(super) fn cross_entropy(
+    logits: FlexTensor,
+    labels: IntTensor<Flex>,
+    smoothing: f64,
+) -> (f32, ChannelsLast) {
+    let logits = matrix(logits);
+    let labels: Vec<i64> = labels.into_data().iter::<i64>().collect();
+    let mut loss = 0.0;
+    let gradient = ChannelsLast::filled(logits.dims, |gradient| {
+        let classes = logits.dims[1];
+        let values = logits.values();
+        onecycle_kernels::cross_entropy(path(), classes, smoothing, values, &labels, gradient)
+            .map(|value| loss = value)
+    });
+    (loss, fitting("cross-entropy", gradient))
+}
+
+impl CpuLayers for Flex {
+    fn cpu_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        window: Window,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let x = ChannelsLast::read(x);
+        let shape = conv_shape(&x, &weight, window);
+        let y = conv(&x, &weight, bias.into_option().as_ref(), &shape, relu);
+        x.give_back();
+        y.into_tensor()
+    }
+
+    fn cpu_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let x = matrix(x);
+        let shape = conv_shape(&x, &weight, LINEAR);
+        into_matrix(conv(&x, &weight, Some(&bias), &shape, relu))
+    }
+
+    fn cpu_batch_norm_train(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let x = ChannelsLast::read(x);
+        let residual = residual.into_option().map(ChannelsLast::read);
+        let statistics = statistics(&x);
+        let scale = Scale::read(&weight, &bias, epsilon);
+        let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+        x.give_back();
+        (
+            y.into_tensor(),
+            vector(statistics.mean),
+            vector(statistics.variance),
+        )
+    }
+
+    fn cpu_batch_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let x = ChannelsLast::read(x);
+        let residual = residual.into_option().map(ChannelsLast::read);
+        let statistics = Statistics {
+            mean: elements(&mean).into_owned(),
+            variance: elements(&variance).into_owned(),
+        };
+        let scale = Scale::read(&weight, &bias, epsilon);
+        let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+        x.give_back();
+        y.into_tensor()
+    }
+
+    fn cpu_pool2d(
+        x: FloatTensor<Self>,
+        pooling: Pooling,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    ) -> FloatTensor<Self> {
+        let x = ChannelsLast::read(x);
+        let shape = pool_shape(&x, kernel, stride);
+        let y = match pooling {
+            Pooling::Max => max_pool(&x, &shape).0,
+            Pooling::Average => average_pool(&x, &shape),
+        };
+        x.give_back();
+        y.into_tensor()
+    }
+
+    fn cpu_cross_entropy(
+        logits: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        smoothing: f64,
+    ) -> FloatTensor<Self> {
+        vector(vec![cross_entropy(logits, labels, smoothing).0])
+    }
+}
+
+/// The window of a linear layer.
+pub(super) const LINEAR: Window = Window {
+    stride: 1,
+    padding: 0,
+};

@@ -1,0 +1,455 @@
+//! Backward passes.
+
+use burn::backend::{
+    Autodiff, AutodiffBackend, Flex,
+    autodiff::{
+        NodeId,
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, NodeGuard, Ops, OpsKind},
+    },
+    flex::{FlexTensor, Layout},
+    tensor::{FloatTensor, IntTensor},
+};
+use onecycle_kernels::{
+    AffineGradient, Conv2d, Pixels, Pool2d, Statistics, average_pool2d_backward,
+    batch_norm_backward_input, batch_norm_backward_sums, channel_sums, conv2d_backward_data,
+    conv2d_backward_weights, max_pool2d_backward, relu_backward,
+};
+
+use super::{
+    CpuLayers, Maybe, Pooling, Window,
+    channels_last::ChannelsLast,
+    flex::{self, LINEAR, Scale, WORKSPACE, elements, fitting, path, pixels, vector},
+};
+
+/// A tensor with its place in the graph.
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// Records an operation: `forward` computes the output and what the backward pass needs.
+fn record<C, B, S, const N: usize>(
+    backward: B,
+    parents: [NodeGuard; N],
+    forward: impl FnOnce() -> (FlexTensor, S),
+) -> Tracked
+where
+    C: CheckpointStrategy,
+    B: Backward<Flex, N, State = S>,
+    S: Clone + Send + std::fmt::Debug + 'static,
+{
+    match backward.prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (output, state) = forward();
+            prep.finish(state, output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(forward().0),
+    }
+}
+
+/// A tensor that no gradient flows through.
+fn constant(tensor: FlexTensor) -> Tracked {
+    Autodiff::<Flex>::from_inner(tensor)
+}
+
+fn register(grads: &mut Gradients, node: Option<NodeId>, gradient: impl FnOnce() -> FlexTensor) {
+    if let Some(node) = node {
+        grads.register::<Flex>(node, gradient());
+    }
+}
+
+/// Convolutions and linear layers; the third parent, where there is one, is the bias.
+#[derive(Debug)]
+struct ConvBackward;
+
+#[derive(Clone, Debug)]
+struct ConvState {
+    shape: Conv2d,
+    x: ChannelsLast,
+    weight: FlexTensor,
+    /// Where a ReLU follows.
+    y: Option<ChannelsLast>,
+}
+
+impl<const N: usize> Backward<Flex, N> for ConvBackward {
+    type State = ConvState;
+
+    fn backward(self, ops: Ops<ConvState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let ConvState {
+            shape,
+            x,
+            weight,
+            y,
+        } = ops.state;
+        let linear = weight.layout().shape().num_dims() == 2;
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let mut gradient = if linear {
+            flex::matrix(gradient)
+        } else {
+            ChannelsLast::read(gradient)
+        };
+        if let Some(y) = y {
+            fitting(
+                "conv2d",
+                relu_backward(path(), y.values(), gradient.values_mut()),
+            );
+            y.give_back();
+        }
+        let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+        let [x_node, weight_node, bias_node] = [(); 3].map(|()| parents.next().flatten());
+        register(grads, bias_node, || {
+            vector(fitting(
+                "conv2d",
+                channel_sums(path(), &pixels(&gradient), gradient.values()),
+            ))
+        });
+        register(grads, weight_node, || {
+            let mut target = vec![0.0; shape.weight_len()];
+            fitting(
+                "conv2d",
+                conv2d_backward_weights(
+                    &WORKSPACE,
+                    path(),
+                    &shape,
+                    x.values(),
+                    gradient.values(),
+                    &mut target,
+                ),
+            );
+            let layout = Layout::contiguous(weight.layout().shape().clone());
+            vector(target).with_layout(layout)
+        });
+        register(grads, x_node, || {
+            let weight = elements(&weight);
+            let target = ChannelsLast::filled(x.dims, |target| {
+                conv2d_backward_data(
+                    &WORKSPACE,
+                    path(),
+                    &shape,
+                    gradient.values(),
+                    &weight,
+                    target,
+                )
+            });
+            let target = fitting("conv2d", target);
+            if linear {
+                flex::into_matrix(target)
+            } else {
+                target.into_tensor()
+            }
+        });
+        x.give_back();
+        gradient.give_back();
+    }
+}
+
+/// Batch norm; the fourth parent, where there is one, is the residual.
+#[derive(Debug)]
+struct NormBackward;
+
+#[derive(Clone, Debug)]
+struct NormState {
+    x: ChannelsLast,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    statistics: Statistics,
+    epsilon: f64,
+    /// Where a ReLU follows.
+    y: Option<ChannelsLast>,
+}
+
+impl<const N: usize> Backward<Flex, N> for NormBackward {
+    type State = NormState;
+
+    fn backward(self, ops: Ops<NormState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let state = ops.state;
+        let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
+        let shape = pixels(&state.x);
+        let sums = batch_norm_backward_sums(
+            path(),
+            &shape,
+            &state.statistics,
+            state.epsilon,
+            state.x.values(),
+            state.y.as_ref().map(ChannelsLast::values),
+            gradient.values_mut(),
+        );
+        let sums = fitting("batch norm", sums);
+        let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+        let [x_node, weight_node, bias_node, residual_node] =
+            [(); 4].map(|()| parents.next().flatten());
+        register(grads, weight_node, || vector(sums.weight.clone()));
+        register(grads, bias_node, || vector(sums.bias.clone()));
+        let scale = Scale::read(&state.weight, &state.bias, state.epsilon);
+        match residual_node {
+            // The masked gradient is the residual's; the input's needs memory of its own.
+            Some(residual) => {
+                register(grads, x_node, || {
+                    input_gradient(&shape, &state, &scale, &sums, &mut gradient).into_tensor()
+                });
+                grads.register::<Flex>(residual, gradient.into_tensor());
+            }
+            None => register(grads, x_node, || {
+                let done = batch_norm_backward_input(
+                    path(),
+                    &shape,
+                    &state.statistics,
+                    scale.affine(),
+                    &sums,
+                    state.x.values(),
+                    gradient.values_mut(),
+                    None,
+                );
+                fitting("batch norm", done);
+                gradient.into_tensor()
+            }),
+        }
+        drop(scale);
+        state.x.give_back();
+        if let Some(y) = state.y {
+            y.give_back();
+        }
+    }
+}
+
+/// The input's gradient beside that of the residual.
+fn input_gradient(
+    shape: &Pixels,
+    state: &NormState,
+    scale: &Scale,
+    sums: &AffineGradient,
+    gradient: &mut ChannelsLast,
+) -> ChannelsLast {
+    let target = ChannelsLast::filled(state.x.dims, |target| {
+        batch_norm_backward_input(
+            path(),
+            shape,
+            &state.statistics,
+            scale.affine(),
+            sums,
+            state.x.values(),
+            gradient.values_mut(),
+            Some(target),
+        )
+    });
+    fitting("batch norm", target)
+}
+
+/// Pooling.
+#[derive(Debug)]
+struct PoolBackward;
+
+#[derive(Clone, Debug)]
+struct PoolState {
+    shape: Pool2d,
+    /// `[batch, channels, height, width]` of the input.
+    dims: [usize; 4],
+    /// Which pixel of its window each output took, for the maximum.
+    chosen: Option<Vec<u16>>,
+}
+
+impl Backward<Flex, 1> for PoolBackward {
+    type State = PoolState;
+
+    fn backward(self, ops: Ops<PoolState, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let state = ops.state;
+        let gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
+        let [node] = ops.parents.map(|node| node.map(|node| node.id));
+        register(grads, node, || {
+            let target = ChannelsLast::filled(state.dims, |target| match &state.chosen {
+                Some(chosen) => {
+                    max_pool2d_backward(path(), &state.shape, gradient.values(), chosen, target)
+                }
+                None => average_pool2d_backward(path(), &state.shape, gradient.values(), target),
+            });
+            fitting("pooling", target).into_tensor()
+        });
+        gradient.give_back();
+    }
+}
+
+/// The loss: its gradient is known from the forward pass.
+#[derive(Debug)]
+struct LossBackward;
+
+impl Backward<Flex, 1> for LossBackward {
+    type State = ChannelsLast;
+
+    fn backward(self, ops: Ops<ChannelsLast, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = grads.consume::<Flex>(&ops.node);
+        let factor = elements(&upstream).first().copied().unwrap_or(1.0);
+        let mut gradient = ops.state;
+        if factor != 1.0 {
+            for g in gradient.values_mut() {
+                *g *= factor;
+            }
+        }
+        let [node] = ops.parents.map(|node| node.map(|node| node.id));
+        register(grads, node, || flex::into_matrix(gradient));
+    }
+}
+
+impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
+    fn cpu_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        window: Window,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let bias = bias.into_option();
+        let (x, x_node) = x.into_parts();
+        conv::<C>(ChannelsLast::read(x), x_node, weight, bias, window, relu)
+    }
+
+    fn cpu_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        conv::<C>(flex::matrix(x), x_node, weight, Some(bias), LINEAR, relu)
+    }
+
+    fn cpu_batch_norm_train(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let ((x, x_node), (weight, weight_node), (bias, bias_node)) =
+            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
+        let x = ChannelsLast::read(x);
+        let residual = residual.map(ChannelsLast::read);
+        let statistics = flex::statistics(&x);
+        let moments = [statistics.mean.clone(), statistics.variance.clone()];
+        let forward = || {
+            let scale = Scale::read(&weight, &bias, epsilon);
+            let y = flex::normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+            drop(scale);
+            let state = NormState {
+                x,
+                weight,
+                bias,
+                statistics,
+                epsilon,
+                y: relu.then(|| y.clone()),
+            };
+            (y.into_tensor(), state)
+        };
+        let y = match residual_node {
+            None => record::<C, _, _, 3>(NormBackward, [x_node, weight_node, bias_node], forward),
+            Some(node) => record::<C, _, _, 4>(
+                NormBackward,
+                [x_node, weight_node, bias_node, node],
+                forward,
+            ),
+        };
+        let [mean, variance] = moments.map(|values| constant(vector(values)));
+        (y, mean, variance)
+    }
+
+    fn cpu_batch_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        // Given statistics are for evaluation, which has no gradients.
+        constant(Flex::cpu_batch_norm(
+            x.into_primitive(),
+            weight.into_primitive(),
+            bias.into_primitive(),
+            mean.into_primitive(),
+            variance.into_primitive(),
+            residual
+                .into_option()
+                .map_or(Maybe::Absent, |r| Maybe::Given(r.into_primitive())),
+            epsilon,
+            relu,
+        ))
+    }
+
+    fn cpu_pool2d(
+        x: FloatTensor<Self>,
+        pooling: Pooling,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    ) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        record::<C, _, _, 1>(PoolBackward, [node], || {
+            let x = ChannelsLast::read(x);
+            let shape = flex::pool_shape(&x, kernel, stride);
+            let (y, chosen) = match pooling {
+                Pooling::Max => {
+                    let (y, chosen) = flex::max_pool(&x, &shape);
+                    (y, Some(chosen))
+                }
+                Pooling::Average => (flex::average_pool(&x, &shape), None),
+            };
+            let dims = x.dims;
+            x.give_back();
+            let state = PoolState {
+                shape,
+                dims,
+                chosen,
+            };
+            (y.into_tensor(), state)
+        })
+    }
+
+    fn cpu_cross_entropy(
+        logits: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        smoothing: f64,
+    ) -> FloatTensor<Self> {
+        let (logits, node) = logits.into_parts();
+        record::<C, _, _, 1>(LossBackward, [node], || {
+            let (loss, gradient) = flex::cross_entropy(logits, labels, smoothing);
+            (vector(vec![loss]), gradient)
+        })
+    }
+}
+
+/// A convolution or linear layer.
+fn conv<C: CheckpointStrategy>(
+    x: ChannelsLast,
+    x_node: NodeGuard,
+    weight: Tracked,
+    bias: Option<Tracked>,
+    window: Window,
+    relu: bool,
+) -> Tracked {
+    let (weight, weight_node) = weight.into_parts();
+    let (bias, bias_node) = bias.map(Tracked::into_parts).unzip();
+    let forward = || {
+        let shape = flex::conv_shape(&x, &weight, window);
+        let y = flex::conv(&x, &weight, bias.as_ref(), &shape, relu);
+        let linear = weight.layout().shape().num_dims() == 2;
+        let state = ConvState {
+            shape,
+            x,
+            weight,
+            y: relu.then(|| y.clone()),
+        };
+        let y = if linear {
+            flex::into_matrix(y)
+        } else {
+            y.into_tensor()
+        };
+        (y, state)
+    };
+    match bias_node {
+        None => record::<C, _, _, 2>(ConvBackward, [x_node, weight_node], forward),
+        Some(bias_node) => {
+            record::<C, _, _, 3>(ConvBackward, [x_node, weight_node, bias_node], forward)
+        }
+    }
+}

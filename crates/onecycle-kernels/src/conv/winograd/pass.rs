@@ -1,0 +1,325 @@
+//! Output, and gradient of the input.
+#![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
+
+use super::super::pass::{Pass, block_channels};
+use super::super::source::Padded;
+use super::{INPUTS, OUTPUTS, POINTS, SKEW, tiles, transform};
+use crate::parallel::for_chunks;
+use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::simd::{Kernel, MAX_LANES, Path, Simd};
+use crate::workspace::Workspace;
+
+/// Points of inputs and sums that are worked on together should fit into the second-level cache beside the weights.
+const GROUP_BYTES: usize = 512 << 10;
+/// Fewer tiles than these are not worth it to load a point's weights.
+const FEWEST_TILES: usize = 48;
+
+/// Sizes that the images of a pass share.
+struct Sizes<'a> {
+    pass: &'a Pass,
+    /// The source with a border that fills the last tiles.
+    source: Padded,
+    /// Tiles of an image, down and across.
+    tiles: [usize; 2],
+    block: usize,
+}
+
+/// Runs a pass that this algorithm [applies](super::applies) to; the arguments are those of [`Pass::run`].
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn run(
+    pass: &Pass,
+    workspace: &Workspace,
+    path: Path,
+    source: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) {
+    let tiles = tiles(pass.output);
+    let sizes = Sizes {
+        pass,
+        source: bordered(pass, tiles),
+        tiles,
+        block: block_channels(path, pass.out_channels),
+    };
+    let blocks = pass.out_channels.div_ceil(sizes.block);
+    let point = pass.source.channels * sizes.block;
+    let mut points = workspace.take(POINTS * blocks * point);
+    transform_weights(&sizes, path, weights, &mut points);
+    let mut every_bias = workspace.take(pass.out_channels);
+    match bias {
+        Some(bias) => every_bias.copy_from_slice(bias),
+        None => every_bias.fill(0.0),
+    }
+    let source_image = pass.source.height * pass.source.width * pass.source.channels;
+    let output_image = pass.output[0] * pass.output[1] * pass.out_channels;
+    let tile_bytes = POINTS * (pass.source.channels + pass.out_channels) * size_of::<f32>();
+    let image_tiles = tiles[0] * tiles[1];
+    let group = (GROUP_BYTES / (tile_bytes * image_tiles)).max(FEWEST_TILES.div_ceil(image_tiles));
+    for_chunks(output, group * output_image, |index, output| {
+        let images = output.len() / output_image;
+        let source = &source[index * group * source_image..][..images * source_image];
+        path.run(Group {
+            sizes: &sizes,
+            workspace,
+            weights: &points,
+            bias: &every_bias,
+            relu,
+            source: &sizes.source.pad(workspace, source),
+            images,
+            output,
+        });
+    });
+}
+
+/// The source's border, so that all tiles are whole.
+fn bordered(pass: &Pass, tiles: [usize; 2]) -> Padded {
+    let [axes] = &pass.axes[..] else {
+        unreachable!("one phase, as `applies` asks")
+    };
+    let border = |i: usize, size: usize| {
+        let before = (-axes[i].first).max(0) as usize;
+        let needed = (OUTPUTS * tiles[i] + INPUTS - OUTPUTS) as isize + axes[i].first;
+        [before, (needed - size as isize).max(0) as usize]
+    };
+    Padded {
+        rows: border(0, pass.source.height),
+        columns: border(1, pass.source.width),
+        ..pass.source
+    }
+}
+
+/// `G w Gᵀ` as `[block of output channels][point][source channel][output channel]`.
+fn transform_weights(sizes: &Sizes, path: Path, weights: &[f32], points: &mut [f32]) {
+    let point = sizes.pass.source.channels * sizes.block;
+    for_chunks(points, POINTS * point, |index, points| {
+        path.run(Weights {
+            sizes,
+            weights,
+            first: index * sizes.block,
+            points,
+        });
+    });
+}
+
+/// The weights of a block of output channels.
+struct Weights<'a> {
+    sizes: &'a Sizes<'a>,
+    weights: &'a [f32],
+    first: usize,
+    points: &'a mut [f32],
+}
+
+impl Kernel for Weights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Sizes { pass, block, .. } = *self.sizes;
+        let [[vertical, horizontal]] = pass.axes[..] else {
+            return;
+        };
+        let channels = pass.source.channels;
+        for c in 0..channels {
+            for lane in (0..block).step_by(S::LANES) {
+                let valid = (pass.out_channels - self.first).saturating_sub(lane);
+                let mut taps = [[[0.0f32; MAX_LANES]; 3]; 3];
+                for o in 0..valid.min(S::LANES) {
+                    let base = (self.first + lane + o) * pass.weight_strides[0]
+                        + c * pass.weight_strides[1];
+                    for (r, row) in taps.iter_mut().enumerate() {
+                        for (s, tap) in row.iter_mut().enumerate() {
+                            let at = vertical.kernel(r) * pass.kernel[1] + horizontal.kernel(s);
+                            tap[o] = self.weights[base + at];
+                        }
+                    }
+                }
+                // SAFETY: the caller has the instructions; a vector fits into `MAX_LANES` floats, and `points` has
+                // `POINTS` times `channels` times `block` of them.
+                unsafe {
+                    let mut columns = [[S::splat(0.0); INPUTS]; 3];
+                    for s in 0..3 {
+                        columns[s] = transform::weights::<S>([
+                            S::load(taps[0][s].as_ptr()),
+                            S::load(taps[1][s].as_ptr()),
+                            S::load(taps[2][s].as_ptr()),
+                        ]);
+                    }
+                    for i in 0..INPUTS {
+                        let row =
+                            transform::weights::<S>([columns[0][i], columns[1][i], columns[2][i]]);
+                        for (j, value) in row.into_iter().enumerate() {
+                            let at = ((i * INPUTS + j) * channels + c) * block + lane;
+                            S::store(self.points[at..][..S::LANES].as_mut_ptr(), value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some images.
+struct Group<'a> {
+    sizes: &'a Sizes<'a>,
+    workspace: &'a Workspace,
+    /// As [`transform_weights`] leaves them.
+    weights: &'a [f32],
+    bias: &'a [f32],
+    relu: bool,
+    source: &'a [f32],
+    images: usize,
+    output: &'a mut [f32],
+}
+
+impl Kernel for Group<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Sizes {
+            pass,
+            source,
+            tiles: [down, across],
+            ..
+        } = *self.sizes;
+        let (channels, out_channels) = (source.channels, pass.out_channels);
+        let count = self.images * down * across;
+        let (input_stride, sum_stride) = (count * channels + SKEW, count * out_channels + SKEW);
+        let mut inputs = self.workspace.take(POINTS * input_stride);
+        let mut sums = self.workspace.take(POINTS * sum_stride);
+        let mut scratch = self.workspace.take(INPUTS * source.pitch());
+        for image in 0..self.images {
+            for y in 0..down {
+                let from = image * source.len() + y * OUTPUTS * source.pitch();
+                let first = (image * down + y) * across * channels;
+                debug_assert!(from + INPUTS * source.pitch() <= self.source.len());
+                // SAFETY: the border fills the last tiles (`bordered`), so six rows of `4 across + 2` pixels are there;
+                // each point has `count * channels` floats; channels are whole vectors (`applies`).
+                unsafe {
+                    transform::input_row::<S>(
+                        self.source[from..].as_ptr(),
+                        source.pitch(),
+                        across,
+                        channels,
+                        scratch.as_mut_ptr(),
+                        inputs[first..].as_mut_ptr(),
+                        input_stride,
+                    );
+                }
+            }
+        }
+        // SAFETY: the buffers have the sizes that the functions ask for.
+        unsafe {
+            multiply::<S>(
+                self.sizes,
+                count,
+                self.weights,
+                &inputs,
+                input_stride,
+                &mut sums,
+                sum_stride,
+            );
+            write::<S>(self, &sums, sum_stride);
+        }
+    }
+}
+
+/// All points' products: `[tiles, channels]` times `[channels, out channels]`.
+///
+/// # Safety
+/// As [`Simd`]; each point of `inputs` and `sums` holds `tiles` times its channels.
+#[inline(always)]
+unsafe fn multiply<S: Simd>(
+    sizes: &Sizes,
+    tiles: usize,
+    weights: &[f32],
+    inputs: &[f32],
+    input_stride: usize,
+    sums: &mut [f32],
+    sum_stride: usize,
+) {
+    let (channels, out_channels) = (sizes.source.channels, sizes.pass.out_channels);
+    let block = sizes.block;
+    let most = most_rows(S::REGISTERS, block / S::LANES);
+    for (index, weights) in weights.chunks_exact(POINTS * channels * block).enumerate() {
+        let channel = index * block;
+        for (point, weights) in weights.chunks_exact(channels * block).enumerate() {
+            let inputs = &inputs[point * input_stride..][..tiles * channels];
+            let sums = &mut sums[point * sum_stride..][..tiles * out_channels];
+            for (t, rows) in pieces(tiles, most) {
+                let tile = Tile {
+                    rows,
+                    columns: block.min(out_channels - channel),
+                    a: inputs[t * channels..].as_ptr(),
+                    adjacent: Adjacent::Terms,
+                    stride: channels,
+                    b: weights.as_ptr(),
+                    b_step: block,
+                    result: sums[t * out_channels + channel..].as_mut_ptr(),
+                    result_row: out_channels,
+                    terms: channels,
+                    middle: Loop::ONCE,
+                    outer: Loop::ONCE,
+                    start: Start::Zero,
+                    relu: false,
+                };
+                // SAFETY: `rows` tiles of `channels` inputs and `out_channels` sums are left; weights are whole blocks.
+                unsafe { tile.run::<S>() }
+            }
+        }
+    }
+}
+
+/// `Aᵀ M A`, bias and ReLU, for the outputs that lie within the image.
+///
+/// # Safety
+/// As [`Simd`]; each point of `sums` holds the group's tiles times its channels.
+#[inline(always)]
+unsafe fn write<S: Simd>(group: Group, sums: &[f32], stride: usize) {
+    let Sizes {
+        pass,
+        tiles: [down, across],
+        ..
+    } = *group.sizes;
+    let ([height, width], channels) = (pass.output, pass.out_channels);
+    debug_assert_eq!(group.output.len(), group.images * height * width * channels);
+    let output = group.output.as_mut_ptr();
+    for tile in 0..group.images * down * across {
+        let (image, y, x) = (
+            tile / (down * across),
+            tile / across % down * OUTPUTS,
+            tile % across * OUTPUTS,
+        );
+        let (rows, columns) = (OUTPUTS.min(height - y), OUTPUTS.min(width - x));
+        for k in (0..channels).step_by(S::LANES) {
+            // SAFETY: every point has this tile's channels; `rows` and `columns` keep to the image; channels are whole
+            // vectors.
+            unsafe {
+                let from = sums.as_ptr().add(tile * channels + k);
+                let mut points = [[S::splat(0.0); OUTPUTS]; INPUTS];
+                for j in 0..INPUTS {
+                    let column = transform::load6::<S>(from.add(j * stride), INPUTS * stride);
+                    points[j] = transform::output::<S>(column);
+                }
+                let bias = S::load(group.bias.as_ptr().add(k));
+                for i in 0..OUTPUTS {
+                    if i < rows {
+                        let row = transform::output::<S>(transform::row_of(&points, i));
+                        let at = ((image * height + y + i) * width + x) * channels + k;
+                        for j in 0..OUTPUTS {
+                            if j < columns {
+                                let mut value = S::add(row[j], bias);
+                                if group.relu {
+                                    value = S::max(S::splat(0.0), value);
+                                }
+                                S::store(output.add(at + j * channels), value);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The transforms in one direction, on vectors of channels. Two directions are one after the other.
+//!
+//! Interpolation goes through the points 0, ±A, ±B and infinity (Toom & Cook; Lavin & Gray, section 4.1): `Bᵀ` holds the
+//! coefficients of the polynomials that vanish at all points but one, `G` and `Aᵀ` powers of the points, `G` divided by what
+//! those polynomials are at their own point. Even and odd powers are computed once for each pair ±.
+
+use crate::simd::Simd;
+
+// No closures below: the compiler leaves some of them as functions of their own, which lack the instructions.
+
+const A: f32 = 0.75;
+const B: f32 = 1.5;
+const A2: f32 = A * A;
+const B2: f32 = B * B;
+const A3: f32 = A2 * A;
+const B3: f32 = B2 * B;
+/// What the polynomials are at their own points 0, ±A and ±B.
+const AT_ZERO: f32 = A2 * B2;
+const AT_A: f32 = 2.0 * A2 * (A2 - B2);
+const AT_B: f32 = 2.0 * B2 * (B2 - A2);
+
+/// `Bᵀ d`: inputs to points.
+///
+/// # Safety
+/// As [`Simd`], here and below.
+#[inline(always)]
+pub(super) unsafe fn input<S: Simd>(d: [S::V; 6]) -> [S::V; 6] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let (a, b) = (S::splat(A), S::splat(B));
+        let (minus_a, minus_b) = (S::splat(-A), S::splat(-B));
+        let (minus_a2, minus_b2) = (S::splat(-A2), S::splat(-B2));
+        let (product, minus_sum) = (S::splat(A2 * B2), S::splat(-(A2 + B2)));
+        let even_a = S::fma(minus_b2, d[2], d[4]);
+        let odd_a = S::fma(minus_b2, d[1], d[3]);
+        let even_b = S::fma(minus_a2, d[2], d[4]);
+        let odd_b = S::fma(minus_a2, d[1], d[3]);
+        [
+            S::fma(product, d[0], S::fma(minus_sum, d[2], d[4])),
+            S::fma(a, odd_a, even_a),
+            S::fma(minus_a, odd_a, even_a),
+            S::fma(b, odd_b, even_b),
+            S::fma(minus_b, odd_b, even_b),
+            S::fma(product, d[1], S::fma(minus_sum, d[3], d[5])),
+        ]
+    }
+}
+
+/// `Aᵀ m`: points to four outputs.
+#[inline(always)]
+pub(super) unsafe fn output<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let (sum_a, difference_a) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+        let (sum_b, difference_b) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
+        [
+            S::add(m[0], S::add(sum_a, sum_b)),
+            S::fma(S::splat(A), difference_a, S::mul(S::splat(B), difference_b)),
+            S::fma(S::splat(A2), sum_a, S::mul(S::splat(B2), sum_b)),
+            S::fma(
+                S::splat(A3),
+                difference_a,
+                S::fma(S::splat(B3), difference_b, m[5]),
+            ),
+        ]
+    }
+}
+
+/// A polynomial at `point` and at `-point`, over `scale`, from its even and odd part; `odd` is without the first factor.
+#[inline(always)]
+unsafe fn pair<S: Simd>(point: f32, even: S::V, odd: S::V, scale: f32) -> [S::V; 2] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let even = S::mul(S::splat(1.0 / scale), even);
+        let factor = point / scale;
+        [
+            S::fma(S::splat(factor), odd, even),
+            S::fma(S::splat(-factor), odd, even),
+        ]
+    }
+}
+
+/// `G w`: three weights to points.
+#[inline(always)]
+pub(super) unsafe fn weights<S: Simd>(w: [S::V; 3]) -> [S::V; 6] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let [plus_a, minus_a] = pair::<S>(A, S::fma(S::splat(A2), w[2], w[0]), w[1], AT_A);
+        let [plus_b, minus_b] = pair::<S>(B, S::fma(S::splat(B2), w[2], w[0]), w[1], AT_B);
+        let zero = S::mul(S::splat(1.0 / AT_ZERO), w[0]);
+        [zero, plus_a, minus_a, plus_b, minus_b, w[2]]
+    }
+}
+
+/// `G` of `F(3, 4)`: four gradients of outputs to points.
+#[inline(always)]
+pub(super) unsafe fn gradient<S: Simd>(g: [S::V; 4]) -> [S::V; 6] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let (a2, b2) = (S::splat(A2), S::splat(B2));
+        let (even_a, odd_a) = (S::fma(a2, g[2], g[0]), S::fma(a2, g[3], g[1]));
+        let (even_b, odd_b) = (S::fma(b2, g[2], g[0]), S::fma(b2, g[3], g[1]));
+        let [plus_a, minus_a] = pair::<S>(A, even_a, odd_a, AT_A);
+        let [plus_b, minus_b] = pair::<S>(B, even_b, odd_b, AT_B);
+        let zero = S::mul(S::splat(1.0 / AT_ZERO), g[0]);
+        [zero, plus_a, minus_a, plus_b, minus_b, g[3]]
+    }
+}
+
+/// `Aᵀ` of `F(3, 4)`: points to three gradients of weights.
+#[inline(always)]
+pub(super) unsafe fn weight_gradient<S: Simd>(m: [S::V; 6]) -> [S::V; 3] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let (sum_a, difference_a) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+        let (sum_b, difference_b) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
+        [
+            S::add(m[0], S::add(sum_a, sum_b)),
+            S::fma(S::splat(A), difference_a, S::mul(S::splat(B), difference_b)),
+            S::fma(S::splat(A2), sum_a, S::fma(S::splat(B2), sum_b, m[5])),
+        ]
+    }
+}
+
+/// Six vectors, `stride` floats apart.
+#[inline(always)]
+pub(super) unsafe fn load6<S: Simd>(from: *const f32, stride: usize) -> [S::V; 6] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        [
+            S::load(from),
+            S::load(from.add(stride)),
+            S::load(from.add(2 * stride)),
+            S::load(from.add(3 * stride)),
+            S::load(from.add(4 * stride)),
+            S::load(from.add(5 * stride)),
+        ]
+    }
+}
+
+/// Four vectors, `stride` floats apart.
+#[inline(always)]
+unsafe fn load4<S: Simd>(from: *const f32, stride: usize) -> [S::V; 4] {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        [
+            S::load(from),
+            S::load(from.add(stride)),
+            S::load(from.add(2 * stride)),
+            S::load(from.add(3 * stride)),
+        ]
+    }
+}
+
+/// Row `i` of a matrix that is held as six columns.
+#[inline(always)]
+pub(super) fn row_of<V: Copy, const N: usize>(columns: &[[V; N]; 6], i: usize) -> [V; 6] {
+    let [a, b, c, d, e, f] = columns;
+    [a[i], b[i], c[i], d[i], e[i], f[i]]
+}
+
+/// Both directions of [`input`] for the tiles of one row: `rows` points to six rows of `width` pixels, `pitch` floats apart,
+/// where `width = 4 * across + 2`. Point `(i, j)` of tile `t` goes to `points[(6 i + j) * point_stride + t * channels]`.
+///
+/// `scratch` has room for six rows of `width * channels` floats.
+///
+/// # Safety
+/// As [`Simd`]; the rows are readable, points and scratch writable; `channels` is a multiple of the lanes.
+#[inline(always)]
+pub(super) unsafe fn input_row<S: Simd>(
+    rows: *const f32,
+    pitch: usize,
+    across: usize,
+    channels: usize,
+    scratch: *mut f32,
+    points: *mut f32,
+    point_stride: usize,
+) {
+    let len = (4 * across + 2) * channels;
+    // SAFETY: the caller's guarantees.
+    unsafe {
+        for q in (0..len).step_by(S::LANES) {
+            let column = input::<S>(load6::<S>(rows.add(q), pitch));
+            for (i, value) in column.into_iter().enumerate() {
+                S::store(scratch.add(i * len + q), value);
+            }
+        }
+        for t in 0..across {
+            for i in 0..6 {
+                for c in (0..channels).step_by(S::LANES) {
+                    let from = scratch.add(i * len + 4 * t * channels + c);
+                    let row = load6::<S>(from, channels);
+                    let to = points.add(6 * i * point_stride + t * channels + c);
+                    for (j, value) in input::<S>(row).into_iter().enumerate() {
+                        S::store(to.add(j * point_stride), value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Both directions of [`gradient`] for the tiles of one row, as [`input_row`]: four rows of `4 * across` pixels.
+///
+/// # Safety
+/// As [`input_row`].
+#[inline(always)]
+pub(super) unsafe fn gradient_row<S: Simd>(
+    rows: *const f32,
+    pitch: usize,
+    across: usize,
+    channels: usize,
+    scratch: *mut f32,
+    points: *mut f32,
+    point_stride: usize,
+) {
+    let len = 4 * across * channels;
+    // SAFETY: the caller's guarantees.
+    unsafe {
+        for q in (0..len).step_by(S::LANES) {
+            let column = gradient::<S>(load4::<S>(rows.add(q), pitch));
+            for (i, value) in column.into_iter().enumerate() {
+                S::store(scratch.add(i * len + q), value);
+            }
+        }
+        for t in 0..across {
+            for i in 0..6 {
+                for c in (0..channels).step_by(S::LANES) {
+                    let from = scratch.add(i * len + 4 * t * channels + c);
+                    let row = load4::<S>(from, channels);
+                    let to = points.add(6 * i * point_stride + t * channels + c);
+                    for (j, value) in gradient::<S>(row).into_iter().enumerate() {
+                        S::store(to.add(j * point_stride), value);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Gradient of the weights: `F(3 x 3, 4 x 4)`, summed over all tiles of all images before it is transformed back.
+#![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
+
+use super::super::axis::Axis;
+use super::super::pass::block_channels;
+use super::super::shape::Conv2d;
+use super::super::source::Padded;
+use super::super::weight_gradient::{add_groups, unpack};
+use super::{INPUTS, OUTPUTS, POINTS, SKEW, tiles, transform};
+use crate::error::KernelError;
+use crate::parallel::for_chunks;
+use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::simd::{Kernel, Path, Simd};
+use crate::workspace::Workspace;
+
+/// The sums of all points must stay in the second-level cache; beyond, the direct algorithm is as fast.
+const MOST_SUMS_BYTES: usize = 640 << 10;
+/// Points of inputs and gradients that are worked on together.
+const BATCH_BYTES: usize = 384 << 10;
+/// Fewer tiles than these are not worth it to load and store a register tile's sums.
+const FEWEST_TILES: usize = 64;
+/// Into how many partial sums the batch is divided at most: fixed, so that the result does not depend on the threads.
+const GROUPS: usize = 8;
+
+/// Whether this algorithm is one for the shape.
+pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
+    let output = shape.output()?;
+    let axes = [0, 1].map(|i| {
+        Axis::forward(
+            output[i],
+            shape.kernel[i],
+            shape.stride[i],
+            shape.padding[i],
+        )
+    });
+    let sums = POINTS * shape.in_channels * shape.out_channels * size_of::<f32>();
+    Ok(
+        super::applies(path, &[axes], shape.in_channels, shape.out_channels)
+            && sums <= MOST_SUMS_BYTES,
+    )
+}
+
+/// Sizes that do not depend on the image.
+struct Sizes {
+    source: Padded,
+    gradient: Padded,
+    /// Tiles of an image, down and across.
+    tiles: [usize; 2],
+    block: usize,
+    /// Images whose points are there at once.
+    images: usize,
+}
+
+impl Sizes {
+    fn new(shape: &Conv2d, path: Path) -> Result<Sizes, KernelError> {
+        let [rows, columns] = shape.output()?;
+        let tiles = tiles([rows, columns]);
+        let border = |i: usize, size: usize| {
+            let needed = OUTPUTS * tiles[i] + INPUTS - OUTPUTS - shape.padding[i];
+            [shape.padding[i], needed.saturating_sub(size)]
+        };
+        let count = tiles[0] * tiles[1];
+        let bytes = POINTS * count * (shape.in_channels + shape.out_channels) * size_of::<f32>();
+        Ok(Sizes {
+            source: Padded {
+                height: shape.height,
+                width: shape.width,
+                channels: shape.in_channels,
+                rows: border(0, shape.height),
+                columns: border(1, shape.width),
+            },
+            gradient: Padded {
+                height: rows,
+                width: columns,
+                channels: shape.out_channels,
+                rows: [0, OUTPUTS * tiles[0] - rows],
+                columns: [0, OUTPUTS * tiles[1] - columns],
+            },
+            tiles,
+            block: block_channels(path, shape.out_channels),
+            images: (BATCH_BYTES / bytes).max(FEWEST_TILES.div_ceil(count)),
+        })
+    }
+
+    /// Floats of all points' sums, `[point][source channel][output channel]`.
+    fn sums_len(&self) -> usize {
+        POINTS * self.source.channels * self.gradient.channels
+    }
+}
+
+/// Computes the gradient, in the order of the weights.
+pub(crate) fn run(
+    workspace: &Workspace,
+    path: Path,
+    shape: &Conv2d,
+    input: &[f32],
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) -> Result<(), KernelError> {
+    let sizes = Sizes::new(shape, path)?;
+    let group = shape.batch.div_ceil(GROUPS.min(shape.batch));
+    let groups = shape.batch.div_ceil(group);
+    let (input_image, output_image) = (
+        input.len() / shape.batch,
+        output_gradient.len() / shape.batch,
+    );
+    let mut partial = workspace.take(groups * sizes.sums_len());
+    for_chunks(&mut partial, sizes.sums_len(), |index, sums| {
+        let first = index * group;
+        let count = group.min(shape.batch - first);
+        for from in (first..first + count).step_by(sizes.images) {
+            let images = sizes.images.min(first + count - from);
+            let input = &input[from * input_image..][..images * input_image];
+            let gradient = &output_gradient[from * output_image..][..images * output_image];
+            path.run(Images {
+                sizes: &sizes,
+                workspace,
+                input: &sizes.source.pad(workspace, input),
+                gradient: &sizes.gradient.pad(workspace, gradient),
+                images,
+                fresh: from == first,
+                sums,
+            });
+        }
+    });
+    let (total, others) = partial.split_at_mut(sizes.sums_len());
+    add_groups(total, others);
+    let mut taps = workspace.take(weight_gradient.len());
+    path.run(Back {
+        sizes: &sizes,
+        sums: total,
+        taps: &mut taps,
+    });
+    unpack(shape, shape.out_channels, &taps, weight_gradient);
+    Ok(())
+}
+
+/// Images whose points are there at once.
+struct Images<'a> {
+    sizes: &'a Sizes,
+    workspace: &'a Workspace,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    images: usize,
+    /// Whether nothing was added yet.
+    fresh: bool,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Images<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Sizes {
+            source,
+            gradient,
+            tiles: [down, across],
+            block,
+            ..
+        } = *self.sizes;
+        let (channels, out_channels) = (source.channels, gradient.channels);
+        let count = self.images * down * across;
+        let (input_stride, gradient_stride) =
+            (count * channels + SKEW, count * out_channels + SKEW);
+        let mut inputs = self.workspace.take(POINTS * input_stride);
+        let mut gradients = self.workspace.take(POINTS * gradient_stride);
+        let mut scratch = self
+            .workspace
+            .take(INPUTS * source.pitch().max(gradient.pitch()));
+        for row in 0..self.images * down {
+            let (image, y) = (row / down, row % down);
+            let input = &self.input[image * source.len() + y * OUTPUTS * source.pitch()..];
+            let output = &self.gradient[image * gradient.len() + y * OUTPUTS * gradient.pitch()..];
+            debug_assert!(input.len() >= INPUTS * source.pitch());
+            debug_assert!(output.len() >= OUTPUTS * gradient.pitch());
+            // SAFETY: the borders fill the last tiles, so all rows are there; each point has `count` times its channels;
+            // channels are whole vectors (`applies`).
+            unsafe {
+                transform::input_row::<S>(
+                    input.as_ptr(),
+                    source.pitch(),
+                    across,
+                    channels,
+                    scratch.as_mut_ptr(),
+                    inputs[row * across * channels..].as_mut_ptr(),
+                    input_stride,
+                );
+                transform::gradient_row::<S>(
+                    output.as_ptr(),
+                    gradient.pitch(),
+                    across,
+                    out_channels,
+                    scratch.as_mut_ptr(),
+                    gradients[row * across * out_channels..].as_mut_ptr(),
+                    gradient_stride,
+                );
+            }
+        }
+        let most = most_rows(S::REGISTERS, block / S::LANES);
+        for (point, sums) in self
+            .sums
+            .chunks_exact_mut(channels * out_channels)
+            .enumerate()
+        {
+            let inputs = &inputs[point * input_stride..][..count * channels];
+            let gradients = &gradients[point * gradient_stride..][..count * out_channels];
+            for (c, rows) in pieces(channels, most) {
+                for k in (0..out_channels).step_by(block) {
+                    let tile = Tile {
+                        rows,
+                        columns: block.min(out_channels - k),
+                        a: inputs[c..].as_ptr(),
+                        adjacent: Adjacent::Rows,
+                        stride: channels,
+                        b: gradients[k..].as_ptr(),
+                        b_step: out_channels,
+                        result: sums[c * out_channels + k..].as_mut_ptr(),
+                        result_row: out_channels,
+                        terms: count,
+                        middle: Loop::ONCE,
+                        outer: Loop::ONCE,
+                        start: if self.fresh {
+                            Start::Zero
+                        } else {
+                            Start::Result
+                        },
+                        relu: false,
+                    };
+                    // SAFETY: `count` tiles of whole vectors of channels are in both; `rows` rows of sums are left.
+                    unsafe { tile.run::<S>() }
+                }
+            }
+        }
+    }
+}
+
+/// From points to taps, `[tap][source channel][output channel]`.
+struct Back<'a> {
+    sizes: &'a Sizes,
+    sums: &'a [f32],
+    taps: &'a mut [f32],
+}
+
+impl Kernel for Back<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let len = self.sizes.source.channels * self.sizes.gradient.channels;
+        let (sums, taps) = (self.sums.as_ptr(), self.taps.as_mut_ptr());
+        debug_assert!(self.sums.len() == POINTS * len && self.taps.len() == 9 * len);
+        for q in (0..len).step_by(S::LANES) {
+            // SAFETY: `len` is a multiple of the lanes, since the output channels are.
+            unsafe {
+                let mut columns = [[S::splat(0.0); 3]; INPUTS];
+                for j in 0..INPUTS {
+                    let column = transform::load6::<S>(sums.add(j * len + q), INPUTS * len);
+                    columns[j] = transform::weight_gradient::<S>(column);
+                }
+                for r in 0..3 {
+                    let row = transform::weight_gradient::<S>(transform::row_of(&columns, r));
+                    for (s, value) in row.into_iter().enumerate() {
+                        S::store(taps.add((r * 3 + s) * len + q), value);
+                    }
+                }
+            }
+        }
+    }
+}
