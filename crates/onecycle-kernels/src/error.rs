@@ -107,7 +107,7 @@ pub(crate) fn check_positive(name: &'static str, value: usize) -> Result<(), Ker
     }
 }
 
-/// Product of dimensions, as long as indices fit into 31 bits.
+/// Product of dimensions, as long as twice as many bytes of floats fit into the address space.
 pub(crate) fn checked_size(name: &'static str, dimensions: &[usize]) -> Result<usize, KernelError> {
     let size = dimensions
         .iter()

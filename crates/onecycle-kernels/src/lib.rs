@@ -14,6 +14,10 @@
 //! | loss | [`cross_entropy`] |
 //! | updates | [`sgd`], [`adam`] |
 //!
+//! All functions are tested against double-precision references on every path of the machine. The tests also run under
+//! AddressSanitizer (`scripts/sanitize_kernels.sh`), and `fuzz/` tries arbitrary shapes and slice lengths: a call answers
+//! or refuses.
+//!
 //! ```
 //! use onecycle_kernels::{Conv2d, Epilogue, Path, Workspace, conv2d_forward};
 //!

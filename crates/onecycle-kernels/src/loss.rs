@@ -72,7 +72,13 @@ pub fn cross_entropy(
                     }
                     let log_sum = sum.ln();
                     let shifted = f64::from(logits[label] - largest);
-                    *loss = log_sum - (1.0 - smoothing) * shifted - everywhere * logit_sum;
+                    // A class that is ruled out (minus infinity) has no share in an unsmoothed loss.
+                    let smooth_sum = if everywhere > 0.0 {
+                        everywhere * logit_sum
+                    } else {
+                        0.0
+                    };
+                    *loss = log_sum - (1.0 - smoothing) * shifted - smooth_sum;
                     let share = (scale / sum) as f32;
                     let smooth = (everywhere * scale) as f32;
                     for g in gradient.iter_mut() {

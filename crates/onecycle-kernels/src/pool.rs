@@ -110,7 +110,7 @@ impl Pool2d {
 }
 
 /// Largest value of each window, `[batch, rows, columns, channels]`, and in `chosen` which pixel of the window it was, in
-/// row-major order; the first of equal ones. NaN counts as the largest.
+/// row-major order; the first of equal ones. NaN counts as the largest, the last where there are several (as in PyTorch).
 ///
 /// # Errors
 /// The shape is impossible, or a slice does not fit it.

@@ -26,6 +26,8 @@ pub(crate) struct Pass {
     pub output: [usize; 2],
     /// Phases, vertical and horizontal.
     pub axes: Vec<[Axis; 2]>,
+    /// Whether there are outputs of no phase, which see nothing.
+    pub zeros: bool,
     /// Rows and columns of the window.
     pub kernel: [usize; 2],
     /// Distance in the weights between output channels and between source channels.
@@ -61,16 +63,26 @@ impl Pass {
     pub(crate) fn backward(shape: &Conv2d) -> Result<Pass, KernelError> {
         let source = shape.output()?;
         let size = [shape.height, shape.width];
-        let axis = |i: usize, phase| {
+        // Strides may exceed image and window by far: only phases that have inputs and taps are kept.
+        let phases = |i: usize| -> Vec<Axis> {
             let (kernel, stride) = (shape.kernel[i], shape.stride[i]);
-            Axis::backward(size[i], kernel, stride, shape.padding[i], phase)
+            (0..stride)
+                .map(|phase| Axis::backward(size[i], kernel, stride, shape.padding[i], phase))
+                .filter(|axis| axis.outputs > 0)
+                .collect()
         };
-        let axes = (0..shape.stride[0])
-            .flat_map(|a| (0..shape.stride[1]).map(move |b| (a, b)))
-            .map(|(a, b)| [axis(0, a), axis(1, b)])
+        let (vertical, horizontal) = (phases(0), phases(1));
+        let zeros = vertical
+            .iter()
+            .chain(&horizontal)
+            .any(|axis| axis.taps == 0);
+        let axes = vertical
+            .iter()
+            .flat_map(|v| horizontal.iter().map(|h| [*v, *h]))
+            .filter(|[v, h]| v.taps > 0 && h.taps > 0)
             .collect();
         let window = shape.kernel[0] * shape.kernel[1];
-        Ok(Pass::new(
+        let pass = Pass::new(
             source,
             shape.out_channels,
             size,
@@ -78,7 +90,8 @@ impl Pass {
             axes,
             shape.kernel,
             [window, shape.in_channels * window],
-        ))
+        );
+        Ok(Pass { zeros, ..pass })
     }
 
     fn new(
@@ -106,6 +119,7 @@ impl Pass {
             out_channels,
             output,
             axes,
+            zeros: false,
             kernel,
             weight_strides,
         }
@@ -120,9 +134,6 @@ impl Pass {
             let len = vertical.taps * horizontal.taps * channels * block;
             let (phase, after) = rest.split_at_mut(blocks * len);
             rest = after;
-            if len == 0 {
-                continue;
-            }
             for_chunks(phase, len, |index, target| {
                 let first = index * block;
                 let valid = block.min(self.out_channels - first);
@@ -174,11 +185,10 @@ impl Pass {
         let source_image = self.source.height * self.source.width * self.source.channels;
         let output_image = self.output[0] * self.output[1] * self.out_channels;
         let group = (GROUP_BYTES / size_of::<f32>() / self.source.len()).max(1);
-        let zeros = self.axes.iter().any(|[v, h]| v.taps * h.taps == 0);
         for_chunks(output, group * output_image, |index, output| {
             let images = output.len() / output_image;
             let source = &source[index * group * source_image..][..images * source_image];
-            if zeros {
+            if self.zeros {
                 output.fill(0.0);
             }
             path.run(Group {
@@ -235,9 +245,6 @@ impl Kernel for Group<'_> {
             let len = vertical.taps * terms * self.block;
             let (phase, rest) = weights.split_at(out_channels.div_ceil(self.block) * len);
             weights = rest;
-            if len == 0 {
-                continue;
-            }
             for (index, weights) in phase.chunks_exact(len).enumerate() {
                 let channel = index * self.block;
                 let bias = &self.bias[channel..][..self.block];

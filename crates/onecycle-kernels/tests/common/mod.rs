@@ -1,7 +1,14 @@
-//! Straightforward references in double precision.
+//! What the tests share: numbers, comparisons, and straightforward references in double precision.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // Each test file uses its part, and a failed call fails the test.
 
-use onecycle_kernels::Conv2d;
+pub mod conv;
+
+use onecycle_kernels::Path;
+
+/// The paths that this machine has.
+pub fn paths() -> impl Iterator<Item = Path> {
+    Path::ALL.into_iter().filter(|path| path.is_available())
+}
 
 /// Numbers in [-1, 1) that depend on the seed alone (splitmix64).
 pub fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -26,67 +33,50 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
 /// Fails where `actual` is further from `expected` than the rounding of `terms` products of numbers below 1 explains.
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], terms: usize) {
-    assert_eq!(actual.len(), expected.len(), "{what}: lengths");
     let tolerance = 4.0 * f64::from(f32::EPSILON) * (terms as f64).max(1.0);
+    assert_within(what, actual, expected, |_| tolerance);
+}
+
+/// Fails where `actual[i]` is further than `tolerance(i)` from `expected[i]`, or not a number.
+pub fn assert_within(
+    what: &str,
+    actual: &[f32],
+    expected: &[f64],
+    tolerance: impl Fn(usize) -> f64,
+) {
+    assert_eq!(actual.len(), expected.len(), "{what}: lengths");
     for (i, (&a, &e)) in actual.iter().zip(expected).enumerate() {
         assert!(
-            (f64::from(a) - e).abs() <= tolerance,
-            "{what}[{i}]: {a} against {e}, tolerance {tolerance:e}"
+            (f64::from(a) - e).abs() <= tolerance(i),
+            "{what}[{i}]: {a} against {e}, tolerance {:e}",
+            tolerance(i)
         );
     }
 }
 
-/// Visits each product of a convolution: indices of output, input and weight.
-pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
-    let [rows, columns] = shape.output().unwrap();
-    let [kh, kw] = shape.kernel;
-    for n in 0..shape.batch {
-        for o in 0..shape.out_channels {
-            for i in 0..rows {
-                for j in 0..columns {
-                    let out = ((n * rows + i) * columns + j) * shape.out_channels + o;
-                    for c in 0..shape.in_channels {
-                        for r in 0..kh {
-                            for s in 0..kw {
-                                let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0]);
-                                let x = (j * shape.stride[1] + s).wrapping_sub(shape.padding[1]);
-                                if y < shape.height && x < shape.width {
-                                    let input = ((n * shape.height + y) * shape.width + x)
-                                        * shape.in_channels
-                                        + c;
-                                    let weight = ((o * shape.in_channels + c) * kh + r) * kw + s;
-                                    visit(out, input, weight);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
+/// Fails where a gradient in double precision differs from the central differences of `f` at `x`, of which it claims to
+/// be the gradient. `f` must be smooth around `x`, its values and derivatives of the order of 1.
+pub fn assert_gradient(what: &str, f: impl Fn(&[f64]) -> f64, x: &[f64], gradient: &[f64]) {
+    const STEP: f64 = 1e-5;
+    assert_eq!(x.len(), gradient.len(), "{what}: lengths");
+    let mut moved = x.to_vec();
+    for (i, (&x, &expected)) in x.iter().zip(gradient).enumerate() {
+        let mut at = |x| {
+            moved[i] = x;
+            f(&moved)
+        };
+        let slope = (at(x + STEP) - at(x - STEP)) / (2.0 * STEP);
+        moved[i] = x;
+        // The differences' own error: third derivatives times STEP², and rounding over STEP.
+        assert!(
+            (slope - expected).abs() <= 1e-6 * (1.0 + expected.abs()),
+            "{what}[{i}]: slope {slope} against gradient {expected}"
+        );
     }
-}
-
-pub fn conv_forward(shape: &Conv2d, x: &[f64], w: &[f64], bias: Option<&[f64]>) -> Vec<f64> {
-    let mut y = vec![0.0; shape.output_len().unwrap()];
-    if let Some(bias) = bias {
-        for (i, y) in y.iter_mut().enumerate() {
-            *y = bias[i % shape.out_channels];
-        }
-    }
-    each_product(shape, |out, input, weight| y[out] += x[input] * w[weight]);
-    y
-}
-
-pub fn conv_backward_data(shape: &Conv2d, g: &[f64], w: &[f64]) -> Vec<f64> {
-    let mut dx = vec![0.0; shape.input_len()];
-    each_product(shape, |out, input, weight| dx[input] += g[out] * w[weight]);
-    dx
-}
-
-pub fn conv_backward_weights(shape: &Conv2d, x: &[f64], g: &[f64]) -> Vec<f64> {
-    let mut dw = vec![0.0; shape.weight_len()];
-    each_product(shape, |out, input, weight| dw[weight] += x[input] * g[out]);
-    dw
 }

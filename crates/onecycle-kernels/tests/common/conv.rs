@@ -1,0 +1,133 @@
+//! Convolution, product by product.
+
+use super::*;
+use onecycle_kernels::{
+    Conv2d, Epilogue, Workspace, conv2d_backward_data, conv2d_backward_weights, conv2d_forward,
+};
+
+/// Visits each product of a convolution: indices of output, input and weight.
+pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
+    let [rows, columns] = shape.output().unwrap();
+    let [kh, kw] = shape.kernel;
+    for n in 0..shape.batch {
+        for o in 0..shape.out_channels {
+            for i in 0..rows {
+                for j in 0..columns {
+                    let out = ((n * rows + i) * columns + j) * shape.out_channels + o;
+                    for c in 0..shape.in_channels {
+                        for r in 0..kh {
+                            for s in 0..kw {
+                                let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0]);
+                                let x = (j * shape.stride[1] + s).wrapping_sub(shape.padding[1]);
+                                if y < shape.height && x < shape.width {
+                                    let input = ((n * shape.height + y) * shape.width + x)
+                                        * shape.in_channels
+                                        + c;
+                                    let weight = ((o * shape.in_channels + c) * kh + r) * kw + s;
+                                    visit(out, input, weight);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub fn conv_forward(shape: &Conv2d, x: &[f64], w: &[f64], bias: Option<&[f64]>) -> Vec<f64> {
+    let mut y = vec![0.0; shape.output_len().unwrap()];
+    if let Some(bias) = bias {
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = bias[i % shape.out_channels];
+        }
+    }
+    each_product(shape, |out, input, weight| y[out] += x[input] * w[weight]);
+    y
+}
+
+pub fn conv_backward_data(shape: &Conv2d, g: &[f64], w: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; shape.input_len()];
+    each_product(shape, |out, input, weight| dx[input] += g[out] * w[weight]);
+    dx
+}
+
+pub fn conv_backward_weights(shape: &Conv2d, x: &[f64], g: &[f64]) -> Vec<f64> {
+    let mut dw = vec![0.0; shape.weight_len()];
+    each_product(shape, |out, input, weight| dw[weight] += x[input] * g[out]);
+    dw
+}
+
+/// All three passes of a shape on a path.
+pub fn passes(
+    workspace: &Workspace,
+    path: Path,
+    shape: &Conv2d,
+    x: &[f32],
+    w: &[f32],
+    epilogue: Epilogue,
+    g: &[f32],
+) -> [Vec<f32>; 3] {
+    // What was there before must not matter.
+    let mut y = vec![f32::NAN; g.len()];
+    let mut dx = vec![f32::NAN; x.len()];
+    let mut dw = vec![f32::NAN; w.len()];
+    conv2d_forward(workspace, path, shape, x, w, epilogue, &mut y).unwrap();
+    conv2d_backward_data(workspace, path, shape, g, w, &mut dx).unwrap();
+    conv2d_backward_weights(workspace, path, shape, x, g, &mut dw).unwrap();
+    [y, dx, dw]
+}
+
+/// Compares all three passes with the reference on every path. `seed` decides on numbers, bias and ReLU.
+pub fn check(shape: &Conv2d, seed: u64) {
+    let x = numbers(seed, shape.input_len());
+    let w = numbers(seed + 1, shape.weight_len());
+    let g = numbers(seed + 2, shape.output_len().unwrap());
+    let bias = numbers(seed + 3, shape.out_channels);
+    let with_bias = seed.is_multiple_of(2);
+    let bias = with_bias.then_some(&bias[..]);
+    let (x64, w64, g64) = (doubles(&x), doubles(&w), doubles(&g));
+    let b64 = bias.map(doubles);
+    let relu = seed.is_multiple_of(3);
+    let mut y64 = conv_forward(shape, &x64, &w64, b64.as_deref());
+    if relu {
+        y64.iter_mut().for_each(|y| *y = y.max(0.0));
+    }
+    let dx64 = conv_backward_data(shape, &g64, &w64);
+    let dw64 = conv_backward_weights(shape, &x64, &g64);
+    let window = shape.kernel[0] * shape.kernel[1];
+    let workspace = Workspace::new();
+    let soil = |len: usize| vec![f32::NAN; len];
+    for path in paths() {
+        // What earlier calls left in the workspace must not matter.
+        let (x_soil, w_soil, g_soil) = (soil(x.len()), soil(w.len()), soil(g.len()));
+        passes(
+            &workspace,
+            path,
+            shape,
+            &x_soil,
+            &w_soil,
+            Epilogue::default(),
+            &g_soil,
+        );
+        let [y, dx, dw] = passes(&workspace, path, shape, &x, &w, Epilogue { bias, relu }, &g);
+        assert_close(
+            &format!("output, {path:?}, {shape:?}"),
+            &y,
+            &y64,
+            shape.in_channels * window + 1,
+        );
+        assert_close(
+            &format!("input gradient, {path:?}, {shape:?}"),
+            &dx,
+            &dx64,
+            shape.out_channels * window,
+        );
+        assert_close(
+            &format!("weight gradient, {path:?}, {shape:?}"),
+            &dw,
+            &dw64,
+            g.len() / shape.out_channels,
+        );
+    }
+}

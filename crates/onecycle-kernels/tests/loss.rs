@@ -1,0 +1,194 @@
+//! Softmax cross-entropy against a double-precision reference, on every path of the machine.
+#![allow(clippy::unwrap_used)] // A failed call fails the test.
+
+mod common;
+
+use common::*;
+use onecycle_kernels::{KernelError, Path, cross_entropy};
+use proptest::prelude::*;
+
+/// Loss, `1/N Σ_n -Σ_k t_nk log p_nk`.
+fn loss(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> f64 {
+    let rows = logits.chunks_exact(classes).zip(labels);
+    let row = |(x, label): (&[f64], &i64)| {
+        let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln();
+        let on_label = (1.0 - smoothing) * (log_sum - x[*label as usize]);
+        let everywhere = x.iter().map(|x| log_sum - x).sum::<f64>();
+        on_label + smoothing / classes as f64 * everywhere
+    };
+    rows.map(row).sum::<f64>() / labels.len() as f64
+}
+
+/// Its gradient, `(p_nk - t_nk) / N`.
+fn gradient(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> Vec<f64> {
+    let n = labels.len() as f64;
+    let mut gradient = Vec::new();
+    for (x, label) in logits.chunks_exact(classes).zip(labels) {
+        let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = x.iter().map(|x| (x - largest).exp()).sum();
+        for (k, x) in x.iter().enumerate() {
+            let on_label = if k as i64 == *label {
+                1.0 - smoothing
+            } else {
+                0.0
+            };
+            let target = on_label + smoothing / classes as f64;
+            gradient.push(((x - largest).exp() / sum - target) / n);
+        }
+    }
+    gradient
+}
+
+fn run(
+    path: Path,
+    classes: usize,
+    smoothing: f64,
+    logits: &[f32],
+    labels: &[i64],
+) -> (f32, Vec<f32>) {
+    let mut gradient = vec![f32::NAN; logits.len()];
+    let loss = cross_entropy(path, classes, smoothing, logits, labels, &mut gradient).unwrap();
+    (loss, gradient)
+}
+
+/// Labels that use every class.
+fn labels(seed: u64, batch: usize, classes: usize) -> Vec<i64> {
+    let label = |x: f32| ((x + 1.0) / 2.0 * classes as f32) as i64;
+    let labels = numbers(seed, batch).into_iter().map(label);
+    labels.map(|label| label.min(classes as i64 - 1)).collect()
+}
+
+/// Logits of up to `size`.
+fn check(batch: usize, classes: usize, smoothing: f64, size: f32, seed: u64) {
+    let logits: Vec<f32> = numbers(seed, batch * classes)
+        .into_iter()
+        .map(|x| x * size)
+        .collect();
+    let labels = labels(seed + 1, batch, classes);
+    let logits64 = doubles(&logits);
+    let loss64 = loss(classes, smoothing, &logits64, &labels);
+    let gradient64 = gradient(classes, smoothing, &logits64, &labels);
+    // An exponent of magnitude `2 size` is rounded before it is raised.
+    let relative = f64::from(f32::EPSILON) * (4.0 + 2.0 * f64::from(size));
+    for path in paths() {
+        let what = format!("{path:?}, {batch} x {classes}, smoothing {smoothing}, size {size}");
+        let (actual, gradient) = run(path, classes, smoothing, &logits, &labels);
+        assert_within(&format!("loss, {what}"), &[actual], &[loss64], |_| {
+            relative * (1.0 + loss64)
+        });
+        assert_within(&format!("gradient, {what}"), &gradient, &gradient64, |_| {
+            relative / batch as f64
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn random_batches_agree_with_the_reference(
+        batch in 1usize..=70,
+        classes in 1usize..=120,
+        smoothing in prop_oneof![Just(0.0), 0.0..=1.0],
+        size in prop_oneof![Just(1.0f32), 0.0f32..30.0],
+        seed in 0u64..1000,
+    ) {
+        check(batch, classes, smoothing, size, seed);
+    }
+}
+
+#[test]
+fn chosen_batches_agree_with_the_reference() {
+    for smoothing in [0.0, 0.1, 1.0] {
+        // Around the rows that are worked on together, and one class, whose loss is 0.
+        for batch in [1, 15, 16, 17, 33] {
+            for classes in [1, 2, 10, 1000] {
+                check(batch, classes, smoothing, 5.0, 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn huge_logits_do_not_overflow() {
+    for smoothing in [0.0, 0.1] {
+        check(5, 10, smoothing, 1e4, 1);
+    }
+    // All equal: every class has the same probability, wherever the logits lie.
+    for value in [1e4, -1e4, f32::MAX, f32::MIN] {
+        for path in paths() {
+            let (loss, gradient) = run(path, 4, 0.0, &[value; 4], &[2]);
+            assert!((loss - 4f32.ln()).abs() < 1e-6, "{path:?}: {loss}");
+            assert_eq!(gradient, [0.25, 0.25, -0.75, 0.25], "{path:?}");
+        }
+    }
+}
+
+/// A class that is ruled out has a logit of minus infinity; without smoothing that is no matter of the others.
+#[test]
+fn a_class_that_is_ruled_out_costs_nothing() {
+    for path in paths() {
+        let (actual, gradient) = run(path, 3, 0.0, &[1.0, f32::NEG_INFINITY, 1.0], &[0]);
+        assert!((actual - 2f32.ln()).abs() < 1e-6, "{path:?}: {actual}");
+        assert_eq!(gradient, [-0.5, 0.0, 0.5], "{path:?}");
+        // Logits whose distance no float can hold.
+        let (actual, gradient) = run(path, 2, 0.0, &[f32::MAX, f32::MIN], &[0]);
+        assert_eq!((actual, gradient), (0.0, vec![0.0, 0.0]), "{path:?}");
+    }
+}
+
+/// A diverging run must show.
+#[test]
+fn nan_reaches_the_loss() {
+    for path in paths() {
+        for at in 0..3 {
+            let mut logits = [1.0, 2.0, 3.0];
+            logits[at] = f32::NAN;
+            let (loss, gradient) = run(path, 3, 0.1, &logits, &[1]);
+            assert!(
+                loss.is_nan() && gradient.iter().all(|g| g.is_nan()),
+                "{path:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_reference_is_a_gradient() {
+    for smoothing in [0.0, 0.1, 1.0] {
+        let (batch, classes) = (4, 7);
+        let logits: Vec<f64> = doubles(&numbers(3, batch * classes));
+        let labels = labels(4, batch, classes);
+        let f = |x: &[f64]| loss(classes, smoothing, x, &labels);
+        let expected = gradient(classes, smoothing, &logits, &labels);
+        assert_gradient("logits", f, &logits, &expected);
+    }
+}
+
+#[test]
+fn bad_labels_and_smoothing_are_errors_and_nothing_is_written() {
+    let cases = [(-1, 0.0), (3, 0.0), (i64::MAX, 0.1), (i64::MIN, 0.1)]
+        .map(|(label, smoothing)| (label, smoothing, "labels", label.to_string()))
+        .into_iter()
+        .chain(
+            [-0.1, 1.1, f64::NAN, f64::INFINITY]
+                .map(|smoothing| (0, smoothing, "smoothing", smoothing.to_string())),
+        );
+    for (label, smoothing, argument, text) in cases {
+        // The wrong label comes last.
+        let labels = [0, 2, label];
+        let logits = numbers(1, 9);
+        for path in paths() {
+            let mut gradient = vec![7.0; 9];
+            let error = cross_entropy(path, 3, smoothing, &logits, &labels, &mut gradient);
+            match error {
+                Err(KernelError::Value { name, value, .. }) => {
+                    assert_eq!((name, value), (argument, text.clone()));
+                }
+                other => panic!("{argument} = {text}: {other:?}"),
+            }
+            assert_eq!(gradient, [7.0; 9], "{argument} = {text}");
+        }
+    }
+}

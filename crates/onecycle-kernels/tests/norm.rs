@@ -1,0 +1,431 @@
+//! Batch norm and sums over pixels against a double-precision reference, on every path of the machine.
+#![allow(clippy::unwrap_used)] // A failed call fails the test.
+
+mod common;
+
+use common::*;
+use onecycle_kernels::{
+    Affine, AffineGradient, Pixels, Statistics, batch_norm_backward_input,
+    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics, channel_sums,
+};
+use proptest::prelude::*;
+
+const EPSILON: f64 = 1e-5;
+const EPS32: f64 = f32::EPSILON as f64;
+/// Sums are taken in single precision over at most 64 terms before they are added in double precision, so their error is
+/// at most this share of the terms' magnitudes.
+const SUM: f64 = 32.0 * EPS32;
+
+/// The formulas in double precision; all slices are `[count, channels]` or `[channels]`.
+mod reference {
+    pub(crate) fn channel_sums(channels: usize, x: impl Iterator<Item = f64>) -> Vec<f64> {
+        let mut sums = vec![0.0; channels];
+        for (i, x) in x.enumerate() {
+            sums[i % channels] += x;
+        }
+        sums
+    }
+
+    /// Mean and biased variance.
+    pub(crate) fn statistics(channels: usize, x: &[f64]) -> [Vec<f64>; 2] {
+        let n = (x.len() / channels) as f64;
+        let mean = channel_sums(channels, x.iter().map(|x| x / n));
+        let squares = x.iter().enumerate();
+        let squares = squares.map(|(i, x)| (x - mean[i % channels]).powi(2) / n);
+        let variance = channel_sums(channels, squares);
+        [mean, variance]
+    }
+
+    pub(crate) fn normalised([mean, variance]: &[Vec<f64>; 2], x: &[f64]) -> Vec<f64> {
+        let channels = mean.len();
+        x.iter()
+            .enumerate()
+            .map(|(i, x)| {
+                let c = i % channels;
+                (x - mean[c]) / (variance[c] + super::EPSILON).sqrt()
+            })
+            .collect()
+    }
+
+    /// Before the ReLU.
+    pub(crate) fn forward(
+        statistics: &[Vec<f64>; 2],
+        weight: &[f64],
+        bias: &[f64],
+        x: &[f64],
+        residual: Option<&[f64]>,
+    ) -> Vec<f64> {
+        let mut y = normalised(statistics, x);
+        for (i, y) in y.iter_mut().enumerate() {
+            let c = i % weight.len();
+            *y = *y * weight[c] + bias[c] + residual.map_or(0.0, |r| r[i]);
+        }
+        y
+    }
+
+    /// Gradients of weight and bias from the gradient behind the ReLU's mask.
+    pub(crate) fn backward_sums(statistics: &[Vec<f64>; 2], x: &[f64], g: &[f64]) -> [Vec<f64>; 2] {
+        let channels = statistics[0].len();
+        let terms = normalised(statistics, x).into_iter().zip(g);
+        [
+            channel_sums(channels, terms.map(|(x, g)| x * g)),
+            channel_sums(channels, g.iter().copied()),
+        ]
+    }
+
+    pub(crate) fn backward_input(
+        statistics: &[Vec<f64>; 2],
+        weight: &[f64],
+        [dweight, dbias]: &[Vec<f64>; 2],
+        x: &[f64],
+        g: &[f64],
+    ) -> Vec<f64> {
+        let channels = weight.len();
+        let n = (x.len() / channels) as f64;
+        normalised(statistics, x)
+            .into_iter()
+            .zip(g)
+            .enumerate()
+            .map(|(i, (x, g))| {
+                let c = i % channels;
+                let a = weight[c] / (statistics[1][c] + super::EPSILON).sqrt();
+                a * (g - dbias[c] / n - x * dweight[c] / n)
+            })
+            .collect()
+    }
+}
+
+fn rounded(x: &[f64]) -> Vec<f32> {
+    x.iter().map(|&x| x as f32).collect()
+}
+
+/// What a layer is given. Each function is tested with the same numbers of single precision as the reference, so that
+/// only its own rounding shows.
+struct Layer {
+    shape: Pixels,
+    x: Vec<f32>,
+    residual: Vec<f32>,
+    gradient: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    statistics: Statistics,
+}
+
+impl Layer {
+    fn new(count: usize, channels: usize, seed: u64) -> Layer {
+        let len = count * channels;
+        let x = numbers(seed, len);
+        let [mean, variance] = reference::statistics(channels, &doubles(&x));
+        Layer {
+            shape: Pixels { count, channels },
+            x,
+            residual: numbers(seed + 1, len),
+            gradient: numbers(seed + 2, len),
+            weight: numbers(seed + 3, channels),
+            bias: numbers(seed + 4, channels),
+            statistics: Statistics {
+                mean: rounded(&mean),
+                variance: rounded(&variance),
+            },
+        }
+    }
+
+    fn affine(&self) -> Affine<'_> {
+        Affine {
+            weight: &self.weight,
+            bias: &self.bias,
+            epsilon: EPSILON,
+        }
+    }
+
+    fn statistics64(&self) -> [Vec<f64>; 2] {
+        let Statistics { mean, variance } = &self.statistics;
+        [doubles(mean), doubles(variance)]
+    }
+
+    /// `1 / sqrt(variance + epsilon)`.
+    fn root(&self, channel: usize) -> f64 {
+        1.0 / (f64::from(self.statistics.variance[channel]) + EPSILON).sqrt()
+    }
+
+    /// Size of the terms of the normalised input of element `i`, which cancel.
+    fn size(&self, i: usize) -> f64 {
+        let c = i % self.shape.channels;
+        self.root(c) * (f64::from(self.x[i]).abs() + f64::from(self.statistics.mean[c]).abs())
+    }
+
+    fn check(&self) {
+        self.check_sums();
+        for residual in [None, Some(&self.residual[..])] {
+            for relu in [false, true] {
+                self.check_passes(residual, relu);
+            }
+        }
+    }
+
+    fn check_sums(&self) {
+        let channels = self.shape.channels;
+        let n = self.shape.count as f64;
+        let x64 = doubles(&self.x);
+        let sums = reference::channel_sums(channels, x64.iter().copied());
+        let sizes = reference::channel_sums(channels, x64.iter().map(|x| x.abs()));
+        let [mean, variance] = reference::statistics(channels, &x64);
+        // The kernel takes its sums of distances from the first value.
+        let distances = x64
+            .iter()
+            .enumerate()
+            .map(|(i, x)| (x - x64[i % channels]).powi(2) / n);
+        let distances = reference::channel_sums(channels, distances);
+        for path in paths() {
+            let what = format!("{path:?}, {:?}", self.shape);
+            let actual = channel_sums(path, &self.shape, &self.x).unwrap();
+            assert_within(&format!("sums, {what}"), &actual, &sums, |c| SUM * sizes[c]);
+            let actual = batch_norm_statistics(path, &self.shape, &self.x).unwrap();
+            assert_within(&format!("mean, {what}"), &actual.mean, &mean, |c| {
+                EPS32 * mean[c].abs() + SUM * distances[c].sqrt()
+            });
+            let variances = &actual.variance;
+            assert_within(&format!("variance, {what}"), variances, &variance, |c| {
+                EPS32 * variance[c] + 3.0 * SUM * distances[c]
+            });
+            if self.shape.count == 1 {
+                assert_eq!(bits(&actual.mean), bits(&self.x));
+                assert!(variances.iter().all(|&v| v == 0.0));
+            }
+        }
+    }
+
+    fn check_passes(&self, residual: Option<&[f32]>, relu: bool) {
+        let (shape, channels) = (&self.shape, self.shape.channels);
+        let statistics = self.statistics64();
+        let (x, weight) = (doubles(&self.x), doubles(&self.weight));
+        let residual64 = residual.map(doubles);
+        let bias = doubles(&self.bias);
+        let mut y = reference::forward(&statistics, &weight, &bias, &x, residual64.as_deref());
+        if relu {
+            y.iter_mut().for_each(|y| *y = y.max(0.0));
+        }
+        // The mask is that of an output as it was written.
+        let output = rounded(&y);
+        let mut g = doubles(&self.gradient);
+        if relu {
+            for (g, y) in g.iter_mut().zip(&output) {
+                *g = if *y > 0.0 { *g } else { 0.0 };
+            }
+        }
+        let sums64 = reference::backward_sums(&statistics, &x, &g);
+        let sizes = g.iter().enumerate().map(|(i, g)| g.abs() * self.size(i));
+        let product_size = reference::channel_sums(channels, sizes);
+        let sum_size = reference::channel_sums(channels, g.iter().map(|g| g.abs()));
+        let sums = AffineGradient {
+            weight: rounded(&sums64[0]),
+            bias: rounded(&sums64[1]),
+        };
+        let sums64 = [doubles(&sums.weight), doubles(&sums.bias)];
+        let dx = reference::backward_input(&statistics, &weight, &sums64, &x, &g);
+        let n = shape.count as f64;
+        for path in paths() {
+            let what = format!("{path:?}, {shape:?}, relu {relu}, {}", residual.is_some());
+
+            let mut actual = vec![f32::NAN; x.len()];
+            batch_norm_forward(
+                path,
+                shape,
+                &self.statistics,
+                self.affine(),
+                &self.x,
+                residual,
+                relu,
+                &mut actual,
+            )
+            .unwrap();
+            assert_within(&format!("output, {what}"), &actual, &y, |i| {
+                let c = i % channels;
+                4.0 * EPS32 * (weight[c].abs() * self.size(i) + bias[c].abs() + 1.0)
+            });
+
+            let mut gradient = self.gradient.clone();
+            let actual = batch_norm_backward_sums(
+                path,
+                shape,
+                &self.statistics,
+                EPSILON,
+                &self.x,
+                relu.then_some(&output),
+                &mut gradient,
+            )
+            .unwrap();
+            assert_eq!(bits(&gradient), bits(&rounded(&g)), "masked, {what}");
+            assert_within(&format!("bias, {what}"), &actual.bias, &sums64[1], |c| {
+                EPS32 * sums64[1][c].abs() + SUM * sum_size[c]
+            });
+            assert_within(
+                &format!("weight, {what}"),
+                &actual.weight,
+                &sums64[0],
+                |c| EPS32 * sums64[0][c].abs() + SUM * product_size[c],
+            );
+
+            let input_gradient = |gradient: &mut [f32], target: Option<&mut [f32]>| {
+                batch_norm_backward_input(
+                    path,
+                    shape,
+                    &self.statistics,
+                    self.affine(),
+                    &sums,
+                    &self.x,
+                    gradient,
+                    target,
+                )
+                .unwrap();
+            };
+            let mut separate = vec![f32::NAN; x.len()];
+            input_gradient(&mut gradient, Some(&mut separate));
+            assert_eq!(bits(&gradient), bits(&rounded(&g)), "kept, {what}");
+            assert_within(&format!("input gradient, {what}"), &separate, &dx, |i| {
+                let c = i % channels;
+                let a = weight[c].abs() * self.root(c);
+                let constants = sums64[1][c].abs() + sums64[0][c].abs() * self.size(i);
+                4.0 * EPS32 * a * (g[i].abs() + constants / n)
+            });
+            input_gradient(&mut gradient, None);
+            assert_eq!(bits(&gradient), bits(&separate), "in place, {what}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn random_shapes_agree_with_the_reference(
+        channels in prop_oneof![1usize..=130, Just(16), Just(64)],
+        count in 1usize..=300,
+        seed in 0u64..1000,
+    ) {
+        Layer::new(count, channels, seed).check();
+    }
+}
+
+/// Channels below, at and above a row of the inner loops, pixels below, at and above a piece of work.
+#[test]
+fn chosen_shapes_agree_with_the_reference() {
+    for channels in [1, 3, 10, 16, 17, 64, 100] {
+        for count in [1, 2, 63, 64, 65, 777] {
+            Layer::new(count, channels, 5).check();
+        }
+        // Three pieces, the last of one pixel.
+        let piece = (1 << 14) / channels;
+        for count in [piece, piece + 1, 2 * piece + 1] {
+            Layer::new(count, channels, 6).check();
+        }
+    }
+    // More channels than a piece has floats.
+    Layer::new(3, 20_000, 7).check();
+}
+
+/// Far from 0, sums of squares in single precision would lose all digits: 1000² is 16777216 times the smallest step.
+#[test]
+fn a_mean_far_from_zero_costs_the_statistics_no_digits() {
+    for (count, channels) in [(4096, 16), (9001, 3)] {
+        // Uniform numbers of deviation 1.
+        let x: Vec<f32> = numbers(3, count * channels)
+            .into_iter()
+            .map(|x| 1000.0 + x * 3f32.sqrt())
+            .collect();
+        let shape = Pixels { count, channels };
+        let [mean, variance] = reference::statistics(channels, &doubles(&x));
+        for path in paths() {
+            let actual = batch_norm_statistics(path, &shape, &x).unwrap();
+            assert_within("mean", &actual.mean, &mean, |_| 1000.0 * EPS32);
+            assert_within("variance", &actual.variance, &variance, |_| 1e-5);
+        }
+    }
+}
+
+/// A constant channel has no variance, whatever its value: not even a small negative one.
+#[test]
+fn a_constant_channel_has_variance_zero() {
+    let shape = Pixels {
+        count: 1001,
+        channels: 3,
+    };
+    let x: Vec<f32> = (0..3003).map(|i| [0.0, 1234.567, -0.1][i % 3]).collect();
+    for path in paths() {
+        let actual = batch_norm_statistics(path, &shape, &x).unwrap();
+        assert_eq!(actual.mean, [0.0, 1234.567, -0.1]);
+        assert_eq!(actual.variance, [0.0; 3]);
+    }
+}
+
+/// A diverging run must show: the ReLU keeps NaN.
+#[test]
+fn nan_passes_through_the_relu() {
+    let layer = Layer::new(5, 3, 1);
+    let mut x = layer.x.clone();
+    x[4] = f32::NAN;
+    for path in paths() {
+        for residual in [None, Some(&layer.residual[..])] {
+            let mut y = vec![0.0; 15];
+            let (statistics, affine) = (&layer.statistics, layer.affine());
+            batch_norm_forward(
+                path,
+                &layer.shape,
+                statistics,
+                affine,
+                &x,
+                residual,
+                true,
+                &mut y,
+            )
+            .unwrap();
+            for (i, y) in y.iter().enumerate() {
+                assert_eq!(y.is_nan(), i == 4, "{path:?}, {i}");
+            }
+        }
+    }
+}
+
+/// Gradients of the double-precision reference itself, through the statistics, against its finite differences.
+#[test]
+fn the_reference_is_a_gradient() {
+    for (count, channels) in [(7, 3), (12, 1), (2, 5)] {
+        let layer = Layer::new(count, channels, 11);
+        let x = doubles(&layer.x);
+        let (weight, bias) = (doubles(&layer.weight), doubles(&layer.bias));
+        let residual = doubles(&layer.residual);
+        let g = doubles(&layer.gradient);
+        let output = |x: &[f64], weight: &[f64], bias: &[f64], residual: &[f64]| {
+            let statistics = reference::statistics(channels, x);
+            let mut y = reference::forward(&statistics, weight, bias, x, Some(residual));
+            y.iter_mut().for_each(|y| *y = y.max(0.0));
+            y
+        };
+        let loss = |x: &[f64], weight: &[f64], bias: &[f64], residual: &[f64]| {
+            dot(&g, &output(x, weight, bias, residual))
+        };
+        let y = output(&x, &weight, &bias, &residual);
+        let masked = y
+            .iter()
+            .zip(&g)
+            .map(|(y, g)| if *y > 0.0 { *g } else { 0.0 });
+        let masked: Vec<f64> = masked.collect();
+        let statistics = reference::statistics(channels, &x);
+        let sums = reference::backward_sums(&statistics, &x, &masked);
+        let dx = reference::backward_input(&statistics, &weight, &sums, &x, &masked);
+        assert_gradient("input", |x| loss(x, &weight, &bias, &residual), &x, &dx);
+        assert_gradient(
+            "weight",
+            |w| loss(&x, w, &bias, &residual),
+            &weight,
+            &sums[0],
+        );
+        assert_gradient("bias", |b| loss(&x, &weight, b, &residual), &bias, &sums[1]);
+        assert_gradient(
+            "residual",
+            |r| loss(&x, &weight, &bias, r),
+            &residual,
+            &masked,
+        );
+    }
+}

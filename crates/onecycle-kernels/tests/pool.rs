@@ -1,0 +1,238 @@
+//! Pooling against a reference, window by window, on every path of the machine.
+#![allow(clippy::unwrap_used)] // A failed call fails the test.
+
+mod common;
+
+use common::*;
+use onecycle_kernels::{
+    Path, Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,
+    max_pool2d_forward,
+};
+use proptest::prelude::*;
+
+fn shapes() -> impl Strategy<Value = Pool2d> {
+    let pair = |most: usize| (1..=most, 1..=most);
+    (1usize..=4, 1usize..=35, pair(12), pair(6), pair(5)).prop_map(
+        |(batch, channels, size, kernel, stride)| Pool2d {
+            batch,
+            channels,
+            height: size.0,
+            width: size.1,
+            kernel: [kernel.0.min(size.0), kernel.1.min(size.1)],
+            stride: [stride.0, stride.1],
+        },
+    )
+}
+
+/// For each element of the output the elements of its window, in row-major order.
+fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
+    let [rows, columns] = shape.output().unwrap();
+    let mut windows = Vec::new();
+    for n in 0..shape.batch {
+        for i in 0..rows {
+            for j in 0..columns {
+                for c in 0..shape.channels {
+                    let mut window = Vec::new();
+                    for r in 0..shape.kernel[0] {
+                        for s in 0..shape.kernel[1] {
+                            let y = n * shape.height + i * shape.stride[0] + r;
+                            let x = j * shape.stride[1] + s;
+                            window.push((y * shape.width + x) * shape.channels + c);
+                        }
+                    }
+                    windows.push(window);
+                }
+            }
+        }
+    }
+    windows
+}
+
+/// Index in its window of the largest element: the first of equal ones; NaN beats all, the last NaN the others.
+fn choose(window: &[usize], x: &[f32]) -> usize {
+    let mut best = 0;
+    for (tap, &at) in window.iter().enumerate() {
+        if x[at] > x[window[best]] || x[at].is_nan() {
+            best = tap;
+        }
+    }
+    best
+}
+
+fn max_forward(path: Path, shape: &Pool2d, x: &[f32]) -> (Vec<f32>, Vec<u16>) {
+    let len = shape.output_len().unwrap();
+    let (mut y, mut chosen) = (vec![f32::NAN; len], vec![u16::MAX; len]);
+    max_pool2d_forward(path, shape, x, &mut y, &mut chosen).unwrap();
+    (y, chosen)
+}
+
+fn check_max(shape: &Pool2d, x: &[f32], seed: u64) {
+    let windows = windows(shape);
+    let g = numbers(seed, windows.len());
+    let chosen64: Vec<usize> = windows.iter().map(|w| choose(w, x)).collect();
+    let mut dx64 = vec![0.0; x.len()];
+    for ((window, &tap), &g) in windows.iter().zip(&chosen64).zip(&g) {
+        dx64[window[tap]] += f64::from(g);
+    }
+    for path in paths() {
+        let what = format!("{path:?}, {shape:?}");
+        let (y, chosen) = max_forward(path, shape, x);
+        for (i, window) in windows.iter().enumerate() {
+            let tap = chosen64[i];
+            assert_eq!(usize::from(chosen[i]), tap, "chosen[{i}], {what}");
+            assert_eq!(y[i].to_bits(), x[window[tap]].to_bits(), "{i}, {what}");
+        }
+        let mut dx = vec![f32::NAN; x.len()];
+        max_pool2d_backward(path, shape, &g, &chosen, &mut dx).unwrap();
+        let window = shape.kernel[0] * shape.kernel[1];
+        assert_close(&format!("input gradient, {what}"), &dx, &dx64, window);
+    }
+}
+
+fn average(windows: &[Vec<usize>], x: &[f64]) -> Vec<f64> {
+    let mean = |w: &Vec<usize>| w.iter().map(|&at| x[at]).sum::<f64>() / w.len() as f64;
+    windows.iter().map(mean).collect()
+}
+
+fn average_gradient(windows: &[Vec<usize>], g: &[f64], inputs: usize) -> Vec<f64> {
+    let mut dx = vec![0.0; inputs];
+    for (window, g) in windows.iter().zip(g) {
+        for &at in window {
+            dx[at] += g / window.len() as f64;
+        }
+    }
+    dx
+}
+
+fn check_average(shape: &Pool2d, seed: u64) {
+    let windows = windows(shape);
+    let x = numbers(seed, shape.input_len());
+    let g = numbers(seed + 1, windows.len());
+    let y64 = average(&windows, &doubles(&x));
+    let dx64 = average_gradient(&windows, &doubles(&g), x.len());
+    let window = shape.kernel[0] * shape.kernel[1];
+    for path in paths() {
+        let what = format!("{path:?}, {shape:?}");
+        let mut y = vec![f32::NAN; g.len()];
+        average_pool2d_forward(path, shape, &x, &mut y).unwrap();
+        // A sum of `window` terms, divided by as many.
+        assert_close(&format!("output, {what}"), &y, &y64, 1);
+        let mut dx = vec![f32::NAN; x.len()];
+        average_pool2d_backward(path, shape, &g, &mut dx).unwrap();
+        assert_close(
+            &format!("input gradient, {what}"),
+            &dx,
+            &dx64,
+            window.min(4),
+        );
+    }
+}
+
+/// Few different values, so that many windows have several largest ones.
+fn ties(seed: u64, len: usize) -> Vec<f32> {
+    let coarse = |x: f32| (x * 2.0).floor();
+    numbers(seed, len).into_iter().map(coarse).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn random_shapes_agree_with_the_reference(shape in shapes(), seed in 0u64..1000) {
+        check_max(&shape, &numbers(seed, shape.input_len()), seed + 1);
+        check_average(&shape, seed);
+    }
+
+    #[test]
+    fn the_first_of_equal_ones_wins(shape in shapes(), seed in 0u64..1000) {
+        check_max(&shape, &ties(seed, shape.input_len()), seed);
+    }
+
+    #[test]
+    fn nan_is_the_largest(shape in shapes(), seed in 0u64..1000) {
+        let mut x = ties(seed, shape.input_len());
+        for x in x.iter_mut().filter(|x| **x == 0.0) {
+            *x = f32::NAN;
+        }
+        check_max(&shape, &x, seed);
+    }
+}
+
+fn shape(size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
+    Pool2d {
+        batch: 3,
+        channels: 19,
+        height: size[0],
+        width: size[1],
+        kernel,
+        stride,
+    }
+}
+
+#[test]
+fn chosen_shapes_agree_with_the_reference() {
+    for shape in [
+        // Windows that overlap, that touch, that leave gaps, and a rest that none reaches.
+        shape([9, 11], [3, 3], [1, 1]),
+        shape([9, 11], [3, 3], [2, 2]),
+        shape([8, 12], [2, 2], [2, 2]),
+        shape([10, 9], [2, 2], [3, 4]),
+        shape([9, 9], [1, 1], [5, 5]),
+        shape([7, 6], [2, 3], [7, 1]),
+        // As large as the image, in one direction or both.
+        shape([5, 7], [5, 7], [1, 1]),
+        shape([5, 7], [5, 1], [9, 1]),
+        shape([1, 1], [1, 1], [1, 1]),
+        Pool2d::global(2, 64, 8, 8),
+    ] {
+        check_max(&shape, &numbers(3, shape.input_len()), 4);
+        check_average(&shape, 3);
+    }
+}
+
+/// The last pixel of the largest window allowed has the largest index that `chosen` can hold.
+#[test]
+fn the_largest_window() {
+    let shape = Pool2d::global(1, 2, 256, 256);
+    let mut x = numbers(1, shape.input_len());
+    let last = x.len() - 1;
+    x[last] = 2.0;
+    for path in paths() {
+        let (y, chosen) = max_forward(path, &shape, &x);
+        assert_eq!((y[1], chosen[1]), (2.0, u16::MAX));
+    }
+    check_max(&shape, &x, 1);
+}
+
+#[test]
+fn minus_infinity_everywhere_is_a_maximum() {
+    let shape = shape([4, 4], [2, 2], [2, 2]);
+    check_max(&shape, &vec![f32::NEG_INFINITY; shape.input_len()], 1);
+}
+
+/// Gradients of the double-precision references against their finite differences. No two numbers of a window are so near
+/// that the difference would change the maximum's place.
+#[test]
+fn the_references_are_gradients() {
+    for shape in [
+        shape([5, 4], [3, 2], [1, 1]),
+        shape([5, 5], [2, 2], [3, 2]),
+        shape([3, 4], [3, 4], [1, 1]),
+    ] {
+        let windows = windows(&shape);
+        let x = numbers(5, shape.input_len());
+        let g = doubles(&numbers(6, windows.len()));
+        let dx = average_gradient(&windows, &g, x.len());
+        let f = |x: &[f64]| dot(&g, &average(&windows, x));
+        assert_gradient("average", f, &doubles(&x), &dx);
+        let mut dx = vec![0.0; x.len()];
+        for (window, g) in windows.iter().zip(&g) {
+            dx[window[choose(window, &x)]] += g;
+        }
+        let f = |x: &[f64]| {
+            let largest = |w: &Vec<usize>| w.iter().map(|&at| x[at]).fold(f64::MIN, f64::max);
+            dot(&g, &windows.iter().map(largest).collect::<Vec<f64>>())
+        };
+        assert_gradient("maximum", f, &doubles(&x), &dx);
+    }
+}
