@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::parallel::for_chunks;
-use crate::simd::{Path, vectorised};
+use crate::simd::{Loops, Path, vectorised};
 
 /// Pixels of all images, times channels: slices are `[count, channels]`, e.g. `[batch, height, width, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +65,14 @@ impl Pixels {
         vec![0.0; pieces * 2 * self.channels]
     }
 
-    /// Adds up what `term(first, second)` gives for each pair of elements of a piece: two sums a channel, `[2, channels]`.
-    /// `term` gets a row of each and two rows of sums in single precision.
+    /// Adds up what `term` gives for each pair of elements of a piece: two sums a channel, `[2, channels]`.
     #[inline(always)]
     pub(crate) fn add_piece(
         &self,
         first: &[f32],
         second: &[f32],
         sums: &mut [f64],
-        term: impl Fn(&[f32], &[f32], &mut [f32], &mut [f32]),
+        term: impl Term,
     ) {
         let row = self.row();
         let (mut left, mut right) = (vec![0.0f32; row], vec![0.0f32; row]);
@@ -82,7 +81,7 @@ impl Pixels {
             left.fill(0.0);
             right.fill(0.0);
             for (first, second) in first.chunks(row).zip(second.chunks(row)) {
-                term(first, second, &mut left, &mut right);
+                term.add(first, second, &mut left, &mut right);
             }
             fold(&left, left_sums);
             fold(&right, right_sums);
@@ -101,6 +100,12 @@ impl Pixels {
         }
         total
     }
+}
+
+/// What is summed up: a row of two inputs adds to a row of each of two sums.
+pub(crate) trait Term {
+    /// Must be `#[inline(always)]`, see [`Loops`].
+    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]);
 }
 
 /// Adds the pixels of a row to their channels.
@@ -123,14 +128,35 @@ pub fn channel_sums(path: Path, shape: &Pixels, input: &[f32]) -> Result<Vec<f32
     for_chunks(&mut partial, 2 * shape.channels, |index, sums| {
         let start = index * shape.piece();
         let piece = &input[start..input.len().min(start + shape.piece())];
-        vectorised(path, || {
-            shape.add_piece(piece, piece, sums, |x, _, sum, _| {
-                for (sum, x) in sum.iter_mut().zip(x) {
-                    *sum += x;
-                }
-            });
-        });
+        vectorised(path, Piece { shape, piece, sums });
     });
     let [sums, _] = shape.total(&partial);
     Ok(sums.into_iter().map(|sum| sum as f32).collect())
+}
+
+/// A piece of [`channel_sums`].
+struct Piece<'a> {
+    shape: &'a Pixels,
+    piece: &'a [f32],
+    sums: &'a mut [f64],
+}
+
+impl Loops for Piece<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.shape
+            .add_piece(self.piece, self.piece, self.sums, Value);
+    }
+}
+
+/// The first input itself.
+struct Value;
+
+impl Term for Value {
+    #[inline(always)]
+    fn add(&self, first: &[f32], _: &[f32], left: &mut [f32], _: &mut [f32]) {
+        for (sum, x) in left.iter_mut().zip(first) {
+            *sum += x;
+        }
+    }
 }

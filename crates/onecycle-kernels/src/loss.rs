@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::parallel::for_chunk_pairs;
-use crate::simd::{Path, vectorised};
+use crate::simd::{Loops, Path, vectorised};
 
 /// Rows that are worked on together.
 const ROWS: usize = 16;
@@ -47,47 +47,77 @@ pub fn cross_entropy(
             expected: "a class, counted from 0 and below the number of classes",
         });
     }
-    let everywhere = smoothing / classes as f64;
     let scale = 1.0 / batch as f64;
     let mut losses = vec![0.0f64; batch];
     for_chunk_pairs(
         (gradient, &mut losses),
         [ROWS * classes, ROWS],
         |index, gradient, losses| {
-            vectorised(path, || {
-                let first = index * ROWS;
-                for (row, (gradient, loss)) in
-                    gradient.chunks_exact_mut(classes).zip(losses).enumerate()
-                {
-                    let logits = &logits[(first + row) * classes..][..classes];
-                    let label = labels[first + row] as usize;
-                    let largest = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
-                    let mut sum = 0.0f64;
-                    let mut logit_sum = 0.0f64;
-                    for (g, x) in gradient.iter_mut().zip(logits) {
-                        let shifted = x - largest;
-                        *g = shifted.exp();
-                        sum += f64::from(*g);
-                        logit_sum += f64::from(shifted);
-                    }
-                    let log_sum = sum.ln();
-                    let shifted = f64::from(logits[label] - largest);
-                    // A class that is ruled out (minus infinity) has no share in an unsmoothed loss.
-                    let smooth_sum = if everywhere > 0.0 {
-                        everywhere * logit_sum
-                    } else {
-                        0.0
-                    };
-                    *loss = log_sum - (1.0 - smoothing) * shifted - smooth_sum;
-                    let share = (scale / sum) as f32;
-                    let smooth = (everywhere * scale) as f32;
-                    for g in gradient.iter_mut() {
-                        *g = *g * share - smooth;
-                    }
-                    gradient[label] -= ((1.0 - smoothing) * scale) as f32;
-                }
-            });
+            let first = index * ROWS;
+            let rows = Rows {
+                classes,
+                smoothing,
+                scale,
+                logits: &logits[first * classes..],
+                labels: &labels[first..],
+                gradient,
+                losses,
+            };
+            vectorised(path, rows);
         },
     );
     Ok((losses.iter().sum::<f64>() * scale) as f32)
+}
+
+/// Some rows of [`cross_entropy`].
+struct Rows<'a> {
+    classes: usize,
+    smoothing: f64,
+    /// Share of a row in the mean.
+    scale: f64,
+    logits: &'a [f32],
+    labels: &'a [i64],
+    gradient: &'a mut [f32],
+    losses: &'a mut [f64],
+}
+
+impl Loops for Rows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let everywhere = self.smoothing / self.classes as f64;
+        let inputs = self.logits.chunks_exact(self.classes).zip(self.labels);
+        let outputs = self
+            .gradient
+            .chunks_exact_mut(self.classes)
+            .zip(self.losses);
+        for ((logits, &label), (gradient, loss)) in inputs.zip(outputs) {
+            let label = label as usize;
+            let mut largest = f32::NEG_INFINITY;
+            for &x in logits {
+                largest = largest.max(x);
+            }
+            let mut sum = 0.0f64;
+            let mut logit_sum = 0.0f64;
+            for (g, x) in gradient.iter_mut().zip(logits) {
+                let shifted = x - largest;
+                *g = shifted.exp();
+                sum += f64::from(*g);
+                logit_sum += f64::from(shifted);
+            }
+            let shifted = f64::from(logits[label] - largest);
+            // A class that is ruled out (minus infinity) has no share in an unsmoothed loss.
+            let smooth_sum = if everywhere > 0.0 {
+                everywhere * logit_sum
+            } else {
+                0.0
+            };
+            *loss = sum.ln() - (1.0 - self.smoothing) * shifted - smooth_sum;
+            let share = (self.scale / sum) as f32;
+            let smooth = (everywhere * self.scale) as f32;
+            for g in gradient.iter_mut() {
+                *g = *g * share - smooth;
+            }
+            gradient[label] -= ((1.0 - self.smoothing) * self.scale) as f32;
+        }
+    }
 }

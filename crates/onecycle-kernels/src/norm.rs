@@ -11,10 +11,10 @@
 //!             dx = a (g - dbias/n - x̂ dweight/n)
 //! ```
 
-use crate::channels::Pixels;
+use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::simd::{Path, vectorised};
+use crate::simd::{Loops, Path, vectorised};
 
 /// Mean and biased variance of each channel, `[channels]` each.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,15 +63,16 @@ pub fn batch_norm_statistics(
     for_chunks(&mut partial, 2 * shape.channels, |index, sums| {
         let start = index * shape.piece();
         let piece = &input[start..input.len().min(start + shape.piece())];
-        vectorised(path, || {
-            shape.add_piece(piece, piece, sums, |x, _, sum, square| {
-                for (((x, k), sum), square) in x.iter().zip(&shifts).zip(sum).zip(square) {
-                    let d = x - k;
-                    *sum += d;
-                    *square += d * d;
-                }
-            });
-        });
+        let shifts = &shifts;
+        vectorised(
+            path,
+            Moments {
+                shape,
+                piece,
+                shifts,
+                sums,
+            },
+        );
     });
     let [sums, squares] = shape.total(&partial);
     let n = shape.count as f64;
@@ -122,24 +123,18 @@ pub fn batch_norm_forward(
         let start = index * shape.piece();
         let input = &input[start..][..output.len()];
         let residual = residual.map(|r| &r[start..][..output.len()]);
-        vectorised(path, || match residual {
-            None => {
-                for (y, x) in output.chunks_mut(row).zip(input.chunks(row)) {
-                    for (((y, x), a), b) in y.iter_mut().zip(x).zip(&scales).zip(&shifts) {
-                        *y = at_least(floor, a * x + b);
-                    }
-                }
-            }
-            Some(residual) => {
-                let rows = input.chunks(row).zip(residual.chunks(row));
-                for (y, (x, r)) in output.chunks_mut(row).zip(rows) {
-                    let pixels = y.iter_mut().zip(x).zip(r);
-                    for (((y, x), r), (a, b)) in pixels.zip(scales.iter().zip(&shifts)) {
-                        *y = at_least(floor, a * x + b + r);
-                    }
-                }
-            }
-        });
+        vectorised(
+            path,
+            Forward {
+                row,
+                scales: &scales,
+                shifts: &shifts,
+                floor,
+                input,
+                residual,
+                output,
+            },
+        );
     });
     Ok(())
 }
@@ -173,21 +168,17 @@ pub fn batch_norm_backward_sums(
             let start = index * shape.piece();
             let input = &input[start..][..gradient.len()];
             let output = output.map(|output| &output[start..][..gradient.len()]);
-            vectorised(path, || {
-                if let Some(output) = output {
-                    for (g, y) in gradient.iter_mut().zip(output) {
-                        *g = if *y <= 0.0 { 0.0 } else { *g };
-                    }
-                }
-                shape.add_piece(gradient, input, sums, |g, x, sum, product| {
-                    for ((((g, x), mean), sum), product) in
-                        g.iter().zip(x).zip(&mean).zip(sum).zip(product)
-                    {
-                        *sum += g;
-                        *product += g * (x - mean);
-                    }
-                });
-            });
+            vectorised(
+                path,
+                BackwardSums {
+                    shape,
+                    mean: &mean,
+                    input,
+                    output,
+                    gradient,
+                    sums,
+                },
+            );
         },
     );
     let [bias, product] = shape.total(&partial);
@@ -237,29 +228,36 @@ pub fn batch_norm_backward_input(
     }
     let row = shape.row();
     let [a, b, c] = [on_gradient, on_input, constant].map(|values| shape.repeated(&values));
+    let (a, b, c) = (&a, &b, &c);
     match input_gradient {
         None => for_chunks(gradient, shape.piece(), |index, gradient| {
             let input = &input[index * shape.piece()..][..gradient.len()];
-            vectorised(path, || {
-                for (g, x) in gradient.chunks_mut(row).zip(input.chunks(row)) {
-                    for ((((g, x), a), b), c) in g.iter_mut().zip(x).zip(&a).zip(&b).zip(&c) {
-                        *g = a * *g + (b * x + c);
-                    }
-                }
-            });
+            vectorised(
+                path,
+                InPlace {
+                    row,
+                    a,
+                    b,
+                    c,
+                    input,
+                    gradient,
+                },
+            );
         }),
         Some(input_gradient) => for_chunks(input_gradient, shape.piece(), |index, target| {
             let start = index * shape.piece();
-            let (input, gradient) = (&input[start..], &gradient[start..]);
-            vectorised(path, || {
-                let rows = gradient.chunks(row).zip(input.chunks(row));
-                for (dx, (g, x)) in target.chunks_mut(row).zip(rows) {
-                    let pixels = dx.iter_mut().zip(g).zip(x);
-                    for (((dx, g), x), ((a, b), c)) in pixels.zip(a.iter().zip(&b).zip(&c)) {
-                        *dx = a * g + (b * x + c);
-                    }
-                }
-            });
+            vectorised(
+                path,
+                Beside {
+                    row,
+                    a,
+                    b,
+                    c,
+                    input: &input[start..],
+                    gradient: &gradient[start..],
+                    target,
+                },
+            );
         }),
     }
     Ok(())
@@ -284,4 +282,164 @@ fn check_statistics(
 #[inline(always)]
 fn at_least(floor: f32, x: f32) -> f32 {
     if floor > x { floor } else { x }
+}
+
+/// A piece of [`batch_norm_statistics`].
+struct Moments<'a> {
+    shape: &'a Pixels,
+    piece: &'a [f32],
+    shifts: &'a [f32],
+    sums: &'a mut [f64],
+}
+
+impl Loops for Moments<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let term = Shifted(self.shifts);
+        self.shape
+            .add_piece(self.piece, self.piece, self.sums, term);
+    }
+}
+
+/// `x - k` and its square.
+struct Shifted<'a>(&'a [f32]);
+
+impl Term for Shifted<'_> {
+    #[inline(always)]
+    fn add(&self, first: &[f32], _: &[f32], left: &mut [f32], right: &mut [f32]) {
+        for (((x, k), sum), square) in first.iter().zip(self.0).zip(left).zip(right) {
+            let d = x - k;
+            *sum += d;
+            *square += d * d;
+        }
+    }
+}
+
+/// A piece of [`batch_norm_forward`].
+struct Forward<'a> {
+    row: usize,
+    scales: &'a [f32],
+    shifts: &'a [f32],
+    floor: f32,
+    input: &'a [f32],
+    residual: Option<&'a [f32]>,
+    output: &'a mut [f32],
+}
+
+impl Loops for Forward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self
+            .output
+            .chunks_mut(self.row)
+            .zip(self.input.chunks(self.row));
+        match self.residual {
+            None => {
+                for (y, x) in rows {
+                    for (((y, x), a), b) in y.iter_mut().zip(x).zip(self.scales).zip(self.shifts) {
+                        *y = at_least(self.floor, a * x + b);
+                    }
+                }
+            }
+            Some(residual) => {
+                for ((y, x), r) in rows.zip(residual.chunks(self.row)) {
+                    let pixels = y.iter_mut().zip(x).zip(r);
+                    for (((y, x), r), (a, b)) in pixels.zip(self.scales.iter().zip(self.shifts)) {
+                        *y = at_least(self.floor, a * x + b + r);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A piece of [`batch_norm_backward_sums`].
+struct BackwardSums<'a> {
+    shape: &'a Pixels,
+    mean: &'a [f32],
+    input: &'a [f32],
+    output: Option<&'a [f32]>,
+    gradient: &'a mut [f32],
+    sums: &'a mut [f64],
+}
+
+impl Loops for BackwardSums<'_> {
+    #[inline(always)]
+    fn run(self) {
+        if let Some(output) = self.output {
+            for (g, y) in self.gradient.iter_mut().zip(output) {
+                *g = if *y <= 0.0 { 0.0 } else { *g };
+            }
+        }
+        let term = Centred(self.mean);
+        self.shape
+            .add_piece(self.gradient, self.input, self.sums, term);
+    }
+}
+
+/// `g` and `g (x - mean)`.
+struct Centred<'a>(&'a [f32]);
+
+impl Term for Centred<'_> {
+    #[inline(always)]
+    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]) {
+        let inputs = first.iter().zip(second).zip(self.0);
+        for (((g, x), mean), (sum, product)) in inputs.zip(left.iter_mut().zip(right)) {
+            *sum += g;
+            *product += g * (x - mean);
+        }
+    }
+}
+
+/// A piece of [`batch_norm_backward_input`], over the gradient itself.
+struct InPlace<'a> {
+    row: usize,
+    a: &'a [f32],
+    b: &'a [f32],
+    c: &'a [f32],
+    input: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl Loops for InPlace<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self
+            .gradient
+            .chunks_mut(self.row)
+            .zip(self.input.chunks(self.row));
+        for (g, x) in rows {
+            let factors = self.a.iter().zip(self.b).zip(self.c);
+            for ((g, x), ((a, b), c)) in g.iter_mut().zip(x).zip(factors) {
+                *g = a * *g + (b * x + c);
+            }
+        }
+    }
+}
+
+/// A piece of [`batch_norm_backward_input`], to memory of its own.
+struct Beside<'a> {
+    row: usize,
+    a: &'a [f32],
+    b: &'a [f32],
+    c: &'a [f32],
+    input: &'a [f32],
+    gradient: &'a [f32],
+    target: &'a mut [f32],
+}
+
+impl Loops for Beside<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let inputs = self
+            .gradient
+            .chunks(self.row)
+            .zip(self.input.chunks(self.row));
+        for (dx, (g, x)) in self.target.chunks_mut(self.row).zip(inputs) {
+            let factors = self.a.iter().zip(self.b).zip(self.c);
+            for (((dx, g), x), ((a, b), c)) in dx.iter_mut().zip(g).zip(x).zip(factors) {
+                *dx = a * g + (b * x + c);
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::simd::{Path, vectorised};
+use crate::simd::{Loops, Path, vectorised};
 
 /// Shape of a pooling without padding. Images are `[batch, height, width, channels]`; pairs are `[vertical, horizontal]`.
 /// Rows and columns that no window reaches are left out, as in PyTorch.
@@ -88,24 +88,32 @@ impl Pool2d {
         self.height * self.width * self.channels
     }
 
-    /// Calls `visit(output, inputs)` for each output pixel of an image: where its channels begin, and where those of the
-    /// window's pixels begin.
+    /// Where the channels of each output pixel of an image begin, and those of its window's first pixel.
     #[inline(always)]
-    fn each_window(
-        &self,
-        [rows, columns]: [usize; 2],
-        mut visit: impl FnMut(usize, &mut dyn Iterator<Item = usize>),
-    ) {
-        let [kh, kw] = self.kernel;
-        for i in 0..rows {
-            for j in 0..columns {
-                let corner = i * self.stride[0] * self.width + j * self.stride[1];
-                let mut window = (0..kh).flat_map(|r| {
-                    (0..kw).map(move |s| (corner + r * self.width + s) * self.channels)
-                });
-                visit((i * columns + j) * self.channels, &mut window);
-            }
-        }
+    fn windows(&self, [rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
+        let Pool2d {
+            channels,
+            width,
+            stride,
+            ..
+        } = *self;
+        (0..rows * columns).map(move |pixel| {
+            let (y, x) = (pixel / columns * stride[0], pixel % columns * stride[1]);
+            (pixel * channels, (y * width + x) * channels)
+        })
+    }
+
+    /// Where the channels of the pixels of a window begin, `first` its first, in row-major order.
+    #[inline(always)]
+    fn pixels(&self, first: usize) -> impl Iterator<Item = usize> {
+        let Pool2d {
+            channels,
+            width,
+            kernel: [height, across],
+            ..
+        } = *self;
+        (0..height * across)
+            .map(move |tap| first + (tap / across * width + tap % across) * channels)
     }
 }
 
@@ -128,25 +136,16 @@ pub fn max_pool2d_forward(
     let image = size[0] * size[1] * shape.channels;
     for_chunk_pairs((output, chosen), [image; 2], |index, output, chosen| {
         let input = &input[index * shape.input_image()..][..shape.input_image()];
-        vectorised(path, || {
-            shape.each_window(size, |at, window| {
-                let best = &mut output[at..][..shape.channels];
-                let chosen = &mut chosen[at..][..shape.channels];
-                for (tap, from) in window.enumerate() {
-                    let x = &input[from..][..shape.channels];
-                    if tap == 0 {
-                        best.copy_from_slice(x);
-                        chosen.fill(0);
-                        continue;
-                    }
-                    for ((best, chosen), x) in best.iter_mut().zip(&mut *chosen).zip(x) {
-                        let larger = *x > *best || x.is_nan();
-                        *best = if larger { *x } else { *best };
-                        *chosen = if larger { tap as u16 } else { *chosen };
-                    }
-                }
-            });
-        });
+        vectorised(
+            path,
+            MaxForward {
+                shape,
+                size,
+                input,
+                output,
+                chosen,
+            },
+        );
     });
     Ok(())
 }
@@ -170,19 +169,16 @@ pub fn max_pool2d_backward(
     for_chunks(input_gradient, shape.input_image(), |index, target| {
         let gradient = &output_gradient[index * image..][..image];
         let chosen = &chosen[index * image..][..image];
-        vectorised(path, || {
-            target.fill(0.0);
-            shape.each_window(size, |at, window| {
-                let gradient = &gradient[at..][..shape.channels];
-                let chosen = &chosen[at..][..shape.channels];
-                for (tap, to) in window.enumerate() {
-                    let target = &mut target[to..][..shape.channels];
-                    for ((target, g), chosen) in target.iter_mut().zip(gradient).zip(chosen) {
-                        *target += if *chosen == tap as u16 { *g } else { 0.0 };
-                    }
-                }
-            });
-        });
+        vectorised(
+            path,
+            MaxBackward {
+                shape,
+                size,
+                gradient,
+                chosen,
+                target,
+            },
+        );
     });
     Ok(())
 }
@@ -204,21 +200,16 @@ pub fn average_pool2d_forward(
     let share = share(shape);
     for_chunks(output, image, |index, output| {
         let input = &input[index * shape.input_image()..][..shape.input_image()];
-        vectorised(path, || {
-            shape.each_window(size, |at, window| {
-                let output = &mut output[at..][..shape.channels];
-                output.fill(0.0);
-                for from in window {
-                    let x = &input[from..][..shape.channels];
-                    for (y, x) in output.iter_mut().zip(x) {
-                        *y += x;
-                    }
-                }
-                for y in output {
-                    *y *= share;
-                }
-            });
-        });
+        vectorised(
+            path,
+            AverageForward {
+                shape,
+                size,
+                share,
+                input,
+                output,
+            },
+        );
     });
     Ok(())
 }
@@ -240,18 +231,16 @@ pub fn average_pool2d_backward(
     let share = share(shape);
     for_chunks(input_gradient, shape.input_image(), |index, target| {
         let gradient = &output_gradient[index * image..][..image];
-        vectorised(path, || {
-            target.fill(0.0);
-            shape.each_window(size, |at, window| {
-                let gradient = &gradient[at..][..shape.channels];
-                for to in window {
-                    let target = &mut target[to..][..shape.channels];
-                    for (target, g) in target.iter_mut().zip(gradient) {
-                        *target += g * share;
-                    }
-                }
-            });
-        });
+        vectorised(
+            path,
+            AverageBackward {
+                shape,
+                size,
+                share,
+                gradient,
+                target,
+            },
+        );
     });
     Ok(())
 }
@@ -259,4 +248,115 @@ pub fn average_pool2d_backward(
 /// What a pixel counts in its window's mean.
 fn share(shape: &Pool2d) -> f32 {
     1.0 / (shape.kernel[0] * shape.kernel[1]) as f32
+}
+
+/// An image of [`max_pool2d_forward`].
+struct MaxForward<'a> {
+    shape: &'a Pool2d,
+    size: [usize; 2],
+    input: &'a [f32],
+    output: &'a mut [f32],
+    chosen: &'a mut [u16],
+}
+
+impl Loops for MaxForward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.shape.channels;
+        for (at, first) in self.shape.windows(self.size) {
+            let best = &mut self.output[at..][..channels];
+            let chosen = &mut self.chosen[at..][..channels];
+            best.copy_from_slice(&self.input[first..][..channels]);
+            chosen.fill(0);
+            for (tap, from) in self.shape.pixels(first).enumerate().skip(1) {
+                let x = &self.input[from..][..channels];
+                for ((best, chosen), x) in best.iter_mut().zip(&mut *chosen).zip(x) {
+                    let larger = *x > *best || x.is_nan();
+                    *best = if larger { *x } else { *best };
+                    *chosen = if larger { tap as u16 } else { *chosen };
+                }
+            }
+        }
+    }
+}
+
+/// An image of [`max_pool2d_backward`].
+struct MaxBackward<'a> {
+    shape: &'a Pool2d,
+    size: [usize; 2],
+    gradient: &'a [f32],
+    chosen: &'a [u16],
+    target: &'a mut [f32],
+}
+
+impl Loops for MaxBackward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.shape.channels;
+        self.target.fill(0.0);
+        for (at, first) in self.shape.windows(self.size) {
+            let gradient = &self.gradient[at..][..channels];
+            let chosen = &self.chosen[at..][..channels];
+            for (tap, to) in self.shape.pixels(first).enumerate() {
+                let target = &mut self.target[to..][..channels];
+                for ((target, g), chosen) in target.iter_mut().zip(gradient).zip(chosen) {
+                    *target += if *chosen == tap as u16 { *g } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// An image of [`average_pool2d_forward`].
+struct AverageForward<'a> {
+    shape: &'a Pool2d,
+    size: [usize; 2],
+    share: f32,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Loops for AverageForward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.shape.channels;
+        for (at, first) in self.shape.windows(self.size) {
+            let output = &mut self.output[at..][..channels];
+            output.fill(0.0);
+            for from in self.shape.pixels(first) {
+                for (y, x) in output.iter_mut().zip(&self.input[from..][..channels]) {
+                    *y += x;
+                }
+            }
+            for y in output {
+                *y *= self.share;
+            }
+        }
+    }
+}
+
+/// An image of [`average_pool2d_backward`].
+struct AverageBackward<'a> {
+    shape: &'a Pool2d,
+    size: [usize; 2],
+    share: f32,
+    gradient: &'a [f32],
+    target: &'a mut [f32],
+}
+
+impl Loops for AverageBackward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.shape.channels;
+        self.target.fill(0.0);
+        for (at, first) in self.shape.windows(self.size) {
+            let gradient = &self.gradient[at..][..channels];
+            for to in self.shape.pixels(first) {
+                let target = &mut self.target[to..][..channels];
+                for (target, g) in target.iter_mut().zip(gradient) {
+                    *target += g * self.share;
+                }
+            }
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //! The formulas are PyTorch's, in its order. Rates are given in double precision and rounded once.
 
 use crate::error::{KernelError, check_len};
-use crate::parallel::for_chunks;
-use crate::simd::{Path, vectorised};
+use crate::parallel::{for_chunk_pairs, for_chunks};
+use crate::simd::{Loops, Path, vectorised};
 
 /// Floats that are worked on together.
 const PIECE: usize = 1 << 14;
@@ -57,17 +57,6 @@ pub fn sgd(
     };
     let lr = step.lr as f32;
     let momentum = step.momentum as f32;
-    if step.momentum == 0.0 {
-        for_chunks(weights, PIECE, |index, weights| {
-            let gradient = &gradient[index * PIECE..];
-            vectorised(path, || {
-                for (w, g) in weights.iter_mut().zip(gradient) {
-                    *w = *w * shrink - lr * (g * scale + decay * *w);
-                }
-            });
-        });
-        return Ok(());
-    }
     let (keep, take) = if first {
         (0.0, 1.0)
     } else {
@@ -79,21 +68,47 @@ pub fn sgd(
     } else {
         (0.0, 1.0)
     };
+    let factors = SgdFactors {
+        scale,
+        decay,
+        shrink,
+        lr,
+        keep,
+        take,
+        on_gradient,
+        on_velocity,
+    };
+    if step.momentum == 0.0 {
+        for_chunks(weights, PIECE, |index, weights| {
+            let gradient = &gradient[index * PIECE..];
+            vectorised(
+                path,
+                Plain {
+                    factors,
+                    weights,
+                    gradient,
+                },
+            );
+        });
+        return Ok(());
+    }
     if first {
         velocity.fill(0.0);
     }
-    crate::parallel::for_chunk_pairs(
+    for_chunk_pairs(
         (weights, velocity),
         [PIECE; 2],
         |index, weights, velocity| {
             let gradient = &gradient[index * PIECE..];
-            vectorised(path, || {
-                for ((w, v), g) in weights.iter_mut().zip(velocity).zip(gradient) {
-                    let g = g * scale + decay * *w;
-                    *v = *v * keep + g * take;
-                    *w = *w * shrink - lr * (g * on_gradient + *v * on_velocity);
-                }
-            });
+            vectorised(
+                path,
+                WithVelocity {
+                    factors,
+                    weights,
+                    velocity,
+                    gradient,
+                },
+            );
         },
     );
     Ok(())
@@ -146,27 +161,131 @@ pub fn adam(
     let [beta1, rest1, beta2, rest2] =
         [step.beta1, 1.0 - step.beta1, step.beta2, 1.0 - step.beta2].map(|x| x as f32);
     let [lr, root, eps] = [step.lr_corrected, step.root_correction, step.eps].map(|x| x as f32);
+    let factors = AdamFactors {
+        scale,
+        decay,
+        shrink,
+        beta1,
+        rest1,
+        beta2,
+        rest2,
+        lr,
+        root,
+        eps,
+    };
     // Three slices change; mean and square are taken as one list of pairs of pieces.
     let mut state: Vec<(&mut [f32], &mut [f32])> = mean
         .chunks_mut(PIECE)
         .zip(square.chunks_mut(PIECE))
         .collect();
-    crate::parallel::for_chunk_pairs(
+    for_chunk_pairs(
         (weights, &mut state),
         [PIECE, 1],
         |index, weights, state| {
             let gradient = &gradient[index * PIECE..];
             let [(mean, square)] = state else { return };
-            vectorised(path, || {
-                let state = mean.iter_mut().zip(square.iter_mut());
-                for ((w, (m, q)), g) in weights.iter_mut().zip(state).zip(gradient) {
-                    let g = g * scale + decay * *w;
-                    *m = *m * beta1 + g * rest1;
-                    *q = *q * beta2 + g * g * rest2;
-                    *w = *w * shrink - lr * (*m / (q.sqrt() / root + eps));
-                }
-            });
+            vectorised(
+                path,
+                AdamPiece {
+                    factors,
+                    weights,
+                    mean,
+                    square,
+                    gradient,
+                },
+            );
         },
     );
     Ok(())
+}
+
+/// The numbers of a step of SGD, rounded.
+#[derive(Clone, Copy)]
+struct SgdFactors {
+    scale: f32,
+    decay: f32,
+    shrink: f32,
+    lr: f32,
+    /// Of the velocity, and of the gradient that joins it.
+    keep: f32,
+    take: f32,
+    /// What the step takes of either.
+    on_gradient: f32,
+    on_velocity: f32,
+}
+
+/// A piece of a step without momentum.
+struct Plain<'a> {
+    factors: SgdFactors,
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+impl Loops for Plain<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let f = self.factors;
+        for (w, g) in self.weights.iter_mut().zip(self.gradient) {
+            *w = *w * f.shrink - f.lr * (g * f.scale + f.decay * *w);
+        }
+    }
+}
+
+/// A piece of a step with momentum.
+struct WithVelocity<'a> {
+    factors: SgdFactors,
+    weights: &'a mut [f32],
+    velocity: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+impl Loops for WithVelocity<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let f = self.factors;
+        let state = self.weights.iter_mut().zip(self.velocity);
+        for ((w, v), g) in state.zip(self.gradient) {
+            let g = g * f.scale + f.decay * *w;
+            *v = *v * f.keep + g * f.take;
+            *w = *w * f.shrink - f.lr * (g * f.on_gradient + *v * f.on_velocity);
+        }
+    }
+}
+
+/// The numbers of a step of Adam, rounded.
+#[derive(Clone, Copy)]
+struct AdamFactors {
+    scale: f32,
+    decay: f32,
+    shrink: f32,
+    beta1: f32,
+    rest1: f32,
+    beta2: f32,
+    rest2: f32,
+    lr: f32,
+    root: f32,
+    eps: f32,
+}
+
+/// A piece of [`adam`].
+struct AdamPiece<'a> {
+    factors: AdamFactors,
+    weights: &'a mut [f32],
+    mean: &'a mut [f32],
+    square: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+impl Loops for AdamPiece<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let f = self.factors;
+        let state = self.mean.iter_mut().zip(self.square);
+        for ((w, (m, q)), g) in self.weights.iter_mut().zip(state).zip(self.gradient) {
+            let g = g * f.scale + f.decay * *w;
+            *m = *m * f.beta1 + g * f.rest1;
+            *q = *q * f.beta2 + g * g * f.rest2;
+            *w = *w * f.shrink - f.lr * (*m / (q.sqrt() / f.root + f.eps));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Vectors of `f32` behind one trait, and the choice of instruction set at run time.
 //!
 //! A [`Kernel`] is generic over [`Simd`] and `#[inline(always)]`; [`Path::run`] instantiates it once per instruction set
-//! inside a function that has the target features enabled. Loops that the compiler turns into vectors by itself
+//! inside a function that has the target features enabled. [`Loops`] that the compiler turns into vectors by itself
 //! (everything elementwise) need no more than that; the register tiles of the matrix products name their vectors.
 
 #[cfg(target_arch = "x86_64")]
@@ -12,7 +12,7 @@ mod path;
 mod portable;
 
 pub use path::Path;
-pub(crate) use path::{Kernel, MAX_LANES, vectorised};
+pub(crate) use path::{Kernel, Loops, MAX_LANES, vectorised};
 
 /// A vector of `LANES` floats. All methods are `#[inline(always)]`, so they take on the features of their caller.
 ///

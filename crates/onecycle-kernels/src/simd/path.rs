@@ -101,17 +101,26 @@ impl Path {
     }
 }
 
-/// Runs `work`, plain loops over slices, with the instructions of `path`: the compiler makes vectors of them by itself.
-#[inline(always)]
-pub(crate) fn vectorised<F: FnOnce()>(path: Path, work: F) {
-    struct Plain<F>(F);
+/// Plain loops over slices: the compiler makes vectors of them by itself, given the instructions.
+///
+/// `run` must be `#[inline(always)]`, and so must be all that it calls; closures are not, and the compiler may leave them
+/// without the instructions.
+pub(crate) trait Loops {
+    /// Does the work.
+    fn run(self);
+}
 
-    impl<F: FnOnce()> Kernel for Plain<F> {
+/// Runs `work` with the instructions of `path`.
+#[inline(always)]
+pub(crate) fn vectorised<L: Loops>(path: Path, work: L) {
+    struct Plain<L>(L);
+
+    impl<L: Loops> Kernel for Plain<L> {
         type Output = ();
 
         #[inline(always)]
         unsafe fn run<S: Simd>(self) {
-            (self.0)();
+            self.0.run();
         }
     }
 
