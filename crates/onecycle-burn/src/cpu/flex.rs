@@ -173,6 +173,16 @@ pub(super) fn normalise(
     fitting("batch norm", y)
 }
 
+/// The sum, in the memory of `x` where nobody else holds it.
+pub(super) fn add(mut x: ChannelsLast, y: &ChannelsLast) -> ChannelsLast {
+    assert_eq!(x.dims, y.dims, "add: feature maps of different shapes");
+    fitting(
+        "add",
+        onecycle_kernels::add(path(), x.values_mut(), y.values()),
+    );
+    x
+}
+
 pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
     let [batch, channels, height, width] = x.dims;
     Pool2d {
@@ -306,6 +316,14 @@ impl CpuLayers for Flex {
         };
         x.give_back();
         y.into_tensor()
+    }
+
+    fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+        add(ChannelsLast::read(x), &ChannelsLast::read(y)).into_tensor()
+    }
+
+    fn cpu_branch(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        (x.clone(), x)
     }
 
     fn cpu_cross_entropy(

@@ -19,15 +19,16 @@ use onecycle_kernels::{
 
 use super::{
     CpuLayers, Maybe, Pooling, Window,
+    branch::branch,
     channels_last::ChannelsLast,
     flex::{self, LINEAR, Scale, WORKSPACE, elements, fitting, path, pixels, vector},
 };
 
 /// A tensor with its place in the graph.
-type Tracked = FloatTensor<Autodiff<Flex>>;
+pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// Records an operation: `forward` computes the output and what the backward pass needs.
-fn record<C, B, S, const N: usize>(
+pub(super) fn record<C, B, S, const N: usize>(
     backward: B,
     parents: [NodeGuard; N],
     forward: impl FnOnce() -> (FlexTensor, S),
@@ -267,6 +268,21 @@ impl Backward<Flex, 1> for PoolBackward {
     }
 }
 
+/// A sum: both get the gradient.
+#[derive(Debug)]
+struct AddBackward;
+
+impl Backward<Flex, 2> for AddBackward {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        for node in ops.parents.into_iter().flatten() {
+            grads.register::<Flex>(node.id, gradient.clone());
+        }
+    }
+}
+
 /// The loss: its gradient is known from the forward pass.
 #[derive(Debug)]
 struct LossBackward;
@@ -403,6 +419,18 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             };
             (y.into_tensor(), state)
         })
+    }
+
+    fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((x, x_node), (y, y_node)) = (x.into_parts(), y.into_parts());
+        record::<C, _, _, 2>(AddBackward, [x_node, y_node], || {
+            let sum = flex::add(ChannelsLast::read(x), &ChannelsLast::read(y));
+            (sum.into_tensor(), ())
+        })
+    }
+
+    fn cpu_branch(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        branch::<C>(x)
     }
 
     fn cpu_cross_entropy(

@@ -7,6 +7,7 @@
 //! [`runs`] says whether a tensor is one for the kernels: on the CPU (Burn's flex backend) and in single precision. The
 //! layers in [`nn`](crate::nn) use Burn's operations for everything else.
 
+mod branch;
 mod channels_last;
 mod flex;
 mod gradient;
@@ -119,6 +120,10 @@ pub(crate) trait CpuLayers: Backend {
         stride: [usize; 2],
     ) -> FloatTensor<Self>;
 
+    fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn cpu_branch(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+
     fn cpu_cross_entropy(
         logits: FloatTensor<Self>,
         labels: IntTensor<Self>,
@@ -211,6 +216,17 @@ pub(crate) fn pool2d(
         kernel,
         stride,
     ))
+}
+
+/// Sum of two feature maps of the same shape.
+pub(crate) fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::cpu_add(x.into_dispatch(), y.into_dispatch()))
+}
+
+/// The same feature map twice, for two branches whose gradients are added in place.
+pub(crate) fn branch(x: Tensor<4>) -> [Tensor<4>; 2] {
+    let (one, other) = Dispatch::cpu_branch(x.into_dispatch());
+    [Tensor::from_dispatch(one), Tensor::from_dispatch(other)]
 }
 
 /// Mean cross-entropy of `[batch, classes]` against class indices `[batch]`, with label smoothing.

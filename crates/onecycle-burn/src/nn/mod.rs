@@ -6,6 +6,7 @@
 //! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, `forward_residual_relu`) costs no further
 //! walk over memory there.
 
+mod branch;
 mod conv;
 mod init;
 mod linear;
@@ -13,6 +14,7 @@ mod loss;
 mod norm;
 mod pool;
 
+pub use branch::{add, branch};
 pub use conv::{Conv2d, Conv2dShape};
 pub use init::Init;
 pub use linear::Linear;

@@ -5,7 +5,9 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_average_pool2d};
+use onecycle_burn::nn::{
+    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, branch, global_average_pool2d,
+};
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]
@@ -53,13 +55,14 @@ impl BasicBlock {
 
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.bn1.forward_relu(self.conv1.forward(x.clone()));
+        let [x, shortcut] = branch(x);
+        let y = self.bn1.forward_relu(self.conv1.forward(x));
         let y = self.conv2.forward(y);
-        let x = match &self.shortcut {
-            None => x,
-            Some(shortcut) => shortcut.bn.forward(shortcut.conv.forward(x)),
+        let shortcut = match &self.shortcut {
+            None => shortcut,
+            Some(projection) => projection.bn.forward(projection.conv.forward(shortcut)),
         };
-        self.bn2.forward_residual_relu(y, x)
+        self.bn2.forward_residual_relu(y, shortcut)
     }
 }
 

@@ -4,7 +4,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_max_pool2d, max_pool2d,
+    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, add, branch, global_max_pool2d, max_pool2d,
 };
 
 /// Factor on the logits, from the original.
@@ -84,6 +84,7 @@ impl ResNet9 {
 }
 
 fn add_residual(layers: &[ConvNormRelu], x: Tensor<4>) -> Tensor<4> {
-    let y = layers.iter().fold(x.clone(), |y, layer| layer.forward(y));
-    x + y
+    let [x, shortcut] = branch(x);
+    let y = layers.iter().fold(x, |y, layer| layer.forward(y));
+    add(y, shortcut)
 }

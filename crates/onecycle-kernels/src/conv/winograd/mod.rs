@@ -24,6 +24,7 @@ pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weigh
 
 use super::axis::Axis;
 use crate::simd::Path;
+use transform::Strip;
 
 /// Outputs of a tile in each direction.
 const OUTPUTS: usize = 4;
@@ -48,11 +49,50 @@ pub(crate) fn applies(
     let [axes] = phases else { return false };
     let dense = axes
         .iter()
-        .all(|axis| axis.taps == 3 && axis.step == 1 && axis.place_step == 1);
+        .all(|axis| axis.taps == 3 && axis.step == 1 && axis.place_step == 1 && axis.first <= 0);
     dense
         && channels.is_multiple_of(path.lanes())
         && out_channels.is_multiple_of(path.lanes())
         && waste([axes[0].outputs, axes[1].outputs]) <= MOST_WASTE
+}
+
+/// Images whose tiles may reach beyond them.
+#[derive(Clone, Copy, Debug)]
+struct Plane {
+    height: usize,
+    width: usize,
+    channels: usize,
+    /// Rows above and columns to the left of the image that the first tiles see.
+    before: [usize; 2],
+    /// Tiles, down and across.
+    tiles: [usize; 2],
+}
+
+impl Plane {
+    /// Floats of an image.
+    fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Floats of a row.
+    fn row_len(&self) -> usize {
+        self.width * self.channels
+    }
+
+    /// The rows that the tiles of row `down` see, `zeros` being a row of zeros.
+    fn strip<'a>(&self, image: &'a [f32], down: usize, zeros: &'a [f32]) -> Strip<'a> {
+        let row = |i: usize| {
+            let y = (down * OUTPUTS + i).checked_sub(self.before[0])?;
+            (y < self.height).then(|| &image[y * self.row_len()..][..self.row_len()])
+        };
+        Strip {
+            channels: self.channels,
+            across: self.tiles[1],
+            left: self.before[1],
+            rows: [row(0), row(1), row(2), row(3), row(4), row(5)],
+            zeros,
+        }
+    }
 }
 
 /// Tiles in each direction.

@@ -2,8 +2,7 @@
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
 use super::super::pass::{Pass, block_channels};
-use super::super::source::Padded;
-use super::{INPUTS, OUTPUTS, POINTS, SKEW, tiles, transform};
+use super::{INPUTS, OUTPUTS, POINTS, Plane, SKEW, tiles, transform};
 use crate::parallel::for_chunks;
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
 use crate::simd::{Kernel, MAX_LANES, Path, Simd};
@@ -17,10 +16,7 @@ const FEWEST_TILES: usize = 48;
 /// Sizes that the images of a pass share.
 struct Sizes<'a> {
     pass: &'a Pass,
-    /// The source with a border that fills the last tiles.
-    source: Padded,
-    /// Tiles of an image, down and across.
-    tiles: [usize; 2],
+    source: Plane,
     block: usize,
 }
 
@@ -39,8 +35,7 @@ pub(crate) fn run(
     let tiles = tiles(pass.output);
     let sizes = Sizes {
         pass,
-        source: bordered(pass, tiles),
-        tiles,
+        source: plane(pass, tiles),
         block: block_channels(path, pass.out_channels),
     };
     let blocks = pass.out_channels.div_ceil(sizes.block);
@@ -66,27 +61,24 @@ pub(crate) fn run(
             weights: &points,
             bias: &every_bias,
             relu,
-            source: &sizes.source.pad(workspace, source),
+            source,
             images,
             output,
         });
     });
 }
 
-/// The source's border, so that all tiles are whole.
-fn bordered(pass: &Pass, tiles: [usize; 2]) -> Padded {
+/// The source as the tiles see it.
+fn plane(pass: &Pass, tiles: [usize; 2]) -> Plane {
     let [axes] = &pass.axes[..] else {
         unreachable!("one phase, as `applies` asks")
     };
-    let border = |i: usize, size: usize| {
-        let before = (-axes[i].first).max(0) as usize;
-        let needed = (OUTPUTS * tiles[i] + INPUTS - OUTPUTS) as isize + axes[i].first;
-        [before, (needed - size as isize).max(0) as usize]
-    };
-    Padded {
-        rows: border(0, pass.source.height),
-        columns: border(1, pass.source.width),
-        ..pass.source
+    Plane {
+        height: pass.source.height,
+        width: pass.source.width,
+        channels: pass.source.channels,
+        before: axes.map(|axis| axis.first.unsigned_abs()),
+        tiles,
     }
 }
 
@@ -178,32 +170,28 @@ impl Kernel for Group<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Sizes {
-            pass,
-            source,
-            tiles: [down, across],
-            ..
-        } = *self.sizes;
+        let Sizes { pass, source, .. } = *self.sizes;
+        let [down, across] = source.tiles;
         let (channels, out_channels) = (source.channels, pass.out_channels);
         let count = self.images * down * across;
         let (input_stride, sum_stride) = (count * channels + SKEW, count * out_channels + SKEW);
         let mut inputs = self.workspace.take(POINTS * input_stride);
         let mut sums = self.workspace.take(POINTS * sum_stride);
-        let mut scratch = self.workspace.take(INPUTS * source.pitch());
-        for image in 0..self.images {
+        let mut scratch = self
+            .workspace
+            .take(INPUTS * transform::scratch_row(across, channels));
+        scratch.fill(0.0);
+        let mut zeros = self.workspace.take(source.row_len());
+        zeros.fill(0.0);
+        for (index, image) in self.source.chunks_exact(source.len()).enumerate() {
             for y in 0..down {
-                let from = image * source.len() + y * OUTPUTS * source.pitch();
-                let first = (image * down + y) * across * channels;
-                debug_assert!(from + INPUTS * source.pitch() <= self.source.len());
-                // SAFETY: the border fills the last tiles (`bordered`), so six rows of `4 across + 2` pixels are there;
-                // each point has `count * channels` floats; channels are whole vectors (`applies`).
+                let strip = source.strip(image, y, &zeros);
+                let first = (index * down + y) * across * channels;
+                // SAFETY: each point has `count * channels` floats; channels are whole vectors (`applies`).
                 unsafe {
                     transform::input_row::<S>(
-                        self.source[from..].as_ptr(),
-                        source.pitch(),
-                        across,
-                        channels,
-                        scratch.as_mut_ptr(),
+                        &strip,
+                        &mut scratch,
                         inputs[first..].as_mut_ptr(),
                         input_stride,
                     );
@@ -278,11 +266,8 @@ unsafe fn multiply<S: Simd>(
 /// As [`Simd`]; each point of `sums` holds the group's tiles times its channels.
 #[inline(always)]
 unsafe fn write<S: Simd>(group: Group, sums: &[f32], stride: usize) {
-    let Sizes {
-        pass,
-        tiles: [down, across],
-        ..
-    } = *group.sizes;
+    let Sizes { pass, source, .. } = *group.sizes;
+    let [down, across] = source.tiles;
     let ([height, width], channels) = (pass.output, pass.out_channels);
     debug_assert_eq!(group.output.len(), group.images * height * width * channels);
     let output = group.output.as_mut_ptr();

@@ -159,39 +159,72 @@ pub(super) fn row_of<V: Copy, const N: usize>(columns: &[[V; N]; 6], i: usize) -
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// Both directions of [`input`] for the tiles of one row: `rows` points to six rows of `width` pixels, `pitch` floats apart,
-/// where `width = 4 * across + 2`. Point `(i, j)` of tile `t` goes to `points[(6 i + j) * point_stride + t * channels]`.
+/// A row of tiles of images that may reach beyond the image: six (inputs) or four (gradients) rows of pixels.
+pub(super) struct Strip<'a> {
+    pub channels: usize,
+    /// Tiles.
+    pub across: usize,
+    /// Zeros to the left of each row, in pixels; those to the right fill the last tile.
+    pub left: usize,
+    /// Rows of pixels, contiguous; `None` beyond the image.
+    pub rows: [Option<&'a [f32]>; 6],
+    /// As long as a row, all zeros.
+    pub zeros: &'a [f32],
+}
+
+impl Strip<'_> {
+    fn row(&self, i: usize) -> *const f32 {
+        self.rows[i].unwrap_or(self.zeros).as_ptr()
+    }
+}
+
+/// Floats of a scratch row: whole tiles, of inputs with their overlap.
+pub(super) fn scratch_row(across: usize, channels: usize) -> usize {
+    (4 * across + 2) * channels
+}
+
+/// Both directions of [`input`] for a row of tiles. Point `(i, j)` of tile `t` goes to
+/// `points[(6 i + j) * point_stride + t * channels]`.
 ///
-/// `scratch` has room for six rows of `width * channels` floats.
+/// `scratch` has room for six rows of [`scratch_row`] floats, and what no pixel covers of them is zero.
 ///
 /// # Safety
-/// As [`Simd`]; the rows are readable, points and scratch writable; `channels` is a multiple of the lanes.
+/// As [`Simd`]; `points` is writable that far; `channels` is a multiple of the lanes.
 #[inline(always)]
 pub(super) unsafe fn input_row<S: Simd>(
-    rows: *const f32,
-    pitch: usize,
-    across: usize,
-    channels: usize,
-    scratch: *mut f32,
+    strip: &Strip,
+    scratch: &mut [f32],
     points: *mut f32,
     point_stride: usize,
 ) {
-    let len = (4 * across + 2) * channels;
-    // SAFETY: the caller's guarantees.
+    let (across, channels) = (strip.across, strip.channels);
+    let row = scratch_row(across, channels);
+    let (width, left) = (strip.zeros.len(), strip.left * channels);
+    assert!(scratch.len() >= 6 * row && left + width <= row);
+    let scratch = scratch.as_mut_ptr();
+    let d = [0, 1, 2, 3, 4, 5].map(|i| strip.row(i));
+    // SAFETY: each row has `width` floats, which fit into a row of the scratch; else the caller's guarantees.
     unsafe {
-        for q in (0..len).step_by(S::LANES) {
-            let column = input::<S>(load6::<S>(rows.add(q), pitch));
+        for q in (0..width).step_by(S::LANES) {
+            let column = input::<S>([
+                S::load(d[0].add(q)),
+                S::load(d[1].add(q)),
+                S::load(d[2].add(q)),
+                S::load(d[3].add(q)),
+                S::load(d[4].add(q)),
+                S::load(d[5].add(q)),
+            ]);
             for (i, value) in column.into_iter().enumerate() {
-                S::store(scratch.add(i * len + q), value);
+                S::store(scratch.add(i * row + left + q), value);
             }
         }
         for t in 0..across {
             for i in 0..6 {
                 for c in (0..channels).step_by(S::LANES) {
-                    let from = scratch.add(i * len + 4 * t * channels + c);
-                    let row = load6::<S>(from, channels);
+                    let from = scratch.add(i * row + 4 * t * channels + c);
+                    let line = load6::<S>(from, channels);
                     let to = points.add(6 * i * point_stride + t * channels + c);
-                    for (j, value) in input::<S>(row).into_iter().enumerate() {
+                    for (j, value) in input::<S>(line).into_iter().enumerate() {
                         S::store(to.add(j * point_stride), value);
                     }
                 }
@@ -200,36 +233,43 @@ pub(super) unsafe fn input_row<S: Simd>(
     }
 }
 
-/// Both directions of [`gradient`] for the tiles of one row, as [`input_row`]: four rows of `4 * across` pixels.
+/// Both directions of [`gradient`] for a row of tiles, as [`input_row`]; the first four rows of the strip count.
 ///
 /// # Safety
 /// As [`input_row`].
 #[inline(always)]
 pub(super) unsafe fn gradient_row<S: Simd>(
-    rows: *const f32,
-    pitch: usize,
-    across: usize,
-    channels: usize,
-    scratch: *mut f32,
+    strip: &Strip,
+    scratch: &mut [f32],
     points: *mut f32,
     point_stride: usize,
 ) {
-    let len = 4 * across * channels;
-    // SAFETY: the caller's guarantees.
+    let (across, channels) = (strip.across, strip.channels);
+    let row = scratch_row(across, channels);
+    let width = strip.zeros.len();
+    assert!(scratch.len() >= 6 * row && width <= row);
+    let scratch = scratch.as_mut_ptr();
+    let g = [0, 1, 2, 3].map(|i| strip.row(i));
+    // SAFETY: as in `input_row`.
     unsafe {
-        for q in (0..len).step_by(S::LANES) {
-            let column = gradient::<S>(load4::<S>(rows.add(q), pitch));
+        for q in (0..width).step_by(S::LANES) {
+            let column = gradient::<S>([
+                S::load(g[0].add(q)),
+                S::load(g[1].add(q)),
+                S::load(g[2].add(q)),
+                S::load(g[3].add(q)),
+            ]);
             for (i, value) in column.into_iter().enumerate() {
-                S::store(scratch.add(i * len + q), value);
+                S::store(scratch.add(i * row + q), value);
             }
         }
         for t in 0..across {
             for i in 0..6 {
                 for c in (0..channels).step_by(S::LANES) {
-                    let from = scratch.add(i * len + 4 * t * channels + c);
-                    let row = load4::<S>(from, channels);
+                    let from = scratch.add(i * row + 4 * t * channels + c);
+                    let line = load4::<S>(from, channels);
                     let to = points.add(6 * i * point_stride + t * channels + c);
-                    for (j, value) in gradient::<S>(row).into_iter().enumerate() {
+                    for (j, value) in gradient::<S>(line).into_iter().enumerate() {
                         S::store(to.add(j * point_stride), value);
                     }
                 }

@@ -4,9 +4,8 @@
 use super::super::axis::Axis;
 use super::super::pass::block_channels;
 use super::super::shape::Conv2d;
-use super::super::source::Padded;
 use super::super::weight_gradient::{add_groups, unpack};
-use super::{INPUTS, OUTPUTS, POINTS, SKEW, tiles, transform};
+use super::{INPUTS, POINTS, Plane, SKEW, tiles, transform};
 use crate::error::KernelError;
 use crate::parallel::for_chunks;
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
@@ -42,10 +41,8 @@ pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
 
 /// Sizes that do not depend on the image.
 struct Sizes {
-    source: Padded,
-    gradient: Padded,
-    /// Tiles of an image, down and across.
-    tiles: [usize; 2],
+    source: Plane,
+    gradient: Plane,
     block: usize,
     /// Images whose points are there at once.
     images: usize,
@@ -55,28 +52,23 @@ impl Sizes {
     fn new(shape: &Conv2d, path: Path) -> Result<Sizes, KernelError> {
         let [rows, columns] = shape.output()?;
         let tiles = tiles([rows, columns]);
-        let border = |i: usize, size: usize| {
-            let needed = OUTPUTS * tiles[i] + INPUTS - OUTPUTS - shape.padding[i];
-            [shape.padding[i], needed.saturating_sub(size)]
-        };
         let count = tiles[0] * tiles[1];
         let bytes = POINTS * count * (shape.in_channels + shape.out_channels) * size_of::<f32>();
         Ok(Sizes {
-            source: Padded {
+            source: Plane {
                 height: shape.height,
                 width: shape.width,
                 channels: shape.in_channels,
-                rows: border(0, shape.height),
-                columns: border(1, shape.width),
+                before: shape.padding,
+                tiles,
             },
-            gradient: Padded {
+            gradient: Plane {
                 height: rows,
                 width: columns,
                 channels: shape.out_channels,
-                rows: [0, OUTPUTS * tiles[0] - rows],
-                columns: [0, OUTPUTS * tiles[1] - columns],
+                before: [0, 0],
+                tiles,
             },
-            tiles,
             block: block_channels(path, shape.out_channels),
             images: (BATCH_BYTES / bytes).max(FEWEST_TILES.div_ceil(count)),
         })
@@ -115,8 +107,8 @@ pub(crate) fn run(
             path.run(Images {
                 sizes: &sizes,
                 workspace,
-                input: &sizes.source.pad(workspace, input),
-                gradient: &sizes.gradient.pad(workspace, gradient),
+                input,
+                gradient,
                 images,
                 fresh: from == first,
                 sums,
@@ -155,46 +147,52 @@ impl Kernel for Images<'_> {
         let Sizes {
             source,
             gradient,
-            tiles: [down, across],
             block,
             ..
         } = *self.sizes;
+        let [down, across] = source.tiles;
         let (channels, out_channels) = (source.channels, gradient.channels);
         let count = self.images * down * across;
         let (input_stride, gradient_stride) =
             (count * channels + SKEW, count * out_channels + SKEW);
         let mut inputs = self.workspace.take(POINTS * input_stride);
         let mut gradients = self.workspace.take(POINTS * gradient_stride);
-        let mut scratch = self
+        // What the tiles see beyond the images stays zero in either scratch.
+        let [mut input_scratch, mut gradient_scratch] = [channels, out_channels].map(|channels| {
+            let mut scratch = self
+                .workspace
+                .take(INPUTS * transform::scratch_row(across, channels));
+            scratch.fill(0.0);
+            scratch
+        });
+        let mut zeros = self
             .workspace
-            .take(INPUTS * source.pitch().max(gradient.pitch()));
-        for row in 0..self.images * down {
-            let (image, y) = (row / down, row % down);
-            let input = &self.input[image * source.len() + y * OUTPUTS * source.pitch()..];
-            let output = &self.gradient[image * gradient.len() + y * OUTPUTS * gradient.pitch()..];
-            debug_assert!(input.len() >= INPUTS * source.pitch());
-            debug_assert!(output.len() >= OUTPUTS * gradient.pitch());
-            // SAFETY: the borders fill the last tiles, so all rows are there; each point has `count` times its channels;
-            // channels are whole vectors (`applies`).
-            unsafe {
-                transform::input_row::<S>(
-                    input.as_ptr(),
-                    source.pitch(),
-                    across,
-                    channels,
-                    scratch.as_mut_ptr(),
-                    inputs[row * across * channels..].as_mut_ptr(),
-                    input_stride,
-                );
-                transform::gradient_row::<S>(
-                    output.as_ptr(),
-                    gradient.pitch(),
-                    across,
-                    out_channels,
-                    scratch.as_mut_ptr(),
-                    gradients[row * across * out_channels..].as_mut_ptr(),
-                    gradient_stride,
-                );
+            .take(source.row_len().max(gradient.row_len()));
+        zeros.fill(0.0);
+        let images = self
+            .input
+            .chunks_exact(source.len())
+            .zip(self.gradient.chunks_exact(gradient.len()));
+        for (index, (input, output)) in images.enumerate() {
+            for y in 0..down {
+                let row = (index * down + y) * across;
+                let input = source.strip(input, y, &zeros[..source.row_len()]);
+                let output = gradient.strip(output, y, &zeros[..gradient.row_len()]);
+                // SAFETY: each point has `count` times its channels; channels are whole vectors (`applies`).
+                unsafe {
+                    transform::input_row::<S>(
+                        &input,
+                        &mut input_scratch,
+                        inputs[row * channels..].as_mut_ptr(),
+                        input_stride,
+                    );
+                    transform::gradient_row::<S>(
+                        &output,
+                        &mut gradient_scratch,
+                        gradients[row * out_channels..].as_mut_ptr(),
+                        gradient_stride,
+                    );
+                }
             }
         }
         let most = most_rows(S::REGISTERS, block / S::LANES);
