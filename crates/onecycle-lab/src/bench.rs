@@ -62,6 +62,10 @@ pub struct BenchResult {
 /// # Errors
 /// A device that is not there, images too small for the network.
 pub fn run(bench: &BenchConfig) -> Result<BenchResult, LabError> {
+    device::on_a_cpu_thread(|| measure(bench))
+}
+
+fn measure(bench: &BenchConfig) -> Result<BenchResult, LabError> {
     let device = device::open(bench.device)?.autodiff();
     let mut rng = random::stream(0, "bench", 0);
     let mut model = Model::new(

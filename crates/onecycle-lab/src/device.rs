@@ -40,3 +40,9 @@ pub fn set_threads(threads: usize) -> Result<(), LabError> {
     }
     Ok(())
 }
+
+/// Does `work` on one of the CPU threads, so that what it divides among them begins without waking another first: a
+/// training step divides its work a few hundred times.
+pub(crate) fn on_a_cpu_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
