@@ -66,8 +66,8 @@ pub use elementwise::{add, relu_backward, relu_forward};
 pub use error::KernelError;
 pub use loss::cross_entropy;
 pub use norm::{
-    Affine, AffineGradient, Statistics, batch_norm_backward_input, batch_norm_backward_sums,
-    batch_norm_forward, batch_norm_statistics,
+    Affine, AffineGradient, ReluMask, Statistics, batch_norm_backward_input,
+    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics,
 };
 pub use pool::{
     Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,

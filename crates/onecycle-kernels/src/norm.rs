@@ -36,6 +36,17 @@ pub struct Affine<'a> {
     pub epsilon: f64,
 }
 
+/// Where the mask of the ReLU comes from that followed in the forward pass.
+#[derive(Clone, Copy, Debug)]
+pub enum ReluMask<'a> {
+    /// There was no ReLU.
+    Absent,
+    /// From the forward pass's output: needed where a residual was added.
+    Output(&'a [f32]),
+    /// From the input again, which spares reading the output. Without a residual only.
+    Recomputed,
+}
+
 /// Gradients of scale and shift, `[channels]` each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AffineGradient {
@@ -109,14 +120,7 @@ pub fn batch_norm_forward(
     }
     check_statistics(shape, statistics, affine.weight)?;
     shape.check_channels("bias", affine.bias)?;
-    let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..shape.channels)
-        .map(|c| {
-            let scale = f64::from(affine.weight[c]) * inverse_root(statistics, c, affine.epsilon);
-            let shift = f64::from(affine.bias[c]) - scale * f64::from(statistics.mean[c]);
-            (scale as f32, shift as f32)
-        })
-        .unzip();
-    let (scales, shifts) = (shape.repeated(&scales), shape.repeated(&shifts));
+    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
     let row = shape.row();
     let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
     for_chunks(output, shape.piece(), |index, output| {
@@ -139,8 +143,8 @@ pub fn batch_norm_forward(
     Ok(())
 }
 
-/// First half of the backward pass: applies the ReLU's mask to `gradient` in place (where `output`, the forward pass's, is
-/// given), after which it is the residual's gradient, and sums up the gradients of scale and shift.
+/// First half of the backward pass: sums up the gradients of scale and shift. With [`ReluMask::Output`] the mask is applied
+/// to `gradient` in place, after which it is the residual's gradient.
 ///
 /// # Errors
 /// A slice does not fit the shape.
@@ -148,17 +152,25 @@ pub fn batch_norm_backward_sums(
     path: Path,
     shape: &Pixels,
     statistics: &Statistics,
-    epsilon: f64,
+    affine: Affine,
     input: &[f32],
-    output: Option<&[f32]>,
+    relu: ReluMask,
     gradient: &mut [f32],
 ) -> Result<AffineGradient, KernelError> {
     shape.check("input", input)?;
     shape.check("gradient", gradient)?;
+    let (output, recomputed) = match relu {
+        ReluMask::Absent => (None, false),
+        ReluMask::Output(output) => (Some(output), false),
+        ReluMask::Recomputed => (None, true),
+    };
     if let Some(output) = output {
         shape.check("output", output)?;
     }
-    check_statistics(shape, statistics, &statistics.mean)?;
+    check_statistics(shape, statistics, affine.weight)?;
+    shape.check_channels("bias", affine.bias)?;
+    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
+    let live = recomputed.then_some((&scales[..], &shifts[..]));
     let mean = shape.repeated(&statistics.mean);
     let mut partial = shape.partial_sums();
     for_chunk_pairs(
@@ -173,6 +185,7 @@ pub fn batch_norm_backward_sums(
                 BackwardSums {
                     shape,
                     mean: &mean,
+                    live,
                     input,
                     output,
                     gradient,
@@ -184,14 +197,14 @@ pub fn batch_norm_backward_sums(
     let [bias, product] = shape.total(&partial);
     Ok(AffineGradient {
         weight: (0..shape.channels)
-            .map(|c| (product[c] * inverse_root(statistics, c, epsilon)) as f32)
+            .map(|c| (product[c] * inverse_root(statistics, c, affine.epsilon)) as f32)
             .collect(),
         bias: bias.into_iter().map(|sum| sum as f32).collect(),
     })
 }
 
-/// Second half: the input's gradient from what [`batch_norm_backward_sums`] left in `gradient` and returned. Written to
-/// `input_gradient`, or over `gradient` itself where that is `None`.
+/// Second half: the input's gradient from what [`batch_norm_backward_sums`] left in `gradient` and returned, with the same
+/// `relu`. Written to `input_gradient`, or over `gradient` itself where that is `None`.
 ///
 /// # Errors
 /// A slice does not fit the shape.
@@ -203,6 +216,7 @@ pub fn batch_norm_backward_input(
     affine: Affine,
     sums: &AffineGradient,
     input: &[f32],
+    relu: ReluMask,
     gradient: &mut [f32],
     input_gradient: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
@@ -212,6 +226,7 @@ pub fn batch_norm_backward_input(
         shape.check("input_gradient", input_gradient)?;
     }
     check_statistics(shape, statistics, affine.weight)?;
+    shape.check_channels("bias", affine.bias)?;
     shape.check_channels("sums", &sums.weight)?;
     shape.check_channels("sums", &sums.bias)?;
     // dx = a g + b x + c, for each channel.
@@ -226,19 +241,27 @@ pub fn batch_norm_backward_input(
         constant
             .push((-a * f64::from(sums.bias[c]) / n - b * f64::from(statistics.mean[c])) as f32);
     }
-    let row = shape.row();
-    let [a, b, c] = [on_gradient, on_input, constant].map(|values| shape.repeated(&values));
-    let (a, b, c) = (&a, &b, &c);
+    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
+    let factors = Factors {
+        row: shape.row(),
+        a: shape.repeated(&on_gradient),
+        b: shape.repeated(&on_input),
+        c: shape.repeated(&constant),
+        scales,
+        shifts,
+        floor: match relu {
+            ReluMask::Recomputed => 0.0,
+            _ => f32::NEG_INFINITY,
+        },
+    };
+    let factors = &factors;
     match input_gradient {
         None => for_chunks(gradient, shape.piece(), |index, gradient| {
-            let input = &input[index * shape.piece()..][..gradient.len()];
+            let input = &input[index * shape.piece()..];
             vectorised(
                 path,
                 InPlace {
-                    row,
-                    a,
-                    b,
-                    c,
+                    factors,
                     input,
                     gradient,
                 },
@@ -249,10 +272,7 @@ pub fn batch_norm_backward_input(
             vectorised(
                 path,
                 Beside {
-                    row,
-                    a,
-                    b,
-                    c,
+                    factors,
                     input: &input[start..],
                     gradient: &gradient[start..],
                     target,
@@ -261,6 +281,22 @@ pub fn batch_norm_backward_input(
         }),
     }
     Ok(())
+}
+
+/// The forward pass as `scale * x + shift`, for a row of pixels each.
+fn scale_and_shift(
+    shape: &Pixels,
+    statistics: &Statistics,
+    affine: Affine,
+) -> (Vec<f32>, Vec<f32>) {
+    let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..shape.channels)
+        .map(|c| {
+            let scale = f64::from(affine.weight[c]) * inverse_root(statistics, c, affine.epsilon);
+            let shift = f64::from(affine.bias[c]) - scale * f64::from(statistics.mean[c]);
+            (scale as f32, shift as f32)
+        })
+        .unzip();
+    (shape.repeated(&scales), shape.repeated(&shifts))
 }
 
 /// `1 / √(variance + ε)` of a channel.
@@ -357,6 +393,8 @@ impl Loops for Forward<'_> {
 struct BackwardSums<'a> {
     shape: &'a Pixels,
     mean: &'a [f32],
+    /// Scales and shifts, where the mask is computed again.
+    live: Option<(&'a [f32], &'a [f32])>,
     input: &'a [f32],
     output: Option<&'a [f32]>,
     gradient: &'a mut [f32],
@@ -368,13 +406,28 @@ impl Loops for BackwardSums<'_> {
     fn run(self) {
         if let Some(output) = self.output {
             for (g, y) in self.gradient.iter_mut().zip(output) {
-                *g = if *y <= 0.0 { 0.0 } else { *g };
+                *g = masked(*g, *y, 0.0);
             }
         }
-        let term = Centred(self.mean);
-        self.shape
-            .add_piece(self.gradient, self.input, self.sums, term);
+        let (shape, mean) = (self.shape, self.mean);
+        match self.live {
+            None => shape.add_piece(self.gradient, self.input, self.sums, Centred(mean)),
+            Some((scales, shifts)) => {
+                let term = CentredLive {
+                    mean,
+                    scales,
+                    shifts,
+                };
+                shape.add_piece(self.gradient, self.input, self.sums, term);
+            }
+        }
     }
+}
+
+/// The gradient where the ReLU let its input `y` pass: above `floor`.
+#[inline(always)]
+fn masked(g: f32, y: f32, floor: f32) -> f32 {
+    if y <= floor { 0.0 } else { g }
 }
 
 /// `g` and `g (x - mean)`.
@@ -391,12 +444,41 @@ impl Term for Centred<'_> {
     }
 }
 
+/// The same, with the mask of the ReLU.
+struct CentredLive<'a> {
+    mean: &'a [f32],
+    scales: &'a [f32],
+    shifts: &'a [f32],
+}
+
+impl Term for CentredLive<'_> {
+    #[inline(always)]
+    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]) {
+        let factors = self.mean.iter().zip(self.scales).zip(self.shifts);
+        let inputs = first.iter().zip(second).zip(factors);
+        for (((g, x), ((mean, a), b)), (sum, product)) in inputs.zip(left.iter_mut().zip(right)) {
+            let g = masked(*g, a * x + b, 0.0);
+            *sum += g;
+            *product += g * (x - mean);
+        }
+    }
+}
+
+/// What [`batch_norm_backward_input`] does to each channel, a row of pixels each: `dx = a g + b x + c`, where `g` counts
+/// only if `scale * x + shift` lies above `floor`.
+struct Factors {
+    row: usize,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+    scales: Vec<f32>,
+    shifts: Vec<f32>,
+    floor: f32,
+}
+
 /// A piece of [`batch_norm_backward_input`], over the gradient itself.
 struct InPlace<'a> {
-    row: usize,
-    a: &'a [f32],
-    b: &'a [f32],
-    c: &'a [f32],
+    factors: &'a Factors,
     input: &'a [f32],
     gradient: &'a mut [f32],
 }
@@ -404,14 +486,16 @@ struct InPlace<'a> {
 impl Loops for InPlace<'_> {
     #[inline(always)]
     fn run(self) {
-        let rows = self
+        let f = self.factors;
+        for (g, x) in self
             .gradient
-            .chunks_mut(self.row)
-            .zip(self.input.chunks(self.row));
-        for (g, x) in rows {
-            let factors = self.a.iter().zip(self.b).zip(self.c);
-            for ((g, x), ((a, b), c)) in g.iter_mut().zip(x).zip(factors) {
-                *g = a * *g + (b * x + c);
+            .chunks_mut(f.row)
+            .zip(self.input.chunks(f.row))
+        {
+            let live = f.scales.iter().zip(&f.shifts);
+            let factors = f.a.iter().zip(&f.b).zip(&f.c).zip(live);
+            for ((g, x), (((a, b), c), (scale, shift))) in g.iter_mut().zip(x).zip(factors) {
+                *g = a * masked(*g, scale * x + shift, f.floor) + (b * x + c);
             }
         }
     }
@@ -419,10 +503,7 @@ impl Loops for InPlace<'_> {
 
 /// A piece of [`batch_norm_backward_input`], to memory of its own.
 struct Beside<'a> {
-    row: usize,
-    a: &'a [f32],
-    b: &'a [f32],
-    c: &'a [f32],
+    factors: &'a Factors,
     input: &'a [f32],
     gradient: &'a [f32],
     target: &'a mut [f32],
@@ -431,14 +512,14 @@ struct Beside<'a> {
 impl Loops for Beside<'_> {
     #[inline(always)]
     fn run(self) {
-        let inputs = self
-            .gradient
-            .chunks(self.row)
-            .zip(self.input.chunks(self.row));
-        for (dx, (g, x)) in self.target.chunks_mut(self.row).zip(inputs) {
-            let factors = self.a.iter().zip(self.b).zip(self.c);
-            for (((dx, g), x), ((a, b), c)) in dx.iter_mut().zip(g).zip(x).zip(factors) {
-                *dx = a * g + (b * x + c);
+        let f = self.factors;
+        let inputs = self.gradient.chunks(f.row).zip(self.input.chunks(f.row));
+        for (dx, (g, x)) in self.target.chunks_mut(f.row).zip(inputs) {
+            let live = f.scales.iter().zip(&f.shifts);
+            let factors = f.a.iter().zip(&f.b).zip(&f.c).zip(live);
+            let pixels = dx.iter_mut().zip(g).zip(x);
+            for (((dx, g), x), (((a, b), c), (scale, shift))) in pixels.zip(factors) {
+                *dx = a * masked(*g, scale * x + shift, f.floor) + (b * x + c);
             }
         }
     }

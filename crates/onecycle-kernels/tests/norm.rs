@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use onecycle_kernels::{
-    Affine, AffineGradient, Pixels, Statistics, batch_norm_backward_input,
+    Affine, AffineGradient, Pixels, ReluMask, Statistics, batch_norm_backward_input,
     batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics, channel_sums,
 };
 use proptest::prelude::*;
@@ -244,14 +244,19 @@ impl Layer {
                 4.0 * EPS32 * (weight[c].abs() * self.size(i) + bias[c].abs() + 1.0)
             });
 
+            let mask = if relu {
+                ReluMask::Output(&output)
+            } else {
+                ReluMask::Absent
+            };
             let mut gradient = self.gradient.clone();
             let actual = batch_norm_backward_sums(
                 path,
                 shape,
                 &self.statistics,
-                EPSILON,
+                self.affine(),
                 &self.x,
-                relu.then_some(&output),
+                mask,
                 &mut gradient,
             )
             .unwrap();
@@ -266,7 +271,7 @@ impl Layer {
                 |c| EPS32 * sums64[0][c].abs() + SUM * product_size[c],
             );
 
-            let input_gradient = |gradient: &mut [f32], target: Option<&mut [f32]>| {
+            let input_gradient = |mask, gradient: &mut [f32], target: Option<&mut [f32]>| {
                 batch_norm_backward_input(
                     path,
                     shape,
@@ -274,13 +279,14 @@ impl Layer {
                     self.affine(),
                     &sums,
                     &self.x,
+                    mask,
                     gradient,
                     target,
                 )
                 .unwrap();
             };
             let mut separate = vec![f32::NAN; x.len()];
-            input_gradient(&mut gradient, Some(&mut separate));
+            input_gradient(mask, &mut gradient, Some(&mut separate));
             assert_eq!(bits(&gradient), bits(&rounded(&g)), "kept, {what}");
             assert_within(&format!("input gradient, {what}"), &separate, &dx, |i| {
                 let c = i % channels;
@@ -288,8 +294,29 @@ impl Layer {
                 let constants = sums64[1][c].abs() + sums64[0][c].abs() * self.size(i);
                 4.0 * EPS32 * a * (g[i].abs() + constants / n)
             });
-            input_gradient(&mut gradient, None);
+            input_gradient(mask, &mut gradient, None);
             assert_eq!(bits(&gradient), bits(&separate), "in place, {what}");
+
+            if relu && residual.is_none() {
+                let mut gradient = self.gradient.clone();
+                let again = batch_norm_backward_sums(
+                    path,
+                    shape,
+                    &self.statistics,
+                    self.affine(),
+                    &self.x,
+                    ReluMask::Recomputed,
+                    &mut gradient,
+                )
+                .unwrap();
+                assert_eq!(again, actual, "recomputed mask, {what}");
+                assert_eq!(gradient, self.gradient, "left as it was, {what}");
+                let mut beside = vec![f32::NAN; x.len()];
+                input_gradient(ReluMask::Recomputed, &mut gradient, Some(&mut beside));
+                assert_eq!(bits(&beside), bits(&separate), "recomputed mask, {what}");
+                input_gradient(ReluMask::Recomputed, &mut gradient, None);
+                assert_eq!(bits(&gradient), bits(&separate), "recomputed mask, {what}");
+            }
         }
     }
 }

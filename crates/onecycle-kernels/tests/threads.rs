@@ -101,17 +101,18 @@ fn batch_norm_and_channel_sums() {
             let stats = batch_norm_statistics(path, &shape, &x).unwrap();
             let residual = Some(&residual[..]);
             batch_norm_forward(path, &shape, &stats, affine, &x, residual, true, &mut y).unwrap();
-            let epsilon = affine.epsilon;
-            let (output, gradient) = (Some(&y[..]), &mut gradient);
+            let (mask, gradient) = (ReluMask::Output(&y), &mut gradient);
             let sums =
-                batch_norm_backward_sums(path, &shape, &stats, epsilon, &x, output, gradient)
-                    .unwrap();
-            let target = Some(&mut dx[..]);
-            batch_norm_backward_input(path, &shape, &stats, affine, &sums, &x, gradient, target)
+                batch_norm_backward_sums(path, &shape, &stats, affine, &x, mask, gradient).unwrap();
+            let input_gradient = |gradient: &mut [f32], target| {
+                batch_norm_backward_input(
+                    path, &shape, &stats, affine, &sums, &x, mask, gradient, target,
+                )
                 .unwrap();
+            };
+            input_gradient(gradient, Some(&mut dx[..]));
             let masked = gradient.clone();
-            batch_norm_backward_input(path, &shape, &stats, affine, &sums, &x, gradient, None)
-                .unwrap();
+            input_gradient(gradient, None);
             let in_place = gradient.clone();
             let channel_sums = channel_sums(path, &shape, &x).unwrap();
             let (mean, variance) = (stats.mean, stats.variance);

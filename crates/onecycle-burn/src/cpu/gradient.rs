@@ -12,7 +12,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 use onecycle_kernels::{
-    AffineGradient, Conv2d, Pixels, Pool2d, Statistics, average_pool2d_backward,
+    AffineGradient, Conv2d, Pixels, Pool2d, ReluMask, Statistics, average_pool2d_backward,
     batch_norm_backward_input, batch_norm_backward_sums, channel_sums, conv2d_backward_data,
     conv2d_backward_weights, max_pool2d_backward, relu_backward,
 };
@@ -154,8 +154,19 @@ struct NormState {
     bias: FlexTensor,
     statistics: Statistics,
     epsilon: f64,
-    /// Where a ReLU follows.
+    relu: bool,
+    /// Where a ReLU follows a residual.
     y: Option<ChannelsLast>,
+}
+
+impl NormState {
+    fn mask(&self) -> ReluMask<'_> {
+        match &self.y {
+            Some(y) => ReluMask::Output(y.values()),
+            None if self.relu => ReluMask::Recomputed,
+            None => ReluMask::Absent,
+        }
+    }
 }
 
 impl<const N: usize> Backward<Flex, N> for NormBackward {
@@ -165,13 +176,14 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
         let state = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
         let shape = pixels(&state.x);
+        let scale = Scale::read(&state.weight, &state.bias, state.epsilon);
         let sums = batch_norm_backward_sums(
             path(),
             &shape,
             &state.statistics,
-            state.epsilon,
+            scale.affine(),
             state.x.values(),
-            state.y.as_ref().map(ChannelsLast::values),
+            state.mask(),
             gradient.values_mut(),
         );
         let sums = fitting("batch norm", sums);
@@ -180,7 +192,6 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
             [(); 4].map(|()| parents.next().flatten());
         register(grads, weight_node, || vector(sums.weight.clone()));
         register(grads, bias_node, || vector(sums.bias.clone()));
-        let scale = Scale::read(&state.weight, &state.bias, state.epsilon);
         match residual_node {
             // The masked gradient is the residual's; the input's needs memory of its own.
             Some(residual) => {
@@ -197,6 +208,7 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
                     scale.affine(),
                     &sums,
                     state.x.values(),
+                    state.mask(),
                     gradient.values_mut(),
                     None,
                 );
@@ -228,6 +240,7 @@ fn input_gradient(
             scale.affine(),
             sums,
             state.x.values(),
+            state.mask(),
             gradient.values_mut(),
             Some(target),
         )
@@ -352,7 +365,8 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
                 bias,
                 statistics,
                 epsilon,
-                y: relu.then(|| y.clone()),
+                relu,
+                y: (relu && residual.is_some()).then(|| y.clone()),
             };
             (y.into_tensor(), state)
         };

@@ -182,17 +182,24 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
             &[
                 ("mean", c),
                 ("variance", c),
+                ("weight", c),
+                ("bias", c),
                 ("input", n),
                 ("output", n),
                 ("gradient", n),
             ],
             move |slices| {
-                let [mean, variance, x, y, g] = slices else {
+                let [mean, variance, weight, bias, x, y, g] = slices else {
                     unreachable!()
                 };
                 let statistics = statistics(mean, variance);
-                batch_norm_backward_sums(path, &shape, &statistics, epsilon, x, Some(y), g)
-                    .map(|_| ())
+                let affine = Affine {
+                    weight,
+                    bias,
+                    epsilon,
+                };
+                let mask = ReluMask::Output(y);
+                batch_norm_backward_sums(path, &shape, &statistics, affine, x, mask, g).map(|_| ())
             },
         ),
         function(
@@ -201,6 +208,7 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                 ("mean", c),
                 ("variance", c),
                 ("weight", c),
+                ("bias", c),
                 ("sums", c),
                 ("sums", c),
                 ("input", n),
@@ -208,13 +216,13 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                 ("input_gradient", n),
             ],
             move |slices| {
-                let [mean, variance, weight, dw, db, x, g, dx] = slices else {
+                let [mean, variance, weight, bias, dw, db, x, g, dx] = slices else {
                     unreachable!()
                 };
                 let statistics = statistics(mean, variance);
                 let affine = Affine {
                     weight,
-                    bias: &[],
+                    bias,
                     epsilon,
                 };
                 let sums = AffineGradient {
@@ -222,7 +230,17 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     bias: db.clone(),
                 };
                 let target = Some(&mut dx[..]);
-                batch_norm_backward_input(path, &shape, &statistics, affine, &sums, x, g, target)
+                batch_norm_backward_input(
+                    path,
+                    &shape,
+                    &statistics,
+                    affine,
+                    &sums,
+                    x,
+                    ReluMask::Absent,
+                    g,
+                    target,
+                )
             },
         ),
     ]
