@@ -8,7 +8,8 @@
 //! | what | functions |
 //! |---|---|
 //! | convolution, linear layer | [`conv2d_forward`], [`conv2d_backward_data`], [`conv2d_backward_weights`], [`channel_sums`] |
-//! | batch norm with residual and ReLU | [`batch_norm_statistics`], [`batch_norm_forward`], [`batch_norm_backward_sums`], [`batch_norm_backward_input`] |
+//! | convolution with a batch norm behind it | [`conv2d_forward_statistics`], [`conv2d_backward_normalised`] |
+//! | batch norm with residual and ReLU | [`batch_norm_statistics`], [`batch_norm_forward`], [`batch_norm_backward_sums`], [`InputGradient`], [`batch_norm_backward_in_place`] |
 //! | pooling | [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`], [`average_pool2d_backward`] |
 //! | ReLU, sum | [`relu_forward`], [`relu_backward`], [`add`] |
 //! | loss | [`cross_entropy`] |
@@ -61,12 +62,15 @@ mod update;
 mod workspace;
 
 pub use channels::{Pixels, channel_sums};
-pub use conv::{Conv2d, Epilogue, conv2d_backward_data, conv2d_backward_weights, conv2d_forward};
+pub use conv::{
+    Conv2d, Epilogue, conv2d_backward_data, conv2d_backward_normalised, conv2d_backward_weights,
+    conv2d_forward, conv2d_forward_statistics,
+};
 pub use elementwise::{add, relu_backward, relu_forward};
 pub use error::KernelError;
 pub use loss::cross_entropy;
 pub use norm::{
-    Affine, AffineGradient, ReluMask, Statistics, batch_norm_backward_input,
+    Affine, AffineGradient, InputGradient, ReluMask, Statistics, batch_norm_backward_in_place,
     batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics,
 };
 pub use pool::{

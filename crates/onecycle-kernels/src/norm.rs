@@ -11,6 +11,8 @@
 //!             dx = a (g - dbias/n - x̂ dweight/n)
 //! ```
 
+use std::ops::Range;
+
 use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
 use crate::parallel::{for_chunk_pairs, for_chunks};
@@ -58,8 +60,6 @@ pub struct AffineGradient {
 
 /// Mean and variance of each channel.
 ///
-/// Sums are taken of `x - k`, with `k` the channel's first value, so that a mean far from 0 costs no digits.
-///
 /// # Errors
 /// A slice does not fit the shape.
 pub fn batch_norm_statistics(
@@ -68,34 +68,79 @@ pub fn batch_norm_statistics(
     input: &[f32],
 ) -> Result<Statistics, KernelError> {
     shape.check("input", input)?;
-    let shift = &input[..shape.channels];
-    let shifts = shape.repeated(shift);
-    let mut partial = shape.partial_sums();
-    for_chunks(&mut partial, 2 * shape.channels, |index, sums| {
-        let start = index * shape.piece();
-        let piece = &input[start..input.len().min(start + shape.piece())];
-        let shifts = &shifts;
-        vectorised(
-            path,
-            Moments {
-                shape,
-                piece,
-                shifts,
-                sums,
+    let mut moments = Moments::new(shape, shape.piece());
+    for_chunks(
+        &mut moments.partial,
+        2 * shape.channels,
+        |index, moments| {
+            let start = index * shape.piece();
+            let piece = &input[start..input.len().min(start + shape.piece())];
+            add_moments(path, shape.channels, piece, moments);
+        },
+    );
+    Ok(moments.total())
+}
+
+/// Moments of the pieces of an input, to be put together.
+///
+/// Sums are taken of `x - k`, with `k` the channel's first value in the piece, so that a mean far from 0 costs no digits.
+pub(crate) struct Moments {
+    shape: Pixels,
+    /// Elements of a piece but the last, which may be shorter.
+    piece: usize,
+    /// For each piece mean and `Σ(x - mean)²`, `[pieces, 2, channels]`.
+    pub partial: Vec<f64>,
+}
+
+impl Moments {
+    pub(crate) fn new(shape: &Pixels, piece: usize) -> Self {
+        let pieces = (shape.count * shape.channels).div_ceil(piece);
+        Moments {
+            shape: *shape,
+            piece,
+            partial: vec![0.0; pieces * 2 * shape.channels],
+        }
+    }
+
+    /// Mean and variance over all pieces (Chan, Golub & LeVeque 1983), in their order.
+    pub(crate) fn total(&self) -> Statistics {
+        let channels = self.shape.channels;
+        let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+        let mut count = 0.0;
+        for (index, piece) in self.partial.chunks_exact(2 * channels).enumerate() {
+            let pixels = self.piece / channels;
+            let more = pixels.min(self.shape.count - index * pixels) as f64;
+            let all = count + more;
+            for c in 0..channels {
+                let difference = piece[c] - mean[c];
+                mean[c] += difference * more / all;
+                squares[c] += piece[channels + c] + difference * difference * count * more / all;
+            }
+            count = all;
+        }
+        Statistics {
+            mean: mean.into_iter().map(|mean| mean as f32).collect(),
+            variance: squares
+                .into_iter()
+                .map(|square| (square / count).max(0.0) as f32)
+                .collect(),
+        }
+    }
+}
+
+/// Mean and `Σ(x - mean)²` of a piece, `[2, channels]`; `moments` holds zeros before.
+pub(crate) fn add_moments(path: Path, channels: usize, piece: &[f32], moments: &mut [f64]) {
+    vectorised(
+        path,
+        PieceMoments {
+            shape: Pixels {
+                count: piece.len() / channels,
+                channels,
             },
-        );
-    });
-    let [sums, squares] = shape.total(&partial);
-    let n = shape.count as f64;
-    let moments = sums.iter().zip(&squares).zip(shift);
-    let (mean, variance) = moments
-        .map(|((sum, square), k)| {
-            let mean = sum / n;
-            let variance = (square / n - mean * mean).max(0.0);
-            ((f64::from(*k) + mean) as f32, variance as f32)
-        })
-        .unzip();
-    Ok(Statistics { mean, variance })
+            piece,
+            moments,
+        },
+    );
 }
 
 /// `output = relu(affine(normalised input) + residual)`, each of the two where asked for.
@@ -203,13 +248,78 @@ pub fn batch_norm_backward_sums(
     })
 }
 
-/// Second half: the input's gradient from what [`batch_norm_backward_sums`] left in `gradient` and returned, with the same
-/// `relu`. Written to `input_gradient`, or over `gradient` itself where that is `None`.
+/// Second half of the backward pass: the input's gradient, `dx = a g + b x + c` with factors for each channel.
+#[derive(Clone, Debug)]
+pub struct InputGradient<'a> {
+    shape: Pixels,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    factors: Factors,
+}
+
+impl<'a> InputGradient<'a> {
+    /// From what [`batch_norm_backward_sums`] left in `gradient` and returned, with the same `relu`.
+    ///
+    /// # Errors
+    /// A slice does not fit the shape.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        shape: &Pixels,
+        statistics: &Statistics,
+        affine: Affine,
+        sums: &AffineGradient,
+        input: &'a [f32],
+        relu: ReluMask,
+        gradient: &'a [f32],
+    ) -> Result<Self, KernelError> {
+        shape.check("input", input)?;
+        shape.check("gradient", gradient)?;
+        Ok(InputGradient {
+            shape: *shape,
+            input,
+            gradient,
+            factors: Factors::new(shape, statistics, affine, sums, relu)?,
+        })
+    }
+
+    /// Elements, as many as the input has.
+    pub(crate) fn elements(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Writes the elements of a range, which begins at a pixel.
+    pub(crate) fn compute(&self, path: Path, range: Range<usize>, target: &mut [f32]) {
+        vectorised(
+            path,
+            Beside {
+                factors: &self.factors,
+                input: &self.input[range.clone()],
+                gradient: &self.gradient[range],
+                target,
+            },
+        );
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// `target` does not fit the shape.
+    pub fn write(&self, path: Path, target: &mut [f32]) -> Result<(), KernelError> {
+        self.shape.check("input_gradient", target)?;
+        for_chunks(target, self.shape.piece(), |index, target| {
+            let start = index * self.shape.piece();
+            self.compute(path, start..start + target.len(), target);
+        });
+        Ok(())
+    }
+}
+
+/// [`InputGradient`] written over `gradient` itself.
 ///
 /// # Errors
 /// A slice does not fit the shape.
 #[allow(clippy::too_many_arguments)]
-pub fn batch_norm_backward_input(
+pub fn batch_norm_backward_in_place(
     path: Path,
     shape: &Pixels,
     statistics: &Statistics,
@@ -218,68 +328,20 @@ pub fn batch_norm_backward_input(
     input: &[f32],
     relu: ReluMask,
     gradient: &mut [f32],
-    input_gradient: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
     shape.check("input", input)?;
     shape.check("gradient", gradient)?;
-    if let Some(input_gradient) = &input_gradient {
-        shape.check("input_gradient", input_gradient)?;
-    }
-    check_statistics(shape, statistics, affine.weight)?;
-    shape.check_channels("bias", affine.bias)?;
-    shape.check_channels("sums", &sums.weight)?;
-    shape.check_channels("sums", &sums.bias)?;
-    // dx = a g + b x + c, for each channel.
-    let n = shape.count as f64;
-    let [mut on_gradient, mut on_input, mut constant] = [const { Vec::new() }; 3];
-    for c in 0..shape.channels {
-        let root = inverse_root(statistics, c, affine.epsilon);
-        let a = f64::from(affine.weight[c]) * root;
-        let b = -a * root * f64::from(sums.weight[c]) / n;
-        on_gradient.push(a as f32);
-        on_input.push(b as f32);
-        constant
-            .push((-a * f64::from(sums.bias[c]) / n - b * f64::from(statistics.mean[c])) as f32);
-    }
-    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
-    let factors = Factors {
-        row: shape.row(),
-        a: shape.repeated(&on_gradient),
-        b: shape.repeated(&on_input),
-        c: shape.repeated(&constant),
-        scales,
-        shifts,
-        floor: match relu {
-            ReluMask::Recomputed => 0.0,
-            _ => f32::NEG_INFINITY,
-        },
-    };
-    let factors = &factors;
-    match input_gradient {
-        None => for_chunks(gradient, shape.piece(), |index, gradient| {
-            let input = &input[index * shape.piece()..];
-            vectorised(
-                path,
-                InPlace {
-                    factors,
-                    input,
-                    gradient,
-                },
-            );
-        }),
-        Some(input_gradient) => for_chunks(input_gradient, shape.piece(), |index, target| {
-            let start = index * shape.piece();
-            vectorised(
-                path,
-                Beside {
-                    factors,
-                    input: &input[start..],
-                    gradient: &gradient[start..],
-                    target,
-                },
-            );
-        }),
-    }
+    let factors = Factors::new(shape, statistics, affine, sums, relu)?;
+    for_chunks(gradient, shape.piece(), |index, gradient| {
+        vectorised(
+            path,
+            InPlace {
+                factors: &factors,
+                input: &input[index * shape.piece()..],
+                gradient,
+            },
+        );
+    });
     Ok(())
 }
 
@@ -320,20 +382,27 @@ fn at_least(floor: f32, x: f32) -> f32 {
     if floor > x { floor } else { x }
 }
 
-/// A piece of [`batch_norm_statistics`].
-struct Moments<'a> {
-    shape: &'a Pixels,
+/// See [`add_moments`].
+struct PieceMoments<'a> {
+    shape: Pixels,
     piece: &'a [f32],
-    shifts: &'a [f32],
-    sums: &'a mut [f64],
+    moments: &'a mut [f64],
 }
 
-impl Loops for Moments<'_> {
+impl Loops for PieceMoments<'_> {
     #[inline(always)]
     fn run(self) {
-        let term = Shifted(self.shifts);
+        let channels = self.shape.channels;
+        let first = &self.piece[..channels];
+        let shifts = self.shape.repeated(first);
         self.shape
-            .add_piece(self.piece, self.piece, self.sums, term);
+            .add_piece(self.piece, self.piece, self.moments, Shifted(&shifts));
+        let n = self.shape.count as f64;
+        let (sums, squares) = self.moments.split_at_mut(channels);
+        for ((sum, square), k) in sums.iter_mut().zip(squares).zip(first) {
+            *square -= *sum * *sum / n;
+            *sum = f64::from(*k) + *sum / n;
+        }
     }
 }
 
@@ -464,8 +533,9 @@ impl Term for CentredLive<'_> {
     }
 }
 
-/// What [`batch_norm_backward_input`] does to each channel, a row of pixels each: `dx = a g + b x + c`, where `g` counts
-/// only if `scale * x + shift` lies above `floor`.
+/// What [`InputGradient`] does to each channel, a row of pixels each: `dx = a g + b x + c`, where `g` counts only if
+/// `scale * x + shift` lies above `floor`.
+#[derive(Clone, Debug)]
 struct Factors {
     row: usize,
     a: Vec<f32>,
@@ -476,7 +546,46 @@ struct Factors {
     floor: f32,
 }
 
-/// A piece of [`batch_norm_backward_input`], over the gradient itself.
+impl Factors {
+    fn new(
+        shape: &Pixels,
+        statistics: &Statistics,
+        affine: Affine,
+        sums: &AffineGradient,
+        relu: ReluMask,
+    ) -> Result<Self, KernelError> {
+        check_statistics(shape, statistics, affine.weight)?;
+        shape.check_channels("bias", affine.bias)?;
+        shape.check_channels("sums", &sums.weight)?;
+        shape.check_channels("sums", &sums.bias)?;
+        let n = shape.count as f64;
+        let [mut on_gradient, mut on_input, mut constant] = [const { Vec::new() }; 3];
+        for c in 0..shape.channels {
+            let root = inverse_root(statistics, c, affine.epsilon);
+            let a = f64::from(affine.weight[c]) * root;
+            let b = -a * root * f64::from(sums.weight[c]) / n;
+            let rest = -a * f64::from(sums.bias[c]) / n - b * f64::from(statistics.mean[c]);
+            on_gradient.push(a as f32);
+            on_input.push(b as f32);
+            constant.push(rest as f32);
+        }
+        let (scales, shifts) = scale_and_shift(shape, statistics, affine);
+        Ok(Factors {
+            row: shape.row(),
+            a: shape.repeated(&on_gradient),
+            b: shape.repeated(&on_input),
+            c: shape.repeated(&constant),
+            scales,
+            shifts,
+            floor: match relu {
+                ReluMask::Recomputed => 0.0,
+                _ => f32::NEG_INFINITY,
+            },
+        })
+    }
+}
+
+/// A piece of [`batch_norm_backward_in_place`].
 struct InPlace<'a> {
     factors: &'a Factors,
     input: &'a [f32],
@@ -501,7 +610,7 @@ impl Loops for InPlace<'_> {
     }
 }
 
-/// A piece of [`batch_norm_backward_input`], to memory of its own.
+/// A piece of [`InputGradient`].
 struct Beside<'a> {
     factors: &'a Factors,
     input: &'a [f32],

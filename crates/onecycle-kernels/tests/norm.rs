@@ -5,8 +5,10 @@ mod common;
 
 use common::*;
 use onecycle_kernels::{
-    Affine, AffineGradient, Pixels, ReluMask, Statistics, batch_norm_backward_input,
-    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics, channel_sums,
+    Affine, AffineGradient, Epilogue, InputGradient, Pixels, ReluMask, Statistics, Workspace,
+    batch_norm_backward_in_place, batch_norm_backward_sums, batch_norm_forward,
+    batch_norm_statistics, channel_sums, conv2d_backward_data, conv2d_backward_normalised,
+    conv2d_backward_weights, conv2d_forward, conv2d_forward_statistics,
 };
 use proptest::prelude::*;
 
@@ -271,22 +273,21 @@ impl Layer {
                 |c| EPS32 * sums64[0][c].abs() + SUM * product_size[c],
             );
 
-            let input_gradient = |mask, gradient: &mut [f32], target: Option<&mut [f32]>| {
-                batch_norm_backward_input(
-                    path,
-                    shape,
-                    &self.statistics,
-                    self.affine(),
-                    &sums,
-                    &self.x,
-                    mask,
-                    gradient,
-                    target,
+            let input_gradient = |mask, gradient: &[f32], target: &mut [f32]| {
+                let (statistics, affine) = (&self.statistics, self.affine());
+                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
+                    .and_then(|lazy| lazy.write(path, target))
+                    .unwrap();
+            };
+            let in_place = |mask, gradient: &mut [f32]| {
+                let (statistics, affine) = (&self.statistics, self.affine());
+                batch_norm_backward_in_place(
+                    path, shape, statistics, affine, &sums, &self.x, mask, gradient,
                 )
                 .unwrap();
             };
             let mut separate = vec![f32::NAN; x.len()];
-            input_gradient(mask, &mut gradient, Some(&mut separate));
+            input_gradient(mask, &gradient, &mut separate);
             assert_eq!(bits(&gradient), bits(&rounded(&g)), "kept, {what}");
             assert_within(&format!("input gradient, {what}"), &separate, &dx, |i| {
                 let c = i % channels;
@@ -294,7 +295,7 @@ impl Layer {
                 let constants = sums64[1][c].abs() + sums64[0][c].abs() * self.size(i);
                 4.0 * EPS32 * a * (g[i].abs() + constants / n)
             });
-            input_gradient(mask, &mut gradient, None);
+            in_place(mask, &mut gradient);
             assert_eq!(bits(&gradient), bits(&separate), "in place, {what}");
 
             if relu && residual.is_none() {
@@ -312,9 +313,9 @@ impl Layer {
                 assert_eq!(again, actual, "recomputed mask, {what}");
                 assert_eq!(gradient, self.gradient, "left as it was, {what}");
                 let mut beside = vec![f32::NAN; x.len()];
-                input_gradient(ReluMask::Recomputed, &mut gradient, Some(&mut beside));
+                input_gradient(ReluMask::Recomputed, &gradient, &mut beside);
                 assert_eq!(bits(&beside), bits(&separate), "recomputed mask, {what}");
-                input_gradient(ReluMask::Recomputed, &mut gradient, None);
+                in_place(ReluMask::Recomputed, &mut gradient);
                 assert_eq!(bits(&gradient), bits(&separate), "recomputed mask, {what}");
             }
         }
@@ -454,5 +455,96 @@ fn the_reference_is_a_gradient() {
             &residual,
             &masked,
         );
+    }
+}
+
+/// What the fused functions compute is what their parts do: the same bits for the gradient, rounding for the statistics,
+/// whose pieces are others.
+#[test]
+fn convolutions_with_a_batch_norm_behind_them_agree_with_their_parts() {
+    let layer = |batch, in_channels, out_channels, size: usize, kernel: usize, stride: usize| {
+        onecycle_kernels::Conv2d {
+            batch,
+            in_channels,
+            out_channels,
+            height: size,
+            width: size,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+        }
+    };
+    for shape in [
+        // Winograd's algorithm, several groups; tiles that reach beyond the image.
+        layer(19, 16, 32, 16, 3, 1),
+        layer(3, 32, 16, 7, 3, 1),
+        // The direct one.
+        layer(5, 3, 16, 12, 3, 1),
+        layer(5, 16, 32, 12, 3, 2),
+        layer(4, 16, 20, 9, 1, 2),
+    ] {
+        let (x, w) = (
+            numbers(1, shape.input_len()),
+            numbers(2, shape.weight_len()),
+        );
+        let len = shape.output_len().unwrap();
+        let pixels = Pixels {
+            count: len / shape.out_channels,
+            channels: shape.out_channels,
+        };
+        let (weight, bias) = (
+            numbers(3, shape.out_channels),
+            numbers(4, shape.out_channels),
+        );
+        let affine = Affine {
+            weight: &weight,
+            bias: &bias,
+            epsilon: EPSILON,
+        };
+        for path in paths() {
+            let workspace = Workspace::new();
+            let (mut z, mut plain) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+            let fused =
+                conv2d_forward_statistics(&workspace, path, &shape, &x, &w, &mut z).unwrap();
+            let epilogue = Epilogue::default();
+            conv2d_forward(&workspace, path, &shape, &x, &w, epilogue, &mut plain).unwrap();
+            assert_eq!(bits(&z), bits(&plain), "{path:?} {shape:?}");
+            let parts = batch_norm_statistics(path, &pixels, &z).unwrap();
+            for (a, b) in (fused.mean.iter().zip(&parts.mean))
+                .chain(fused.variance.iter().zip(&parts.variance))
+            {
+                assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} {b} {shape:?}");
+            }
+
+            let mut g = numbers(5, len);
+            let mask = ReluMask::Recomputed;
+            let sums =
+                batch_norm_backward_sums(path, &pixels, &parts, affine, &z, mask, &mut g).unwrap();
+            let lazy = InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &g).unwrap();
+            let mut dz = vec![f32::NAN; len];
+            lazy.write(path, &mut dz).unwrap();
+            let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
+            let (mut fused_dx, mut fused_dw) = (dx.clone(), dw.clone());
+            conv2d_backward_data(&workspace, path, &shape, &dz, &w, &mut dx).unwrap();
+            conv2d_backward_weights(&workspace, path, &shape, &x, &dz, &mut dw).unwrap();
+            let target = Some(&mut fused_dx[..]);
+            conv2d_backward_normalised(
+                &workspace,
+                path,
+                &shape,
+                &x,
+                &w,
+                &lazy,
+                &mut fused_dw,
+                target,
+            )
+            .unwrap();
+            assert_eq!(bits(&fused_dx), bits(&dx), "input, {path:?} {shape:?}");
+            assert_eq!(bits(&fused_dw), bits(&dw), "weights, {path:?} {shape:?}");
+            let mut alone = vec![f32::NAN; w.len()];
+            conv2d_backward_normalised(&workspace, path, &shape, &x, &w, &lazy, &mut alone, None)
+                .unwrap();
+            assert_eq!(bits(&alone), bits(&dw), "weights alone, {path:?} {shape:?}");
+        }
     }
 }

@@ -104,15 +104,12 @@ fn batch_norm_and_channel_sums() {
             let (mask, gradient) = (ReluMask::Output(&y), &mut gradient);
             let sums =
                 batch_norm_backward_sums(path, &shape, &stats, affine, &x, mask, gradient).unwrap();
-            let input_gradient = |gradient: &mut [f32], target| {
-                batch_norm_backward_input(
-                    path, &shape, &stats, affine, &sums, &x, mask, gradient, target,
-                )
+            InputGradient::new(&shape, &stats, affine, &sums, &x, mask, gradient)
+                .and_then(|lazy| lazy.write(path, &mut dx))
                 .unwrap();
-            };
-            input_gradient(gradient, Some(&mut dx[..]));
             let masked = gradient.clone();
-            input_gradient(gradient, None);
+            batch_norm_backward_in_place(path, &shape, &stats, affine, &sums, &x, mask, gradient)
+                .unwrap();
             let in_place = gradient.clone();
             let channel_sums = channel_sums(path, &shape, &x).unwrap();
             let (mean, variance) = (stats.mean, stats.variance);

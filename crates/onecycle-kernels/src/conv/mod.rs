@@ -6,6 +6,7 @@
 //! ([`winograd`]). All of it runs through one register tile ([`crate::product`]).
 
 mod axis;
+mod gradient;
 mod pass;
 mod shape;
 mod source;
@@ -15,9 +16,12 @@ mod winograd;
 pub use shape::Conv2d;
 
 use crate::error::{KernelError, check_len};
+use crate::norm::{InputGradient, Statistics};
 use crate::simd::Path;
 use crate::workspace::Workspace;
+use gradient::OutputGradient;
 use pass::Pass;
+use winograd::Prepared;
 
 /// What follows a convolution in the same pass over memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,8 +61,36 @@ pub fn conv2d_forward(
         bias,
         relu,
         output,
+        None,
     );
     Ok(())
+}
+
+/// [`conv2d_forward`] without bias and ReLU, and the statistics of its output, taken while it is in cache: what
+/// [`batch_norm_statistics`](crate::batch_norm_statistics) would find.
+///
+/// # Errors
+/// The shape is impossible, or a slice does not fit it.
+pub fn conv2d_forward_statistics(
+    workspace: &Workspace,
+    path: Path,
+    shape: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    output: &mut [f32],
+) -> Result<Statistics, KernelError> {
+    check_len("output", output, shape.output_len()?)?;
+    check_len("input", input, shape.input_len())?;
+    check_len("weights", weights, shape.weight_len())?;
+    let pass = Pass::forward(shape)?;
+    let path = path.checked();
+    let mut statistics = Statistics {
+        mean: Vec::new(),
+        variance: Vec::new(),
+    };
+    let wanted = Some(&mut statistics);
+    pass.run(workspace, path, input, weights, None, false, output, wanted);
+    Ok(statistics)
 }
 
 /// Gradient of the input, `[batch, height, width, in_channels]`, from the gradient of the output.
@@ -85,6 +117,7 @@ pub fn conv2d_backward_data(
         None,
         false,
         input_gradient,
+        None,
     );
     Ok(())
 }
@@ -106,12 +139,19 @@ pub fn conv2d_backward_weights(
     check_len("input", input, shape.input_len())?;
     check_len("weight_gradient", weight_gradient, shape.weight_len())?;
     let path = path.checked();
-    let run = if winograd::applies_to_weights(path, shape)? {
-        winograd::run_weights
-    } else {
-        weight_gradient::run
-    };
-    run(
+    if winograd::applies_to_weights(path, shape)? {
+        let gradient = OutputGradient::Given(output_gradient);
+        return winograd::run_weights(
+            workspace,
+            path,
+            shape,
+            input,
+            &gradient,
+            weight_gradient,
+            None,
+        );
+    }
+    weight_gradient::run(
         workspace,
         path,
         shape,
@@ -119,4 +159,60 @@ pub fn conv2d_backward_weights(
         output_gradient,
         weight_gradient,
     )
+}
+
+/// Gradients of the weights and, where asked for, of the input, from the gradient of the output of the batch norm that
+/// follows the convolution without a bias. The gradient of the convolution's own output is computed piece by piece, and
+/// never stands in memory as a whole where Winograd's algorithm applies.
+///
+/// # Errors
+/// The shape is impossible, or a slice does not fit it.
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_backward_normalised(
+    workspace: &Workspace,
+    path: Path,
+    shape: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    output_gradient: &InputGradient,
+    weight_gradient: &mut [f32],
+    input_gradient: Option<&mut [f32]>,
+) -> Result<(), KernelError> {
+    let len = shape.output_len()?;
+    if output_gradient.elements() != len {
+        return Err(KernelError::Length {
+            name: "output_gradient",
+            expected: len,
+            actual: output_gradient.elements(),
+        });
+    }
+    check_len("input", input, shape.input_len())?;
+    check_len("weights", weights, shape.weight_len())?;
+    check_len("weight_gradient", weight_gradient, shape.weight_len())?;
+    if let Some(input_gradient) = &input_gradient {
+        check_len("input_gradient", input_gradient, shape.input_len())?;
+    }
+    let path = path.checked();
+    let pass = Pass::backward(shape)?;
+    if winograd::applies_to_weights(path, shape)? && pass.is_winograd(path) {
+        let prepared = Prepared::new(&pass, workspace, path, weights, None, false);
+        let gradient = OutputGradient::Normalised(output_gradient);
+        let data = input_gradient.map(|target| (&prepared, target));
+        return winograd::run_weights(
+            workspace,
+            path,
+            shape,
+            input,
+            &gradient,
+            weight_gradient,
+            data,
+        );
+    }
+    let mut gradient = workspace.take(len);
+    output_gradient.write(path, &mut gradient)?;
+    conv2d_backward_weights(workspace, path, shape, input, &gradient, weight_gradient)?;
+    match input_gradient {
+        None => Ok(()),
+        Some(target) => conv2d_backward_data(workspace, path, shape, &gradient, weights, target),
+    }
 }

@@ -7,9 +7,11 @@
 use super::axis::Axis;
 use super::shape::Conv2d;
 use super::source::Padded;
-use super::winograd;
+use super::winograd::{self, Prepared};
+use crate::channels::Pixels;
 use crate::error::KernelError;
-use crate::parallel::for_chunks;
+use crate::norm::{Moments, Statistics, add_moments};
+use crate::parallel::{for_chunk_pairs, for_chunks};
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
 use crate::simd::{Kernel, Path, Simd};
 use crate::workspace::Workspace;
@@ -156,7 +158,8 @@ impl Pass {
         }
     }
 
-    /// Runs over all images of `source`. `weights` is in the tensor's order, `bias` has a value for each output channel.
+    /// Runs over all images of `source`. `weights` is in the tensor's order, `bias` has a value for each output channel;
+    /// `statistics` become those of the output.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn run(
         &self,
@@ -167,9 +170,18 @@ impl Pass {
         bias: Option<&[f32]>,
         relu: bool,
         output: &mut [f32],
+        statistics: Option<&mut Statistics>,
     ) {
-        if winograd::applies(path, &self.axes, self.source.channels, self.out_channels) {
-            winograd::run_pass(self, workspace, path, source, weights, bias, relu, output);
+        let output_image = self.output[0] * self.output[1] * self.out_channels;
+        let source_image = self.source.height * self.source.width * self.source.channels;
+        if self.is_winograd(path) {
+            let prepared = Prepared::new(self, workspace, path, weights, bias, relu);
+            let group = prepared.group();
+            self.in_groups(path, group, output, statistics, |index, output| {
+                let images = output.len() / output_image;
+                let source = &source[index * group * source_image..][..images * source_image];
+                prepared.run(source, output);
+            });
             return;
         }
         let block = block_channels(path, self.out_channels);
@@ -182,10 +194,8 @@ impl Pass {
         if let Some(bias) = bias {
             padded_bias[..bias.len()].copy_from_slice(bias);
         }
-        let source_image = self.source.height * self.source.width * self.source.channels;
-        let output_image = self.output[0] * self.output[1] * self.out_channels;
         let group = (GROUP_BYTES / size_of::<f32>() / self.source.len()).max(1);
-        for_chunks(output, group * output_image, |index, output| {
+        self.in_groups(path, group, output, statistics, |index, output| {
             let images = output.len() / output_image;
             let source = &source[index * group * source_image..][..images * source_image];
             if self.zeros {
@@ -202,6 +212,43 @@ impl Pass {
                 output,
             });
         });
+    }
+
+    /// Whether the pass takes Winograd's algorithm.
+    pub(crate) fn is_winograd(&self, path: Path) -> bool {
+        winograd::applies(path, &self.axes, self.source.channels, self.out_channels)
+    }
+
+    /// Calls `work` for each group of images, and takes the statistics of its output, where they are wanted, while it is in
+    /// cache.
+    fn in_groups(
+        &self,
+        path: Path,
+        group: usize,
+        output: &mut [f32],
+        statistics: Option<&mut Statistics>,
+        work: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        let channels = self.out_channels;
+        let piece = group * self.output[0] * self.output[1] * channels;
+        let Some(statistics) = statistics else {
+            for_chunks(output, piece, work);
+            return;
+        };
+        let pixels = Pixels {
+            count: output.len() / channels,
+            channels,
+        };
+        let mut moments = Moments::new(&pixels, piece);
+        for_chunk_pairs(
+            (output, &mut moments.partial),
+            [piece, 2 * channels],
+            |index, output, moments| {
+                work(index, output);
+                add_moments(path, channels, output, moments);
+            },
+        );
+        *statistics = moments.total();
     }
 }
 

@@ -203,7 +203,7 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
             },
         ),
         function(
-            "batch_norm_backward_input",
+            "InputGradient::write",
             &[
                 ("mean", c),
                 ("variance", c),
@@ -229,18 +229,8 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     weight: dw.clone(),
                     bias: db.clone(),
                 };
-                let target = Some(&mut dx[..]);
-                batch_norm_backward_input(
-                    path,
-                    &shape,
-                    &statistics,
-                    affine,
-                    &sums,
-                    x,
-                    ReluMask::Absent,
-                    g,
-                    target,
-                )
+                let mask = ReluMask::Absent;
+                InputGradient::new(&shape, &statistics, affine, &sums, x, mask, g)?.write(path, dx)
             },
         ),
     ]

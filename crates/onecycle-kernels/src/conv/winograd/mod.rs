@@ -19,7 +19,7 @@ mod pass;
 mod transform;
 mod weight_gradient;
 
-pub(crate) use pass::run as run_pass;
+pub(crate) use pass::Prepared;
 pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weights};
 
 use super::axis::Axis;

@@ -6,7 +6,7 @@ use super::{INPUTS, OUTPUTS, POINTS, Plane, SKEW, tiles, transform};
 use crate::parallel::for_chunks;
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
 use crate::simd::{Kernel, MAX_LANES, Path, Simd};
-use crate::workspace::Workspace;
+use crate::workspace::{Buffer, Workspace};
 
 /// Points of inputs and sums that are worked on together should fit into the second-level cache beside the weights.
 const GROUP_BYTES: usize = 512 << 10;
@@ -20,52 +20,72 @@ struct Sizes<'a> {
     block: usize,
 }
 
-/// Runs a pass that this algorithm [applies](super::applies) to; the arguments are those of [`Pass::run`].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn run(
-    pass: &Pass,
-    workspace: &Workspace,
+/// A pass that this algorithm [applies](super::applies) to, with its weights transformed.
+pub(crate) struct Prepared<'a> {
+    sizes: Sizes<'a>,
+    workspace: &'a Workspace,
     path: Path,
-    source: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
+    weights: Buffer<'a>,
+    bias: Buffer<'a>,
     relu: bool,
-    output: &mut [f32],
-) {
-    let tiles = tiles(pass.output);
-    let sizes = Sizes {
-        pass,
-        source: plane(pass, tiles),
-        block: block_channels(path, pass.out_channels),
-    };
-    let blocks = pass.out_channels.div_ceil(sizes.block);
-    let point = pass.source.channels * sizes.block;
-    let mut points = workspace.take(POINTS * blocks * point);
-    transform_weights(&sizes, path, weights, &mut points);
-    let mut every_bias = workspace.take(pass.out_channels);
-    match bias {
-        Some(bias) => every_bias.copy_from_slice(bias),
-        None => every_bias.fill(0.0),
-    }
-    let source_image = pass.source.height * pass.source.width * pass.source.channels;
-    let output_image = pass.output[0] * pass.output[1] * pass.out_channels;
-    let tile_bytes = POINTS * (pass.source.channels + pass.out_channels) * size_of::<f32>();
-    let image_tiles = tiles[0] * tiles[1];
-    let group = (GROUP_BYTES / (tile_bytes * image_tiles)).max(FEWEST_TILES.div_ceil(image_tiles));
-    for_chunks(output, group * output_image, |index, output| {
-        let images = output.len() / output_image;
-        let source = &source[index * group * source_image..][..images * source_image];
-        path.run(Group {
-            sizes: &sizes,
+}
+
+impl<'a> Prepared<'a> {
+    /// The arguments are those of [`Pass::run`].
+    pub(crate) fn new(
+        pass: &'a Pass,
+        workspace: &'a Workspace,
+        path: Path,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        relu: bool,
+    ) -> Self {
+        let sizes = Sizes {
+            pass,
+            source: plane(pass, tiles(pass.output)),
+            block: block_channels(path, pass.out_channels),
+        };
+        let blocks = pass.out_channels.div_ceil(sizes.block);
+        let point = pass.source.channels * sizes.block;
+        let mut points = workspace.take(POINTS * blocks * point);
+        transform_weights(&sizes, path, weights, &mut points);
+        let mut every_bias = workspace.take(pass.out_channels);
+        match bias {
+            Some(bias) => every_bias.copy_from_slice(bias),
+            None => every_bias.fill(0.0),
+        }
+        Prepared {
+            sizes,
             workspace,
-            weights: &points,
-            bias: &every_bias,
+            path,
+            weights: points,
+            bias: every_bias,
             relu,
+        }
+    }
+
+    /// How many images are best worked on together.
+    pub(crate) fn group(&self) -> usize {
+        let pass = self.sizes.pass;
+        let [down, across] = self.sizes.source.tiles;
+        let tile_bytes = POINTS * (pass.source.channels + pass.out_channels) * size_of::<f32>();
+        let tiles = down * across;
+        (GROUP_BYTES / (tile_bytes * tiles)).max(FEWEST_TILES.div_ceil(tiles))
+    }
+
+    /// Computes the outputs of some images.
+    pub(crate) fn run(&self, source: &[f32], output: &mut [f32]) {
+        self.path.run(Group {
+            sizes: &self.sizes,
+            workspace: self.workspace,
+            weights: &self.weights,
+            bias: &self.bias,
+            relu: self.relu,
+            images: source.len() / self.sizes.source.len(),
             source,
-            images,
             output,
         });
-    });
+    }
 }
 
 /// The source as the tiles see it.

@@ -2,12 +2,13 @@
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
 use super::super::axis::Axis;
+use super::super::gradient::OutputGradient;
 use super::super::pass::block_channels;
 use super::super::shape::Conv2d;
 use super::super::weight_gradient::{add_groups, unpack};
-use super::{INPUTS, POINTS, Plane, SKEW, tiles, transform};
+use super::{INPUTS, POINTS, Plane, Prepared, SKEW, tiles, transform};
 use crate::error::KernelError;
-use crate::parallel::for_chunks;
+use crate::parallel::{for_chunk_pairs, for_chunks};
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
 use crate::simd::{Kernel, Path, Simd};
 use crate::workspace::Workspace;
@@ -80,42 +81,57 @@ impl Sizes {
     }
 }
 
-/// Computes the gradient, in the order of the weights.
+/// Computes the gradient, in the order of the weights; with `data` the gradient of the input as well, from the same pieces
+/// of the output's gradient while they are in cache.
 pub(crate) fn run(
     workspace: &Workspace,
     path: Path,
     shape: &Conv2d,
     input: &[f32],
-    output_gradient: &[f32],
+    output_gradient: &OutputGradient,
     weight_gradient: &mut [f32],
+    data: Option<(&Prepared, &mut [f32])>,
 ) -> Result<(), KernelError> {
     let sizes = Sizes::new(shape, path)?;
     let group = shape.batch.div_ceil(GROUPS.min(shape.batch));
     let groups = shape.batch.div_ceil(group);
-    let (input_image, output_image) = (
-        input.len() / shape.batch,
-        output_gradient.len() / shape.batch,
-    );
-    let mut partial = workspace.take(groups * sizes.sums_len());
-    for_chunks(&mut partial, sizes.sums_len(), |index, sums| {
-        let first = index * group;
-        let count = group.min(shape.batch - first);
-        for from in (first..first + count).step_by(sizes.images) {
-            let images = sizes.images.min(first + count - from);
-            let input = &input[from * input_image..][..images * input_image];
-            let gradient = &output_gradient[from * output_image..][..images * output_image];
+    let input_image = input.len() / shape.batch;
+    let output_image = shape.output_len()? / shape.batch;
+    let len = sizes.sums_len();
+    let mut partial = workspace.take(groups * len);
+    let add_group = |index: usize, sums: &mut [f32], mut data: Option<(&Prepared, &mut [f32])>| {
+        let (first, end) = (index * group, shape.batch.min((index + 1) * group));
+        let mut scratch = workspace.take(output_gradient.scratch(sizes.images * output_image));
+        for from in (first..end).step_by(sizes.images) {
+            let images = sizes.images.min(end - from);
+            let elements = from * output_image..(from + images) * output_image;
+            let gradient = output_gradient.get(path, elements, &mut scratch);
             path.run(Images {
                 sizes: &sizes,
                 workspace,
-                input,
+                input: &input[from * input_image..][..images * input_image],
                 gradient,
                 images,
                 fresh: from == first,
                 sums,
             });
+            if let Some((prepared, target)) = &mut data {
+                let target = &mut target[(from - first) * input_image..][..images * input_image];
+                prepared.run(gradient, target);
+            }
         }
-    });
-    let (total, others) = partial.split_at_mut(sizes.sums_len());
+    };
+    match data {
+        None => for_chunks(&mut partial, len, |index, sums| {
+            add_group(index, sums, None)
+        }),
+        Some((prepared, target)) => for_chunk_pairs(
+            (&mut partial, target),
+            [len, group * input_image],
+            |index, sums, target| add_group(index, sums, Some((prepared, target))),
+        ),
+    }
+    let (total, others) = partial.split_at_mut(len);
     add_groups(total, others);
     let mut taps = workspace.take(weight_gradient.len());
     path.run(Back {
