@@ -13,7 +13,7 @@ use burn::{
 use onecycle_kernels::{
     Affine, Conv2d, Epilogue, KernelError, Path, Pixels, Pool2d, Statistics, Workspace,
     average_pool2d_forward, batch_norm_forward, batch_norm_statistics, conv2d_forward,
-    max_pool2d_forward,
+    conv2d_forward_statistics, max_pool2d_forward,
 };
 
 use super::{CpuLayers, Maybe, Pooling, Window, channels_last::ChannelsLast};
@@ -109,6 +109,26 @@ pub(super) fn conv(
         conv2d_forward(&WORKSPACE, path(), shape, x.values(), &weight, epilogue, y)
     });
     fitting("conv2d", y)
+}
+
+/// A convolution without bias, and the statistics of its output.
+pub(super) fn conv_with_statistics(
+    x: &ChannelsLast,
+    weight: &FlexTensor,
+    shape: &Conv2d,
+) -> (ChannelsLast, Statistics) {
+    let [height, width] = fitting("conv2d", shape.output());
+    let dims = [shape.batch, shape.out_channels, height, width];
+    let weight = elements(weight);
+    let mut statistics = None;
+    let y = ChannelsLast::filled(dims, |y| {
+        conv2d_forward_statistics(&WORKSPACE, path(), shape, x.values(), &weight, y)
+            .map(|found| statistics = Some(found))
+    });
+    let y = fitting("conv2d", y);
+    // Computed wherever the convolution was.
+    let statistics = statistics.unwrap_or_else(|| self::statistics(&y));
+    (y, statistics)
 }
 
 /// Pixels and channels of a feature map.
@@ -278,6 +298,20 @@ impl CpuLayers for Flex {
             vector(statistics.mean),
             vector(statistics.variance),
         )
+    }
+
+    fn cpu_conv_norm_train(
+        x: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        window: Window,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let z = Self::cpu_conv2d(x, kernel, Maybe::Absent, window, false);
+        Self::cpu_batch_norm_train(z, weight, bias, residual, epsilon, relu)
     }
 
     fn cpu_batch_norm(

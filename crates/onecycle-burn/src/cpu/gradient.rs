@@ -12,9 +12,9 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 use onecycle_kernels::{
-    AffineGradient, Conv2d, Pixels, Pool2d, ReluMask, Statistics, average_pool2d_backward,
-    batch_norm_backward_input, batch_norm_backward_sums, channel_sums, conv2d_backward_data,
-    conv2d_backward_weights, max_pool2d_backward, relu_backward,
+    AffineGradient, Conv2d, InputGradient, Pool2d, ReluMask, Statistics, average_pool2d_backward,
+    batch_norm_backward_in_place, batch_norm_backward_sums, channel_sums, conv2d_backward_data,
+    conv2d_backward_normalised, conv2d_backward_weights, max_pool2d_backward, relu_backward,
 };
 
 use super::{
@@ -155,7 +155,7 @@ struct NormState {
     statistics: Statistics,
     epsilon: f64,
     relu: bool,
-    /// Where a ReLU follows a residual.
+    /// The output, where a ReLU follows a residual.
     y: Option<ChannelsLast>,
 }
 
@@ -167,6 +167,49 @@ impl NormState {
             None => ReluMask::Absent,
         }
     }
+
+    fn scale(&self) -> Scale<'_> {
+        Scale::read(&self.weight, &self.bias, self.epsilon)
+    }
+
+    /// Gradients of scale and shift; `gradient` becomes that of the residual.
+    fn sums(&self, gradient: &mut ChannelsLast) -> AffineGradient {
+        let sums = batch_norm_backward_sums(
+            path(),
+            &pixels(&self.x),
+            &self.statistics,
+            self.scale().affine(),
+            self.x.values(),
+            self.mask(),
+            gradient.values_mut(),
+        );
+        fitting("batch norm", sums)
+    }
+
+    /// Gradient of the input, still to be computed.
+    fn input_gradient<'a>(
+        &'a self,
+        sums: &AffineGradient,
+        gradient: &'a ChannelsLast,
+    ) -> InputGradient<'a> {
+        let lazy = InputGradient::new(
+            &pixels(&self.x),
+            &self.statistics,
+            self.scale().affine(),
+            sums,
+            self.x.values(),
+            self.mask(),
+            gradient.values(),
+        );
+        fitting("batch norm", lazy)
+    }
+
+    fn give_back(self) {
+        self.x.give_back();
+        if let Some(y) = self.y {
+            y.give_back();
+        }
+    }
 }
 
 impl<const N: usize> Backward<Flex, N> for NormBackward {
@@ -175,18 +218,7 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
     fn backward(self, ops: Ops<NormState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let state = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
-        let shape = pixels(&state.x);
-        let scale = Scale::read(&state.weight, &state.bias, state.epsilon);
-        let sums = batch_norm_backward_sums(
-            path(),
-            &shape,
-            &state.statistics,
-            scale.affine(),
-            state.x.values(),
-            state.mask(),
-            gradient.values_mut(),
-        );
-        let sums = fitting("batch norm", sums);
+        let sums = state.sums(&mut gradient);
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, weight_node, bias_node, residual_node] =
             [(); 4].map(|()| parents.next().flatten());
@@ -196,56 +228,94 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
             // The masked gradient is the residual's; the input's needs memory of its own.
             Some(residual) => {
                 register(grads, x_node, || {
-                    input_gradient(&shape, &state, &scale, &sums, &mut gradient).into_tensor()
+                    let lazy = state.input_gradient(&sums, &gradient);
+                    let target =
+                        ChannelsLast::filled(state.x.dims, |target| lazy.write(path(), target));
+                    fitting("batch norm", target).into_tensor()
                 });
                 grads.register::<Flex>(residual, gradient.into_tensor());
             }
             None => register(grads, x_node, || {
-                let done = batch_norm_backward_input(
+                let done = batch_norm_backward_in_place(
                     path(),
-                    &shape,
+                    &pixels(&state.x),
                     &state.statistics,
-                    scale.affine(),
+                    state.scale().affine(),
                     &sums,
                     state.x.values(),
                     state.mask(),
                     gradient.values_mut(),
-                    None,
                 );
                 fitting("batch norm", done);
                 gradient.into_tensor()
             }),
         }
-        drop(scale);
-        state.x.give_back();
-        if let Some(y) = state.y {
-            y.give_back();
-        }
+        state.give_back();
     }
 }
 
-/// The input's gradient beside that of the residual.
-fn input_gradient(
-    shape: &Pixels,
-    state: &NormState,
-    scale: &Scale,
-    sums: &AffineGradient,
-    gradient: &mut ChannelsLast,
-) -> ChannelsLast {
-    let target = ChannelsLast::filled(state.x.dims, |target| {
-        batch_norm_backward_input(
-            path(),
+/// A convolution and the batch norm behind it; the fifth parent, where there is one, is the residual.
+#[derive(Debug)]
+struct ConvNormBackward;
+
+#[derive(Clone, Debug)]
+struct ConvNormState {
+    shape: Conv2d,
+    x: ChannelsLast,
+    kernel: FlexTensor,
+    /// Its input is the convolution's output.
+    norm: NormState,
+}
+
+impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
+    type State = ConvNormState;
+
+    fn backward(self, ops: Ops<ConvNormState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let ConvNormState {
             shape,
-            &state.statistics,
-            scale.affine(),
-            sums,
-            state.x.values(),
-            state.mask(),
-            gradient.values_mut(),
-            Some(target),
-        )
-    });
-    fitting("batch norm", target)
+            x,
+            kernel,
+            norm,
+        } = ops.state;
+        let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
+        let sums = norm.sums(&mut gradient);
+        let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+        let [x_node, kernel_node, weight_node, bias_node, residual_node] =
+            [(); 5].map(|()| parents.next().flatten());
+        register(grads, weight_node, || vector(sums.weight.clone()));
+        register(grads, bias_node, || vector(sums.bias.clone()));
+        let lazy = norm.input_gradient(&sums, &gradient);
+        let mut kernel_gradient = vec![0.0; shape.weight_len()];
+        let mut backward = |input_gradient: Option<&mut [f32]>| {
+            conv2d_backward_normalised(
+                &WORKSPACE,
+                path(),
+                &shape,
+                x.values(),
+                &elements(&kernel),
+                &lazy,
+                &mut kernel_gradient,
+                input_gradient,
+            )
+        };
+        match x_node {
+            None => fitting("conv2d", backward(None)),
+            Some(node) => {
+                let target = ChannelsLast::filled(x.dims, |target| backward(Some(target)));
+                grads.register::<Flex>(node, fitting("conv2d", target).into_tensor());
+            }
+        }
+        register(grads, kernel_node, || {
+            let layout = Layout::contiguous(kernel.layout().shape().clone());
+            vector(kernel_gradient).with_layout(layout)
+        });
+        match residual_node {
+            Some(residual) => grads.register::<Flex>(residual, gradient.into_tensor()),
+            None => gradient.give_back(),
+        }
+        x.give_back();
+        norm.give_back();
+    }
 }
 
 /// Pooling.
@@ -352,31 +422,54 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             (x.into_parts(), weight.into_parts(), bias.into_parts());
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
-        let residual = residual.map(ChannelsLast::read);
         let statistics = flex::statistics(&x);
         let moments = [statistics.mean.clone(), statistics.variance.clone()];
-        let forward = || {
-            let scale = Scale::read(&weight, &bias, epsilon);
-            let y = flex::normalise(&x, &statistics, &scale, residual.as_ref(), relu);
-            drop(scale);
-            let state = NormState {
-                x,
-                weight,
-                bias,
-                statistics,
-                epsilon,
-                relu,
-                y: (relu && residual.is_some()).then(|| y.clone()),
-            };
-            (y.into_tensor(), state)
+        let forward = || normalise(x, weight, bias, statistics, residual, epsilon, relu);
+        let nodes = [x_node, weight_node, bias_node];
+        let y = match (residual_node, nodes) {
+            (None, nodes) => record::<C, _, _, 3>(NormBackward, nodes, forward),
+            (Some(node), [x, weight, bias]) => {
+                record::<C, _, _, 4>(NormBackward, [x, weight, bias, node], forward)
+            }
         };
-        let y = match residual_node {
-            None => record::<C, _, _, 3>(NormBackward, [x_node, weight_node, bias_node], forward),
-            Some(node) => record::<C, _, _, 4>(
-                NormBackward,
-                [x_node, weight_node, bias_node, node],
-                forward,
-            ),
+        let [mean, variance] = moments.map(|values| constant(vector(values)));
+        (y, mean, variance)
+    }
+
+    fn cpu_conv_norm_train(
+        x: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        window: Window,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let ((x, x_node), (kernel, kernel_node)) = (x.into_parts(), kernel.into_parts());
+        let ((weight, weight_node), (bias, bias_node)) = (weight.into_parts(), bias.into_parts());
+        let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
+        let x = ChannelsLast::read(x);
+        let shape = flex::conv_shape(&x, &kernel, window);
+        let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape);
+        let moments = [statistics.mean.clone(), statistics.variance.clone()];
+        let forward = || {
+            let (y, norm) = normalise(z, weight, bias, statistics, residual, epsilon, relu);
+            let state = ConvNormState {
+                shape,
+                x,
+                kernel,
+                norm,
+            };
+            (y, state)
+        };
+        let nodes = [x_node, kernel_node, weight_node, bias_node];
+        let y = match (residual_node, nodes) {
+            (None, nodes) => record::<C, _, _, 4>(ConvNormBackward, nodes, forward),
+            (Some(node), [x, kernel, weight, bias]) => {
+                let nodes = [x, kernel, weight, bias, node];
+                record::<C, _, _, 5>(ConvNormBackward, nodes, forward)
+            }
         };
         let [mean, variance] = moments.map(|values| constant(vector(values)));
         (y, mean, variance)
@@ -458,6 +551,32 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             (vector(vec![loss]), gradient)
         })
     }
+}
+
+/// A batch norm's output, and what its backward pass needs.
+fn normalise(
+    x: ChannelsLast,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    statistics: Statistics,
+    residual: Option<FlexTensor>,
+    epsilon: f64,
+    relu: bool,
+) -> (FlexTensor, NormState) {
+    let residual = residual.map(ChannelsLast::read);
+    let scale = Scale::read(&weight, &bias, epsilon);
+    let y = flex::normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+    drop(scale);
+    let state = NormState {
+        x,
+        weight,
+        bias,
+        statistics,
+        epsilon,
+        relu,
+        y: (relu && residual.is_some()).then(|| y.clone()),
+    };
+    (y.into_tensor(), state)
 }
 
 /// A convolution or linear layer.

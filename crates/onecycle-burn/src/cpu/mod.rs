@@ -102,6 +102,19 @@ pub(crate) trait CpuLayers: Backend {
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    #[allow(clippy::too_many_arguments)]
+    fn cpu_conv_norm_train(
+        x: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] residual: Maybe<Self>,
+        window: Window,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    #[allow(clippy::too_many_arguments)]
     fn cpu_batch_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -172,6 +185,34 @@ pub(crate) fn batch_norm_train(
         weight.into_dispatch(),
         bias.into_dispatch(),
         Maybe::from(residual),
+        epsilon,
+        relu,
+    );
+    (
+        Tensor::from_dispatch(y),
+        Tensor::from_dispatch(mean),
+        Tensor::from_dispatch(variance),
+    )
+}
+
+/// [`batch_norm_train`] of the convolution of `x` with `kernel`, without a bias: the statistics are taken while the
+/// convolution's output is in cache, and the gradient between the two never stands in memory.
+pub(crate) fn conv_norm_train(
+    x: Tensor<4>,
+    kernel: Tensor<4>,
+    window: Window,
+    [weight, bias]: [Tensor<1>; 2],
+    residual: Option<Tensor<4>>,
+    epsilon: f64,
+    relu: bool,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (y, mean, variance) = Dispatch::cpu_conv_norm_train(
+        x.into_dispatch(),
+        kernel.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        Maybe::from(residual),
+        window,
         epsilon,
         relu,
     );

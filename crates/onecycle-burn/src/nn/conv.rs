@@ -98,15 +98,25 @@ impl Conv2d {
         self.apply(input, true)
     }
 
+    /// Weight and window of a convolution without a bias.
+    pub(super) fn kernel(&self) -> Option<(Tensor<4>, cpu::Window)> {
+        self.bias
+            .is_none()
+            .then(|| (self.weight.val(), self.window()))
+    }
+
+    fn window(&self) -> cpu::Window {
+        cpu::Window {
+            stride: self.stride,
+            padding: self.padding,
+        }
+    }
+
     fn apply(&self, input: Tensor<4>, with_relu: bool) -> Tensor<4> {
         let weight = self.weight.val();
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if cpu::runs(&input) {
-            let window = cpu::Window {
-                stride: self.stride,
-                padding: self.padding,
-            };
-            return cpu::conv2d(input, weight, bias, window, with_relu);
+            return cpu::conv2d(input, weight, bias, self.window(), with_relu);
         }
         let options = ConvOptions::new(
             [self.stride, self.stride],

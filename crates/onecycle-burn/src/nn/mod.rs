@@ -3,7 +3,7 @@
 //! Burn's own layers keep a linear weight as `[in, out]`, put the biased variance into the running statistics and
 //! initialise lazily from one global random stream. These here match PyTorch, so that weights pass between the two
 //! unchanged, and draw from a stream that the caller names. On the CPU they run on the kernels of [`onecycle_kernels`],
-//! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, `forward_residual_relu`) costs no further
+//! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, `forward_after`) costs no further
 //! walk over memory there.
 
 mod branch;

@@ -64,6 +64,6 @@ impl ConvNet {
 fn layer(conv: &Conv2d, norm: Option<&BatchNorm2d>, x: Tensor<4>) -> Tensor<4> {
     match norm {
         None => conv.forward_relu(x),
-        Some(norm) => norm.forward_relu(conv.forward(x)),
+        Some(norm) => norm.forward_after(conv, x, None, true),
     }
 }

@@ -56,13 +56,16 @@ impl BasicBlock {
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [x, shortcut] = branch(x);
-        let y = self.bn1.forward_relu(self.conv1.forward(x));
-        let y = self.conv2.forward(y);
+        let y = self.bn1.forward_after(&self.conv1, x, None, true);
         let shortcut = match &self.shortcut {
             None => shortcut,
-            Some(projection) => projection.bn.forward(projection.conv.forward(shortcut)),
+            Some(projection) => {
+                projection
+                    .bn
+                    .forward_after(&projection.conv, shortcut, None, false)
+            }
         };
-        self.bn2.forward_residual_relu(y, shortcut)
+        self.bn2.forward_after(&self.conv2, y, Some(shortcut), true)
     }
 }
 
@@ -132,7 +135,7 @@ impl ResNet {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.bn1.forward_relu(self.conv1.forward(images));
+        let mut x = self.bn1.forward_after(&self.conv1, images, None, true);
         for block in self.stage1.iter().chain(&self.stage2).chain(&self.stage3) {
             x = block.forward(x);
         }

@@ -46,7 +46,7 @@ impl ConvNormRelu {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.bn.forward_relu(self.conv.forward(x))
+        self.bn.forward_after(&self.conv, x, None, true)
     }
 }
 
