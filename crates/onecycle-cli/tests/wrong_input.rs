@@ -5,19 +5,13 @@ mod common;
 
 use std::fs;
 
-use common::{Answer, Place};
+use common::{Answer, Place, Refusals};
 
-/// What every refusal has in common: one line that says who speaks and names what is wrong.
+/// One refusal on its own.
 fn refused(answer: &Answer, names: &[&str], what: &str) {
-    let err = &answer.err;
-    assert_eq!(answer.code, 1, "{what}: {err}");
-    assert!(answer.out.is_empty(), "{what}: {}", answer.out);
-    assert!(err.starts_with("onecycle: "), "{what}: {err}");
-    assert_eq!(err.lines().count(), 1, "{what}: {err}");
-    assert!(!err.contains("panicked"), "{what}: {err}");
-    for name in names {
-        assert!(err.contains(name), "{what}: {name} is not in {err}");
-    }
+    let mut refusals = Refusals::default();
+    refusals.expect(answer, names, what);
+    refusals.end(1);
 }
 
 /// A configuration file, and what the message must name.
@@ -126,12 +120,14 @@ const FILES: &[(&str, &[&str])] = &[
 fn configuration_files() {
     let place = Place::new();
     fs::create_dir(place.path("empty")).unwrap();
+    let mut refusals = Refusals::default();
     for (text, names) in FILES {
         place.write("wrong.toml", text);
         let answer = place.onecycle(&["train", "--config", "wrong.toml", "--out", "run"]);
-        refused(&answer, names, text);
-        assert!(!place.path("run").exists(), "{text}: a folder was made");
+        refusals.expect(&answer, names, text);
+        refusals.expect_none(&place.path("run"), text);
     }
+    refusals.end(90);
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -176,16 +172,19 @@ fn flags_and_settings() {
             &["on_divergence = \"hope\"", "one of stop, retry"],
         ),
         (&["--accept-changes"], &["--accept-changes", "--resume"]),
-        (&["--data", ""], &["data"]),
+        (&["--data", ""], &["data.path = \"\""]),
         (&["--config", "nothing.toml"], &["nothing.toml"]),
         (&["--config", "folder"], &["folder"]),
         (&["--config", "not-text.toml"], &["not-text.toml"]),
     ];
+    let mut refusals = Refusals::default();
     for (args, names) in cases {
         let all = [&["train", "--out", "run"], *args].concat();
-        refused(&place.onecycle(&all), names, &format!("{args:?}"));
-        assert!(!place.path("run").exists(), "{args:?}: a folder was made");
+        let what = format!("{args:?}");
+        refusals.expect(&place.onecycle(&all), names, &what);
+        refusals.expect_none(&place.path("run"), &what);
     }
+    refusals.end(24);
 }
 
 #[test]
@@ -469,10 +468,12 @@ fn models_and_images() {
         // One bad image among good ones: no half of an answer.
         (&["run", "image.png", "text.png"], &["text.png"]),
     ];
+    let mut refusals = Refusals::default();
     for (args, names) in cases {
         let all = [&["predict"], *args].concat();
-        refused(&place.onecycle(&all), names, &format!("{args:?}"));
+        refusals.expect(&place.onecycle(&all), names, &format!("{args:?}"));
     }
+    refusals.end(24);
 }
 
 #[test]

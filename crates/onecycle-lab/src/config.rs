@@ -293,6 +293,12 @@ impl Config {
                 "either `data.name` or `data.path`, not both",
             );
         }
+        if let Some(path) = &self.data.path
+            && path.as_os_str().is_empty()
+        {
+            let expected = "the path of a folder or an archive";
+            return setting("data.path", "\"\"".to_owned(), expected);
+        }
         self.model.parse::<Architecture>()?;
         self.optimizer.build()?;
         self.policy.policy()?;

@@ -99,10 +99,7 @@ impl RunFile {
                     .to_owned(),
             });
         }
-        let mut run: RunFile =
-            toml::from_str(&text).map_err(|error| LabError::toml(path, &text, &error))?;
-        run.format = FORMAT;
-        Ok(run)
+        toml::from_str(&text).map_err(|error| LabError::toml(path, &text, &error))
     }
 
     /// Writes `run.toml`.

@@ -370,7 +370,7 @@ fn cifar_cases() -> Vec<Case> {
             tar_gz_of(tar::EntryType::Directory, "data_batch_1.bin", &[]),
         ),
         archive_with(
-            &["cifar-10-binary.tar.gz", "cut off"],
+            &["cifar-10-binary.tar.gz", "not a readable"],
             "a decompression bomb of an entry",
             gzip_of_tar_with_zeros(4 << 30, 1 << 30),
         ),
