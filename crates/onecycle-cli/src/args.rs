@@ -1,10 +1,15 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use onecycle_lab::{Config, LabError, config::Layers};
 use onecycle_vision::catalog;
+
+use crate::stop;
 
 /// Train image classifiers fast by Leslie Smith's 1cycle policy.
 #[derive(Debug, Parser)]
@@ -78,6 +83,11 @@ pub(crate) struct Configuration {
 impl Configuration {
     /// Defaults, file, `--set`, flags, in this order.
     pub(crate) fn resolve(&self) -> Result<Config, LabError> {
+        self.layers()?.resolve()
+    }
+
+    /// The same, before it is checked.
+    pub(crate) fn layers(&self) -> Result<Layers, LabError> {
         let mut layers = Layers::new()?;
         if let Some(path) = &self.config {
             layers = layers.file(path)?;
@@ -114,7 +124,7 @@ impl Configuration {
                 layers = layers.set(key, value)?;
             }
         }
-        layers.resolve()
+        Ok(layers)
     }
 }
 
@@ -162,6 +172,8 @@ pub(crate) struct Train {
         "limit", "batch_size", "lr_max", "weight_decay", "seed", "device"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) course: Course,
+    #[command(flatten)]
     pub(crate) show: Show,
 }
 
@@ -170,7 +182,23 @@ pub(crate) struct Resume {
     /// Folder of the run
     pub(crate) run: PathBuf,
     #[command(flatten)]
+    pub(crate) course: Course,
+    #[command(flatten)]
     pub(crate) show: Show,
+}
+
+/// What becomes of a run when something comes in between.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Course {
+    /// Stop after this time (90s, 10m, 2h) with a checkpoint to go on from, and with exit code 124
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
+    /// After a loss that is not finite: stop, or retry from a checkpoint with half the learning rate
+    #[arg(long, value_name = "stop|retry")]
+    pub(crate) on_divergence: Option<String>,
+    /// Go on with a run though its data have changed or another version began it
+    #[arg(long)]
+    pub(crate) accept_changes: bool,
 }
 
 /// How a command tells what it did.

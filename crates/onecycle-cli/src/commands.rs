@@ -6,19 +6,19 @@ mod plan;
 mod predict;
 mod train;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use crate::{
     args::{Args, Command},
     output::AnyError,
 };
 
-/// Runs the command that was asked for.
-pub(crate) fn run(args: Args) -> Result<ExitCode, AnyError> {
+/// Runs the command that was asked for at `start`.
+pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
     match args.command {
         Command::Plan(args) => plan::run(&args),
-        Command::Train(args) => train::run(&args),
-        Command::Resume(args) => train::resume(&args.run, &args.show, 0),
+        Command::Train(args) => train::run(&args, start),
+        Command::Resume(args) => train::resume(&args.run, 0, &args.course, &args.show, start),
         Command::Predict(args) => predict::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Bench(args) => bench::run(&args),

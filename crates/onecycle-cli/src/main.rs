@@ -2,14 +2,16 @@
 //!
 //! This crate parses arguments, shows progress and chooses exit codes; what is computed, `onecycle-lab` computes.
 //!
-//! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line, 130 for a run that was stopped by Ctrl-C.
+//! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line. A run that was stopped with a checkpoint to go
+//! on from: 124 by its `--max-time`, 130 by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.
 
 mod args;
 mod commands;
 mod output;
 mod progress;
+mod stop;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 
@@ -19,12 +21,13 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let start = Instant::now();
     let args = args::Args::parse();
-    match commands::run(args) {
+    match commands::run(args, start) {
         Ok(code) => code,
         Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("onecycle: {error}"));
+            output::note(&output::one_line(&format!("onecycle: {error}")));
             ExitCode::FAILURE
         }
     }

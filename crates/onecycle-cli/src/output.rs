@@ -25,6 +25,18 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Text with its line breaks and other control characters escaped: a name in a message, of a file or a key, may have
+/// such, and must neither break the line nor steer the terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().fold(String::new(), |mut line, c| {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+        line
+    })
+}
+
 /// Writes a value as indented JSON to standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), AnyError> {
     text(&serde_json::to_string_pretty(value)?)
@@ -35,4 +47,15 @@ pub(crate) fn is_closed_pipe(error: &(dyn Error + Send + Sync + 'static)) -> boo
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_names() {
+        let text = "unknown key `a\nb\u{1b}[2J`: ä ≥ 1";
+        assert_eq!(one_line(text), "unknown key `a\\nb\\u{1b}[2J`: ä ≥ 1");
+    }
 }

@@ -2,10 +2,6 @@
 
 use std::{
     io::IsTerminal,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -15,29 +11,12 @@ use onecycle_lab::{
     train::Observer,
 };
 
-use crate::output;
+use crate::{output, stop::Stop};
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Weight of the past in the loss that is shown; a single batch says little.
 const SMOOTHING: f64 = 0.95;
-
-/// Set by Ctrl-C: the run writes a checkpoint and stops after the current update.
-pub(crate) fn stop_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            // The second time, at once: what is on disk is whole at any instant.
-            std::process::exit(130);
-        }
-        output::note("stopping after this step; press Ctrl-C again to stop at once");
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        output::note(&format!("Ctrl-C will stop without a checkpoint: {error}"));
-    }
-    stop
-}
 
 /// Shows a run to a person.
 pub(crate) struct Progress {
@@ -51,18 +30,12 @@ pub(crate) struct Progress {
     first_step: Option<(u64, Instant)>,
     last_line: Instant,
     shown_loss: Option<f64>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Progress {
     /// For a run of `steps` updates in about `epochs` epochs. With `table`, epochs go to standard output as a table.
-    pub(crate) fn new(
-        steps: u64,
-        epochs: f64,
-        quiet: bool,
-        table: bool,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
+    pub(crate) fn new(steps: u64, epochs: f64, quiet: bool, table: bool, stop: Stop) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let target = match (quiet, on_terminal) {
             (false, true) => ProgressDrawTarget::stderr(),
@@ -125,7 +98,8 @@ impl Observer for Progress {
     fn step(&mut self, record: &StepRecord) {
         let old = self.shown_loss.unwrap_or(record.loss);
         self.shown_loss = Some(SMOOTHING * old + (1.0 - SMOOTHING) * record.loss);
-        if self.first_step.is_none() {
+        // The first one, or a run that went back behind it after a divergence.
+        if self.first_step.is_none_or(|(first, _)| record.step < first) {
             self.first_step = Some((record.step, Instant::now()));
             self.bar.set_position(record.step);
             self.bar.reset_eta();
@@ -175,7 +149,7 @@ impl Observer for Progress {
     }
 
     fn stop(&mut self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.stop.reason().is_some()
     }
 }
 

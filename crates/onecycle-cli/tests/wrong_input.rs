@@ -5,19 +5,13 @@ mod common;
 
 use std::fs;
 
-use common::{Answer, Place};
+use common::{Answer, Place, Refusals};
 
-/// What every refusal has in common: one line that says who speaks and names what is wrong.
+/// One refusal on its own.
 fn refused(answer: &Answer, names: &[&str], what: &str) {
-    let err = &answer.err;
-    assert_eq!(answer.code, 1, "{what}: {err}");
-    assert!(answer.out.is_empty(), "{what}: {}", answer.out);
-    assert!(err.starts_with("onecycle: "), "{what}: {err}");
-    assert_eq!(err.lines().count(), 1, "{what}: {err}");
-    assert!(!err.contains("panicked"), "{what}: {err}");
-    for name in names {
-        assert!(err.contains(name), "{what}: {name} is not in {err}");
-    }
+    let mut refusals = Refusals::default();
+    refusals.expect(answer, names, what);
+    refusals.end(1);
 }
 
 /// A configuration file, and what the message must name.
@@ -93,6 +87,16 @@ const FILES: &[(&str, &[&str])] = &[
     ("[optimizer]\nnesterov = true\ndampening = 0.5", &["nesterov", "dampening"]),
     ("[optimizer]\nkind = \"adam\"\nbeta2 = 1.0", &["beta2", "1"]),
     ("[optimizer]\ngroups = [{ select = { prefix = \"fc\" }, lr = -1.0 }]", &["groups.lr", "-1"]),
+    ("on_divergence = \"pray\"", &["on_divergence = \"pray\"", "one of stop, retry"]),
+    ("on_divergence = true", &["on_divergence = true"]),
+    ("checkpoint_steps = -1", &["checkpoint_steps = -1"]),
+    ("[data]\nimage_size = 100000", &["data.image_size = 100000", "1 to 1024"]),
+    ("[augment]\npad = -1", &["augment.pad = -1"]),
+    ("[augment]\nflip = \"yes\"", &["augment.flip = \"yes\"", "true or false"]),
+    ("[optimizer]\nkind = \"adamw\"\nbeta1 = -0.1", &["beta1", "-0.1"]),
+    ("[optimizer]\nkind = \"rmsprop\"\nalpha = 1.0", &["alpha", "1"]),
+    ("[optimizer]\nkind = \"adam\"\nepsilon = -1e-8", &["eps"]),
+    ("seed = 99999999999999999999", &["wrong.toml, line 1"]),
     // Contradictions.
     ("epochs = 1\nsteps = 10", &["`epochs`", "`steps`"]),
     ("[data]\nname = \"mnist\"\npath = \"photos\"", &["`data.name`", "`data.path`"]),
@@ -104,6 +108,11 @@ const FILES: &[(&str, &[&str])] = &[
     // Not TOML.
     ("seed = 1\nepochs", &["wrong.toml, line 2"]),
     ("[policy\n", &["wrong.toml, line 1"]),
+    ("\u{0}\u{1}\u{2}", &["wrong.toml, line 1"]),
+    ("seed = \"", &["wrong.toml, line 1"]),
+    ("\"two\\nlines\" = 1", &["unknown key `two\\nlines`"]),
+    ("model = \"a\\u001b[31mb\\nc\"", &["a\\u{1b}[31mb\\nc"]),
+    ("[[policy]]\nlr_max = 1.0", &["policy"]),
     ("seed = 1\nseed = 2", &["wrong.toml, line 2", "duplicate key"]),
 ];
 
@@ -111,12 +120,14 @@ const FILES: &[(&str, &[&str])] = &[
 fn configuration_files() {
     let place = Place::new();
     fs::create_dir(place.path("empty")).unwrap();
+    let mut refusals = Refusals::default();
     for (text, names) in FILES {
         place.write("wrong.toml", text);
         let answer = place.onecycle(&["train", "--config", "wrong.toml", "--out", "run"]);
-        refused(&answer, names, text);
-        assert!(!place.path("run").exists(), "{text}: a folder was made");
+        refusals.expect(&answer, names, text);
+        refusals.expect_none(&place.path("run"), text);
     }
+    refusals.end(90);
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -156,15 +167,24 @@ fn flags_and_settings() {
         (&["--data", "photos/nope"], &["photos/nope"]),
         (&["--data", "2024"], &["2024"]),
         (&["--threads", "many"], &["threads = \"many\""]),
+        (
+            &["--on-divergence", "hope"],
+            &["on_divergence = \"hope\"", "one of stop, retry"],
+        ),
+        (&["--accept-changes"], &["--accept-changes", "--resume"]),
+        (&["--data", ""], &["data.path = \"\""]),
         (&["--config", "nothing.toml"], &["nothing.toml"]),
         (&["--config", "folder"], &["folder"]),
         (&["--config", "not-text.toml"], &["not-text.toml"]),
     ];
+    let mut refusals = Refusals::default();
     for (args, names) in cases {
         let all = [&["train", "--out", "run"], *args].concat();
-        refused(&place.onecycle(&all), names, &format!("{args:?}"));
-        assert!(!place.path("run").exists(), "{args:?}: a folder was made");
+        let what = format!("{args:?}");
+        refusals.expect(&place.onecycle(&all), names, &what);
+        refusals.expect_none(&place.path("run"), &what);
     }
+    refusals.end(24);
 }
 
 #[test]
@@ -208,12 +228,57 @@ fn folders_of_runs() {
             &["run.toml", "sede"],
         ),
         (run_file.replace("fashion-mnist", "imagenet"), &["imagenet"]),
+        (
+            run_file.replace("format = 1", "format = 2"),
+            &["format 2", "format 1", "--accept-changes"],
+        ),
+        (
+            run_file.replace("format = 1\n", ""),
+            &["no known format", "--accept-changes"],
+        ),
+        (
+            run_file.replace("train_images = 64", "train_images = 63"),
+            &["training images was 63, is 64"],
+        ),
+        (
+            run_file.replace("lr_max = 0.2", "lr_max = -0.2"),
+            &["lr_max"],
+        ),
+        (String::new(), &["no known format"]),
     ] {
         assert_ne!(text, run_file);
         place.write("run/run.toml", &text);
         refused(&place.onecycle(&["resume", "run"]), names, "run.toml");
     }
     place.write("run/run.toml", run_file);
+    let steps = place.read("run/steps.jsonl");
+    place.write("run/steps.jsonl", "");
+    refused(
+        &place.onecycle(&["resume", "run"]),
+        &["steps.jsonl", "0 whole lines", "1 are needed"],
+        "no steps",
+    );
+    fs::remove_file(place.path("run/steps.jsonl")).unwrap();
+    fs::create_dir(place.path("run/steps.jsonl")).unwrap();
+    refused(
+        &place.onecycle(&["resume", "run"]),
+        &["run/steps.jsonl"],
+        "a folder of steps",
+    );
+    fs::remove_dir(place.path("run/steps.jsonl")).unwrap();
+    place.write("run/steps.jsonl", "{\"step\": 0}\n");
+    let answer = place.onecycle(&["resume", "run", "-q"]);
+    refused(
+        &answer,
+        &["steps.jsonl, line 1", "missing field"],
+        "other steps",
+    );
+    place.write("run/steps.jsonl", steps);
+    refused(
+        &place.onecycle(&["resume", "run", "--on-divergence", "x"]),
+        &["on_divergence = x"],
+        "a word",
+    );
     for entry in fs::read_dir(place.path("run/checkpoints")).unwrap() {
         fs::write(entry.unwrap().path(), "1CYCKPT1 and no more").unwrap();
     }
@@ -269,6 +334,69 @@ fn models_and_images() {
     place.write("cut.safetensors", &model[..model.len() / 2]);
     place.write("noise.safetensors", [0x7f; 100]);
     place.write("empty.safetensors", "");
+    let altered = |name: &str, from: &str, to: &str| {
+        // The header is JSON in front of the tensors; its length stands in the first eight bytes.
+        let (length, rest) = model.split_at(8);
+        let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+        let header = std::str::from_utf8(&rest[..length]).unwrap();
+        let other = header.replacen(from, to, 1);
+        assert_ne!(header, other, "{name}");
+        let bytes = [
+            &(other.len() as u64).to_le_bytes(),
+            other.as_bytes(),
+            &rest[length..],
+        ];
+        place.write(name, bytes.concat());
+    };
+    let quoted = |key: &str| format!("\\\"{key}\\\":");
+    altered(
+        "other.safetensors",
+        &(quoted("model") + "\\\"lenet5"),
+        &(quoted("model") + "\\\"convnet"),
+    );
+    altered(
+        "unknown.safetensors",
+        &(quoted("model") + "\\\"lenet5"),
+        &(quoted("model") + "\\\"vgg16"),
+    );
+    altered(
+        "channels.safetensors",
+        &(quoted("channels") + "1"),
+        &(quoted("channels") + "0"),
+    );
+    altered(
+        "colour.safetensors",
+        &(quoted("channels") + "1"),
+        &(quoted("channels") + "3"),
+    );
+    altered(
+        "huge.safetensors",
+        &(quoted("height") + "28"),
+        &(quoted("height") + "999999999"),
+    );
+    altered(
+        "tiny.safetensors",
+        &(quoted("height") + "28"),
+        &(quoted("height") + "1"),
+    );
+    altered(
+        "mean.safetensors",
+        &(quoted("mean") + "["),
+        &(quoted("mean") + "[0.5,"),
+    );
+    altered(
+        "classes.safetensors",
+        &(quoted("classes") + "["),
+        &(quoted("classes") + "[\\\"extra\\\","),
+    );
+    altered("card.safetensors", &quoted("shape"), &quoted("shapes"));
+    altered("type.safetensors", "\"F32\"", "\"F64\"");
+    altered("half.safetensors", "\"F32\"", "\"F16\"");
+    altered("name.safetensors", "conv1.weight", "conv9.weight");
+    place.write(
+        "long.safetensors",
+        [&u64::MAX.to_le_bytes()[..], b"{}"].concat(),
+    );
     let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]);
     let foreign = safetensors::serialize([("weight", tensor.unwrap())], None).unwrap();
     place.write("foreign.safetensors", foreign);
@@ -293,6 +421,46 @@ fn models_and_images() {
             &["foreign.safetensors", "image.png"],
             &["foreign.safetensors is not a model"],
         ),
+        (
+            &["other.safetensors", "image.png"],
+            &["other.safetensors is not a model", "conv"],
+        ),
+        (&["unknown.safetensors", "image.png"], &["vgg16", "lenet5"]),
+        (&["channels.safetensors", "image.png"], &["channels = 0"]),
+        (
+            &["colour.safetensors", "image.png"],
+            &["colour.safetensors is not a model", "3 channels"],
+        ),
+        (&["huge.safetensors", "image.png"], &["height = 999999999"]),
+        (&["tiny.safetensors", "image.png"], &["1 x 28"]),
+        (
+            &["mean.safetensors", "image.png"],
+            &["mean.safetensors is not a model", "`mean`"],
+        ),
+        (
+            &["classes.safetensors", "image.png"],
+            &["classes.safetensors is not a model"],
+        ),
+        (
+            &["card.safetensors", "image.png"],
+            &["card.safetensors is not a model", "shape"],
+        ),
+        (
+            &["type.safetensors", "image.png"],
+            &["type.safetensors is not a model"],
+        ),
+        (
+            &["half.safetensors", "image.png"],
+            &["half.safetensors is not a model"],
+        ),
+        (
+            &["name.safetensors", "image.png"],
+            &["name.safetensors is not a model", "conv1.weight"],
+        ),
+        (
+            &["long.safetensors", "image.png"],
+            &["long.safetensors is not a model"],
+        ),
         (&["run", "nothing.png"], &["nothing.png"]),
         (&["run", "text.png"], &["text.png"]),
         (&["run", "cut.png"], &["cut.png"]),
@@ -300,10 +468,12 @@ fn models_and_images() {
         // One bad image among good ones: no half of an answer.
         (&["run", "image.png", "text.png"], &["text.png"]),
     ];
+    let mut refusals = Refusals::default();
     for (args, names) in cases {
         let all = [&["predict"], *args].concat();
-        refused(&place.onecycle(&all), names, &format!("{args:?}"));
+        refusals.expect(&place.onecycle(&all), names, &format!("{args:?}"));
     }
+    refusals.end(24);
 }
 
 #[test]

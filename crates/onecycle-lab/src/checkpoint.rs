@@ -3,6 +3,10 @@
 //! A file is `1CYCKPT1`, the SHA-256 of what follows, then a safetensors file. It holds the weights under
 //! `model/NAME`, the optimizer's state under `optimizer/NAME`, and [`Progress`] as JSON in its metadata. Files are
 //! named after their step and the newest two are kept: should the last one be damaged, the one before it serves.
+//!
+//! Checkpoints that every run of a configuration writes at the same steps are named `step-..`; one that was written
+//! because somebody asked the run to stop is named `stop-..` and kept beside the two until the next of these. A run
+//! that goes back after a divergence goes back to one of the former, so that it matters not whether it was stopped.
 
 use std::{
     collections::HashMap,
@@ -20,8 +24,28 @@ const MAGIC: &[u8; 8] = b"1CYCKPT1";
 const DIGEST_LEN: usize = 32;
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
+/// How names of checkpoints end.
+const ENDING: &str = ".ckpt";
 /// Name of the progress in the metadata.
 const PROGRESS: &str = "onecycle.progress";
+
+/// Why a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Occasion {
+    /// Somebody asked the run to stop.
+    Stop,
+    /// The configuration says so: the start, the end of an epoch, every `checkpoint_steps`.
+    Regular,
+}
+
+impl Occasion {
+    fn prefix(self) -> &'static str {
+        match self {
+            Occasion::Stop => "stop-",
+            Occasion::Regular => "step-",
+        }
+    }
+}
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -62,16 +86,37 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `folder` and removes all but the newest two.
+    /// Writes the checkpoint into `folder` and removes those that it makes needless: all but the newest two, and any
+    /// older one of a stop.
     ///
     /// # Errors
     /// Files that cannot be written or removed.
-    pub fn save(&self, folder: &Path) -> Result<PathBuf, LabError> {
-        let path = folder.join(format!("step-{:09}.ckpt", self.progress.step));
-        files::write_whole(&path, &self.to_bytes()?)?;
-        for old in list(folder)?.iter().rev().skip(KEPT) {
-            fs::remove_file(old).map_err(LabError::io("remove", old))?;
+    pub fn save(&self, folder: &Path, occasion: Occasion) -> Result<PathBuf, LabError> {
+        let path = self.write(folder, occasion)?;
+        let mut regular = 0;
+        for old in list(folder)?.iter().rev() {
+            let needless = match old.occasion {
+                Occasion::Regular => {
+                    regular += 1;
+                    regular > KEPT
+                }
+                Occasion::Stop => old.path != path,
+            };
+            if needless {
+                remove(&old.path)?;
+            }
         }
+        Ok(path)
+    }
+
+    /// Writes the checkpoint into `folder`.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(crate) fn write(&self, folder: &Path, occasion: Occasion) -> Result<PathBuf, LabError> {
+        let name = format!("{}{:09}{ENDING}", occasion.prefix(), self.progress.step);
+        let path = folder.join(name);
+        files::write_whole(&path, &self.to_bytes()?)?;
         Ok(path)
     }
 
@@ -93,8 +138,8 @@ impl Checkpoint {
     /// The newest one's error where none is whole, [`LabError::NoCheckpoint`] where there is none.
     pub fn newest(folder: &Path) -> Result<(Self, Vec<LabError>), LabError> {
         let mut damaged = Vec::new();
-        for path in list(folder)?.iter().rev() {
-            match Self::read(path) {
+        for saved in list(folder)?.iter().rev() {
+            match Self::read(&saved.path) {
                 Ok(checkpoint) => return Ok((checkpoint, damaged)),
                 Err(error) => damaged.push(error),
             }
@@ -164,29 +209,44 @@ impl Checkpoint {
     }
 }
 
-/// The step of a checkpoint by its name; `None` for any other file.
-pub(crate) fn step_of(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix("step-")?
-        .strip_suffix(".ckpt")?
-        .parse()
-        .ok()
+/// A checkpoint by its name. Ordered by step; of the same step a regular one is the later.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Saved {
+    pub(crate) step: u64,
+    pub(crate) occasion: Occasion,
+    pub(crate) path: PathBuf,
 }
 
-/// Paths of all checkpoints in `folder`, oldest first.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, LabError> {
-    let entries = fs::read_dir(folder).map_err(LabError::io("read the folder", folder))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(LabError::io("read the folder", folder))?
-            .path();
-        if let Some(step) = step_of(&path) {
-            paths.push((step, path));
-        }
+impl Saved {
+    /// `None` for any other file.
+    pub(crate) fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_suffix(ENDING)?;
+        let (occasion, step) = [Occasion::Regular, Occasion::Stop]
+            .into_iter()
+            .find_map(|occasion| Some((occasion, name.strip_prefix(occasion.prefix())?)))?;
+        Some(Saved {
+            step: step.parse().ok()?,
+            occasion,
+            path,
+        })
     }
-    paths.sort();
-    Ok(paths.into_iter().map(|(_, path)| path).collect())
+}
+
+/// All checkpoints in `folder`, oldest first.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Saved>, LabError> {
+    let entries = fs::read_dir(folder).map_err(LabError::io("read the folder", folder))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(LabError::io("read the folder", folder))?;
+        found.extend(Saved::of(entry.path()));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes a checkpoint.
+pub(crate) fn remove(path: &Path) -> Result<(), LabError> {
+    fs::remove_file(path).map_err(LabError::io("remove", path))
 }
 
 #[cfg(test)]
@@ -216,7 +276,9 @@ mod tests {
     #[test]
     fn what_was_saved_comes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let path = checkpoint(7).save(folder.path()).unwrap();
+        let path = checkpoint(7)
+            .save(folder.path(), Occasion::Regular)
+            .unwrap();
         assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(7));
     }
 
@@ -224,12 +286,49 @@ mod tests {
     fn the_newest_two_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         for step in [9, 10, 100, 1000] {
-            checkpoint(step).save(folder.path()).unwrap();
+            checkpoint(step)
+                .save(folder.path(), Occasion::Regular)
+                .unwrap();
         }
-        let names: Vec<_> = list(folder.path()).unwrap();
-        assert_eq!(names.len(), 2);
-        assert!(names[0].ends_with("step-000000100.ckpt"));
-        assert!(names[1].ends_with("step-000001000.ckpt"));
+        assert_eq!(
+            names(folder.path()),
+            ["step-000000100.ckpt", "step-000001000.ckpt"]
+        );
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let saved = list(folder).unwrap();
+        let name = |saved: &Saved| saved.path.file_name()?.to_str().map(str::to_owned);
+        saved.iter().filter_map(name).collect()
+    }
+
+    /// A stop takes nothing away that a run without it would have.
+    #[test]
+    fn a_stop_is_kept_beside_the_two_until_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |step, occasion| drop(checkpoint(step).save(folder.path(), occasion).unwrap());
+        for step in [10, 20] {
+            save(step, Occasion::Regular);
+        }
+        let two = ["step-000000010.ckpt", "step-000000020.ckpt"];
+        for step in [23, 25] {
+            save(step, Occasion::Stop);
+            let stop = format!("stop-0000000{step}.ckpt");
+            assert_eq!(names(folder.path()), [two[0], two[1], &stop]);
+            assert_eq!(
+                Checkpoint::newest(folder.path()).unwrap().0,
+                checkpoint(step)
+            );
+        }
+        save(30, Occasion::Regular);
+        assert_eq!(names(folder.path()), [two[1], "step-000000030.ckpt"]);
+        // The end of an epoch has two: before its evaluation, and after.
+        save(40, Occasion::Stop);
+        save(40, Occasion::Regular);
+        assert_eq!(
+            names(folder.path()),
+            ["step-000000030.ckpt", "step-000000040.ckpt"]
+        );
     }
 
     #[test]
@@ -246,8 +345,12 @@ mod tests {
     #[test]
     fn a_damaged_one_gives_way_to_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        checkpoint(1).save(folder.path()).unwrap();
-        let newest = checkpoint(2).save(folder.path()).unwrap();
+        checkpoint(1)
+            .save(folder.path(), Occasion::Regular)
+            .unwrap();
+        let newest = checkpoint(2)
+            .save(folder.path(), Occasion::Regular)
+            .unwrap();
         fs::write(&newest, b"1CYCKPT1").unwrap();
         let (found, damaged) = Checkpoint::newest(folder.path()).unwrap();
         assert_eq!(found, checkpoint(1));

@@ -39,6 +39,7 @@ const MOST_THREADS: usize = 1024;
 /// | `eval_batch_size` | 500 | images a batch of the evaluation |
 /// | `label_smoothing` | 0 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `checkpoint_steps` | 0 | updates between checkpoints besides those after each epoch, 0 for none |
+/// | `on_divergence` | `stop` | after a loss that is not finite: [`OnDivergence`] |
 /// | `[data]` | Fashion-MNIST | [`DataConfig`] |
 /// | `[augment]` | none but flips | [`Augment`] |
 /// | `[optimizer]` | SGD | [`OptimizerTable`] |
@@ -68,6 +69,8 @@ pub struct Config {
     pub label_smoothing: f64,
     /// Updates between checkpoints besides those after each epoch; 0 for none.
     pub checkpoint_steps: u64,
+    /// What to do after a loss that is not finite.
+    pub on_divergence: OnDivergence,
     /// Which images.
     pub data: DataConfig,
     /// Random changes to training images.
@@ -104,6 +107,37 @@ impl Device {
                 key: "device".to_owned(),
                 value: name.to_owned(),
                 expected: "cpu, cuda or wgpu".to_owned(),
+            }),
+        }
+    }
+}
+
+/// What a run does after a loss that is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDivergence {
+    /// It ends with an error and keeps its checkpoints.
+    Stop,
+    /// It goes back to a checkpoint and on from there with half the learning rate.
+    ///
+    /// The whole rest of the plan is scaled, whatever its policy: for one with `lr_max`, that is half the `lr_max`, the
+    /// same shape and the same steps. See [`train`](crate::train) for which checkpoint and how often.
+    Retry,
+}
+
+impl OnDivergence {
+    /// What is meant by this word.
+    ///
+    /// # Errors
+    /// [`LabError::Setting`] with the words that there are.
+    pub fn parse(word: &str) -> Result<Self, LabError> {
+        match word {
+            "stop" => Ok(OnDivergence::Stop),
+            "retry" => Ok(OnDivergence::Retry),
+            _ => Err(LabError::Setting {
+                key: "on_divergence".to_owned(),
+                value: word.to_owned(),
+                expected: "stop or retry".to_owned(),
             }),
         }
     }
@@ -163,6 +197,7 @@ impl Default for Config {
             eval_batch_size: 500,
             label_smoothing: 0.0,
             checkpoint_steps: 0,
+            on_divergence: OnDivergence::Stop,
             data: DataConfig::default(),
             augment: Augment {
                 flip: true,
@@ -257,6 +292,12 @@ impl Config {
                 name.clone(),
                 "either `data.name` or `data.path`, not both",
             );
+        }
+        if let Some(path) = &self.data.path
+            && path.as_os_str().is_empty()
+        {
+            let expected = "the path of a folder or an archive";
+            return setting("data.path", "\"\"".to_owned(), expected);
         }
         self.model.parse::<Architecture>()?;
         self.optimizer.build()?;

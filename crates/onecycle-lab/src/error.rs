@@ -223,9 +223,9 @@ pub enum LabError {
 
     /// The loss is not finite.
     #[error(
-        "the loss is not finite at step {step} with lr = {lr}: the learning rate is too large; lower `policy.lr_max`, \
-         or set `optimizer.clip_norm`. The last checkpoint is in {}",
-        run.display()
+        "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`, set \
+         `optimizer.clip_norm`, or let the run go back by itself with `--on-divergence retry`. The last checkpoint is in {}",
+        after(*retries), run.display()
     )]
     Diverged {
         /// The update that would have been made; the last one that was made, where the loss on the validation images
@@ -233,6 +233,25 @@ pub enum LabError {
         step: u64,
         /// Learning rate there.
         lr: f64,
+        /// Times that the run had gone back before.
+        retries: usize,
+        /// Key of the configuration by which the learning rate is set.
+        rate: String,
+        /// The run's folder.
+        run: PathBuf,
+    },
+
+    /// A run could not write what it has to.
+    #[error(
+        "{source}; the run stopped, its checkpoint after {step} steps is whole: {}, then go on with `onecycle train \
+         --resume {}`", remedy(source), run.display()
+    )]
+    Interrupted {
+        /// What could not be done.
+        #[source]
+        source: Box<LabError>,
+        /// Updates made up to the newest checkpoint.
+        step: u64,
         /// The run's folder.
         run: PathBuf,
     },
@@ -284,14 +303,61 @@ pub enum LabError {
         path: PathBuf,
     },
 
+    /// Another process works on the run.
+    #[error(
+        "the run in {} is in use by {}; wait until it is done, or choose another --out",
+        run.display(), holder(*process)
+    )]
+    InUse {
+        /// The run's folder.
+        run: PathBuf,
+        /// Number of the process, where it is known.
+        process: Option<u32>,
+    },
+
+    /// A run was begun by a version with another format of the folder.
+    #[error(
+        "{}: written by onecycle {version} in {}, this version goes on with format {expected}; use that version, or \
+         give --accept-changes to try it all the same",
+        path.display(), found.map_or("no known format".to_owned(), |found| format!("format {found}"))
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Format found, where the file says it.
+        found: Option<i64>,
+        /// Format of this version.
+        expected: i64,
+        /// Version that wrote it.
+        version: String,
+    },
+
     /// A run is to go on with other data than it began with.
     #[error(
-        "the data of the run in {} have changed since it began (see [data] in its run.toml); start a new run",
-        run.display()
+        "the data of the run in {} have changed since it began: {}; bring them back, start a new run, or give \
+         --accept-changes to go on with them as they are",
+        run.display(), differences.join(", ")
     )]
     OtherData {
         /// The run's folder.
         run: PathBuf,
+        /// What is other, in words.
+        differences: Vec<String>,
+    },
+
+    /// With the data as they are now, the run would be over before the step that it has come to.
+    #[error(
+        "the run in {} has made {step} steps, but with the data as they are now it has only {steps} in all; start a \
+         new run",
+        run.display()
+    )]
+    ShorterRun {
+        /// The run's folder.
+        run: PathBuf,
+        /// Updates made.
+        step: u64,
+        /// Updates of the whole run by its plan.
+        steps: u64,
     },
 
     /// A file is not a model that this program wrote.
@@ -325,4 +391,32 @@ impl LabError {
             source,
         }
     }
+}
+
+/// How often a run had gone back before it diverged again.
+fn after(retries: usize) -> String {
+    match retries {
+        0 => String::new(),
+        1 => " after 1 retry".to_owned(),
+        n => format!(" after {n} retries"),
+    }
+}
+
+/// What to do about a file that cannot be written.
+fn remedy(error: &LabError) -> &'static str {
+    let kind = match error {
+        LabError::Io { source, .. } => source.kind(),
+        _ => io::ErrorKind::Other,
+    };
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "make the folder writable"
+        }
+        _ => "see to the disk",
+    }
+}
+
+fn holder(process: Option<u32>) -> String {
+    process.map_or("another process".to_owned(), |id| format!("process {id}"))
 }

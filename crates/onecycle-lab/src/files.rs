@@ -1,13 +1,16 @@
 //! Files that are whole or not there: written aside, synced and renamed; checksums.
 
+mod fail_point;
 mod json_lines;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use fail_point::Stage;
 
 pub use json_lines::{JsonLines, Lines, keep_lines, read_json_lines};
 
@@ -23,7 +26,7 @@ use crate::error::LabError;
 /// # Errors
 /// [`LabError::Io`], naming the file; the old file is then untouched and the one aside is removed.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
-    write_whole_with(path, |file| file.write_all(bytes))
+    write_whole_with(path, |file| fail_point::write(file, bytes, path))
 }
 
 /// As [`write_whole`], for contents that are better streamed than held in memory.
@@ -40,6 +43,7 @@ pub fn write_whole_with(
             write(&mut file)?;
             file.sync_all()
         })
+        .and_then(|()| fail_point::reached(Stage::Synced, path))
         .and_then(|()| fs::rename(&aside, path))
         .map_err(LabError::io("write", path));
     if written.is_err() {
@@ -47,6 +51,7 @@ pub fn write_whole_with(
         let _ = fs::remove_file(&aside);
     }
     written?;
+    fail_point::reached(Stage::Renamed, path).map_err(LabError::io("write", path))?;
     sync_folder(path)
 }
 
@@ -100,12 +105,31 @@ fn hex(digest: &[u8]) -> String {
         })
 }
 
+/// How the names of files aside end.
+const PART: &str = ".part";
+
 /// The file beside `path` that its next contents are written to.
 fn aside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".part");
+    name.push(PART);
     path.with_file_name(name)
+}
+
+/// Removes from `folder` the files aside that a killed process left. Nobody may be writing there.
+///
+/// # Errors
+/// [`LabError::Io`], naming the folder or the file.
+pub(crate) fn remove_asides(folder: &Path) -> Result<(), LabError> {
+    for entry in fs::read_dir(folder).map_err(LabError::io("read the folder", folder))? {
+        let entry = entry.map_err(LabError::io("read the folder", folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(PART) {
+            fs::remove_file(entry.path()).map_err(LabError::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a rename or a new entry in `path`'s folder survive a power cut.
@@ -126,6 +150,8 @@ fn sync_folder(path: &Path) -> Result<(), LabError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -155,6 +181,17 @@ mod tests {
             text.contains("model.bin") && text.contains("disk full"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn only_files_aside_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".a.ckpt.part", "a.ckpt", "b.part", ".lock"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        remove_asides(dir.path()).unwrap();
+        assert!(!dir.path().join(".a.ckpt.part").exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

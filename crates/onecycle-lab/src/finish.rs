@@ -128,7 +128,7 @@ fn write_report(
         })
         .collect();
     let config = experiment.config.to_toml()?;
-    let rows = [
+    let mut rows = vec![
         ("Network", summary.model.clone()),
         ("Parameters", summary.parameters.to_string()),
         ("Data set", summary.data.clone()),
@@ -141,6 +141,16 @@ fn write_report(
         ("Seed", experiment.config.seed.to_string()),
         ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
     ];
+    for retry in folder.read_run_file()?.retries {
+        rows.push((
+            "Went back",
+            format!(
+                "from step {}, where the loss was not finite with lr = {}, to step {}; from there with {} of the \
+                 plan's learning rate",
+                retry.diverged_at, retry.lr, retry.from, retry.lr_scale
+            ),
+        ));
+    }
     Report {
         title: &format!(
             "{} on {} by the policy {}",

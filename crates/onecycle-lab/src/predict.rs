@@ -53,6 +53,7 @@ impl Classifier {
             .ok_or_else(|| not_a_model("it does not say which network it belongs to".to_owned()))?;
         let card: ModelCard =
             serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
+        check(&card).map_err(not_a_model)?;
         let architecture = card.model.parse()?;
         let model = Model::new(
             architecture,
@@ -122,4 +123,36 @@ impl Classifier {
             all,
         })
     }
+}
+
+/// Largest number of channels, rows and columns of the images of a network.
+const LARGEST_SIDE: usize = 1024;
+
+/// That a card can be true, before a network is built by it.
+fn check(card: &ModelCard) -> Result<(), String> {
+    let shape = card.shape;
+    for (name, side) in [
+        ("channels", shape.channels),
+        ("height", shape.height),
+        ("width", shape.width),
+    ] {
+        if !(1..=LARGEST_SIDE).contains(&side) {
+            return Err(format!(
+                "it says that {name} = {side}, expected 1 to {LARGEST_SIDE}"
+            ));
+        }
+    }
+    if card.classes.is_empty() {
+        return Err("it says that there are no classes".to_owned());
+    }
+    let statistics = &card.statistics;
+    for (name, values) in [("mean", &statistics.mean), ("std", &statistics.std)] {
+        if values.len() != shape.channels || values.iter().any(|value| !value.is_finite()) {
+            return Err(format!(
+                "its `{name}` is {values:?}, expected a number for each of {} channels",
+                shape.channels
+            ));
+        }
+    }
+    Ok(())
 }

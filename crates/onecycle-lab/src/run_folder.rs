@@ -8,19 +8,23 @@
 //! model.safetensors   the result
 //! summary.json        the result in numbers
 //! report.html         one page; figures/ holds its figures as SVG, PNG and CSV
+//! .lock               held while a process works on the run
 //! ```
 
+mod lock;
+mod run_file;
+
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+pub use lock::RunLock;
+pub use run_file::{DataFile, FORMAT, Retry, RunFile};
 
 use crate::{
-    Config, LabError, checkpoint,
-    experiment::Data,
+    LabError,
+    checkpoint::Saved,
     files,
     record::{EpochRecord, StepRecord},
 };
@@ -29,51 +33,6 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     root: PathBuf,
-}
-
-/// Contents of `run.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunFile {
-    /// Version of this library that began the run.
-    pub version: String,
-    /// The whole configuration.
-    pub config: Config,
-    /// The data set as it was read.
-    pub data: DataFile,
-}
-
-/// What `run.toml` says of the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataFile {
-    /// Name of the data set.
-    pub name: String,
-    /// Training images.
-    pub train_images: usize,
-    /// Images measured on after each epoch.
-    pub validation_images: usize,
-    /// What these are: `test` or `held out`.
-    pub validation_is: String,
-    /// SHA-256 of the files.
-    pub checksums: BTreeMap<String, String>,
-}
-
-impl RunFile {
-    /// What to write at the start of a run.
-    pub fn new(config: &Config, data: &Data) -> Self {
-        RunFile {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: config.clone(),
-            data: DataFile {
-                name: data.name.clone(),
-                train_images: data.train.len(),
-                validation_images: data.validation.len(),
-                validation_is: data.validation_is.to_owned(),
-                checksums: data.checksums.clone(),
-            },
-        }
-    }
 }
 
 impl RunFolder {
@@ -86,20 +45,22 @@ impl RunFolder {
         let folder = RunFolder {
             root: root.to_path_buf(),
         };
-        if folder.run_file().exists() {
-            return Err(LabError::RunExists {
-                path: root.to_path_buf(),
-            });
-        }
-        if let Some(file) = folder.leftover() {
-            return Err(LabError::Leftovers {
-                path: root.to_path_buf(),
-                file,
-            });
-        }
+        folder.check_unused()?;
         files::create_folder(&folder.checkpoints())?;
         files::create_folder(&folder.figures())?;
         Ok(folder)
+    }
+
+    /// That there is no run in the folder, nor what is left of one.
+    pub(crate) fn check_unused(&self) -> Result<(), LabError> {
+        let path = self.root.clone();
+        if self.run_file().exists() {
+            return Err(LabError::RunExists { path });
+        }
+        match self.leftover() {
+            None => Ok(()),
+            Some(file) => Err(LabError::Leftovers { path, file }),
+        }
     }
 
     /// A file of a run by which a new one could be mistaken. The checkpoint of step 0 is none: a run that was killed
@@ -107,8 +68,9 @@ impl RunFolder {
     fn leftover(&self) -> Option<PathBuf> {
         let checkpoints = fs::read_dir(self.checkpoints()).into_iter().flatten();
         let later = checkpoints
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| checkpoint::step_of(path).is_some_and(|step| step > 0));
+            .filter_map(|entry| Saved::of(entry.ok()?.path()))
+            .find(|saved| saved.step > 0)
+            .map(|saved| saved.path);
         [self.summary(), self.model()]
             .into_iter()
             .find(|path| path.exists())
@@ -186,25 +148,12 @@ impl RunFolder {
         self.root.join("report.html")
     }
 
-    /// Writes `run.toml`.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn write_run_file(&self, run: &RunFile) -> Result<(), LabError> {
-        let text = toml::to_string(run).map_err(|source| LabError::ToToml {
-            source: Box::new(source),
-        })?;
-        files::write_whole(&self.run_file(), text.as_bytes())
-    }
-
     /// Reads `run.toml`.
     ///
     /// # Errors
-    /// A file that is missing or not what this version writes.
+    /// A file that is missing, of another format, or not what this version writes.
     pub fn read_run_file(&self) -> Result<RunFile, LabError> {
-        let path = self.run_file();
-        let text = files::read_text(&path)?;
-        toml::from_str(&text).map_err(|error| LabError::toml(&path, &text, &error))
+        RunFile::read(&self.run_file(), false)
     }
 
     /// All lines of `steps.jsonl`.

@@ -1,4 +1,11 @@
 //! The training loop: plan, batch, forward, backward, update, record.
+//!
+//! **A loss that is not finite** ends the run ([`LabError::Diverged`]), or with `on_divergence = "retry"` sends it back
+//! to a checkpoint, from where the plan's learning rate is halved: for a policy with `lr_max` as if that were half, for
+//! any other all its rates. It goes back to the newest checkpoint that it has not gone back to in vain before, at last
+//! to its start, and up to eight times in all. Each time is a [`Retry`](crate::run_folder::Retry) in `run.toml`.
+
+mod retry;
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,12 +20,13 @@ use onecycle_vision::{Batch, models::Model};
 
 use crate::{
     Experiment, LabError,
-    checkpoint::{Checkpoint, Progress},
+    checkpoint::{Checkpoint, Occasion, Progress},
+    config::OnDivergence,
     files::{self, JsonLines},
     finish::{self, Summary},
     metrics::{self, Tally},
     record::{EpochRecord, StepRecord, generalisation_gap},
-    run_folder::{RunFile, RunFolder},
+    run_folder::{RunFile, RunFolder, RunLock},
 };
 
 /// Who looks on while a run goes.
@@ -33,7 +41,7 @@ pub trait Observer {
     fn epoch(&mut self, _record: &EpochRecord) {}
     /// Something to tell, such as a damaged checkpoint that was passed over.
     fn note(&mut self, _text: &str) {}
-    /// Asked after each update: true writes a checkpoint and stops the run.
+    /// Asked after each update and each epoch: true writes a checkpoint and stops the run.
     fn stop(&mut self) -> bool {
         false
     }
@@ -57,11 +65,24 @@ pub enum Outcome {
     },
 }
 
-/// A run in progress.
+/// How to take up a run, where not as it was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResumeOptions {
+    /// Take a run of another format, or whose data have changed. Its bits are then not those of an undisturbed one.
+    pub accept_changes: bool,
+    /// In place of what the configuration says.
+    pub on_divergence: Option<OnDivergence>,
+}
+
+/// A run in progress. While there is one, no other process can work on its folder.
 #[derive(Debug)]
 pub struct Training {
     experiment: Experiment,
     folder: RunFolder,
+    run_file: RunFile,
+    /// Updates made up to the newest checkpoint.
+    saved: u64,
+    _lock: RunLock,
     model: Model,
     optimizer: Optimizer,
     progress: Progress,
@@ -73,59 +94,115 @@ impl Training {
     /// A new run in `folder`.
     ///
     /// # Errors
-    /// Files that cannot be written, an optimizer or network that cannot be built.
+    /// A folder in use or no longer unused, files that cannot be written, an optimizer or network that cannot be built.
     pub fn start(experiment: Experiment, folder: RunFolder) -> Result<Self, LabError> {
+        let lock = RunLock::acquire(folder.root())?;
+        // Another process may have come and gone since the folder was looked at.
+        folder.check_unused()?;
         let model = experiment.initial_model()?;
         let optimizer = experiment.config.optimizer.build()?;
         files::keep_lines(&folder.steps(), 0)?;
         files::keep_lines(&folder.epochs(), 0)?;
-        let training = Training {
+        let run_file = RunFile::new(&experiment.config, &experiment.data);
+        let mut training = Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,
             model,
             optimizer,
             progress: Progress::default(),
+            saved: 0,
             experiment,
             folder,
+            run_file,
+            _lock: lock,
         };
-        training.save()?;
+        training.save(Occasion::Regular)?;
         // Written last: a folder with a run file is one that can be resumed.
-        let run_file = RunFile::new(&training.experiment.config, &training.experiment.data);
-        training.folder.write_run_file(&run_file)?;
+        training.run_file.write(&training.folder.run_file())?;
         Ok(training)
     }
 
     /// Goes on with a run from its newest whole checkpoint. The records are cut to where the checkpoint stands.
     ///
     /// # Errors
-    /// No whole checkpoint, or one that is not of this network; data that are not those the run began with.
+    /// A folder in use; no whole checkpoint, or one that is not of this network; a run of another format; data that are
+    /// not those the run began with.
     pub fn resume(folder: RunFolder, observer: &mut dyn Observer) -> Result<Self, LabError> {
-        let run_file = folder.read_run_file()?;
-        let experiment = Experiment::prepare(run_file.config.clone())?;
-        let found = RunFile::new(&experiment.config, &experiment.data).data;
-        if found != run_file.data {
+        Training::resume_with(folder, ResumeOptions::default(), observer)
+    }
+
+    /// As [`resume`](Self::resume), with options.
+    ///
+    /// # Errors
+    /// The same, but for what the options accept; [`LabError::ShorterRun`] where that leaves nothing to go on with.
+    pub fn resume_with(
+        folder: RunFolder,
+        options: ResumeOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, LabError> {
+        let lock = RunLock::acquire(folder.root())?;
+        let was = RunFile::read(&folder.run_file(), options.accept_changes)?;
+        let mut config = was.config.clone();
+        if let Some(on_divergence) = options.on_divergence {
+            config.on_divergence = on_divergence;
+        }
+        let experiment = Experiment::prepare(config)?;
+        let run_file = RunFile {
+            retries: was.retries.clone(),
+            ..RunFile::new(&experiment.config, &experiment.data)
+        };
+        let differences = was.data.differences(&run_file.data);
+        if !(differences.is_empty() || options.accept_changes) {
             return Err(LabError::OtherData {
                 run: folder.root().to_path_buf(),
+                differences,
             });
+        }
+        for difference in &differences {
+            observer.note(&format!("going on with other data: {difference}"));
+        }
+        if was.version != run_file.version {
+            observer.note(&format!(
+                "the run was begun by onecycle {}, this is {}: its results may differ from an undisturbed run's",
+                was.version, run_file.version
+            ));
         }
         let (checkpoint, damaged) = Checkpoint::newest(&folder.checkpoints())?;
         for error in damaged {
             observer.note(&format!("{error}; going on from the one before it"));
         }
+        let progress = checkpoint.progress;
+        let steps = experiment.plan.steps();
+        if progress.step > steps {
+            return Err(LabError::ShorterRun {
+                run: folder.root().to_path_buf(),
+                step: progress.step,
+                steps,
+            });
+        }
         let model = state::load_weights(experiment.initial_model()?, checkpoint.weights)?;
         let mut optimizer = experiment.config.optimizer.build()?;
         optimizer.load_state(checkpoint.optimizer, &experiment.device)?;
-        let progress = checkpoint.progress;
+        // Nothing was changed up to here.
+        for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
+            files::remove_asides(folder)?;
+        }
         files::keep_lines(&folder.steps(), progress.step as usize)?;
         files::keep_lines(&folder.epochs(), progress.epoch as usize)?;
+        if run_file != was {
+            run_file.write(&folder.run_file())?;
+        }
         Ok(Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,
+            saved: progress.step,
             experiment,
             folder,
+            run_file,
             model,
             optimizer,
             progress,
+            _lock: lock,
         })
     }
 
@@ -142,21 +219,53 @@ impl Training {
     /// Trains to the end, or until the observer asks to stop.
     ///
     /// # Errors
-    /// A loss that is not finite ([`LabError::Diverged`]), files that cannot be written, data that cannot be read.
+    /// A loss that is not finite ([`LabError::Diverged`]), files that cannot be written ([`LabError::Interrupted`]),
+    /// data that cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, LabError> {
+        match self.run_on(observer) {
+            Err(source @ LabError::Io { .. }) => Err(LabError::Interrupted {
+                source: Box::new(source),
+                step: self.saved,
+                run: self.folder.root().to_path_buf(),
+            }),
+            outcome => outcome,
+        }
+    }
+
+    fn run_on(&mut self, observer: &mut dyn Observer) -> Result<Outcome, LabError> {
+        loop {
+            match self.train(observer) {
+                Ok(true) => {
+                    self.save(Occasion::Stop)?;
+                    return Ok(Outcome::Stopped {
+                        step: self.progress.step,
+                    });
+                }
+                Ok(false) => break,
+                Err(LabError::Diverged { step, lr, .. }) if self.may_retry() => {
+                    self.go_back(step, lr, observer)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let summary = finish::finish(&self.experiment, &self.folder, self.model.clone())?;
+        Ok(Outcome::Finished(Box::new(summary)))
+    }
+
+    /// Trains all epochs that are left. True if the observer asked to stop before that.
+    fn train(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
         let total = self.experiment.plan.steps();
         while self.progress.step < total {
             if self.train_epoch(observer)? {
-                self.save()?;
-                return Ok(Outcome::Stopped {
-                    step: self.progress.step,
-                });
+                return Ok(true);
             }
             self.end_epoch(observer)?;
-            self.save()?;
+            self.save(Occasion::Regular)?;
+            if self.progress.step < total && observer.stop() {
+                return Ok(true);
+            }
         }
-        let summary = finish::finish(&self.experiment, &self.folder, self.model)?;
-        Ok(Outcome::Finished(Box::new(summary)))
+        Ok(false)
     }
 
     /// Trains what is left of the current epoch, or of the run. True if the observer asked to stop before that.
@@ -171,22 +280,29 @@ impl Training {
         let saved_seconds = self.progress.seconds;
         let start = Instant::now();
         for batch in batches {
-            let record = self.train_step(&plan.try_at(self.progress.step)?, batch?)?;
+            let hyper = self.scaled(plan.try_at(self.progress.step)?);
+            let record = self.train_step(&hyper, batch?)?;
             self.progress.seconds = saved_seconds + start.elapsed().as_secs_f64();
             observer.step(&record);
             let step = self.progress.step;
             if step == total {
                 break;
             }
+            let every = self.experiment.config.checkpoint_steps;
+            if every > 0 && step.is_multiple_of(every) {
+                self.save(Occasion::Regular)?;
+            }
             if observer.stop() {
                 return Ok(true);
             }
-            let every = self.experiment.config.checkpoint_steps;
-            if every > 0 && step.is_multiple_of(every) {
-                self.save()?;
-            }
         }
         Ok(false)
+    }
+
+    /// The plan's hyper-parameters of the next update, as retries after a divergence have left them.
+    fn scaled(&self, hyper: Hyper) -> Hyper {
+        let lr = hyper.lr * self.run_file.lr_scale(self.progress.step);
+        Hyper { lr, ..hyper }
     }
 
     /// One update.
@@ -241,6 +357,8 @@ impl Training {
         LabError::Diverged {
             step,
             lr,
+            retries: self.run_file.retries.len(),
+            rate: retry::rate_key(&self.experiment.config.policy),
             run: self.folder.root().to_path_buf(),
         }
     }
@@ -258,7 +376,9 @@ impl Training {
             |seen| observer.evaluation(seen, images),
         )?;
         let trained = self.progress.tally();
-        let last = self.experiment.plan.at(self.progress.step - 1);
+        let step = self.progress.step - 1;
+        let last = self.experiment.plan.at(step);
+        let lr = last.lr * self.run_file.lr_scale(step);
         let seconds = self.progress.seconds;
         let record = EpochRecord {
             epoch: self.progress.epoch,
@@ -268,7 +388,7 @@ impl Training {
             val_loss: measured.mean_loss(),
             val_accuracy: measured.accuracy(),
             generalisation_gap: generalisation_gap(trained.mean_loss(), measured.mean_loss()),
-            lr: last.lr,
+            lr,
             momentum: Some(self.momentum(&last)),
             seconds,
             images_per_second: trained.images as f64 / seconds,
@@ -277,7 +397,7 @@ impl Training {
         observer.epoch(&record);
         if !measured.loss.is_finite() {
             // Before the checkpoint: the one before it may still be of use.
-            return Err(self.diverged(self.progress.step - 1, last.lr));
+            return Err(self.diverged(step, lr));
         }
         self.progress = Progress {
             step: self.progress.step,
@@ -288,7 +408,11 @@ impl Training {
     }
 
     /// Writes a checkpoint. The records it relies on are on the disk before it.
-    fn save(&self) -> Result<(), LabError> {
+    fn save(&mut self, occasion: Occasion) -> Result<(), LabError> {
+        if occasion == Occasion::Stop && self.saved == self.progress.step {
+            // The one that was just written serves.
+            return Ok(());
+        }
         self.steps.sync()?;
         self.epochs.sync()?;
         Checkpoint {
@@ -296,7 +420,8 @@ impl Training {
             weights: state::weights(&self.model),
             optimizer: self.optimizer.state(),
         }
-        .save(&self.folder.checkpoints())?;
+        .save(&self.folder.checkpoints(), occasion)?;
+        self.saved = self.progress.step;
         Ok(())
     }
 }

@@ -134,7 +134,8 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
     let (stopped, training) = Run::start(config(&[]));
     training.run(&mut Watch::stop_after(PER_EPOCH + 2)).unwrap();
     let checkpoints = stopped.checkpoints();
-    let [before, newest] = checkpoints.as_slice() else {
+    // Those of the start and of the epoch's end, and that of the stop.
+    let [_, _, newest] = checkpoints.as_slice() else {
         panic!("{checkpoints:?}");
     };
     let damage = |path| {
@@ -144,17 +145,19 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
         fs::write(path, bytes).unwrap();
     };
     damage(newest);
-    let both = Run::copy(stopped.folder.root());
+    let all = Run::copy(stopped.folder.root());
 
     let notes = stopped.finish();
     let [note] = notes.as_slice() else {
         panic!("{notes:?}");
     };
-    assert!(note.contains("step-000000008.ckpt is damaged"), "{note}");
+    assert!(note.contains("stop-000000008.ckpt is damaged"), "{note}");
     assert_same(&whole, &stopped, "from the checkpoint before");
 
-    damage(&both.folder.checkpoints().join(before.file_name().unwrap()));
-    match refusal(&both.folder) {
+    for path in &all.checkpoints()[..2] {
+        damage(path);
+    }
+    match refusal(&all.folder) {
         LabError::DamagedCheckpoint { path, .. } => {
             assert_eq!(path.file_name(), newest.file_name());
         }
@@ -206,7 +209,7 @@ fn a_folder_that_holds_a_run_is_not_written_over() {
     fs::remove_file(run.folder.run_file()).unwrap();
     let error = RunFolder::create(root).unwrap_err();
     match &error {
-        LabError::Leftovers { file, .. } => assert!(file.ends_with("step-000000002.ckpt")),
+        LabError::Leftovers { file, .. } => assert!(file.ends_with("stop-000000002.ckpt")),
         other => panic!("{other}"),
     }
     assert!(matches!(RunFolder::open(root), Err(LabError::NoRun { .. })));

@@ -226,6 +226,23 @@ pub enum DataError {
         class: String,
     },
 
+    /// A folder of a class whose name is no text: it could not be told from another such.
+    #[error(
+        "{}: the name of this class is not UTF-8; rename the folder",
+        path.display()
+    )]
+    NotText {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A pipe, a device or the like by the name of an image.
+    #[error("{}: no regular file, though it is named as an image; remove it", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+
     /// An image that cannot be decoded.
     #[error(
         "{}: not a readable PNG or JPEG image ({reason}){}; repair or remove it",

@@ -219,7 +219,11 @@ impl OptimizerConfig {
     /// # Errors
     /// [`BurnError::InvalidOption`] or [`BurnError::Contradiction`].
     pub fn check(&self) -> Result<(), BurnError> {
-        unit("momentum", self.momentum())?;
+        let momentum = match self {
+            OptimizerConfig::Adam(_) | OptimizerConfig::AdamW(_) => "beta1",
+            OptimizerConfig::Sgd(_) | OptimizerConfig::RmsProp(_) => "momentum",
+        };
+        unit(momentum, self.momentum())?;
         let decay = self.weight_decay();
         range(
             "weight_decay",

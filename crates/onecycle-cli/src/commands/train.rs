@@ -1,26 +1,39 @@
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 use onecycle_lab::{
-    Experiment, LabError, device, files,
+    Experiment, LabError,
+    config::OnDivergence,
+    device, files,
     finish::Summary,
-    run_folder::RunFolder,
-    train::{Observer, Outcome, Training},
+    run_folder::{RunFile, RunFolder},
+    train::{Observer, Outcome, ResumeOptions, Training},
 };
 
 use crate::{
-    args::{Format, Show, Train},
+    args::{Course, Format, Show, Train},
     output::{self, AnyError},
-    progress::{self, Progress, duration},
+    progress::{Progress, duration},
+    stop::{Reason, Stop},
 };
 
-/// Exit code of a run that was stopped by Ctrl-C: 128 + SIGINT.
-const STOPPED: u8 = 130;
-
-pub(crate) fn run(args: &Train) -> Result<ExitCode, AnyError> {
+pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
+    let course = &args.course;
     if let Some(run) = &args.resume {
-        return resume(run, &args.show, args.configuration.threads()?);
+        let threads = args.configuration.threads()?;
+        return resume(run, threads, course, &args.show, start);
     }
-    let config = args.configuration.resolve()?;
+    if course.accept_changes {
+        return Err(Box::new(LabError::Setting {
+            key: "--accept-changes".to_owned(),
+            value: "given".to_owned(),
+            expected: "it together with --resume".to_owned(),
+        }));
+    }
+    let mut layers = args.configuration.layers()?;
+    if let Some(word) = &course.on_divergence {
+        layers = layers.set_text("on_divergence", word)?;
+    }
+    let config = layers.resolve()?;
     device::set_threads(config.threads)?;
     let experiment = Experiment::prepare(config)?;
     let root = args.out.clone().unwrap_or_else(|| {
@@ -29,15 +42,23 @@ pub(crate) fn run(args: &Train) -> Result<ExitCode, AnyError> {
     });
     let folder = RunFolder::create(&root)?;
     introduce(&experiment, &folder, &args.show);
-    let mut progress = observer(&experiment, &args.show);
+    let stop = Stop::listen(start, course.max_time);
+    let mut progress = observer(&experiment, &args.show, &stop);
     for note in &experiment.data.notes {
         progress.note(note);
     }
     let training = Training::start(experiment, folder.clone())?;
-    conclude(training.run(&mut progress)?, progress, &folder, &args.show)
+    let outcome = training.run(&mut progress)?;
+    conclude(outcome, progress, &stop, &folder, &args.show)
 }
 
-pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCode, AnyError> {
+pub(crate) fn resume(
+    root: &Path,
+    threads: usize,
+    course: &Course,
+    show: &Show,
+    start: Instant,
+) -> Result<ExitCode, AnyError> {
     let folder = RunFolder::open(root)?;
     if folder.is_finished() {
         let text = files::read_text(&folder.summary())?;
@@ -48,11 +69,21 @@ pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCod
         }
         return tell(&summary, &folder, show);
     }
-    let configured = folder.read_run_file()?.config.threads;
+    let options = ResumeOptions {
+        accept_changes: course.accept_changes,
+        on_divergence: match &course.on_divergence {
+            Some(word) => Some(OnDivergence::parse(word)?),
+            None => None,
+        },
+    };
+    let configured = RunFile::read(&folder.run_file(), options.accept_changes)?
+        .config
+        .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
+    let stop = Stop::listen(start, course.max_time);
     let mut notes = Notes::default();
-    let training = Training::resume(folder.clone(), &mut notes)?;
-    let mut progress = observer(training.experiment(), show);
+    let training = Training::resume_with(folder.clone(), options, &mut notes)?;
+    let mut progress = observer(training.experiment(), show, &stop);
     for note in &notes.0 {
         progress.note(note);
     }
@@ -65,7 +96,8 @@ pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCod
             training.experiment().plan.steps()
         ));
     }
-    conclude(training.run(&mut progress)?, progress, &folder, show)
+    let outcome = training.run(&mut progress)?;
+    conclude(outcome, progress, &stop, &folder, show)
 }
 
 /// Keeps what is said before there is a progress bar.
@@ -78,11 +110,11 @@ impl Observer for Notes {
     }
 }
 
-fn observer(experiment: &Experiment, show: &Show) -> Progress {
+fn observer(experiment: &Experiment, show: &Show, stop: &Stop) -> Progress {
     let steps = experiment.plan.steps();
     let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
     let table = show.format == Format::Text;
-    Progress::new(steps, epochs, show.quiet, table, progress::stop_signal())
+    Progress::new(steps, epochs, show.quiet, table, stop.clone())
 }
 
 fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
@@ -109,6 +141,7 @@ fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
 fn conclude(
     outcome: Outcome,
     progress: Progress,
+    stop: &Stop,
     folder: &RunFolder,
     show: &Show,
 ) -> Result<ExitCode, AnyError> {
@@ -116,11 +149,16 @@ fn conclude(
     match outcome {
         Outcome::Finished(summary) => tell(&summary, folder, show),
         Outcome::Stopped { step } => {
+            let reason = stop.reason();
+            let why = match reason {
+                Some(Reason::TimeIsUp) => "the time is up: ",
+                _ => "",
+            };
             output::note(&format!(
-                "stopped after step {step}; go on with: onecycle train --resume {}",
+                "{why}stopped after step {step}; go on with: onecycle train --resume {}",
                 folder.root().display()
             ));
-            Ok(ExitCode::from(STOPPED))
+            Ok(reason.map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code())))
         }
     }
 }

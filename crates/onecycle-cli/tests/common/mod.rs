@@ -87,6 +87,52 @@ impl Place {
     }
 }
 
+/// The refusals of many inputs: every fault is collected, so that a failure shows all of them.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    count: usize,
+    faults: Vec<String>,
+}
+
+impl Refusals {
+    /// What every refusal has in common: exit code 1, nothing on standard output, and one line that says who speaks and
+    /// names what is wrong.
+    pub(crate) fn expect(&mut self, answer: &Answer, names: &[&str], what: &str) {
+        let Answer { code, out, err } = answer;
+        self.count += 1;
+        let mut fault = |found: String| self.faults.push(format!("{what}: {found}: {err}"));
+        if *code != 1 {
+            fault(format!("exit code {code}"));
+        }
+        if !out.is_empty() {
+            fault(format!("{out} on standard output"));
+        }
+        if !err.starts_with("onecycle: ") || err.lines().count() != 1 || err.contains("panicked") {
+            fault("not one line of the command's own".to_owned());
+        }
+        for name in names {
+            if !err.contains(name) {
+                fault(format!("{name} is not named"));
+            }
+        }
+    }
+
+    /// That nothing is there.
+    pub(crate) fn expect_none(&mut self, path: &Path, what: &str) {
+        if path.exists() {
+            self.faults
+                .push(format!("{what}: {} was made", path.display()));
+        }
+    }
+
+    /// Fails with all faults, or where there were fewer inputs than that.
+    pub(crate) fn end(self, at_least: usize) {
+        assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
+        assert!(self.count >= at_least, "only {} inputs", self.count);
+        println!("{} inputs", self.count);
+    }
+}
+
 /// Path of the command.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_onecycle"))

@@ -1,13 +1,13 @@
 //! Append-only files of one JSON value a line, which survive being cut off in the middle of one.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::fail_point;
 use crate::error::LabError;
 
 /// Appends values of type `T` to a file, one JSON value a line.
@@ -56,8 +56,7 @@ impl<T: Serialize> JsonLines<T> {
             source,
         })?;
         self.line.push(b'\n');
-        self.file
-            .write_all(&self.line)
+        fail_point::write(&mut self.file, &self.line, &self.path)
             .map_err(LabError::io("write", &self.path))
     }
 

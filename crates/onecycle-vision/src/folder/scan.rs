@@ -118,6 +118,12 @@ fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
         .into_iter()
         .filter(|(_, path)| path.is_dir())
         .collect();
+    if let Some((_, path)) = folders
+        .iter()
+        .find(|(_, path)| path.file_name().is_some_and(|name| name.to_str().is_none()))
+    {
+        return Err(DataError::NotText { path: path.clone() });
+    }
     folders.sort();
     Ok(folders)
 }
@@ -140,6 +146,10 @@ fn images(
         }
         let data =
             fs::metadata(&path).map_err(|error| DataError::io(&path, "read its size", error))?;
+        if !data.is_file() {
+            // To open a pipe would wait for ever.
+            return Err(DataError::NotAFile { path });
+        }
         let modified = data
             .modified()
             .ok()
