@@ -22,6 +22,7 @@ use crate::{
     Experiment, LabError,
     checkpoint::{Checkpoint, Occasion, Progress},
     config::OnDivergence,
+    device,
     files::{self, JsonLines},
     finish::{self, Summary},
     metrics::{self, Tally},
@@ -31,8 +32,8 @@ use crate::{
 
 /// Who looks on while a run goes.
 ///
-/// All methods do nothing by default.
-pub trait Observer {
+/// All methods do nothing by default. They are called on one of the threads that compute.
+pub trait Observer: Send {
     /// An update was made.
     fn step(&mut self, _record: &StepRecord) {}
     /// An evaluation has seen so many of so many images.
@@ -222,7 +223,7 @@ impl Training {
     /// A loss that is not finite ([`LabError::Diverged`]), files that cannot be written ([`LabError::Interrupted`]),
     /// data that cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, LabError> {
-        match self.run_on(observer) {
+        match device::on_a_cpu_thread(|| self.run_on(observer)) {
             Err(source @ LabError::Io { .. }) => Err(LabError::Interrupted {
                 source: Box::new(source),
                 step: self.saved,

@@ -104,7 +104,7 @@ fn a_run_that_is_killed_while_it_goes_back_goes_back_again() {
 /// Calls a function at each note: when a run has decided to go back, and has not yet.
 struct Noted<F>(F);
 
-impl<F: FnMut()> onecycle_lab::train::Observer for Noted<F> {
+impl<F: FnMut() + Send> onecycle_lab::train::Observer for Noted<F> {
     fn note(&mut self, _text: &str) {
         (self.0)();
     }

@@ -156,7 +156,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) notes: Vec<String>,
     pub(crate) updates: u64,
     stop_after: Option<u64>,
-    at: Option<(u64, Box<dyn FnMut() + 'a>)>,
+    at: Option<(u64, Box<dyn FnMut() + Send + 'a>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -169,7 +169,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Does something once so many updates are made.
-    pub(crate) fn at(updates: u64, action: impl FnMut() + 'a) -> Self {
+    pub(crate) fn at(updates: u64, action: impl FnMut() + Send + 'a) -> Self {
         Watch {
             at: Some((updates, Box::new(action))),
             ..Watch::default()
