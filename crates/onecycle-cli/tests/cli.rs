@@ -80,17 +80,30 @@ fn bench() {
         "forward_ms",
         "backward_ms",
         "update_ms",
+        "epoch_seconds",
+        "default_run_seconds",
     ] {
         assert!(result[key].as_f64().unwrap() > 0.0, "{key}: {result}");
     }
     assert!(result["peak_memory_bytes"].is_u64());
     assert_eq!(result["model"], "lenet5");
+    let trained = 60_000.0 / result["images_per_second"].as_f64().unwrap();
+    let evaluated = 10_000.0 / 8.0 * result["forward_ms"].as_f64().unwrap() / 1e3;
+    let epoch = result["epoch_seconds"].as_f64().unwrap();
+    assert!((epoch - trained - evaluated).abs() < 1e-9 * epoch);
     assert_eq!(
         (&result["batch_size"], &result["threads"]),
         (&8.into(), &1.into())
     );
     let text = place.succeed(&args);
-    assert!(text.contains("images/s") && text.contains("MiB"), "{text}");
+    for part in [
+        "images/s",
+        "MiB",
+        "an epoch of 60000 images",
+        "without arguments",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
     let coloured = [&args[..], &["--shape", "3x32x48", "--classes", "100"]].concat();
     place.succeed(&coloured);
 }

@@ -57,6 +57,14 @@ pub struct BenchResult {
     pub peak_memory_bytes: u64,
 }
 
+impl BenchResult {
+    /// Seconds that `epochs` epochs take: `train` images each, trained on, then `test` images, evaluated.
+    pub fn seconds(&self, epochs: f64, train: usize, test: usize) -> f64 {
+        let evaluation = 1e-3 * self.forward_ms / self.batch_size as f64;
+        epochs * (train as f64 / self.images_per_second + test as f64 * evaluation)
+    }
+}
+
 /// Times whole training steps on random images: forward, backward, update by SGD with momentum.
 ///
 /// # Errors

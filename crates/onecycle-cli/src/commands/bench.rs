@@ -2,14 +2,17 @@ use std::process::ExitCode;
 
 use onecycle_lab::{
     LabError,
-    bench::{self, BenchConfig},
-    config, device,
+    bench::{self, BenchConfig, BenchResult},
+    config::{self, Config},
+    device,
 };
 use onecycle_vision::{ImageShape, models::Architecture};
+use serde::Serialize;
 
 use crate::{
     args::{Bench, Format},
     output::{self, AnyError},
+    progress::duration,
 };
 
 /// Largest height, width and number of channels.
@@ -39,7 +42,7 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         }
     }
     device::set_threads(args.threads)?;
-    let result = bench::run(&BenchConfig {
+    let config = BenchConfig {
         architecture,
         shape,
         classes: args.classes,
@@ -47,12 +50,18 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         device: config::Device::parse(&args.device)?,
         warm_up: args.warm_up,
         steps: args.steps,
-    })?;
+    };
+    let result = bench::run(&config)?;
+    let forecast = forecast(&config, &result)?;
     match args.format {
-        Format::Json => output::json(&result)?,
+        Format::Json => output::json(&WithForecast {
+            result: &result,
+            forecast: &forecast,
+        })?,
         Format::Text => output::text(&format!(
             "{} at batch size {} with {} threads: {:.0} images/s\n\
-             forward {:.1} ms, backward {:.1} ms, update {:.1} ms; peak memory {:.0} MiB",
+             forward {:.1} ms, backward {:.1} ms, update {:.1} ms; peak memory {:.0} MiB\n\
+             an epoch of {} images and its evaluation: {}; `onecycle train` without arguments: {}",
             result.model,
             result.batch_size,
             result.threads,
@@ -60,10 +69,68 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
             result.forward_ms,
             result.backward_ms,
             result.update_ms,
-            result.peak_memory_bytes as f64 / (1 << 20) as f64
+            result.peak_memory_bytes as f64 / (1 << 20) as f64,
+            forecast.epoch_images,
+            duration(forecast.epoch_seconds),
+            duration(forecast.default_run_seconds),
         ))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the measured speed means for a person's time.
+#[derive(Serialize)]
+struct Forecast {
+    /// Training images of the usual data set of this shape.
+    epoch_images: usize,
+    /// Seconds of an epoch of them, evaluation included.
+    epoch_seconds: f64,
+    /// Seconds of `onecycle train` without arguments.
+    default_run_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct WithForecast<'a> {
+    #[serde(flatten)]
+    result: &'a BenchResult,
+    #[serde(flatten)]
+    forecast: &'a Forecast,
+}
+
+/// Test images of Fashion-MNIST, MNIST and CIFAR alike.
+const TEST_IMAGES: usize = 10_000;
+
+/// Measures the default run's network too, unless it was the one.
+fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, LabError> {
+    let train_images = |shape: ImageShape| match shape {
+        ImageShape {
+            channels: 1,
+            height: 28,
+            width: 28,
+        } => 60_000,
+        _ => 50_000,
+    };
+    let run = Config::default();
+    let shape = ImageShape::new(1, 28, 28);
+    let default_config = BenchConfig {
+        architecture: run.model.parse()?,
+        shape,
+        classes: 10,
+        batch_size: run.batch_size,
+        ..measured.clone()
+    };
+    let default_result = if default_config == *measured {
+        result.clone()
+    } else {
+        bench::run(&default_config)?
+    };
+    let epochs = run.epochs.unwrap_or(1.0);
+    let epoch_images = train_images(measured.shape);
+    Ok(Forecast {
+        epoch_images,
+        epoch_seconds: result.seconds(1.0, epoch_images, TEST_IMAGES),
+        default_run_seconds: default_result.seconds(epochs, train_images(shape), TEST_IMAGES),
+    })
 }
 
 /// The shape that was asked for, or the one of the network's usual data set.
