@@ -2,8 +2,11 @@
 
 mod bench;
 mod data;
+mod find;
+mod fit;
 mod plan;
 mod predict;
+mod suggest;
 mod train;
 
 use std::process::ExitCode;
@@ -17,6 +20,9 @@ use crate::{
 pub(crate) fn run(args: Args) -> Result<ExitCode, AnyError> {
     match args.command {
         Command::Plan(args) => plan::run(&args),
+        Command::Fit(args) => fit::run(&args),
+        Command::Find(args) => find::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Resume(args) => train::resume(&args.run, &args.show, 0),
         Command::Predict(args) => predict::run(&args),

@@ -1,4 +1,8 @@
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use onecycle_lab::{
     Experiment, LabError, device, files,
@@ -14,7 +18,7 @@ use crate::{
 };
 
 /// Exit code of a run that was stopped by Ctrl-C: 128 + SIGINT.
-const STOPPED: u8 = 130;
+pub(super) const STOPPED: u8 = 130;
 
 pub(crate) fn run(args: &Train) -> Result<ExitCode, AnyError> {
     if let Some(run) = &args.resume {
@@ -28,13 +32,24 @@ pub(crate) fn run(args: &Train) -> Result<ExitCode, AnyError> {
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
     let folder = RunFolder::create(&root)?;
-    introduce(&experiment, &folder, &args.show);
-    let mut progress = observer(&experiment, &args.show);
+    let stop = progress::stop_signal();
+    train(experiment, folder, &args.show, stop)
+}
+
+/// A new run, from its introduction to its result.
+pub(super) fn train(
+    experiment: Experiment,
+    folder: RunFolder,
+    show: &Show,
+    stop: Arc<AtomicBool>,
+) -> Result<ExitCode, AnyError> {
+    introduce(&experiment, &folder, show);
+    let mut progress = observer(&experiment, show, stop);
     for note in &experiment.data.notes {
         progress.note(note);
     }
     let training = Training::start(experiment, folder.clone())?;
-    conclude(training.run(&mut progress)?, progress, &folder, &args.show)
+    conclude(training.run(&mut progress)?, progress, &folder, show)
 }
 
 pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCode, AnyError> {
@@ -52,7 +67,7 @@ pub(crate) fn resume(root: &Path, show: &Show, threads: usize) -> Result<ExitCod
     device::set_threads(if threads > 0 { threads } else { configured })?;
     let mut notes = Notes::default();
     let training = Training::resume(folder.clone(), &mut notes)?;
-    let mut progress = observer(training.experiment(), show);
+    let mut progress = observer(training.experiment(), show, progress::stop_signal());
     for note in &notes.0 {
         progress.note(note);
     }
@@ -78,11 +93,11 @@ impl Observer for Notes {
     }
 }
 
-fn observer(experiment: &Experiment, show: &Show) -> Progress {
+fn observer(experiment: &Experiment, show: &Show, stop: Arc<AtomicBool>) -> Progress {
     let steps = experiment.plan.steps();
     let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
     let table = show.format == Format::Text;
-    Progress::new(steps, epochs, show.quiet, table, progress::stop_signal())
+    Progress::new(steps, epochs, show.quiet, table, stop)
 }
 
 fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
