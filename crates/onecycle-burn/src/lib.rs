@@ -10,6 +10,7 @@
 //! | [`optim`] | SGD, Adam, AdamW and RMSprop; parameter groups; clipping by global norm |
 //! | [`learner`] | an adaptor by which a plan drives Burn's own `Learner`, momentum included |
 //! | [`nn`] | convolution, batch norm and linear layers with PyTorch's names, shapes, initialisation and statistics |
+//! | [`range_test`](mod@range_test) | the LR range test of any module, which leaves everything as it was |
 //! | [`state`] | weights and optimizer state as named tensors, to save, restore and compare |
 //!
 //! ```
@@ -43,8 +44,10 @@ mod error;
 pub mod learner;
 pub mod nn;
 pub mod optim;
+pub mod range_test;
 pub mod state;
 
 pub use error::BurnError;
 pub use learner::PlanDriver;
 pub use optim::{Optimizer, OptimizerConfig};
+pub use range_test::range_test;

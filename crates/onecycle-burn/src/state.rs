@@ -63,6 +63,15 @@ pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnEr
     Ok(model)
 }
 
+/// A copy of a module that shares nothing with it.
+///
+/// `Clone` is not that: a clone's running statistics are the original's, by an `Arc`, and training one changes both.
+/// Parameters keep their identities, so the optimizer's state fits the copy.
+pub fn fork<M: Module>(model: &M) -> M {
+    // Going to evaluation and back makes running statistics anew, synchronised.
+    model.valid().train()
+}
+
 /// Where a visitor stands in a module.
 ///
 /// The variant of an enum leaves no trace: a network keeps its names whether or not an enum holds it.

@@ -23,6 +23,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Show what a policy does over a run, before any training
     Plan(Plan),
+    /// Find learning rate and weight decay by a range test, train one cycle with them, test
+    Fit(Fit),
+    /// Make a learning rate range test, over several weight decays, momenta, batch sizes or seeds
+    Find(Find),
+    /// Say what all rules make of a recorded range test
+    Suggest(Suggest),
     /// Train a network and leave a model, records, figures and a report
     Train(Train),
     /// Go on with a stopped run
@@ -47,10 +53,10 @@ pub(crate) struct Configuration {
     settings: Vec<String>,
     /// Passes over the training set
     #[arg(long, value_name = "N")]
-    epochs: Option<String>,
+    pub(crate) epochs: Option<String>,
     /// Optimizer updates, in place of epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
-    steps: Option<String>,
+    pub(crate) steps: Option<String>,
     /// Network: lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -65,10 +71,10 @@ pub(crate) struct Configuration {
     batch_size: Option<String>,
     /// Largest learning rate (policy.lr_max)
     #[arg(long, value_name = "LR")]
-    lr_max: Option<String>,
+    pub(crate) lr_max: Option<String>,
     /// Weight decay (optimizer.weight_decay)
     #[arg(long, value_name = "WD")]
-    weight_decay: Option<String>,
+    pub(crate) weight_decay: Option<String>,
     /// Seed of every random stream
     #[arg(long, value_name = "N")]
     seed: Option<String>,
@@ -175,6 +181,107 @@ pub(crate) struct Train {
     pub(crate) course: Course,
     #[command(flatten)]
     pub(crate) show: Show,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Folder of the run; without it, a new one under runs/
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Weight decays to choose from, the one to prefer first; the configured one, a fifth and five times of it by default
+    #[arg(
+        long,
+        value_name = "WD,..",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub(crate) weight_decays: Vec<f64>,
+    /// One short range test of the configured weight decay, and one epoch
+    #[arg(long, conflicts_with = "weight_decays")]
+    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) rungs: Rungs,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// The ladder of a range test.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rungs {
+    /// Smallest learning rate of the range test [default: 1e-5; 0 with --linear]
+    #[arg(long, value_name = "LR")]
+    pub(crate) lr_from: Option<f64>,
+    /// Largest learning rate of the range test [default: 10; 3 with --linear]
+    #[arg(long, value_name = "LR")]
+    pub(crate) lr_to: Option<f64>,
+    /// Updates of a range test; fewer than 25 a decade show an instability late, and the suggested rate is then too high
+    #[arg(long, value_name = "N", default_value_t = 150)]
+    pub(crate) rungs: u64,
+    /// Updates at the smallest rate before these
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) warm_up: u64,
+    /// Range tests with so many seeds, beginning with the configured one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) seeds: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Find {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    #[command(flatten)]
+    pub(crate) rungs: Rungs,
+    /// Equal differences in place of equal ratios between rates, and validation accuracy along the way: Smith's own test
+    #[arg(long)]
+    pub(crate) linear: bool,
+    /// Measure the accuracy on held-out images every N updates, 0 for never [default: 0; a fortieth of the test with --linear]
+    #[arg(long, value_name = "N")]
+    pub(crate) validate_every: Option<usize>,
+    /// A curve for each of these weight decays
+    #[arg(long, value_name = "WD,..", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["momenta", "batch_sizes"])]
+    pub(crate) weight_decays: Vec<f64>,
+    /// A curve for each of these momenta (Adam: beta1)
+    #[arg(
+        long,
+        value_name = "M,..",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        conflicts_with = "batch_sizes"
+    )]
+    pub(crate) momenta: Vec<f64>,
+    /// A curve for each of these batch sizes
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    pub(crate) batch_sizes: Vec<u32>,
+    /// Folder for range_test.json and the figure
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = FindFormat::Text)]
+    pub(crate) format: FindFormat,
+    /// No progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FindFormat {
+    /// A plot for the terminal, and the table of suggestions
+    Text,
+    /// A line an update
+    Csv,
+    /// Curves, suggestions and costs
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Suggest {
+    /// CSV with columns lr and loss, or JSON with two such lists
+    pub(crate) curve: PathBuf,
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, ClapArgs)]

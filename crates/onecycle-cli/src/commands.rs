@@ -2,8 +2,11 @@
 
 mod bench;
 mod data;
+mod find;
+mod fit;
 mod plan;
 mod predict;
+mod suggest;
 mod train;
 
 use std::{process::ExitCode, time::Instant};
@@ -17,6 +20,9 @@ use crate::{
 pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
     match args.command {
         Command::Plan(args) => plan::run(&args),
+        Command::Fit(args) => fit::run(&args, start),
+        Command::Find(args) => find::run(&args, start),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Train(args) => train::run(&args, start),
         Command::Resume(args) => train::resume(&args.run, 0, &args.course, &args.show, start),
         Command::Predict(args) => predict::run(&args),

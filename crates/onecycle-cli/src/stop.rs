@@ -1,7 +1,8 @@
 //! Why a run is to stop before its end: a signal, or its time is up.
 
 use std::{
-    io, process,
+    io,
+    process::{self, ExitCode},
     sync::{
         Arc,
         atomic::{AtomicI32, Ordering},
@@ -51,6 +52,12 @@ impl Stop {
             // A time that no clock can hold never ends.
             end: max_time.and_then(|time| start.checked_add(time)),
         }
+    }
+
+    /// The exit code of what was stopped.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.reason()
+            .map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code()))
     }
 
     /// Why the run is to stop, if it is.

@@ -113,6 +113,28 @@ pub enum LabError {
         why: String,
     },
 
+    /// A file is no curve of a range test.
+    #[error("{}{}: {why}", path.display(), line.map_or(String::new(), |line| format!(", line {line}")))]
+    CurveFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong, and what was expected.
+        why: String,
+    },
+
+    /// No range test gave a learning rate to train with.
+    #[error(
+        "the range test names no learning rate ({verdict}): {advice}; or train with one of your own: onecycle train --lr-max LR"
+    )]
+    NoRate {
+        /// What the curve is worth.
+        verdict: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+
     /// A configuration file is not TOML, or not this program's.
     #[error("{}, line {line}: {why}", path.display())]
     ConfigSyntax {

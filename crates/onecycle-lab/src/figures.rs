@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::error::LabError;
 use crate::figure::{Axis, Colour, Figure, Mark, Scale, Series, Style};
 use crate::files::create_folder;
+use crate::find::{self, Found};
 use crate::record::{EpochRecord, StepRecord};
 
 /// Colours that mean the same in every figure.
@@ -96,6 +97,15 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
         add(accuracy(run), captions::ACCURACY);
     }
     all
+}
+
+/// The range test that a run began with.
+#[must_use]
+pub fn range_test(found: &Found) -> Captioned {
+    Captioned {
+        figure: find::figure(found),
+        caption: captions::RANGE_TEST,
+    }
 }
 
 /// Whether the batch size changes within the run. That the last batch of an epoch is smaller does not count.

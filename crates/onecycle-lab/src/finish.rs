@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Experiment, LabError,
     figures::{self, RunRecords},
-    files, metrics,
+    files,
+    find::Found,
+    metrics,
     plan_view::PlanView,
     record::{EpochRecord, number},
     report::{DataFile, Report},
@@ -111,11 +113,18 @@ fn write_report(
 ) -> Result<(), LabError> {
     let view = PlanView::new(&experiment.plan);
     let steps = folder.read_steps()?;
-    let figures = figures::of_run(&RunRecords {
+    let mut figures = figures::of_run(&RunRecords {
         steps: &steps,
         epochs,
         phases: view.marks(),
     });
+    let found = match folder.range_test() {
+        path if path.exists() => Some(Found::read(&path)?),
+        _ => None,
+    };
+    if let Some(found) = &found {
+        figures.insert(0, figures::range_test(found));
+    }
     figures::write_all(&folder.figures(), &figures)?;
 
     let data = &experiment.data;
@@ -150,6 +159,9 @@ fn write_report(
                 retry.diverged_at, retry.lr, retry.from, retry.lr_scale
             ),
         ));
+    }
+    if let Some(choice) = found.and_then(|found| found.choice) {
+        rows.push(("Range test", choice.reason));
     }
     Report {
         title: &format!(

@@ -9,6 +9,9 @@
 //! | [`experiment`] | a configuration brought to life: data read, plan resolved |
 //! | [`train`] | the training loop, and who looks on |
 //! | [`metrics`] | loss and accuracy, evaluation |
+//! | [`find`] | the range test of a configuration: overlays, seeds, figure |
+//! | [`fit`] | what to train with after a range test |
+//! | [`suggest`] | rules applied to any recorded curve |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
 //! | [`finish`] | model file, summary, figures and report at the end |
@@ -43,7 +46,9 @@ pub mod experiment;
 pub mod figure;
 pub mod figures;
 pub mod files;
+pub mod find;
 pub mod finish;
+pub mod fit;
 pub mod metrics;
 mod number;
 pub mod plan_view;
@@ -51,6 +56,7 @@ pub mod predict;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod suggest;
 pub mod tensors;
 pub mod train;
 

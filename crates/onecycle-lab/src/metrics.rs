@@ -69,6 +69,38 @@ pub fn evaluate(
     device: &burn::tensor::Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
+    evaluate_until(model, loader, shape, batch_size, device, |seen| {
+        tick(seen);
+        false
+    })
+}
+
+/// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
+///
+/// # Errors
+/// Those of the loader.
+pub(crate) fn evaluate_first(
+    model: &Model,
+    loader: &Loader,
+    images: u64,
+    shape: ImageShape,
+    batch_size: usize,
+    device: &burn::tensor::Device,
+) -> Result<Tally, LabError> {
+    evaluate_until(model, loader, shape, batch_size, device, |seen| {
+        seen >= images
+    })
+}
+
+/// The tally over the images of a loader, until `enough` says so of the number seen.
+fn evaluate_until(
+    model: &Model,
+    loader: &Loader,
+    shape: ImageShape,
+    batch_size: usize,
+    device: &burn::tensor::Device,
+    mut enough: impl FnMut(u64) -> bool,
+) -> Result<Tally, LabError> {
     let mut total = Tally::default();
     for batch in loader.evaluation(batch_size) {
         let mut batch = batch?;
@@ -79,7 +111,9 @@ pub fn evaluate(
         );
         let logits = model.forward(Tensor::<4>::from_data(data, device));
         total.add(Tally::of(&host(logits)?, &batch.labels));
-        tick(total.images);
+        if enough(total.images) {
+            break;
+        }
     }
     Ok(total)
 }

@@ -1,6 +1,6 @@
 //! A plan made visible before any training: as table, CSV, JSON, figures and text for a terminal.
 
-mod terminal;
+pub(crate) mod terminal;
 
 use std::fmt::Write as _;
 
@@ -11,6 +11,8 @@ use crate::error::LabError;
 use crate::figure::{Figure, Mark};
 use crate::figures::{self, Tracks};
 use crate::number::significant;
+
+use terminal::Below;
 
 pub use terminal::Charset;
 
@@ -235,12 +237,13 @@ impl PlanView {
                 .as_deref()
                 .map(|momentum| ("momentum", momentum)),
         );
-        terminal::draw(&panels, width, height, charset)
+        let below = Below::steps(self.tracks.lr.len());
+        terminal::draw(&panels, &below, width, height, charset)
     }
 }
 
 /// Joins cells to lines, the first column to the left, the others to the right.
-fn align(rows: &[Vec<String>]) -> String {
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let length = |cell: &String| cell.chars().count();
     let widths: Vec<usize> = (0..columns)

@@ -4,6 +4,7 @@
 //! run.toml            the whole configuration, versions, data checksums
 //! steps.jsonl         a line a step
 //! epochs.jsonl        a line an epoch
+//! range_test.json     curves, suggestions and verdict, where a range test was made before
 //! checkpoints/        the newest two
 //! model.safetensors   the result
 //! summary.json        the result in numbers
@@ -42,12 +43,21 @@ impl RunFolder {
     /// [`LabError::RunExists`] if a run is there already, [`LabError::Leftovers`] if its results or checkpoints are;
     /// folders that cannot be made.
     pub fn create(root: &Path) -> Result<Self, LabError> {
+        let folder = RunFolder::free(root)?;
+        files::create_folder(&folder.checkpoints())?;
+        files::create_folder(&folder.figures())?;
+        Ok(folder)
+    }
+
+    /// A folder in which a new run can be created, without creating it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn free(root: &Path) -> Result<Self, LabError> {
         let folder = RunFolder {
             root: root.to_path_buf(),
         };
         folder.check_unused()?;
-        files::create_folder(&folder.checkpoints())?;
-        files::create_folder(&folder.figures())?;
         Ok(folder)
     }
 
@@ -141,6 +151,11 @@ impl RunFolder {
     /// `summary.json`.
     pub fn summary(&self) -> PathBuf {
         self.root.join("summary.json")
+    }
+
+    /// `range_test.json`.
+    pub fn range_test(&self) -> PathBuf {
+        self.root.join("range_test.json")
     }
 
     /// `report.html`.

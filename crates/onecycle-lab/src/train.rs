@@ -308,19 +308,7 @@ impl Training {
 
     /// One update.
     fn train_step(&mut self, hyper: &Hyper, mut batch: Batch) -> Result<StepRecord, LabError> {
-        let shape = self.experiment.data.shape;
-        let device = self.experiment.device.clone().autodiff();
-        let images = std::mem::take(&mut batch.images);
-        let images = TensorData::new(
-            images,
-            [batch.len, shape.channels, shape.height, shape.width],
-        );
-        let labels = TensorData::new(batch.labels.clone(), [batch.len]);
-
-        let logits = self.model.forward(Tensor::<4>::from_data(images, &device));
-        let smoothing = self.experiment.config.label_smoothing;
-        let labels = Tensor::<1, Int>::from_data(labels, &device);
-        let loss = cross_entropy(logits.clone(), labels, smoothing);
+        let (logits, loss) = forward(&self.experiment, &self.model, &mut batch);
         let grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let tally = Tally::of(&metrics::host(logits.without_autodiff())?, &batch.labels);
         if !tally.loss.is_finite() {
@@ -425,6 +413,25 @@ impl Training {
         self.saved = self.progress.step;
         Ok(())
     }
+}
+
+/// Logits and loss, `[1]`, of a training batch, whose images are taken out of it.
+pub(crate) fn forward(
+    experiment: &Experiment,
+    model: &Model,
+    batch: &mut Batch,
+) -> (Tensor<2>, Tensor<1>) {
+    let shape = experiment.data.shape;
+    let device = experiment.device.clone().autodiff();
+    let images = TensorData::new(
+        std::mem::take(&mut batch.images),
+        [batch.len, shape.channels, shape.height, shape.width],
+    );
+    let labels = TensorData::new(batch.labels.clone(), [batch.len]);
+    let logits = model.forward(Tensor::<4>::from_data(images, &device));
+    let labels = Tensor::<1, Int>::from_data(labels, &device);
+    let loss = cross_entropy(logits.clone(), labels, experiment.config.label_smoothing);
+    (logits, loss)
 }
 
 /// The batch size of each update from `first` on, as the loader asks for them.

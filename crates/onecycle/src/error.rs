@@ -151,6 +151,26 @@ pub enum PolicyError {
         /// The point that is not later than it.
         later: Span,
     },
+    /// The learning rates of a range test's curve do not increase.
+    #[error(
+        "learning rate {later} stands after {earlier} (at {index}, counted from 0): expected finite rates that increase"
+    )]
+    RateNotIncreasing {
+        /// Where, counted from 0.
+        index: usize,
+        /// The rate before.
+        earlier: f64,
+        /// The rate that is not larger.
+        later: f64,
+    },
+    /// A name that no rule has.
+    #[error("`{name}` is no rule: expected one of {known}")]
+    UnknownRule {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// The steps of the run cannot be shared out evenly over its epochs.
     #[error(
         "{steps} steps are not a whole number of steps in each of {epochs} epochs: change one of them"

@@ -30,6 +30,7 @@
 //! | policies by hand | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
 //! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
+//! | the LR range test, its curve, and what rules make of it | [`range_test`] |
 //! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
 //! | what goes past the end | [`AtEnd`], [`PastEnd`] |
 //! | what can be wrong | [`PolicyError`] |
@@ -76,6 +77,7 @@ pub mod optax;
 mod plan;
 mod policy;
 pub mod preset;
+pub mod range_test;
 mod run;
 mod shape;
 mod span;

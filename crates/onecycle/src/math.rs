@@ -16,6 +16,10 @@ choose! {
     cos(x) => cos / cos;
     pow(x, y) => powf / pow;
     sqrt(x) => sqrt / sqrt;
+    exp(x) => exp / exp;
+    fma(x, y, z) => mul_add / fma;
+    ln(x) => ln / log;
+    hypot(x, y) => hypot / hypot;
     floor(x) => floor / floor;
     ceil(x) => ceil / ceil;
     round(x) => round / round;

@@ -87,6 +87,7 @@ mod tests {
             "somebody else still holds it"
         );
         give_back(tensor);
-        assert_eq!(take(len).as_ptr() as usize, address);
+        let again = take(len);
+        assert_eq!(again.as_ptr() as usize, address);
     }
 }

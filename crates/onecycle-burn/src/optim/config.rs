@@ -214,6 +214,19 @@ impl OptimizerConfig {
         }
     }
 
+    /// The same with another weight decay.
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
+        match &mut self {
+            OptimizerConfig::Sgd(sgd) => sgd.weight_decay = weight_decay,
+            OptimizerConfig::Adam(adam) | OptimizerConfig::AdamW(adam) => {
+                adam.weight_decay = weight_decay;
+            }
+            OptimizerConfig::RmsProp(rms) => rms.weight_decay = weight_decay,
+        }
+        self
+    }
+
     /// Checks every option against its range.
     ///
     /// # Errors

@@ -36,8 +36,7 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     }
     match args.format {
         PlanFormat::Plot => {
-            let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0.into());
-            output::text(&view.terminal(width.min(120), HEIGHT, Charset::Braille))?;
+            output::text(&view.terminal(width(), HEIGHT, Charset::Braille))?;
             output::text(&view.table())?;
         }
         PlanFormat::Table => output::text(&view.table())?,
@@ -45,6 +44,12 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
         PlanFormat::Json => output::text(&view.json()?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Columns of a plot: the terminal's, but no more than can be read well.
+pub(super) fn width() -> usize {
+    let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0.into());
+    width.min(120)
 }
 
 #[derive(Clone, Copy)]

@@ -41,15 +41,25 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
     let folder = RunFolder::create(&root)?;
-    introduce(&experiment, &folder, &args.show);
     let stop = Stop::listen(start, course.max_time);
-    let mut progress = observer(&experiment, &args.show, &stop);
+    train(experiment, folder, &args.show, &stop)
+}
+
+/// A new run, from its introduction to its result.
+pub(super) fn train(
+    experiment: Experiment,
+    folder: RunFolder,
+    show: &Show,
+    stop: &Stop,
+) -> Result<ExitCode, AnyError> {
+    introduce(&experiment, &folder, show);
+    let mut progress = observer(&experiment, show, stop);
     for note in &experiment.data.notes {
         progress.note(note);
     }
     let training = Training::start(experiment, folder.clone())?;
     let outcome = training.run(&mut progress)?;
-    conclude(outcome, progress, &stop, &folder, &args.show)
+    conclude(outcome, progress, stop, &folder, show)
 }
 
 pub(crate) fn resume(
@@ -149,8 +159,7 @@ fn conclude(
     match outcome {
         Outcome::Finished(summary) => tell(&summary, folder, show),
         Outcome::Stopped { step } => {
-            let reason = stop.reason();
-            let why = match reason {
+            let why = match stop.reason() {
                 Some(Reason::TimeIsUp) => "the time is up: ",
                 _ => "",
             };
@@ -158,7 +167,7 @@ fn conclude(
                 "{why}stopped after step {step}; go on with: onecycle train --resume {}",
                 folder.root().display()
             ));
-            Ok(reason.map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code())))
+            Ok(stop.exit_code())
         }
     }
 }

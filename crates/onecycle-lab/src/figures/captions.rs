@@ -38,3 +38,10 @@ pub(super) const ACCURACY: &str = "Share of images classified rightly: of the tr
     and each before its update, and of the validation set after each epoch. Super-convergence (Smith & \
     Topin, 2017) shows as a steep rise towards the end, when the learning rate falls; in the paper the \
     accuracy then reached is that of several times as many steps at piecewise constant learning rates.";
+
+/// For [`super::range_test`].
+pub(super) const RANGE_TEST: &str = "Training loss while the learning rate climbed from far too small to far too large, \
+    before the training began: each update, and smoothed without lag. The loss stands still, falls, and rises again; \
+    the maximum for one cycle is where it has clearly risen. Curves of several weight decays show which of them allows \
+    a larger rate or a lower loss. Compare: Smith, “Cyclical learning rates” (2017), section 3.3, and “A disciplined \
+    approach” (2018), figures 6 and 7.";

@@ -1,4 +1,4 @@
-//! Curves as text: panels one above the other over a common axis of steps.
+//! Curves as text: panels one above the other over a common axis.
 
 use crate::number::significant;
 
@@ -35,14 +35,39 @@ const LEAST_WIDTH: usize = 24;
 /// Least height of a panel's plot in lines.
 const LEAST_ROWS: usize = 2;
 
+/// What stands below the plot: at its left end, in the middle where there is room, and at its right end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Below {
+    /// The first value.
+    pub(crate) first: String,
+    /// The name of the axis.
+    pub(crate) name: &'static str,
+    /// The last value; empty where there is one point only.
+    pub(crate) last: String,
+}
+
+impl Below {
+    /// Steps from 0 on.
+    pub(crate) fn steps(steps: usize) -> Below {
+        Below {
+            first: "0".to_owned(),
+            name: "step",
+            last: match steps {
+                0 | 1 => String::new(),
+                _ => (steps - 1).to_string(),
+            },
+        }
+    }
+}
+
 /// Draws named panels; every line ends with a line feed and has no blanks before it.
-pub(super) fn draw(
+pub(crate) fn draw(
     panels: &[(&str, &[f64])],
+    below: &Below,
     width: usize,
     height: usize,
     charset: Charset,
 ) -> String {
-    let steps = panels.first().map_or(0, |(_, values)| values.len());
     // Each panel has a line for its name; the axis of steps takes two.
     let rows = height.saturating_sub(2 + panels.len()) / panels.len().max(1);
     let rows = rows.max(LEAST_ROWS);
@@ -75,7 +100,7 @@ pub(super) fn draw(
         "",
         dash.to_string().repeat(columns)
     ));
-    lines.push(format!("{:margin$}  {}", "", step_labels(steps, columns)));
+    lines.push(format!("{:margin$}  {}", "", below.line(columns)));
     lines
         .iter()
         .map(|line| format!("{}\n", line.trim_end()))
@@ -186,17 +211,18 @@ fn plot(
 /// The bit of each dot in a braille pattern, by row and column (Unicode, block U+2800).
 const BRAILLE: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
-/// The first and the last step at the ends of the axis, its name between them where there is room.
-fn step_labels(steps: usize, columns: usize) -> String {
-    let last = steps.saturating_sub(1).to_string();
-    let name = "step";
-    let free = columns.saturating_sub(1 + last.len());
-    if steps < 2 {
-        format!("0  {name}")
-    } else if free >= name.len() + 4 {
-        format!("0{name:^free$}{last}")
-    } else {
-        format!("0{:free$}{last}", "")
+impl Below {
+    /// First and last value at the ends of the axis, its name between them where there is room.
+    fn line(&self, columns: usize) -> String {
+        let Below { first, name, last } = self;
+        let free = columns.saturating_sub(first.chars().count() + last.chars().count());
+        if last.is_empty() {
+            format!("{first}  {name}")
+        } else if free >= name.len() + 4 {
+            format!("{first}{name:^free$}{last}")
+        } else {
+            format!("{first}{:free$}{last}", "")
+        }
     }
 }
 
@@ -228,6 +254,7 @@ mod tests {
         let (lr, momentum) = cycle();
         let text = draw(
             &[("learning rate", &lr), ("momentum", &momentum)],
+            &Below::steps(51),
             40,
             16,
             Charset::Ascii,
@@ -258,6 +285,7 @@ mod tests {
         let (lr, momentum) = cycle();
         let text = draw(
             &[("learning rate", &lr), ("momentum", &momentum)],
+            &Below::steps(51),
             40,
             14,
             Charset::Braille,
@@ -288,6 +316,7 @@ mod tests {
             for (width, height) in [(24, 8), (40, 10), (80, 24), (200, 60), (81, 25)] {
                 let text = draw(
                     &[("learning rate", &lr), ("momentum", &momentum)],
+                    &Below::steps(51),
                     width,
                     height,
                     charset,
@@ -301,7 +330,12 @@ mod tests {
                 assert_eq!(widest, Some(width), "\n{text}");
             }
             // Too small is taken as the least that can be read.
-            assert_eq!(draw(&[("lr", &lr)], 0, 0, charset).lines().count(), 5);
+            assert_eq!(
+                draw(&[("lr", &lr)], &Below::steps(51), 0, 0, charset)
+                    .lines()
+                    .count(),
+                5
+            );
         }
     }
 
@@ -316,14 +350,26 @@ mod tests {
             &[0.0],
         ] {
             for charset in [Charset::Ascii, Charset::Braille] {
-                let text = draw(&[("lr", values)], 40, 10, charset);
+                let text = draw(
+                    &[("lr", values)],
+                    &Below::steps(values.len()),
+                    40,
+                    10,
+                    charset,
+                );
                 assert!(
                     text.contains("lr") && text.contains("step"),
                     "{values:?}:\n{text}"
                 );
             }
         }
-        let flat = draw(&[("lr", &[0.1; 500])], 30, 8, Charset::Ascii);
+        let flat = draw(
+            &[("lr", &[0.1; 500])],
+            &Below::steps(500),
+            30,
+            8,
+            Charset::Ascii,
+        );
         assert!(
             flat.contains(&format!("0.1 +{}", "*".repeat(25))),
             "\n{flat}"

@@ -1,0 +1,191 @@
+//! The LR range test of any Burn module, by the optimizers of this crate.
+//!
+//! [`range_test`] trains a fork of the module by a copy of the optimizer while the learning rate climbs, and throws both
+//! away. Module and optimizer are borrowed unchanged; weights, running statistics and optimizer state are bit for bit
+//! what they were, however the test ends. What the [`Feed`] holds is its own: a loader that is a pure function of seed and
+//! position has nothing to restore. Burn's own random numbers (dropout) come from one stream of the process that cannot be
+//! read back; a module that draws from it during training goes on elsewhere in that stream.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use onecycle::range_test::{Ladder, RangeTest, Rule};
+//! use onecycle_burn::{BurnError, nn::Linear, optim::{Optimizer, OptimizerConfig}, range_test, state};
+//! use rand_chacha::rand_core::SeedableRng;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::flex().autodiff();
+//! let model = Linear::new(2, 1, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1), &device);
+//! let optimizer = Optimizer::new(OptimizerConfig::sgd())?;
+//! let before = state::weights(&model);
+//!
+//! let x = Tensor::<2>::from_data([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], &device);
+//! let y = Tensor::<2>::from_data([[2.0], [1.0], [3.0]], &device);
+//! let mut loss = |model: &Linear| -> Result<_, BurnError> {
+//!     Ok(Some((model.forward(x.clone()) - y.clone()).square().mean()))
+//! };
+//! let test = RangeTest::new(Ladder::exponential(1e-4, 10.0, 150)?);
+//! let tested = range_test(&model, &optimizer, test, &mut loss)?;
+//! let lr_max = Rule::OneCycleMax.apply(&tested.curve).lr;
+//! assert!(lr_max.is_some());
+//! assert_eq!(state::weights(&model), before);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::time::{Duration, Instant};
+
+use burn::{
+    module::Module,
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::Tensor,
+};
+use onecycle::range_test::{Curve, RangeTest, StopReason};
+
+use crate::{
+    BurnError,
+    optim::{Ignorable, Optimizer},
+    state,
+};
+
+/// Where the losses of a range test come from: batches, forward pass and loss, exactly as in training.
+///
+/// A closure `FnMut(&M) -> Result<Option<Tensor<1>>, E>` is one that never validates.
+pub trait Feed<M> {
+    /// What can go wrong.
+    type Error: From<BurnError>;
+
+    /// The loss, `[1]`, of `model` on the next micro-batch; `None` ends the test here.
+    ///
+    /// # Errors
+    /// Those of the source of batches. They end the test.
+    fn loss(&mut self, model: &M) -> Result<Option<Tensor<1>>, Self::Error>;
+
+    /// Loss and accuracy (0 to 1) of `model` on a validation set. Asked after every recorded update, with their
+    /// number so far; by default there is none.
+    ///
+    /// # Errors
+    /// Those of the validation. They end the test.
+    fn validate(&mut self, _model: &M, _updates: usize) -> Result<Measured, Self::Error> {
+        Ok(Measured::default())
+    }
+}
+
+impl<M, E, F> Feed<M> for F
+where
+    E: From<BurnError>,
+    F: FnMut(&M) -> Result<Option<Tensor<1>>, E>,
+{
+    type Error = E;
+
+    fn loss(&mut self, model: &M) -> Result<Option<Tensor<1>>, E> {
+        self(model)
+    }
+}
+
+/// What a validation in the course of a range test found.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Measured {
+    /// Loss on the validation set.
+    pub loss: Option<f64>,
+    /// Accuracy on the validation set, 0 to 1.
+    pub accuracy: Option<f64>,
+}
+
+/// A range test that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tested {
+    /// What it recorded.
+    pub curve: Curve,
+    /// Why it ended; `None` where the feed ended it.
+    pub stop: Option<StopReason>,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// Time of a range test.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// Updates made, warm-up included.
+    pub updates: u64,
+    /// What a plain training of as many updates does: batches, losses, gradients, updates.
+    pub training: Duration,
+    /// Validations along the way.
+    pub validation: Duration,
+    /// All else: the fork, and the test's own arithmetic.
+    pub overhead: Duration,
+}
+
+impl Cost {
+    /// What an update costs more than one of a plain training, as a share of it. NaN where none was made.
+    pub fn overhead_share(&self) -> f64 {
+        self.overhead.as_secs_f64() / self.training.as_secs_f64()
+    }
+}
+
+/// Makes a range test of `model` as it stands, with `optimizer` as it stands, on forks of both.
+///
+/// The batch size of the test's base is taken for the feed's business.
+///
+/// # Errors
+/// Those of the feed and of [`Optimizer::step`].
+pub fn range_test<M: Module, F: Feed<M>>(
+    model: &M,
+    optimizer: &Optimizer,
+    mut test: RangeTest,
+    feed: &mut F,
+) -> Result<Tested, F::Error> {
+    let start = Instant::now();
+    let mut cost = Cost::default();
+    let mut model = state::fork(model);
+    let mut optimizer = optimizer.clone().ignore(Ignorable::BatchSize);
+    'test: while let Some(hyper) = test.next_hyper() {
+        let share = 1.0 / f64::from(test.accumulation());
+        let mut sum = GradientsAccumulator::new();
+        let mut stop = false;
+        for _ in 0..test.accumulation() {
+            let step = Instant::now();
+            let Some(loss) = feed.loss(&model)? else {
+                break 'test;
+            };
+            let value = scalar(&loss);
+            cost.training += step.elapsed();
+            stop = test.record(value).is_stop();
+            if stop {
+                break;
+            }
+            let step = Instant::now();
+            let loss = if share < 1.0 { loss * share } else { loss };
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            sum.accumulate(&model, grads);
+            cost.training += step.elapsed();
+        }
+        if stop {
+            break;
+        }
+        let step = Instant::now();
+        (model, _) = optimizer.step(&hyper, model, sum.grads())?;
+        cost.updates += 1;
+        cost.training += step.elapsed();
+        if test.recorded() > 0 {
+            let step = Instant::now();
+            let measured = feed.validate(&model, test.recorded())?;
+            if measured != Measured::default() {
+                test.record_validation(measured.loss, measured.accuracy);
+                cost.validation += step.elapsed();
+            }
+        }
+    }
+    let stop = test.stop_reason();
+    let curve = test.into_curve();
+    cost.overhead = start
+        .elapsed()
+        .saturating_sub(cost.training)
+        .saturating_sub(cost.validation);
+    Ok(Tested { curve, stop, cost })
+}
+
+/// A loss as a number, whatever its type; NaN for an empty tensor.
+fn scalar(loss: &Tensor<1>) -> f64 {
+    let data = loss.clone().without_autodiff().into_data();
+    data.iter::<f64>().next().unwrap_or(f64::NAN)
+}

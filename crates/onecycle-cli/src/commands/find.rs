@@ -1,0 +1,199 @@
+use std::{io::IsTerminal, process::ExitCode, time::Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle::range_test::Ladder;
+use onecycle_lab::{
+    Config, LabError, device,
+    find::{self, FindConfig, FindObserver, Found, Overlay, Parameter},
+    plan_view::Charset,
+    run_folder::RunFolder,
+};
+
+use super::plan;
+use crate::{
+    args::{Find, FindFormat, Rungs},
+    output::{self, AnyError},
+    stop::Stop,
+};
+
+/// Lines of the plot, for each curve.
+const HEIGHT: usize = 14;
+/// Measurements of the accuracy in the course of a linear test.
+const VALIDATIONS: u64 = 40;
+
+pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
+    let config = args.configuration.resolve()?;
+    device::set_threads(config.threads)?;
+    let validations = if args.linear { VALIDATIONS } else { u64::MAX };
+    let every = (args.rungs.rungs / validations) as usize;
+    let mut find = test(&args.rungs, args.linear, &config)?;
+    find.validate_every = args
+        .validate_every
+        .unwrap_or(if args.linear { every.max(1) } else { 0 });
+    find.overlay = overlay(args);
+    if let Some(out) = &args.out {
+        // The record of a run's own range test stays what the run began with.
+        RunFolder::free(out)?;
+    }
+    let stop = Stop::listen(start, None);
+    let mut watch = Watch::new(&find, args.quiet, stop.clone());
+    let found = find::find(&config, &find, &mut watch)?;
+    watch.finish();
+    let Some(found) = found else {
+        output::note("stopped; nothing was written");
+        return Ok(stop.exit_code());
+    };
+    if let Some(out) = &args.out {
+        found.write(out)?;
+    }
+    match args.format {
+        FindFormat::Json => output::json(&found)?,
+        FindFormat::Csv => output::text(&found.csv())?,
+        FindFormat::Text => {
+            output::text(&plot(&found))?;
+            output::text(&found.table())?;
+            output::text(&found.cost())?;
+            if let [group] = found.groups.as_slice() {
+                let verdict = group.verdict();
+                output::text(&format!("{verdict}: {}", verdict.advice()))?;
+            }
+            if let Some(out) = &args.out {
+                output::text(&format!("record and figure are in {}", out.display()))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The smoothed curves, as wide as the terminal.
+pub(super) fn plot(found: &Found) -> String {
+    found.terminal(
+        plan::width(),
+        HEIGHT * found.groups.len().min(3),
+        Charset::Braille,
+    )
+}
+
+/// The test that the flags ask for.
+pub(super) fn test(rungs: &Rungs, linear: bool, config: &Config) -> Result<FindConfig, LabError> {
+    let (from, to) = if linear { (0.0, 3.0) } else { (1e-5, 10.0) };
+    let (from, to) = (rungs.lr_from.unwrap_or(from), rungs.lr_to.unwrap_or(to));
+    let ladder = if linear {
+        Ladder::linear(from, to, rungs.rungs)
+    } else {
+        Ladder::exponential(from, to, rungs.rungs)
+    };
+    let named = |name: &str| match name {
+        "start" => "--lr-from",
+        "end" => "--lr-to",
+        _ => "--rungs",
+    };
+    let ladder = ladder.map_err(|error| explained(error, named))?;
+    let seeds = (0..rungs.seeds as u64)
+        .map(|i| config.seed.wrapping_add(i))
+        .collect();
+    Ok(FindConfig {
+        ladder,
+        warm_up: rungs.warm_up,
+        seeds,
+        ..FindConfig::new(config.seed)?
+    })
+}
+
+/// An impossible ladder, told in the names of the flags.
+fn explained(error: onecycle::PolicyError, named: impl Fn(&str) -> &'static str) -> LabError {
+    use onecycle::PolicyError::{Negative, NotFinite, Order, OutOfRange};
+    let (name, value, expected) = match &error {
+        NotFinite { name, value } => (*name, *value, "a finite number"),
+        Negative { name, value } => (*name, *value, "a number of at least 0"),
+        OutOfRange {
+            name,
+            value,
+            expected,
+        } => (*name, *value, *expected),
+        Order {
+            high, high_value, ..
+        } => (*high, *high_value, "a rate above --lr-from"),
+        _ => return LabError::from(error),
+    };
+    LabError::Setting {
+        key: named(name).to_owned(),
+        value: value.to_string(),
+        expected: expected.replace("`start`", "--lr-from"),
+    }
+}
+
+fn overlay(args: &Find) -> Option<Overlay> {
+    let sizes: Vec<f64> = args
+        .batch_sizes
+        .iter()
+        .map(|size| f64::from(*size))
+        .collect();
+    let lists = [
+        (Parameter::WeightDecay, &args.weight_decays),
+        (Parameter::Momentum, &args.momenta),
+        (Parameter::BatchSize, &sizes),
+    ];
+    let (parameter, values) = lists.into_iter().find(|(_, values)| !values.is_empty())?;
+    Some(Overlay {
+        parameter,
+        values: values.clone(),
+    })
+}
+
+/// Shows tests to a person.
+pub(super) struct Watch {
+    bar: ProgressBar,
+    lines: bool,
+    tests: usize,
+    stop: Stop,
+}
+
+impl Watch {
+    pub(super) fn new(find: &FindConfig, quiet: bool, stop: Stop) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        let target = match (quiet, on_terminal) {
+            (false, true) => ProgressDrawTarget::stderr(),
+            _ => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let template = "{elapsed_precise} {bar:28} {pos}/{len} updates  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Watch {
+            bar,
+            lines: !quiet && !on_terminal,
+            tests: find.tests(),
+            stop,
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl FindObserver for Watch {
+    fn test(&mut self, index: usize, label: &str, updates: u64) {
+        let text = format!("range test {} of {}: {label}", index + 1, self.tests);
+        if self.lines {
+            output::note(&text);
+        }
+        self.bar.reset();
+        self.bar.set_length(updates);
+        self.bar.set_message(text);
+    }
+
+    fn step(&mut self, _lr: f64) {
+        self.bar.inc(1);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| output::note(text));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop.reason().is_some()
+    }
+}

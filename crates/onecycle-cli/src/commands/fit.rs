@@ -1,0 +1,89 @@
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use onecycle::range_test::Ladder;
+use onecycle_lab::{
+    Experiment, LabError, device,
+    find::{self, Overlay, Parameter},
+    fit,
+    run_folder::RunFolder,
+};
+
+use super::{
+    find::{Watch, plot, test},
+    train,
+};
+use crate::{
+    args::{Fit, Format},
+    output::{self, AnyError},
+    stop::Stop,
+};
+
+/// Epochs with `--quick`.
+const QUICK_EPOCHS: f64 = 1.0;
+/// The range test with `--quick`: as many updates a decade as the long one. On a ladder that climbs faster, the rate has gone
+/// far beyond what is stable before an instability shows.
+const QUICK_LADDER: (f64, u64) = (1e-3, 100);
+
+pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
+    let given = &args.configuration;
+    if let Some(lr_max) = &given.lr_max {
+        return Err(Box::new(LabError::Setting {
+            key: "--lr-max".to_owned(),
+            value: lr_max.clone(),
+            expected: "nothing, as `fit` finds it; `onecycle train` takes one".to_owned(),
+        }));
+    }
+    let mut config = given.resolve()?;
+    fit::check(&config)?;
+    device::set_threads(config.threads)?;
+    let mut find = test(&args.rungs, false, &config)?;
+    let mut values = match (args.quick, &given.weight_decay) {
+        (false, None) => fit::weight_decays(&config),
+        _ => vec![config.optimizer.config.weight_decay()],
+    };
+    if !args.weight_decays.is_empty() {
+        values.clone_from(&args.weight_decays);
+    }
+    if args.quick {
+        if given.epochs.is_none() && given.steps.is_none() {
+            (config.epochs, config.steps) = (Some(QUICK_EPOCHS), None);
+        }
+        let (from, rungs) = QUICK_LADDER;
+        let from = args.rungs.lr_from.unwrap_or(from);
+        find.ladder = Ladder::exponential(from, find.ladder.bounds().1, rungs)?;
+    }
+    find.overlay = Some(Overlay {
+        parameter: Parameter::WeightDecay,
+        values,
+    });
+    if let Some(out) = &args.out {
+        RunFolder::free(out)?;
+    }
+
+    let stop = Stop::listen(start, None);
+    let mut watch = Watch::new(&find, args.show.quiet, stop.clone());
+    let found = find::find(&config, &find, &mut watch)?;
+    watch.finish();
+    let Some(found) = found else {
+        output::note("stopped in the range test; nothing was written");
+        return Ok(stop.exit_code());
+    };
+    let found = fit::choose(found)?;
+    if args.show.format == Format::Text && !args.show.quiet {
+        output::text(&plot(&found))?;
+        output::text(&found.table())?;
+        output::text(&found.cost())?;
+    }
+    if let (Some(choice), false) = (&found.choice, args.show.quiet) {
+        output::note(&choice.reason);
+    }
+
+    let experiment = Experiment::prepare(fit::configured(&config, &found)?)?;
+    let root = args.out.clone().unwrap_or_else(|| {
+        let model = experiment.architecture.to_string();
+        RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
+    });
+    let folder = RunFolder::create(&root)?;
+    found.write_json(&folder.range_test())?;
+    train::train(experiment, folder, &args.show, &stop)
+}

@@ -1,0 +1,24 @@
+use std::process::ExitCode;
+
+use onecycle_lab::suggest::{self, Suggestions};
+
+use crate::{
+    args::{Format, Suggest},
+    output::{self, AnyError},
+};
+
+pub(crate) fn run(args: &Suggest) -> Result<ExitCode, AnyError> {
+    let suggestions = Suggestions::of(&suggest::read_curve(&args.curve)?);
+    match args.format {
+        Format::Json => output::json(&suggestions)?,
+        Format::Text => {
+            output::text(&suggestions.table())?;
+            output::text(&format!(
+                "{}: {}",
+                suggestions.verdict,
+                suggestions.verdict.advice()
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

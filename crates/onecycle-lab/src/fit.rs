@@ -1,0 +1,135 @@
+//! From a range test to what to train with.
+//!
+//! `onecycle fit` makes a range test over a few weight decays, takes the largest rate for one cycle and the weight decay
+//! from it, and trains one cycle. Smith, "A disciplined approach to neural network hyper-parameters" (2018,
+//! arXiv:1803.09820), section 5, steps 1 to 3.
+
+use onecycle::{Preset, range_test::Verdict};
+
+use crate::{
+    Config, LabError,
+    find::{Choice, Found, Parameter},
+    number::significant,
+};
+
+/// A weight decay other than the configured one must allow a rate more than so many times as large: single seeds of the same
+/// test differ by as much as this,
+const FASTER: f64 = 2.5;
+/// or let the loss fall deeper by this share of the descent. A few hundred updates tell little about regularisation: what
+/// they cannot tell apart, the configuration decides.
+const DEEPER: f64 = 0.05;
+/// at a rate that is not smaller by more than this.
+const SLOWER: f64 = 1.25;
+/// The configured weight decay is tested with this many times less and more.
+const FACTOR: f64 = 5.0;
+
+/// The weight decays to test for a configuration: its own first, then less and more; its own alone where that is 0.
+pub fn weight_decays(config: &Config) -> Vec<f64> {
+    let own = config.optimizer.config.weight_decay();
+    if own == 0.0 {
+        return vec![own];
+    }
+    vec![own, own / FACTOR, own * FACTOR]
+}
+
+/// Chooses among the weight decays of a range test: the first, which is the configured one, unless another allows a clearly
+/// larger learning rate or a clearly deeper loss.
+///
+/// # Errors
+/// [`LabError::NoRate`] where no curve names a rate.
+pub fn choose(found: Found) -> Result<Found, LabError> {
+    let sound: Vec<(usize, f64, (f64, f64))> = found
+        .groups
+        .iter()
+        .enumerate()
+        .filter_map(|(i, group)| Some((i, group.one_cycle_max()?, group.descent()?)))
+        .collect();
+    let Some(first) = sound.first().copied() else {
+        let verdict = found
+            .groups
+            .first()
+            .map_or(Verdict::TooShort, |group| group.verdict());
+        return Err(LabError::NoRate {
+            verdict: verdict.to_string(),
+            advice: verdict.advice(),
+        });
+    };
+    let mut best = first;
+    let mut why = "no other tested allows a clearly larger rate or a clearly lower loss";
+    for other in &sound[1..] {
+        let (_, lr, (lowest, depth)) = *other;
+        let (_, best_lr, (best_lowest, best_depth)) = best;
+        let deeper = best_lowest - lowest > DEEPER * best_depth;
+        let shallower = lowest - best_lowest > DEEPER * depth;
+        if lr > FASTER * best_lr && !shallower {
+            (best, why) = (
+                *other,
+                "it allows a clearly larger rate than the others tested",
+            );
+        } else if deeper && lr > best_lr / SLOWER {
+            (best, why) = (
+                *other,
+                "with it the loss falls clearly lower than with the others tested",
+            );
+        }
+    }
+    let (group, lr, _) = best;
+    let rate = format!(
+        "lr_max = {}: the largest rate before the smoothed loss of the range test clearly rises",
+        significant(lr)
+    );
+    let reason = match (found.parameter, found.groups[group].value) {
+        (Some(Parameter::WeightDecay), Some(value)) if found.groups.len() > 1 => {
+            format!("{rate}. weight decay = {}: {why}", significant(value))
+        }
+        _ => rate,
+    };
+    Ok(found.chosen(Choice { group, reason }))
+}
+
+/// The configuration with what was chosen in place of its own `policy.lr_max` and weight decay.
+///
+/// # Errors
+/// A policy other than `one_cycle`; what was chosen does not fit the configuration's other settings; no choice.
+pub fn configured(config: &Config, found: &Found) -> Result<Config, LabError> {
+    let mut config = config.clone();
+    let one_cycle = one_cycle(&mut config)?;
+    let lr_max = found.one_cycle_max.ok_or_else(|| LabError::NoRate {
+        verdict: found.verdict.to_string(),
+        advice: found.verdict.advice(),
+    })?;
+    // Four digits: more than a range test can tell, and a number that a person can read.
+    one_cycle.lr_max = format!("{lr_max:.3e}").parse().unwrap_or(lr_max);
+    let chosen = found
+        .choice
+        .as_ref()
+        .and_then(|choice| found.groups.get(choice.group));
+    if let (Some(Parameter::WeightDecay), Some(value)) =
+        (found.parameter, chosen.and_then(|group| group.value))
+    {
+        config.policy.weight_decay = None;
+        let optimizer = config.optimizer.config.clone();
+        config.optimizer.config = optimizer.with_weight_decay(value);
+    }
+    config.check()?;
+    Ok(config)
+}
+
+/// Checks that a configuration's policy is one that a range test can be the start of.
+///
+/// # Errors
+/// A policy other than `one_cycle`.
+pub fn check(config: &Config) -> Result<(), LabError> {
+    one_cycle(&mut config.clone()).map(|_| ())
+}
+
+fn one_cycle(config: &mut Config) -> Result<&mut onecycle::OneCycle, LabError> {
+    match &mut config.policy.preset {
+        Preset::OneCycle(one_cycle) => Ok(one_cycle),
+        other => Err(LabError::Setting {
+            key: "policy.kind".to_owned(),
+            value: other.kind().to_owned(),
+            expected: "one_cycle, whose maximum the range test finds; other policies go with `onecycle train`".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,313 @@
+use alloc::vec::Vec;
+
+use super::assess;
+#[cfg(feature = "serde")]
+use super::not_finite;
+use crate::{PolicyError, check};
+
+/// A validation in the course of a range test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct Validation {
+    /// Updates made before it: it judges the network that `lr[..after]` made.
+    pub after: usize,
+    /// Loss on the validation set.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            with = "not_finite::optional",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub loss: Option<f64>,
+    /// Accuracy on the validation set, 0 to 1.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            with = "not_finite::optional",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub accuracy: Option<f64>,
+}
+
+/// Under which conditions a curve was recorded. `None` where it is not known.
+///
+/// A rate found under one weight decay, momentum or batch size is not that for another: Smith, "A disciplined approach
+/// to neural network hyper-parameters" (2018, arXiv:1803.09820), section 4.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
+pub struct Conditions {
+    /// SGD's momentum or Adam's beta1.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub momentum: Option<f64>,
+    /// Weight decay.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub weight_decay: Option<f64>,
+    /// Samples in a batch.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub batch_size: Option<u64>,
+    /// Seed of the run.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub seed: Option<u64>,
+    /// Updates at the first rate before the first recorded one.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub warm_up: Option<u64>,
+    /// Rungs of the ladder, where the test was to go on for longer than the curve shows.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub ladder_steps: Option<u64>,
+}
+
+/// What a range test recorded, raw.
+///
+/// Losses are any numbers: negative ones, NaN and infinity are data too. As JSON, `{"lr": [..], "loss": [..]}` is
+/// enough; numbers that are not finite are written "nan", "inf" and "-inf".
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Raw")
+)]
+pub struct Curve {
+    lr: Vec<f64>,
+    #[cfg_attr(feature = "serde", serde(with = "not_finite"))]
+    loss: Vec<f64>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    validation: Vec<Validation>,
+    conditions: Conditions,
+}
+
+/// A curve before its check.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Raw {
+    lr: Vec<f64>,
+    #[serde(with = "not_finite")]
+    loss: Vec<f64>,
+    #[serde(default)]
+    validation: Vec<Validation>,
+    #[serde(default)]
+    conditions: Conditions,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Raw> for Curve {
+    type Error = PolicyError;
+
+    fn try_from(raw: Raw) -> Result<Self, PolicyError> {
+        let curve = Curve::new(raw.lr, raw.loss)?.with_conditions(raw.conditions);
+        curve.with_validation(raw.validation)
+    }
+}
+
+/// What a rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum Signal {
+    /// The training loss of each update.
+    #[default]
+    Loss,
+    /// The loss of each validation.
+    ValidationLoss,
+    /// The accuracy of each validation, turned upside down so that small is good. Smith's own.
+    ValidationAccuracy,
+}
+
+impl Curve {
+    /// A curve of raw losses: `lr[i]` was in force for update `i`, `loss[i]` is the training loss before it.
+    ///
+    /// # Errors
+    /// Lists of unequal length, rates that are negative, not finite or not increasing.
+    pub fn new(lr: Vec<f64>, loss: Vec<f64>) -> Result<Self, PolicyError> {
+        check::count("loss", loss.len(), lr.len())?;
+        lr.iter().try_for_each(|lr| check::rate("lr", *lr))?;
+        for (i, pair) in lr.windows(2).enumerate() {
+            if pair[1] <= pair[0] {
+                return Err(PolicyError::RateNotIncreasing {
+                    index: i + 1,
+                    earlier: pair[0],
+                    later: pair[1],
+                });
+            }
+        }
+        Ok(Curve {
+            lr,
+            loss,
+            validation: Vec::new(),
+            conditions: Conditions::default(),
+        })
+    }
+
+    /// What a range test has checked as it went.
+    pub(super) fn recorded(
+        lr: Vec<f64>,
+        loss: Vec<f64>,
+        validation: Vec<Validation>,
+        conditions: Conditions,
+    ) -> Self {
+        Curve {
+            lr,
+            loss,
+            validation,
+            conditions,
+        }
+    }
+
+    /// Notes under which conditions it was recorded.
+    #[must_use]
+    pub fn with_conditions(mut self, conditions: Conditions) -> Self {
+        self.conditions = conditions;
+        self
+    }
+
+    /// Adds the validations made along the way, in their order.
+    ///
+    /// # Errors
+    /// A validation before the first update or after the last one, or out of order.
+    pub fn with_validation(mut self, validation: Vec<Validation>) -> Result<Self, PolicyError> {
+        for (i, one) in validation.iter().enumerate() {
+            let earlier = i
+                .checked_sub(1)
+                .map_or(0, |before| validation[before].after);
+            check::ensure(
+                one.after > earlier && one.after <= self.lr.len(),
+                "after",
+                one.after as f64,
+                "updates made, more than at the validation before and at most those of the curve",
+            )?;
+        }
+        self.validation = validation;
+        Ok(self)
+    }
+
+    /// Learning rates, the smallest first.
+    pub fn lr(&self) -> &[f64] {
+        &self.lr
+    }
+
+    /// Raw losses.
+    pub fn loss(&self) -> &[f64] {
+        &self.loss
+    }
+
+    /// Validations made along the way.
+    pub fn validation(&self) -> &[Validation] {
+        &self.validation
+    }
+
+    /// Under which conditions it was recorded.
+    pub fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
+    /// Number of updates recorded.
+    pub fn len(&self) -> usize {
+        self.lr.len()
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.lr.is_empty()
+    }
+
+    /// The loss smoothed without lag on log-lr, one value a rate, as this crate's rules see it: losses far above the
+    /// start are cut off, so that an explosion does not reach into the valley. NaN where there is no value, as at a rate
+    /// of 0.
+    pub fn smoothed(&self) -> Vec<f64> {
+        assess::smoothed(self)
+    }
+
+    /// The same test seen by another signal, as a curve whose small values are good: what a rule takes for a loss.
+    ///
+    /// Validation losses and accuracies stand at the rate of the update before them. Empty where the signal was not
+    /// recorded.
+    pub fn seen_by(&self, signal: Signal) -> Curve {
+        let value = |one: &Validation| match signal {
+            Signal::Loss => None,
+            Signal::ValidationLoss => one.loss,
+            Signal::ValidationAccuracy => one.accuracy.map(|accuracy| -accuracy),
+        };
+        if signal == Signal::Loss {
+            return Curve {
+                validation: Vec::new(),
+                ..self.clone()
+            };
+        }
+        let (lr, loss) = self
+            .validation
+            .iter()
+            .filter_map(|one| Some((self.lr[one.after - 1], value(one)?)))
+            .unzip();
+        Curve {
+            lr,
+            loss,
+            validation: Vec::new(),
+            conditions: Conditions {
+                ladder_steps: None,
+                ..self.conditions
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn rates_must_increase() {
+        assert_eq!(
+            Curve::new(vec![1.0, 2.0, 2.0], vec![0.0; 3]),
+            Err(PolicyError::RateNotIncreasing {
+                index: 2,
+                earlier: 2.0,
+                later: 2.0
+            })
+        );
+        assert!(matches!(
+            Curve::new(vec![-1.0], vec![0.0]),
+            Err(PolicyError::Negative { value: -1.0, .. })
+        ));
+        assert!(matches!(
+            Curve::new(vec![1.0], vec![]),
+            Err(PolicyError::Count { found: 0, .. })
+        ));
+    }
+
+    #[test]
+    fn accuracy_upside_down() {
+        let at = |after, accuracy| Validation {
+            after,
+            loss: None,
+            accuracy: Some(accuracy),
+        };
+        let curve = Curve::new(vec![0.1, 0.2, 0.3], vec![f64::NAN; 3])
+            .and_then(|curve| curve.with_validation(vec![at(1, 0.25), at(3, 0.5)]))
+            .unwrap();
+        let seen = curve.seen_by(Signal::ValidationAccuracy);
+        assert_eq!(
+            (seen.lr(), seen.loss()),
+            (&[0.1, 0.3][..], &[-0.25, -0.5][..])
+        );
+        assert!(curve.seen_by(Signal::ValidationLoss).is_empty());
+        assert!(curve.clone().with_validation(vec![at(4, 0.1)]).is_err());
+        assert!(curve.with_validation(vec![at(2, 0.1), at(2, 0.1)]).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! Rules by name: what to read off a [`Curve`].
+//!
+//! | rule | names | reads |
+//! |---|---|---|
+//! | [`OneCycleMax`](Rule::OneCycleMax) | the maximum for one cycle | the smoothed curve's right wall |
+//! | [`Constant`](Rule::Constant) | a good constant rate | its steepest descent |
+//! | [`Valley`](Rule::Valley), [`Slide`](Rule::Slide), [`Minimum`](Rule::Minimum), [`Steep`](Rule::Steep) | a constant rate, or the maximum | fastai's running mean |
+//! | [`TorchLrFinder`](Rule::TorchLrFinder) | | torch-lr-finder's running mean |
+//! | [`Ignite`](Rule::Ignite) | | Ignite's running mean |
+//! | [`Lightning`](Rule::Lightning) | | Lightning's running mean |
+//!
+//! The originals' rules are bit for bit what their originals answer, failings included; their formulas are public
+//! functions that take any losses, for comparison.
+
+pub mod fastai;
+pub mod ignite;
+pub mod lightning;
+mod own;
+mod python;
+pub mod torch_lr_finder;
+
+use alloc::borrow::ToOwned;
+use core::{fmt, str::FromStr};
+
+use super::{Curve, Verdict, assess::Profile};
+use crate::PolicyError;
+
+/// What a rule says of a curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Answer {
+    /// The learning rate. This crate's own rules give none unless the verdict is [`Verdict::Ok`]; the originals' rules
+    /// give what their original gives, on any curve.
+    pub lr: Option<f64>,
+    /// What the answer is worth. For the originals' rules, by this crate's measure.
+    pub verdict: Verdict,
+}
+
+/// A rule by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum Rule {
+    /// The largest rate that can be the peak of one cycle.
+    ///
+    /// From the lowest level on that the smoothed loss has reached, the first rate at which it has clearly risen: by a
+    /// tenth of the descent so far and by four standard errors, for more than a few updates. What rises before half of the
+    /// whole descent is a bump.
+    ///
+    /// It is taken as it is, neither lowered nor raised. The test's network meets the rate for a single update, which
+    /// shows an instability late and calls for less; but it meets it young, where a cycle's network has come to flatter
+    /// places slowly, which calls for more. With batch norm twice the answer may do; without it little more than the
+    /// answer diverges.
+    OneCycleMax,
+    /// A good rate for a training in which it stays constant.
+    ///
+    /// Where the smoothed loss falls fastest on log-lr, but at most half of [`Rule::OneCycleMax`]: "the optimum is
+    /// usually within a factor of two of the largest learning rate that does not cause divergence" (Bengio 2012,
+    /// arXiv:1206.5533, section 3.1.1).
+    Constant,
+    /// fastai: two thirds into the longest valley. Its default.
+    Valley,
+    /// fastai: an interval slid from the right until the slopes at its ends agree.
+    Slide,
+    /// fastai: a tenth of the rate of the smallest loss.
+    Minimum,
+    /// fastai: the steepest descent on log-lr.
+    Steep,
+    /// torch-lr-finder: the steepest descent over the index.
+    TorchLrFinder,
+    /// Ignite: the steepest central difference up to the minimum.
+    Ignite,
+    /// Lightning: the steepest descent over the rate itself.
+    Lightning,
+}
+
+impl Rule {
+    /// All rules, this crate's own first.
+    pub const ALL: [Rule; 9] = [
+        Rule::OneCycleMax,
+        Rule::Constant,
+        Rule::Valley,
+        Rule::Slide,
+        Rule::Minimum,
+        Rule::Steep,
+        Rule::TorchLrFinder,
+        Rule::Ignite,
+        Rule::Lightning,
+    ];
+
+    /// The rules of other tools.
+    pub fn of_originals() -> impl Iterator<Item = Rule> {
+        Rule::ALL.into_iter().skip(2)
+    }
+
+    /// Its name, as in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::OneCycleMax => "one_cycle_max",
+            Rule::Constant => "constant",
+            Rule::Valley => "valley",
+            Rule::Slide => "slide",
+            Rule::Minimum => "minimum",
+            Rule::Steep => "steep",
+            Rule::TorchLrFinder => "torch_lr_finder",
+            Rule::Ignite => "ignite",
+            Rule::Lightning => "lightning",
+        }
+    }
+
+    /// What it says of this curve's losses. For another signal, see [`Curve::seen_by`].
+    pub fn apply(self, curve: &Curve) -> Answer {
+        let lr = match self {
+            Rule::OneCycleMax => return own::one_cycle_max(curve),
+            Rule::Constant => return own::constant(curve),
+            Rule::Valley => fastai::lr_find(curve, fastai::valley),
+            Rule::Slide => fastai::lr_find(curve, fastai::slide),
+            Rule::Minimum => fastai::lr_find(curve, fastai::minimum).map(|lr| lr / 10.0),
+            Rule::Steep => fastai::lr_find(curve, fastai::steep),
+            Rule::TorchLrFinder => torch_lr_finder::suggestion(curve),
+            Rule::Ignite => ignite::suggestion(curve),
+            Rule::Lightning => lightning::suggestion(curve),
+        };
+        let verdict = match (Profile::of(curve), lr) {
+            (Err(verdict), _) => verdict,
+            (Ok(_), None) => Verdict::NoAnswer,
+            (Ok(_), Some(_)) => Verdict::Ok,
+        };
+        Answer { lr, verdict }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = PolicyError;
+
+    fn from_str(name: &str) -> Result<Self, PolicyError> {
+        Rule::ALL
+            .into_iter()
+            .find(|rule| rule.name() == name)
+            .ok_or_else(|| PolicyError::UnknownRule {
+                name: name.to_owned(),
+                known: Rule::ALL.map(Rule::name).join(", "),
+            })
+    }
+}

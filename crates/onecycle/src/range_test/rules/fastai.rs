@@ -1,0 +1,95 @@
+//! fastai 2.8's four suggestion functions, and what its `lr_find` shows them (`fastai/callback/schedule.py`).
+//!
+//! Each takes learning rates and losses of equal length and gives an index into them, or `None` where the original
+//! raises. Wang & Zhao's `valley` is the default, "a data scientist's guide to the LR finder" its argument; `slide` is
+//! Novik's, `minimum` and `steep` Gugger's.
+
+use alloc::{vec, vec::Vec};
+
+use super::{super::smooth, python};
+use crate::{math, range_test::Curve};
+
+/// Beta of the loss meter.
+pub const BETA: f64 = 0.98;
+/// The test stops at the first smoothed loss above so many times the best one.
+const STOP: f64 = 4.0;
+/// Points left out at the end.
+const SKIP_END: usize = 5;
+/// Width of the interval that `slide` slides, and the difference of slopes at which it stops.
+const SLIDE: (usize, f64) = (15, 0.005);
+
+/// The rate at the index that `rule` gives for what `lr_find` looks at: smoothed losses up to the stop, without the first
+/// tenth of all points and the last five, cut before the first NaN.
+pub fn lr_find(curve: &Curve, rule: fn(&[f64], &[f64]) -> Option<usize>) -> Option<f64> {
+    let smoothed = smooth::fastai_mean(curve.loss(), BETA);
+    let planned = curve.conditions().ladder_steps;
+    let begin = planned.map_or(curve.len(), |steps| steps as usize) / 10;
+    let end = python::recorded(&smoothed, STOP).saturating_sub(SKIP_END);
+    if end <= begin {
+        return None;
+    }
+    let losses = &smoothed[begin..end];
+    let nan = losses.iter().position(|loss| loss.is_nan());
+    let losses = &losses[..nan.unwrap_or(losses.len())];
+    let lr = &curve.lr()[begin..begin + losses.len()];
+    rule(lr, losses).map(|index| lr[index])
+}
+
+/// The longest decreasing subsequence, half of its last two thirds in.
+pub fn valley(_lr: &[f64], losses: &[f64]) -> Option<usize> {
+    let n = losses.len();
+    if n == 0 {
+        return None;
+    }
+    // Length of the longest decreasing subsequence that ends at each point. "Begin" is a number, not an index: the
+    // original's is -1 for a curve that falls from its first point on, and Python counts -1 from the end.
+    let mut lengths = vec![1_i64; n];
+    let (mut begin, mut end) = (0_i64, 0_usize);
+    for i in 1..n {
+        for j in 0..i {
+            if losses[i] < losses[j] && lengths[i] < lengths[j] + 1 {
+                lengths[i] = lengths[j] + 1;
+            }
+            if lengths[end] < lengths[i] {
+                end = i;
+                begin = end as i64 - lengths[end];
+            }
+        }
+    }
+    let section = (end as f64 - begin as f64) / 3.0;
+    let index = begin + section as i64 + (section / 2.0) as i64;
+    Some(index.rem_euclid(n as i64) as usize)
+}
+
+/// An interval of 15 points, slid from the right until the slopes at its ends differ by at most 0.005. Needs 16 points.
+pub fn slide(_lr: &[f64], losses: &[f64]) -> Option<usize> {
+    let (width, threshold) = SLIDE;
+    let slopes = python::gradient(losses)?;
+    let mut right = losses.len() - 1;
+    let mut left = right.checked_sub(width)?;
+    let mut index = left;
+    while (slopes[right] - slopes[left]).abs() > threshold {
+        index = left;
+        if left == 0 {
+            break;
+        }
+        right -= 1;
+        left -= 1;
+    }
+    Some(index)
+}
+
+/// The smallest loss. fastai suggests a tenth of its rate.
+pub fn minimum(_lr: &[f64], losses: &[f64]) -> Option<usize> {
+    python::argmin(losses)
+}
+
+/// The steepest difference of neighbours on log-lr, its left end.
+pub fn steep(lr: &[f64], losses: &[f64]) -> Option<usize> {
+    let slopes: Vec<f64> = losses
+        .windows(2)
+        .zip(lr.windows(2))
+        .map(|(loss, lr)| (loss[1] - loss[0]) / (math::ln(lr[1]) - math::ln(lr[0])))
+        .collect();
+    python::argmin(&slopes)
+}

@@ -1,0 +1,98 @@
+//! This crate's own rules. They look at the smoothed curve ([`Profile`]), and measure rises against the descent before them.
+
+use super::{
+    super::{Curve, Verdict, assess::Profile, smooth::median},
+    Answer,
+};
+use crate::math;
+
+/// The valley's wall stands where the smoothed loss has risen by this share of the descent before it,
+const RISE: f64 = 0.1;
+/// and by so many standard errors, so that it is not mere noise,
+const SIGNIFICANT: f64 = 4.0;
+/// and where the median of the next so many losses lies as high: not a single spike.
+const LASTING: usize = 5;
+/// Largest constant rate, as a share of the maximum for one cycle.
+const CONSTANT: f64 = 0.5;
+/// The steepest descent is behind where the slope has fallen to this share of it.
+const FLATTER: f64 = 0.5;
+
+impl Answer {
+    fn ok(lr: f64) -> Answer {
+        Answer {
+            lr: Some(lr),
+            verdict: Verdict::Ok,
+        }
+    }
+
+    fn none(verdict: Verdict) -> Answer {
+        Answer { lr: None, verdict }
+    }
+}
+
+pub(super) fn one_cycle_max(curve: &Curve) -> Answer {
+    match Profile::of(curve) {
+        Err(verdict) => Answer::none(verdict),
+        Ok(profile) => match wall(&profile) {
+            None => Answer::none(Verdict::NeverDiverged),
+            Some(wall) => Answer::ok(math::exp(wall)),
+        },
+    }
+}
+
+pub(super) fn constant(curve: &Curve) -> Answer {
+    let profile = match Profile::of(curve) {
+        Err(verdict) => return Answer::none(verdict),
+        Ok(profile) => profile,
+    };
+    let slopes = profile.slopes();
+    let falling = 0..=profile.lowest;
+    let steepest = falling
+        .min_by(|a, b| slopes[*a].total_cmp(&slopes[*b]))
+        .unwrap_or(0);
+    let lr = math::exp(profile.x[steepest]);
+    let last = slopes[slopes.len() - 1];
+    match wall(&profile) {
+        Some(wall) => Answer::ok(lr.min(CONSTANT * math::exp(wall))),
+        // Without a wall the descent may still be at its beginning.
+        None if last > FLATTER * slopes[steepest] => Answer::ok(lr),
+        None => Answer::none(Verdict::NeverDiverged),
+    }
+}
+
+/// ln(lr) at which the smoothed loss has clearly risen for the first time, between two points by a straight line.
+fn wall(profile: &Profile) -> Option<f64> {
+    let Profile {
+        x,
+        raw,
+        fits,
+        start,
+        noise,
+        ..
+    } = profile;
+    let mut low = profile.half_way();
+    for i in low + 1..fits.len() {
+        if fits[i].value < fits[low].value {
+            low = i;
+            continue;
+        }
+        let bottom = fits[low].value;
+        let needed = |i: usize| {
+            let error = noise * math::hypot(fits[i].error, fits[low].error);
+            (RISE * (start - bottom)).max(SIGNIFICANT * error)
+        };
+        let next = raw[i..].iter().copied().take(LASTING);
+        if fits[i].value - bottom < needed(i) || median(next) - bottom < needed(i) {
+            continue;
+        }
+        let over = |i: usize| fits[i].value - bottom - needed(i);
+        let (before, after) = (over(i - 1), over(i));
+        let share = if after > before {
+            -before / (after - before)
+        } else {
+            1.0
+        };
+        return Some(x[i - 1] + share.clamp(0.0, 1.0) * (x[i] - x[i - 1]));
+    }
+    None
+}

@@ -1,0 +1,77 @@
+use alloc::vec::Vec;
+
+use super::{Answer, Curve, Rule, Verdict, smooth::median};
+use crate::math;
+
+/// One rule's answers for the same test over several seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct OverSeeds {
+    /// The median on a logarithmic scale of the rates that were given; none unless most seeds gave one.
+    pub lr: Option<f64>,
+    /// The smallest and the largest of them.
+    pub interval: Option<(f64, f64)>,
+    /// [`Verdict::Ok`] where most seeds agree on it, else the most frequent other one.
+    pub verdict: Verdict,
+    /// Seeds with an answer.
+    pub answers: usize,
+    /// Seeds in all.
+    pub seeds: usize,
+}
+
+impl OverSeeds {
+    /// Largest over smallest answer: 1 where all seeds agree.
+    pub fn spread(&self) -> Option<f64> {
+        self.interval.map(|(low, high)| high / low)
+    }
+}
+
+/// Applies a rule to the curves of several seeds.
+///
+/// The median, since one seed that went wrong should not move the answer.
+///
+/// ```
+/// use onecycle::range_test::{Curve, Ladder, Rule, Verdict, over_seeds};
+/// let curve = |wall: f64| {
+///     let lr: Vec<f64> = Ladder::exponential(1e-4, 10.0, 100)?.iter().collect();
+///     let loss = lr.iter().map(|lr| (2.0 - (1000.0 * lr).ln_1p() / 4.0).max(1.0) + (lr / wall).powi(2)).collect();
+///     Curve::new(lr, loss)
+/// };
+/// let together = over_seeds(&[curve(0.5)?, curve(1.0)?, curve(0.6)?], Rule::OneCycleMax);
+/// let (low, high) = together.interval.unwrap();
+/// let lr = together.lr.unwrap();
+/// assert_eq!(together.verdict, Verdict::Ok);
+/// assert!(low < lr && lr < high && together.spread().unwrap() < 3.0);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+pub fn over_seeds(curves: &[Curve], rule: Rule) -> OverSeeds {
+    let answers: Vec<Answer> = curves.iter().map(|curve| rule.apply(curve)).collect();
+    let sound = |answer: &&Answer| answer.verdict == Verdict::Ok && answer.lr.is_some();
+    let rates: Vec<f64> = answers.iter().filter(sound).filter_map(|a| a.lr).collect();
+    let most = 2 * rates.len() > answers.len();
+    let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = rates.iter().copied().fold(0.0, f64::max);
+    let middle = math::exp(median(rates.iter().map(|lr| math::ln(*lr))));
+    OverSeeds {
+        lr: most.then(|| middle.clamp(low, high)),
+        interval: (!rates.is_empty()).then_some((low, high)),
+        verdict: if most {
+            Verdict::Ok
+        } else {
+            most_frequent(&answers)
+        },
+        answers: rates.len(),
+        seeds: answers.len(),
+    }
+}
+
+/// The most frequent verdict besides `Ok`, of equals the first in the order of [`Verdict`].
+fn most_frequent(answers: &[Answer]) -> Verdict {
+    let mut verdicts: Vec<Verdict> = answers.iter().map(|answer| answer.verdict).collect();
+    verdicts.retain(|verdict| *verdict != Verdict::Ok);
+    verdicts.sort_unstable();
+    let runs = verdicts.chunk_by(|a, b| a == b);
+    // Of equals `max_by_key` takes the last, so go backwards.
+    let longest = runs.rev().max_by_key(|run| run.len());
+    longest.map_or(Verdict::TooShort, |run| run[0])
+}

@@ -1,0 +1,347 @@
+//! What holds for range tests and this crate's own rules, whatever the losses.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use onecycle::range_test::{
+    Answer, Curve, Go, Ladder, RangeTest, Rule, Signal, StopReason, Validation, Verdict,
+    over_seeds, smooth,
+};
+use proptest::prelude::*;
+
+const OWN: [Rule; 2] = [Rule::OneCycleMax, Rule::Constant];
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// A loss that falls from 2 to 1 around `descent` and rises above `wall`, as on a ladder from 1e-6 to 10, with pseudo-random
+/// scatter of a given width.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    descent: f64,
+    wall: f64,
+    noise: f64,
+    seed: u64,
+    steps: u64,
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    (
+        -4.0..-2.5_f64,
+        0.8..2.0_f64,
+        0.0..0.08_f64,
+        any::<u64>(),
+        80_u64..400,
+    )
+        .prop_map(|(descent, width, noise, seed, steps)| Shape {
+            descent: 10_f64.powf(descent),
+            wall: 10_f64.powf(descent + width),
+            noise,
+            seed,
+            steps,
+        })
+}
+
+/// Numbers between -1 and 1 without a pattern.
+fn scatter(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed;
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(1_u32 << 30) - 1.0
+    }
+}
+
+fn ladder(steps: u64) -> Ladder {
+    Ladder::exponential(1e-6, 10.0, steps).unwrap()
+}
+
+impl Shape {
+    /// Losses as multiples of 2^-20, so that shifting them by whole numbers is exact arithmetic.
+    fn losses(self) -> Vec<f64> {
+        let mut scatter = scatter(self.seed);
+        let loss =
+            |lr: f64| 2.0 - 1.0 / (1.0 + (self.descent / lr).powi(2)) + (lr / self.wall).powi(3);
+        let grid = f64::from(1 << 20);
+        ladder(self.steps)
+            .iter()
+            .map(|lr| loss(lr).min(1e6) + self.noise * scatter())
+            .map(|loss| (loss * grid).round() / grid)
+            .collect()
+    }
+
+    fn curve(self) -> Curve {
+        curve(self.losses())
+    }
+}
+
+fn curve(losses: Vec<f64>) -> Curve {
+    let lr = ladder(losses.len() as u64).iter().collect();
+    Curve::new(lr, losses).unwrap()
+}
+
+fn any_loss() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -10.0..10.0_f64,
+        1 => any::<f64>(),
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)],
+    ]
+}
+
+fn assert_sound(answer: Answer, curve: &Curve) {
+    match answer.lr {
+        None => assert_ne!(answer.verdict, Verdict::Ok),
+        Some(lr) => {
+            assert_eq!(answer.verdict, Verdict::Ok);
+            let (first, last) = (curve.lr()[0], *curve.lr().last().unwrap());
+            assert!(lr > 0.0 && lr >= first / 2.0 && lr <= last, "{lr}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_wall_is_found(shape in shape()) {
+        let max = Rule::OneCycleMax.apply(&shape.curve());
+        prop_assert_eq!(max.verdict, Verdict::Ok);
+        let ratio = max.lr.unwrap() / shape.wall;
+        prop_assert!((0.2..2.0).contains(&ratio), "{}", ratio);
+        let constant = Rule::Constant.apply(&shape.curve()).lr.unwrap();
+        prop_assert!(constant <= max.lr.unwrap() / 2.0);
+        prop_assert!(constant >= shape.descent / 30.0);
+    }
+
+    #[test]
+    fn scale_and_level_do_not_matter(shape in shape(), scale in -20_i32..20, shift in -1000_i32..1000) {
+        let plain = shape.curve();
+        let scaled = curve(shape.losses().iter().map(|loss| loss * 2_f64.powi(scale)).collect());
+        let shifted = curve(shape.losses().iter().map(|loss| loss + f64::from(shift)).collect());
+        for rule in OWN {
+            let answer = rule.apply(&plain);
+            prop_assert_eq!(rule.apply(&scaled), answer);
+            let other = rule.apply(&shifted);
+            prop_assert_eq!(other.verdict, answer.verdict);
+            let (lr, wanted) = (other.lr.unwrap(), answer.lr.unwrap());
+            prop_assert!((lr / wanted - 1.0).abs() < 1e-6, "{} for {}", lr, wanted);
+        }
+    }
+
+    #[test]
+    fn what_explodes_behind_the_wall_does_not_matter(shape in shape(), how in 0..3) {
+        let high = 1.5 * 2.0;
+        let rest = [f64::NAN, f64::INFINITY, 1e30][how as usize];
+        let losses = shape.losses();
+        let first = losses.iter().position(|loss| *loss > high).unwrap_or(losses.len());
+        let replaced = (0..losses.len()).map(|i| if i < first { losses[i] } else { rest });
+        let (plain, other) = (Rule::OneCycleMax.apply(&shape.curve()), Rule::OneCycleMax.apply(&curve(replaced.collect())));
+        let ratio = other.lr.unwrap() / plain.lr.unwrap();
+        prop_assert!((0.8..1.25).contains(&ratio), "{}", ratio);
+    }
+
+    #[test]
+    fn rising_and_flat_curves_get_no_rate(noise in 0.0..0.3_f64, rise in 0.0..2.0_f64, seed in any::<u64>(), steps in 40_usize..300) {
+        let mut scatter = scatter(seed);
+        let losses: Vec<f64> = (0..steps).map(|i| rise * i as f64 / steps as f64 + noise * scatter()).collect();
+        for rule in OWN {
+            let answer = rule.apply(&curve(Vec::clone(&losses)));
+            prop_assert_eq!(answer.lr, None, "{:?}", answer);
+            prop_assert!(matches!(answer.verdict, Verdict::NoDescent | Verdict::TooNoisy));
+        }
+        let flat = curve(vec![rise; steps]);
+        prop_assert_eq!(Rule::OneCycleMax.apply(&flat).verdict, Verdict::NoDescent);
+    }
+
+    #[test]
+    fn falling_curves_never_diverge(shape in shape()) {
+        let falling = Shape { wall: 1e6, ..shape };
+        let answer = Rule::OneCycleMax.apply(&falling.curve());
+        prop_assert_eq!((answer.lr, answer.verdict), (None, Verdict::NeverDiverged));
+        prop_assert_eq!(Rule::Constant.apply(&falling.curve()).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn any_numbers_are_losses(losses in prop::collection::vec(any_loss(), 0..120), linear in any::<bool>()) {
+        let steps = losses.len() as u64;
+        let lr = match steps {
+            0 => vec![],
+            1 => vec![0.1],
+            _ if linear => Ladder::linear(0.0, 3.0, steps).unwrap().iter().collect(),
+            _ => ladder(steps).iter().collect(),
+        };
+        let curve = Curve::new(lr, losses.clone()).unwrap();
+        for rule in Rule::ALL {
+            let answer = rule.apply(&curve);
+            if OWN.contains(&rule) {
+                assert_sound(answer, &curve);
+            }
+        }
+        if steps >= 2 {
+            let mut test = RangeTest::new(ladder(steps));
+            for loss in &losses {
+                let before = test.stop_reason();
+                if test.record(*loss).is_stop() {
+                    break;
+                }
+                prop_assert_eq!(before, None);
+            }
+            prop_assert!(test.stop_reason().is_some());
+            prop_assert_eq!(test.next_hyper(), None);
+            let recorded = test.into_curve();
+            for (ours, loss) in recorded.loss().iter().zip(&losses) {
+                prop_assert!(ours == loss || (ours.is_nan() && loss.is_nan()), "raw losses are kept");
+            }
+        }
+        for value in smooth::forward_backward(&losses, 0.9) {
+            prop_assert!(value.is_finite() || losses.iter().all(|l| !l.is_finite()) || losses.iter().any(|l| l.abs() > 1e300));
+        }
+    }
+
+    /// A test that stops early shows the rules enough: the answer is that of the whole curve.
+    #[test]
+    fn stopping_early_loses_nothing(shape in shape()) {
+        let mut test = RangeTest::new(ladder(shape.steps));
+        let mut stop = Go::Continue;
+        for loss in shape.losses() {
+            stop = test.record(loss);
+            if stop.is_stop() {
+                break;
+            }
+        }
+        prop_assert_eq!(stop, Go::Stop(StopReason::Diverged));
+        let early = test.into_curve();
+        prop_assert!(early.len() < shape.steps as usize);
+        let (ours, whole) = (Rule::OneCycleMax.apply(&early), Rule::OneCycleMax.apply(&shape.curve()));
+        let ratio = ours.lr.unwrap() / whole.lr.unwrap();
+        prop_assert!((0.8..1.25).contains(&ratio), "{}", ratio);
+    }
+
+    #[test]
+    fn a_curve_equals_itself_after_a_round_trip(losses in prop::collection::vec(any_loss(), 2..30), accuracy in 0.0..1.0_f64) {
+        let validation = Validation { after: 2, loss: Some(f64::INFINITY), accuracy: Some(accuracy) };
+        let curve = curve(losses).with_validation(vec![validation]).unwrap();
+        let json = serde_json::to_string(&curve).unwrap();
+        let back: Curve = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(serde_json::to_string(&back).unwrap(), json);
+        prop_assert_eq!(back.lr(), curve.lr());
+        prop_assert_eq!(back.validation(), curve.validation());
+        for (ours, loss) in back.loss().iter().zip(curve.loss()) {
+            prop_assert!(ours.to_bits() == loss.to_bits() || (ours.is_nan() && loss.is_nan()));
+        }
+    }
+}
+
+#[test]
+fn verdicts() {
+    let verdict = |losses: Vec<f64>| Rule::OneCycleMax.apply(&curve(losses)).verdict;
+    assert_eq!(verdict(vec![1.0; 5]), Verdict::TooShort);
+    assert_eq!(verdict(vec![f64::NAN; 50]), Verdict::NotFinite);
+    assert_eq!(verdict(vec![1.0; 50]), Verdict::NoDescent);
+    // A descent that comes out of the noise as it gets deeper.
+    let seen: Vec<Verdict> = (0..60)
+        .map(|depth| {
+            let mut scatter = scatter(3);
+            let fall = |i: i32| f64::from(depth * i) / 20.0 / 150.0;
+            verdict((0..150).map(|i| scatter() - fall(i)).collect())
+        })
+        .collect();
+    assert_eq!(
+        (seen[0], seen[59]),
+        (Verdict::NoDescent, Verdict::NeverDiverged)
+    );
+    assert!(seen.contains(&Verdict::TooNoisy), "{seen:?}");
+}
+
+#[test]
+fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
+    let curve: Curve = serde_json::from_str(r#"{"lr": [0.1, 1], "loss": ["nan", null]}"#).unwrap();
+    assert!(curve.loss().iter().all(|loss| loss.is_nan()));
+    let wrong = [
+        (r#"{"lr": [0.1, 1], "loss": [1]}"#, "1 entries"),
+        (r#"{"lr": [1, 0.1], "loss": [1, 1]}"#, "increase"),
+        (r#"{"lr": [1, 2], "loss": [1, "high"]}"#, "no number"),
+        (r#"{"lr": [1, 2]}"#, "loss"),
+    ];
+    for (json, word) in wrong {
+        let error = serde_json::from_str::<Curve>(json).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+/// Smith's own figure: accuracy over a linear ramp, which drops where the rate is too large.
+#[test]
+fn the_drop_of_accuracy() {
+    let ladder = Ladder::linear(0.0, 2.0, 401).unwrap();
+    let lr: Vec<f64> = ladder.iter().collect();
+    let accuracy = |lr: f64| 0.9 * (lr / (lr + 0.05)) / (1.0 + (lr / 1.2).powi(12));
+    let validation: Vec<Validation> = (10..=400)
+        .step_by(10)
+        .map(|after| Validation {
+            after,
+            loss: None,
+            accuracy: Some(accuracy(lr[after - 1])),
+        })
+        .collect();
+    let losses = vec![f64::NAN; lr.len()];
+    let curve = Curve::new(lr, losses)
+        .and_then(|curve| curve.with_validation(validation))
+        .unwrap();
+    let seen = curve.seen_by(Signal::ValidationAccuracy);
+    assert_eq!(seen.len(), 40);
+    let answer = Rule::OneCycleMax.apply(&seen);
+    assert_eq!(answer.verdict, Verdict::Ok);
+    assert!((0.8..1.3).contains(&answer.lr.unwrap()), "{answer:?}");
+    assert_eq!(Rule::OneCycleMax.apply(&curve).verdict, Verdict::NotFinite);
+}
+
+#[test]
+fn one_odd_seed_moves_nothing() {
+    let shape = |seed, wall| Shape {
+        descent: 1e-3,
+        wall,
+        noise: 0.02,
+        seed,
+        steps: 150,
+    };
+    let curves = [
+        shape(1, 0.1).curve(),
+        shape(2, 0.1).curve(),
+        curve(vec![1.0; 150]),
+    ];
+    let together = over_seeds(&curves, Rule::OneCycleMax);
+    assert_eq!(
+        (together.verdict, together.answers, together.seeds),
+        (Verdict::Ok, 2, 3)
+    );
+    let (low, high) = together.interval.unwrap();
+    assert!(low <= together.lr.unwrap() && together.lr.unwrap() <= high && high < 1.3 * low);
+    let flat = over_seeds(
+        &[
+            curve(vec![1.0; 50]),
+            curve(vec![2.0; 50]),
+            shape(1, 0.1).curve(),
+        ],
+        Rule::OneCycleMax,
+    );
+    assert_eq!((flat.lr, flat.verdict), (None, Verdict::NoDescent));
+    assert!(flat.interval.is_some());
+    assert_eq!(over_seeds(&[], Rule::Valley).verdict, Verdict::TooShort);
+}
+
+#[test]
+fn rules_have_names() {
+    for rule in Rule::ALL {
+        assert_eq!(rule.name().parse::<Rule>().unwrap(), rule);
+        assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+    }
+    let error = "best".parse::<Rule>().unwrap_err().to_string();
+    assert!(
+        error.contains("`best`") && error.contains("one_cycle_max"),
+        "{error}"
+    );
+}
