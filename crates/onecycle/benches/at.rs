@@ -1,7 +1,7 @@
 //! How long it takes to ask a plan for the hyper-parameters of a step.
 //!
 //! Goal: at most 10 ns for one parameter group and 100 ns for 50. A step of PyTorch's OneCycleLR takes 4.1 µs and
-//! 93 µs (PyTorch 2.15, two-core AVX2 machine). Results and the command are in README.md beside this file.
+//! 93 µs (PyTorch 2.15, two-core AVX2 machine). Results are in docs/performance.md.
 
 use std::hint::black_box;
 

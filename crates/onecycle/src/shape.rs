@@ -95,7 +95,8 @@ pub(crate) struct Ramp {
 
 impl Ramp {
     /// The value `n` steps after `start`.
-    #[inline]
+    // Inlined for each track, so that the memo stays in registers.
+    #[inline(always)]
     pub(crate) fn value(&self, start: u64, n: u64, memo: &mut Memo) -> f64 {
         if memo.start != start || memo.length != self.length || memo.shape != self.shape {
             let t = if self.length > 0.0 {
