@@ -17,7 +17,7 @@ pub struct Pixels {
 const PIECE: usize = 1 << 14;
 /// Values of single precision that are added before they join a sum in double precision.
 const RUN: usize = 64;
-/// Floats of a row at least.
+/// Floats of a row at least, and of the parts that rows are worked on in.
 const ROW: usize = 64;
 
 impl Pixels {
@@ -75,16 +75,21 @@ impl Pixels {
         term: impl Term,
     ) {
         let row = self.row();
-        let (mut left, mut right) = (vec![0.0f32; row], vec![0.0f32; row]);
-        let (left_sums, right_sums) = sums.split_at_mut(self.channels);
         for (first, second) in first.chunks(RUN * row).zip(second.chunks(RUN * row)) {
-            left.fill(0.0);
-            right.fill(0.0);
-            for (first, second) in first.chunks(row).zip(second.chunks(row)) {
-                term.add(first, second, &mut left, &mut right);
+            for column in (0..row).step_by(ROW) {
+                let len = ROW.min(row - column);
+                let inputs = [first, second];
+                let [left, right] = if len == ROW {
+                    add_columns(inputs, row, column, ROW, &term)
+                } else {
+                    add_columns(inputs, row, column, len, &term)
+                };
+                for i in 0..len {
+                    let channel = (column + i) % self.channels;
+                    sums[channel] += f64::from(left[i]);
+                    sums[self.channels + channel] += f64::from(right[i]);
+                }
             }
-            fold(&left, left_sums);
-            fold(&right, right_sums);
         }
     }
 
@@ -102,18 +107,74 @@ impl Pixels {
     }
 }
 
-/// What is summed up: a row of two inputs adds to a row of each of two sums.
+/// What is summed up: part of a row of two inputs, from `column` on, adds to the same part of each of two sums.
 pub(crate) trait Term {
     /// Must be `#[inline(always)]`, see [`Loops`].
-    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]);
+    fn add(
+        &self,
+        column: usize,
+        first: &[f32],
+        second: &[f32],
+        left: &mut [f32],
+        right: &mut [f32],
+    );
 }
 
-/// Adds the pixels of a row to their channels.
+/// The inner loop of [`Pixels::add_piece`]: `len` columns of all rows, from `column` on. The sums stay in registers.
 #[inline(always)]
-fn fold(row: &[f32], sums: &mut [f64]) {
-    for pixel in row.chunks_exact(sums.len()) {
-        for (sum, value) in sums.iter_mut().zip(pixel) {
-            *sum += f64::from(*value);
+fn add_columns(
+    [first, second]: [&[f32]; 2],
+    row: usize,
+    column: usize,
+    len: usize,
+    term: &impl Term,
+) -> [[f32; ROW]; 2] {
+    let (mut left, mut right) = ([0.0; ROW], [0.0; ROW]);
+    let whole = first.len() / row * row;
+    for start in (column..whole).step_by(row) {
+        let (first, second) = (&first[start..][..len], &second[start..][..len]);
+        term.add(column, first, second, &mut left[..len], &mut right[..len]);
+    }
+    let start = (whole + column).min(first.len());
+    let rest = len.min(first.len() - start);
+    if rest > 0 {
+        let (mut more, mut others) = ([0.0; ROW], [0.0; ROW]);
+        let (first, second) = (&first[start..][..rest], &second[start..][..rest]);
+        term.add(
+            column,
+            first,
+            second,
+            &mut more[..rest],
+            &mut others[..rest],
+        );
+        for i in 0..ROW {
+            left[i] += more[i];
+            right[i] += others[i];
+        }
+    }
+    [left, right]
+}
+
+/// A loop over rows with factors for each column.
+pub(crate) trait Rows {
+    /// Works on `len` elements from `at` on, which stand from `column` on in their row. Must be `#[inline(always)]`, see
+    /// [`Loops`].
+    fn part(&mut self, at: usize, column: usize, len: usize);
+}
+
+/// Calls `work` for all rows of `len` elements, in parts of a constant length as far as they go: the compiler makes straight
+/// lines of vectors of those.
+#[inline(always)]
+pub(crate) fn for_rows(len: usize, row: usize, mut work: impl Rows) {
+    for start in (0..len).step_by(row) {
+        let here = row.min(len - start);
+        let mut column = 0;
+        while column + ROW <= here {
+            work.part(start + column, column, ROW);
+            column += ROW;
+        }
+        if column < here {
+            work.part(start + column, column, here - column);
         }
     }
 }
@@ -154,7 +215,7 @@ struct Value;
 
 impl Term for Value {
     #[inline(always)]
-    fn add(&self, first: &[f32], _: &[f32], left: &mut [f32], _: &mut [f32]) {
+    fn add(&self, _: usize, first: &[f32], _: &[f32], left: &mut [f32], _: &mut [f32]) {
         for (sum, x) in left.iter_mut().zip(first) {
             *sum += x;
         }

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::channels::{Pixels, Term};
+use crate::channels::{Pixels, Rows, Term, for_rows};
 use crate::error::KernelError;
 use crate::parallel::{for_chunk_pairs, for_chunks};
 use crate::simd::{Loops, Path, vectorised};
@@ -287,6 +287,11 @@ impl<'a> InputGradient<'a> {
         self.input.len()
     }
 
+    /// What [`InputGradient::compute`] reads for a range.
+    pub(crate) fn sources(&self, range: Range<usize>) -> [&[f32]; 2] {
+        [&self.input[range.clone()], &self.gradient[range]]
+    }
+
     /// Writes the elements of a range, which begins at a pixel.
     pub(crate) fn compute(&self, path: Path, range: Range<usize>, target: &mut [f32]) {
         vectorised(
@@ -411,8 +416,9 @@ struct Shifted<'a>(&'a [f32]);
 
 impl Term for Shifted<'_> {
     #[inline(always)]
-    fn add(&self, first: &[f32], _: &[f32], left: &mut [f32], right: &mut [f32]) {
-        for (((x, k), sum), square) in first.iter().zip(self.0).zip(left).zip(right) {
+    fn add(&self, column: usize, first: &[f32], _: &[f32], left: &mut [f32], right: &mut [f32]) {
+        let shifts = &self.0[column..][..first.len()];
+        for (((x, k), sum), square) in first.iter().zip(shifts).zip(left).zip(right) {
             let d = x - k;
             *sum += d;
             *square += d * d;
@@ -504,8 +510,16 @@ struct Centred<'a>(&'a [f32]);
 
 impl Term for Centred<'_> {
     #[inline(always)]
-    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]) {
-        let inputs = first.iter().zip(second).zip(self.0);
+    fn add(
+        &self,
+        column: usize,
+        first: &[f32],
+        second: &[f32],
+        left: &mut [f32],
+        right: &mut [f32],
+    ) {
+        let mean = &self.0[column..][..first.len()];
+        let inputs = first.iter().zip(second).zip(mean);
         for (((g, x), mean), (sum, product)) in inputs.zip(left.iter_mut().zip(right)) {
             *sum += g;
             *product += g * (x - mean);
@@ -522,8 +536,17 @@ struct CentredLive<'a> {
 
 impl Term for CentredLive<'_> {
     #[inline(always)]
-    fn add(&self, first: &[f32], second: &[f32], left: &mut [f32], right: &mut [f32]) {
-        let factors = self.mean.iter().zip(self.scales).zip(self.shifts);
+    fn add(
+        &self,
+        column: usize,
+        first: &[f32],
+        second: &[f32],
+        left: &mut [f32],
+        right: &mut [f32],
+    ) {
+        let [mean, scales, shifts] =
+            [self.mean, self.scales, self.shifts].map(|factors| &factors[column..][..first.len()]);
+        let factors = mean.iter().zip(scales).zip(shifts);
         let inputs = first.iter().zip(second).zip(factors);
         for (((g, x), ((mean, a), b)), (sum, product)) in inputs.zip(left.iter_mut().zip(right)) {
             let g = masked(*g, a * x + b, 0.0);
@@ -585,6 +608,53 @@ impl Factors {
     }
 }
 
+/// Part of a row of [`Factors`].
+struct FactorsPart<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    c: &'a [f32],
+    scales: &'a [f32],
+    shifts: &'a [f32],
+    floor: f32,
+}
+
+impl Factors {
+    #[inline(always)]
+    fn part(&self, column: usize, len: usize) -> FactorsPart<'_> {
+        FactorsPart {
+            a: &self.a[column..][..len],
+            b: &self.b[column..][..len],
+            c: &self.c[column..][..len],
+            scales: &self.scales[column..][..len],
+            shifts: &self.shifts[column..][..len],
+            floor: self.floor,
+        }
+    }
+}
+
+impl FactorsPart<'_> {
+    /// `dx` of an element in column `i` of the part.
+    #[inline(always)]
+    fn element(&self, i: usize, g: f32, x: f32) -> f32 {
+        let g = masked(g, self.scales[i] * x + self.shifts[i], self.floor);
+        self.a[i] * g + (self.b[i] * x + self.c[i])
+    }
+
+    #[inline(always)]
+    fn apply(&self, g: &[f32], x: &[f32], dx: &mut [f32]) {
+        for (i, ((dx, g), x)) in dx.iter_mut().zip(g).zip(x).enumerate() {
+            *dx = self.element(i, *g, *x);
+        }
+    }
+
+    #[inline(always)]
+    fn apply_in_place(&self, x: &[f32], g: &mut [f32]) {
+        for (i, (g, x)) in g.iter_mut().zip(x).enumerate() {
+            *g = self.element(i, *g, *x);
+        }
+    }
+}
+
 /// A piece of [`batch_norm_backward_in_place`].
 struct InPlace<'a> {
     factors: &'a Factors,
@@ -595,18 +665,15 @@ struct InPlace<'a> {
 impl Loops for InPlace<'_> {
     #[inline(always)]
     fn run(self) {
-        let f = self.factors;
-        for (g, x) in self
-            .gradient
-            .chunks_mut(f.row)
-            .zip(self.input.chunks(f.row))
-        {
-            let live = f.scales.iter().zip(&f.shifts);
-            let factors = f.a.iter().zip(&f.b).zip(&f.c).zip(live);
-            for ((g, x), (((a, b), c), (scale, shift))) in g.iter_mut().zip(x).zip(factors) {
-                *g = a * masked(*g, scale * x + shift, f.floor) + (b * x + c);
-            }
-        }
+        for_rows(self.gradient.len(), self.factors.row, self);
+    }
+}
+
+impl Rows for InPlace<'_> {
+    #[inline(always)]
+    fn part(&mut self, at: usize, column: usize, len: usize) {
+        let (g, x) = (&mut self.gradient[at..][..len], &self.input[at..][..len]);
+        self.factors.part(column, len).apply_in_place(x, g);
     }
 }
 
@@ -621,15 +688,15 @@ struct Beside<'a> {
 impl Loops for Beside<'_> {
     #[inline(always)]
     fn run(self) {
-        let f = self.factors;
-        let inputs = self.gradient.chunks(f.row).zip(self.input.chunks(f.row));
-        for (dx, (g, x)) in self.target.chunks_mut(f.row).zip(inputs) {
-            let live = f.scales.iter().zip(&f.shifts);
-            let factors = f.a.iter().zip(&f.b).zip(&f.c).zip(live);
-            let pixels = dx.iter_mut().zip(g).zip(x);
-            for (((dx, g), x), (((a, b), c), (scale, shift))) in pixels.zip(factors) {
-                *dx = a * masked(*g, scale * x + shift, f.floor) + (b * x + c);
-            }
-        }
+        for_rows(self.target.len(), self.factors.row, self);
+    }
+}
+
+impl Rows for Beside<'_> {
+    #[inline(always)]
+    fn part(&mut self, at: usize, column: usize, len: usize) {
+        let (g, x) = (&self.gradient[at..][..len], &self.input[at..][..len]);
+        let dx = &mut self.target[at..][..len];
+        self.factors.part(column, len).apply(g, x, dx);
     }
 }

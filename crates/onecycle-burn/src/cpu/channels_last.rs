@@ -50,7 +50,9 @@ impl ChannelsLast {
                 }
             }
         }
-        memory::give_back(tensor);
+        // Its memory goes back to the allocator: what is not in order comes from outside of the layers, images above all,
+        // and whoever makes the next ones asks the allocator.
+        drop(tensor);
         ChannelsLast::new(values, dims)
     }
 

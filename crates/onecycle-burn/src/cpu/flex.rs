@@ -293,6 +293,9 @@ impl CpuLayers for Flex {
         let scale = Scale::read(&weight, &bias, epsilon);
         let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
         x.give_back();
+        if let Some(residual) = residual {
+            residual.give_back();
+        }
         (
             y.into_tensor(),
             vector(statistics.mean),
@@ -333,6 +336,9 @@ impl CpuLayers for Flex {
         let scale = Scale::read(&weight, &bias, epsilon);
         let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
         x.give_back();
+        if let Some(residual) = residual {
+            residual.give_back();
+        }
         y.into_tensor()
     }
 

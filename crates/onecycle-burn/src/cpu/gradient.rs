@@ -567,6 +567,10 @@ fn normalise(
     let scale = Scale::read(&weight, &bias, epsilon);
     let y = flex::normalise(&x, &statistics, &scale, residual.as_ref(), relu);
     drop(scale);
+    let masked = relu && residual.is_some();
+    if let Some(residual) = residual {
+        residual.give_back();
+    }
     let state = NormState {
         x,
         weight,
@@ -574,7 +578,7 @@ fn normalise(
         statistics,
         epsilon,
         relu,
-        y: (relu && residual.is_some()).then(|| y.clone()),
+        y: masked.then(|| y.clone()),
     };
     (y.into_tensor(), state)
 }

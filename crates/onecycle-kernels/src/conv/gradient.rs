@@ -22,6 +22,14 @@ impl OutputGradient<'_> {
         }
     }
 
+    /// What [`OutputGradient::get`] reads for a range.
+    pub(crate) fn sources(&self, range: Range<usize>) -> [&[f32]; 2] {
+        match self {
+            OutputGradient::Given(gradient) => [&gradient[range], &[]],
+            OutputGradient::Normalised(gradient) => gradient.sources(range),
+        }
+    }
+
     /// The elements of a range, which begins at a pixel.
     pub(crate) fn get<'b>(
         &'b self,

@@ -179,8 +179,10 @@ impl Pass {
             let group = prepared.group();
             self.in_groups(path, group, output, statistics, |index, output| {
                 let images = output.len() / output_image;
-                let source = &source[index * group * source_image..][..images * source_image];
-                prepared.run(source, output);
+                let rest = &source[index * group * source_image..];
+                let (source, rest) = rest.split_at(images * source_image);
+                let next = &rest[..rest.len().min(source.len())];
+                prepared.run(source, output, &[next]);
             });
             return;
         }

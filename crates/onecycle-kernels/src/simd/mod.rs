@@ -47,4 +47,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where `a` is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Asks for a cache line that is going to be read. A hint: any address will do.
+    unsafe fn prefetch(source: *const f32);
+    /// Asks for a cache line that is going to be written. A hint: any address will do.
+    unsafe fn prefetch_to_write(target: *mut f32);
 }

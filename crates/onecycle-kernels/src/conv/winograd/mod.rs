@@ -16,6 +16,7 @@
 //! 2.6 times as far from the exact one as a direct sum in single precision (`tests/winograd.rs` measures it).
 
 mod pass;
+mod soon;
 mod transform;
 mod weight_gradient;
 

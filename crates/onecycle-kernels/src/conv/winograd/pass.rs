@@ -2,9 +2,10 @@
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
 use super::super::pass::{Pass, block_channels};
+use super::soon::Soon;
 use super::{INPUTS, OUTPUTS, POINTS, Plane, SKEW, tiles, transform};
 use crate::parallel::for_chunks;
-use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::product::Panel;
 use crate::simd::{Kernel, MAX_LANES, Path, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -73,8 +74,8 @@ impl<'a> Prepared<'a> {
         (GROUP_BYTES / (tile_bytes * tiles)).max(FEWEST_TILES.div_ceil(tiles))
     }
 
-    /// Computes the outputs of some images.
-    pub(crate) fn run(&self, source: &[f32], output: &mut [f32]) {
+    /// Computes the outputs of some images; `next` is read after them on this thread.
+    pub(crate) fn run(&self, source: &[f32], output: &mut [f32], next: &[&[f32]]) {
         self.path.run(Group {
             sizes: &self.sizes,
             workspace: self.workspace,
@@ -83,6 +84,7 @@ impl<'a> Prepared<'a> {
             relu: self.relu,
             images: source.len() / self.sizes.source.len(),
             source,
+            next,
             output,
         });
     }
@@ -182,6 +184,7 @@ struct Group<'a> {
     relu: bool,
     source: &'a [f32],
     images: usize,
+    next: &'a [&'a [f32]],
     output: &'a mut [f32],
 }
 
@@ -228,6 +231,10 @@ impl Kernel for Group<'_> {
                 input_stride,
                 &mut sums,
                 sum_stride,
+                Soon {
+                    reads: self.next,
+                    write: self.output,
+                },
             );
             write::<S>(self, &sums, sum_stride);
         }
@@ -247,35 +254,32 @@ unsafe fn multiply<S: Simd>(
     input_stride: usize,
     sums: &mut [f32],
     sum_stride: usize,
+    mut soon: Soon,
 ) {
     let (channels, out_channels) = (sizes.source.channels, sizes.pass.out_channels);
     let block = sizes.block;
-    let most = most_rows(S::REGISTERS, block / S::LANES);
     for (index, weights) in weights.chunks_exact(POINTS * channels * block).enumerate() {
         let channel = index * block;
         for (point, weights) in weights.chunks_exact(channels * block).enumerate() {
+            if index == 0 {
+                // SAFETY: the caller's guarantee.
+                unsafe { soon.prefetch::<S>(point) }
+            }
             let inputs = &inputs[point * input_stride..][..tiles * channels];
             let sums = &mut sums[point * sum_stride..][..tiles * out_channels];
-            for (t, rows) in pieces(tiles, most) {
-                let tile = Tile {
-                    rows,
-                    columns: block.min(out_channels - channel),
-                    a: inputs[t * channels..].as_ptr(),
-                    adjacent: Adjacent::Terms,
-                    stride: channels,
-                    b: weights.as_ptr(),
-                    b_step: block,
-                    result: sums[t * out_channels + channel..].as_mut_ptr(),
-                    result_row: out_channels,
-                    terms: channels,
-                    middle: Loop::ONCE,
-                    outer: Loop::ONCE,
-                    start: Start::Zero,
-                    relu: false,
-                };
-                // SAFETY: `rows` tiles of `channels` inputs and `out_channels` sums are left; weights are whole blocks.
-                unsafe { tile.run::<S>() }
-            }
+            let panel = Panel {
+                rows: tiles,
+                columns: block.min(out_channels - channel),
+                a: inputs.as_ptr(),
+                a_row: channels,
+                b: weights.as_ptr(),
+                b_step: block,
+                result: sums[channel..].as_mut_ptr(),
+                result_row: out_channels,
+                terms: channels,
+            };
+            // SAFETY: there are `tiles` rows of `channels` inputs and `out_channels` sums; weights are whole blocks.
+            unsafe { panel.run::<S>() }
         }
     }
 }

@@ -6,6 +6,7 @@ use super::super::gradient::OutputGradient;
 use super::super::pass::block_channels;
 use super::super::shape::Conv2d;
 use super::super::weight_gradient::{add_groups, unpack};
+use super::soon::Soon;
 use super::{INPUTS, POINTS, Plane, Prepared, SKEW, tiles, transform};
 use crate::error::KernelError;
 use crate::parallel::{for_chunk_pairs, for_chunks};
@@ -103,21 +104,35 @@ pub(crate) fn run(
         let (first, end) = (index * group, shape.batch.min((index + 1) * group));
         let mut scratch = workspace.take(output_gradient.scratch(sizes.images * output_image));
         for from in (first..end).step_by(sizes.images) {
-            let images = sizes.images.min(end - from);
-            let elements = from * output_image..(from + images) * output_image;
-            let gradient = output_gradient.get(path, elements, &mut scratch);
+            let next = end.min(from + sizes.images);
+            let after = end.min(next + sizes.images);
+            let elements = |from, next| from * output_image..next * output_image;
+            let gradient = output_gradient.get(path, elements(from, next), &mut scratch);
+            let next_gradient = output_gradient.sources(elements(next, after));
+            let next_input = &input[next * input_image..after * input_image];
+            // What comes last in this round asks for the next one's gradient.
+            let nothing: [&[f32]; 2] = [&[], &[]];
+            let (early, late) = match data {
+                None => (next_gradient, nothing),
+                Some(_) => (nothing, next_gradient),
+            };
             path.run(Images {
                 sizes: &sizes,
                 workspace,
-                input: &input[from * input_image..][..images * input_image],
+                input: &input[from * input_image..next * input_image],
                 gradient,
-                images,
+                images: next - from,
+                soon: Soon {
+                    reads: &[next_input, early[0], early[1]],
+                    write: &mut [],
+                },
                 fresh: from == first,
                 sums,
             });
             if let Some((prepared, target)) = &mut data {
-                let target = &mut target[(from - first) * input_image..][..images * input_image];
-                prepared.run(gradient, target);
+                let target =
+                    &mut target[(from - first) * input_image..(next - first) * input_image];
+                prepared.run(gradient, target, &late);
             }
         }
     };
@@ -150,6 +165,7 @@ struct Images<'a> {
     input: &'a [f32],
     gradient: &'a [f32],
     images: usize,
+    soon: Soon<'a>,
     /// Whether nothing was added yet.
     fresh: bool,
     sums: &'a mut [f32],
@@ -159,7 +175,7 @@ impl Kernel for Images<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(mut self) {
         let Sizes {
             source,
             gradient,
@@ -217,6 +233,8 @@ impl Kernel for Images<'_> {
             .chunks_exact_mut(channels * out_channels)
             .enumerate()
         {
+            // SAFETY: the caller has the instructions.
+            unsafe { self.soon.prefetch::<S>(point) }
             let inputs = &inputs[point * input_stride..][..count * channels];
             let gradients = &gradients[point * gradient_stride..][..count * out_channels];
             for (c, rows) in pieces(channels, most) {
