@@ -246,6 +246,7 @@ impl Kernel for Group<'_> {
 /// # Safety
 /// As [`Simd`]; each point of `inputs` and `sums` holds `tiles` times its channels.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn multiply<S: Simd>(
     sizes: &Sizes,
     tiles: usize,
