@@ -1,6 +1,7 @@
 //! Progress of a study, on a terminal and in a pipe.
 
 use std::{
+    collections::BTreeSet,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ pub(super) struct Watch {
     last_line: Instant,
     /// Cells done, of how many.
     done: (usize, usize),
+    /// Notes that were told: every run on the same data has the same ones.
+    told: BTreeSet<String>,
     stop: Stop,
 }
 
@@ -48,6 +51,7 @@ impl Watch {
             lines: !quiet && !on_terminal,
             last_line: Instant::now(),
             done: (0, 0),
+            told: BTreeSet::new(),
             stop,
         }
     }
@@ -129,6 +133,9 @@ impl StudyObserver for Watch {
     }
 
     fn note(&mut self, text: &str) {
+        if !self.told.insert(text.to_owned()) {
+            return;
+        }
         self.bar.suspend(|| output::note(&format!("note: {text}")));
     }
 

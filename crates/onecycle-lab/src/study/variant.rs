@@ -220,3 +220,94 @@ pub fn curves(
     }
     figure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Divergence;
+
+    fn run(label: &str, seed: u64, accuracies: &[f64]) -> CellResult {
+        let epoch = |(i, val_accuracy): (usize, &f64)| EpochRecord {
+            epoch: i as u64,
+            steps: 10 * (i as u64 + 1),
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            val_loss: 1.5,
+            val_accuracy: *val_accuracy,
+            generalisation_gap: 0.5,
+            lr: 0.1,
+            momentum: None,
+            seconds: 2.0,
+            images_per_second: 100.0,
+        };
+        CellResult {
+            label: label.to_owned(),
+            seed,
+            final_accuracy: accuracies[accuracies.len() - 1],
+            best_accuracy: accuracies.iter().copied().fold(0.0, f64::max),
+            generalisation_gap: 0.5,
+            steps: 10 * accuracies.len() as u64,
+            seconds: 2.0 * accuracies.len() as f64,
+            diverged: None,
+            epochs: accuracies.iter().enumerate().map(epoch).collect(),
+            run: Default::default(),
+        }
+    }
+
+    #[test]
+    fn seeds_are_put_together_by_label() {
+        let mut gone = run("b", 2, &[0.3]);
+        gone.diverged = Some(Divergence {
+            step: 12,
+            lr: 1.0,
+            chance: 0.1,
+        });
+        (gone.final_accuracy, gone.generalisation_gap) = (0.1, f64::INFINITY);
+        let runs = vec![
+            run("b", 1, &[0.4, 0.8]),
+            run("a", 1, &[0.5, 0.6]),
+            gone,
+            run("a", 2, &[0.7, 0.9]),
+        ];
+        let variants = Variant::group(runs);
+        assert_eq!(variants[0].label, "b");
+        let [b, a] = [0, 1].map(|i| variants[i].summary(&[0.7]));
+        assert_eq!((b.diverged, b.seeds), (1, vec![1, 2]));
+        assert!((b.final_accuracy.mean - 0.45).abs() < 1e-12);
+        // Of the run that came to its end alone.
+        let gap = b.generalisation_gap.map(|gap| (gap.mean, gap.n));
+        assert_eq!(gap, Some((0.5, 1)));
+        assert_eq!((a.reached[0].runs, b.reached[0].runs), (1, 1));
+        assert_eq!(a.reached[0].steps.map(|steps| steps.mean), Some(10.0));
+        assert_eq!(b.reached[0].seconds.map(|seconds| seconds.mean), Some(4.0));
+        // Seed by seed: 0.6 - 0.8 and 0.9 - 0.1.
+        let difference = variants[1].difference(&variants[0], |run| run.final_accuracy);
+        assert!(difference.is_some_and(|difference| (difference.mean - 0.3).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_band_reaches_from_the_lowest_to_the_highest_seed() {
+        let variant = Variant {
+            label: "a".to_owned(),
+            runs: vec![run("a", 1, &[0.5, 0.6]), run("a", 2, &[0.7])],
+        };
+        let series = variant.series("a", Along::Steps, |epoch| epoch.val_accuracy);
+        let [band, line] = series.as_slice() else {
+            panic!("{series:?}");
+        };
+        assert_eq!(line.x, [10.0, 20.0]);
+        assert_eq!(line.y, [0.6, 0.6], "the mean of those that came so far");
+        assert_eq!(band.y, [0.5, 0.6]);
+        assert_eq!(
+            band.style,
+            Style::Band {
+                upper: vec![0.7, 0.6]
+            }
+        );
+        let alone = Variant {
+            label: "a".to_owned(),
+            runs: vec![run("a", 1, &[0.5])],
+        };
+        assert_eq!(alone.series("a", Along::Epochs, |e| e.val_loss).len(), 1);
+    }
+}
