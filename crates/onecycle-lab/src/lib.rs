@@ -12,6 +12,9 @@
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
 //! | [`suggest`] | rules applied to any recorded curve |
+//! | [`study`] | many runs as one piece of work that can be interrupted |
+//! | [`compare`] | policies side by side over seeds |
+//! | [`reproduce`] | the figures and tables of the literature by name |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
 //! | [`finish`] | model file, summary, figures and report at the end |
@@ -39,6 +42,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod device;
 mod error;
@@ -55,7 +59,9 @@ pub mod plan_view;
 pub mod predict;
 pub mod record;
 pub mod report;
+pub mod reproduce;
 pub mod run_folder;
+pub mod study;
 pub mod suggest;
 pub mod tensors;
 pub mod train;

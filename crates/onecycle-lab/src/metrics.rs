@@ -1,7 +1,7 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
-use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{ImageShape, Loader, models::Model};
+use burn::tensor::{Device, Tensor, TensorData};
+use onecycle_vision::{Batch, ImageShape, Loader, models::Model};
 
 use crate::LabError;
 
@@ -66,7 +66,7 @@ pub fn evaluate(
     loader: &Loader,
     shape: ImageShape,
     batch_size: usize,
-    device: &burn::tensor::Device,
+    device: &Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     evaluate_until(model, loader, shape, batch_size, device, |seen| {
@@ -85,7 +85,7 @@ pub(crate) fn evaluate_first(
     images: u64,
     shape: ImageShape,
     batch_size: usize,
-    device: &burn::tensor::Device,
+    device: &Device,
 ) -> Result<Tally, LabError> {
     evaluate_until(model, loader, shape, batch_size, device, |seen| {
         seen >= images
@@ -98,24 +98,27 @@ fn evaluate_until(
     loader: &Loader,
     shape: ImageShape,
     batch_size: usize,
-    device: &burn::tensor::Device,
+    device: &Device,
     mut enough: impl FnMut(u64) -> bool,
 ) -> Result<Tally, LabError> {
     let mut total = Tally::default();
     for batch in loader.evaluation(batch_size) {
-        let mut batch = batch?;
-        let images = std::mem::take(&mut batch.images);
-        let data = TensorData::new(
-            images,
-            [batch.len, shape.channels, shape.height, shape.width],
-        );
-        let logits = model.forward(Tensor::<4>::from_data(data, device));
-        total.add(Tally::of(&host(logits)?, &batch.labels));
+        let batch = batch?;
+        let labels = batch.labels.clone();
+        let logits = model.forward(images(batch, shape, device));
+        total.add(Tally::of(&host(logits)?, &labels));
         if enough(total.images) {
             break;
         }
     }
     Ok(total)
+}
+
+/// The images of a batch, `[batch, channels, height, width]`, on a device.
+pub(crate) fn images(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
+    let images = std::mem::take(&mut batch.images);
+    let shape = [batch.len, shape.channels, shape.height, shape.width];
+    Tensor::<4>::from_data(TensorData::new(images, shape), device)
 }
 
 /// Reads logits back from the device, row-major.

@@ -8,6 +8,7 @@
 //! checkpoints/        the newest two
 //! model.safetensors   the result
 //! summary.json        the result in numbers
+//! diverged.json       in its place, where a run of a study came to a loss that is not finite
 //! report.html         one page; figures/ holds its figures as SVG, PNG and CSV
 //! .lock               held while a process works on the run
 //! ```
@@ -92,17 +93,26 @@ impl RunFolder {
     /// # Errors
     /// [`LabError::NoRun`] if there is none.
     pub fn open(root: &Path) -> Result<Self, LabError> {
-        let folder = RunFolder {
-            root: root.to_path_buf(),
-        };
-        if !folder.run_file().exists() {
-            return Err(LabError::NoRun {
-                path: root.to_path_buf(),
-            });
-        }
+        let folder = RunFolder::look(root)?;
         files::create_folder(&folder.checkpoints())?;
         files::create_folder(&folder.figures())?;
         Ok(folder)
+    }
+
+    /// As [`open`](Self::open), only to read what is there: nothing is created.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn look(root: &Path) -> Result<Self, LabError> {
+        let folder = RunFolder {
+            root: root.to_path_buf(),
+        };
+        match folder.run_file().exists() {
+            true => Ok(folder),
+            false => Err(LabError::NoRun {
+                path: root.to_path_buf(),
+            }),
+        }
     }
 
     /// The first free folder `runs/NAME-NUMBER` for a run of `model` on `data`.
@@ -151,6 +161,11 @@ impl RunFolder {
     /// `summary.json`.
     pub fn summary(&self) -> PathBuf {
         self.root.join("summary.json")
+    }
+
+    /// `diverged.json`.
+    pub fn diverged(&self) -> PathBuf {
+        self.root.join("diverged.json")
     }
 
     /// `range_test.json`.

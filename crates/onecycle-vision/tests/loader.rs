@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use onecycle_vision::{Augment, Border, DataError, ImageShape, Loader, Split, Statistics};
+use onecycle_vision::{
+    Augment, Border, Curriculum, DataError, ImageShape, Loader, Split, Statistics,
+};
 
 const SHAPE: ImageShape = ImageShape::new(3, 9, 7);
 const COUNT: usize = 103;
@@ -274,4 +276,81 @@ fn what_does_not_fit_is_refused() {
         ..Augment::default()
     };
     assert!(refused(&split, SHAPE, &statistics, pad).contains("augment.pad"));
+}
+
+/// The hardest first by index, so that a mistake in the order shows.
+fn backwards() -> Vec<u32> {
+    (0..COUNT as u32).rev().collect()
+}
+
+#[test]
+fn a_curriculum_draws_from_the_easiest_images_first() {
+    let curriculum = Curriculum {
+        easiest_first: backwards(),
+        start: 0.25,
+        epochs: 3.0,
+    };
+    // 103 / 4 rounded up, then a quarter of the images more from epoch to epoch.
+    let pools = [0, 1, 2, 3, 9].map(|epoch| curriculum.pool(epoch));
+    assert_eq!(pools, [26, 52, 78, 103, 103]);
+    let plain = loader(everything(), 1);
+    let easy = plain.clone().with_curriculum(curriculum).unwrap();
+    for (epoch, pool) in [0, 1, 2].into_iter().zip(pools) {
+        let order = easy.order(epoch);
+        assert_eq!(order.len(), COUNT);
+        let hardest = (COUNT - pool) as u32;
+        assert!(order.iter().all(|image| *image >= hardest), "{epoch}");
+        // All of them once before one comes again.
+        let mut first: Vec<u32> = order[..pool].to_vec();
+        first.sort_unstable();
+        assert!(first.iter().copied().eq(hardest..COUNT as u32), "{epoch}");
+        assert_eq!(samples(&easy, epoch, |_| 10, 0).len(), COUNT);
+    }
+    let mut all = easy.order(3);
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..COUNT as u32));
+    // Taken up in the middle of an epoch.
+    let whole = samples(&easy, 1, |_| 10, 0);
+    assert_eq!(samples(&easy, 1, |_| 10, 40), whole[40..]);
+}
+
+#[test]
+fn an_impossible_curriculum_is_refused() {
+    let sound = Curriculum {
+        easiest_first: backwards(),
+        start: 0.5,
+        epochs: 1.0,
+    };
+    let mut cases = vec![];
+    for start in [0.0, -0.1, 1.1, f64::NAN] {
+        let wrong = Curriculum {
+            start,
+            ..sound.clone()
+        };
+        cases.push((wrong, "data.curriculum.start"));
+    }
+    for epochs in [-1.0, f64::INFINITY, f64::NAN] {
+        let wrong = Curriculum {
+            epochs,
+            ..sound.clone()
+        };
+        cases.push((wrong, "data.curriculum.epochs"));
+    }
+    let mut twice = backwards();
+    twice[0] = twice[1];
+    for easiest_first in [vec![], twice] {
+        let wrong = Curriculum {
+            easiest_first,
+            ..sound.clone()
+        };
+        cases.push((wrong, "curriculum"));
+    }
+    for (curriculum, key) in cases {
+        let error = loader(Augment::default(), 1).with_curriculum(curriculum);
+        let found = error.map_err(|error| match error {
+            DataError::Setting { key, .. } => key,
+            other => panic!("{other}"),
+        });
+        assert_eq!(found.err(), Some(key));
+    }
 }

@@ -1,0 +1,215 @@
+//! All experiments of the literature with a budget of seconds: what they leave, and that nothing is trained twice.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{fs, path::Path};
+
+use onecycle_lab::{
+    LabError, files,
+    record::StepRecord,
+    reproduce::{self, Budget, Reproduced, Scale, Seen, Setting},
+    study::{Position, Silent, StudyObserver},
+};
+use tempfile::TempDir;
+
+/// The quick scale with LeNet-5 on a few images.
+fn setting(seeds: u64) -> Setting {
+    let quick = Setting::of(Scale::Quick);
+    Setting {
+        budget: Budget {
+            model: "lenet5".to_owned(),
+            images: 64,
+            test_images: 32,
+            epochs: 2.0,
+            batch_size: 16,
+            lr_max: 0.05,
+            lr_piecewise: 0.01,
+            longer: 2,
+            large: 2,
+            lenet_epochs: 4.0,
+            lenet_batch_size: 16,
+            ..quick.budget.clone()
+        },
+        seeds: (1..=seeds).collect(),
+        ..quick
+    }
+}
+
+/// Counts updates, and stops after some.
+#[derive(Default)]
+struct Watch {
+    updates: u64,
+    range_tests: usize,
+    stop_after: Option<u64>,
+}
+
+impl StudyObserver for Watch {
+    fn step(&mut self, _: &Position<'_>, _: &StepRecord) {
+        self.updates += 1;
+    }
+
+    fn note(&mut self, text: &str) {
+        self.range_tests += usize::from(text.starts_with("range test"));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop_after.is_some_and(|limit| self.updates >= limit)
+    }
+}
+
+#[test]
+fn every_experiment_leaves_its_claims_and_figures() {
+    let home = TempDir::new().unwrap();
+    let all = reproduce::named("all").unwrap();
+    let setting = setting(1);
+    let mut watch = Watch::default();
+    let results = reproduce::run(&all, &setting, home.path(), &mut watch)
+        .unwrap()
+        .unwrap();
+    assert_eq!(watch.range_tests, 4, "a test a weight decay");
+    let page = fs::read_to_string(home.path().join("reproduce.html")).unwrap();
+    assert_eq!(results.len(), 14);
+    for result in &results {
+        let name = &result.name;
+        assert!(!result.claims.is_empty(), "{name}");
+        for claim in &result.claims {
+            // One seed has no interval; the schedule is no matter of chance.
+            let seen = if name == "schedule" {
+                Seen::Seen
+            } else {
+                Seen::NotDecided
+            };
+            assert_eq!(claim.seen, seen, "{name}: {claim:?}");
+            assert!(
+                !claim.published.is_empty() && !claim.ours.is_empty() && !claim.source.is_empty()
+            );
+        }
+        assert!(!result.figures.is_empty(), "{name}");
+        for figure in &result.figures {
+            for ending in ["svg", "png", "csv"] {
+                let path = home.path().join(figure).with_extension(ending);
+                assert!(
+                    fs::metadata(&path).unwrap().len() > 100,
+                    "{}",
+                    path.display()
+                );
+            }
+            let id = figure.file_name().unwrap().to_str().unwrap();
+            assert_eq!(
+                page.matches(&format!("<figure class=\"card\" id=\"{id}\">"))
+                    .count(),
+                1,
+                "{id}"
+            );
+        }
+        assert!(page.contains(&format!("<h2 id=\"{name}\">")), "{name}");
+        let own = files::read_text(&home.path().join(name).join("result.json")).unwrap();
+        assert_eq!(&serde_json::from_str::<Reproduced>(&own).unwrap(), result);
+        assert!(home.path().join(name).join("index.html").exists());
+    }
+    let json = files::read_text(&home.path().join("reproduce.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Vec<Reproduced>>(&json).unwrap(),
+        results
+    );
+
+    // The same again, and one of them alone, train nothing.
+    for experiments in [all, reproduce::named("momentum").unwrap()] {
+        let mut watch = Watch::default();
+        reproduce::run(&experiments, &setting, home.path(), &mut watch)
+            .unwrap()
+            .unwrap();
+        assert_eq!((watch.updates, watch.range_tests), (0, 0));
+    }
+    other_settings_are_refused(home.path());
+}
+
+fn other_settings_are_refused(folder: &Path) {
+    let mut other = setting(1);
+    other.budget.epochs = 3.0;
+    for name in ["full-cycle", "weight-decay"] {
+        let experiments = reproduce::named(name).unwrap();
+        let error = reproduce::run(&experiments, &other, folder, &mut Silent).unwrap_err();
+        assert!(matches!(error, LabError::OtherSettings { .. }), "{error}");
+        assert!(error.to_string().contains("epochs was 2"), "{error}");
+    }
+}
+
+#[test]
+fn a_stopped_reproduction_goes_on() {
+    let home = TempDir::new().unwrap();
+    let momentum = reproduce::named("momentum").unwrap();
+    let setting = setting(2);
+    // Five variants of two seeds, two epochs of four updates.
+    let whole = 5 * 2 * 8;
+    let (mut updates, mut stops) = (0, 0);
+    let results = loop {
+        let mut watch = Watch {
+            stop_after: Some(11),
+            ..Watch::default()
+        };
+        let outcome = reproduce::run(&momentum, &setting, home.path(), &mut watch).unwrap();
+        updates += watch.updates;
+        if let Some(results) = outcome {
+            break results;
+        }
+        stops += 1;
+        assert!(!home.path().join("momentum/result.json").exists());
+        assert!(stops < 20);
+    };
+    assert_eq!(updates, whole);
+    let [result] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert_eq!(result.variants.len(), 5);
+    for variant in &result.variants {
+        assert_eq!(
+            (variant.seeds.as_slice(), variant.steps),
+            ([1, 2].as_slice(), 8)
+        );
+        assert!(variant.final_accuracy.half_width.is_some());
+    }
+    // The opposite phase: momentum is highest where the rate is.
+    let steps =
+        fs::read_to_string(home.path().join("runs/momentum-opposite-seed1/steps.jsonl")).unwrap();
+    let steps: Vec<StepRecord> = steps
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let peak = steps.iter().max_by(|a, b| a.lr.total_cmp(&b.lr)).unwrap();
+    assert_eq!((steps[0].momentum, peak.momentum), (Some(0.85), Some(0.95)));
+}
+
+#[test]
+fn experiments_of_every_scale_fit_together() {
+    // What cannot be trained here can still be checked: labels mean one thing, and configurations are sound.
+    for scale in [Scale::Quick, Scale::Cpu, Scale::Paper] {
+        let setting = Setting::of(scale);
+        let mut known: Vec<(String, onecycle_lab::Config)> = Vec::new();
+        for experiment in reproduce::all() {
+            if experiment.name() == "weight-decay" {
+                continue; // Begins with range tests.
+            }
+            let folder = Path::new("nowhere");
+            let variants = experiment
+                .variants(&setting, folder, &mut Silent)
+                .unwrap()
+                .unwrap();
+            for (label, config) in variants {
+                config
+                    .check()
+                    .unwrap_or_else(|error| panic!("{label}: {error}"));
+                let images = match config.data.limit {
+                    0 => 50_000,
+                    limit => limit,
+                };
+                onecycle_lab::experiment::plan(&config, Some(images))
+                    .unwrap_or_else(|error| panic!("{} {label}: {error}", scale.name()));
+                if let Some((_, other)) = known.iter().find(|(known, _)| *known == label) {
+                    assert_eq!(*other, config, "{} {label}", scale.name());
+                }
+                known.push((label, config));
+            }
+        }
+        assert!(known.len() > 30, "{}", known.len());
+    }
+}
