@@ -1,9 +1,9 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
 use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{ImageShape, Loader, models::Model};
+use onecycle_vision::{Batches, ImageShape, Loader, models::Model};
 
-use crate::LabError;
+use crate::{Experiment, LabError};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -67,42 +67,41 @@ pub fn evaluate(
     shape: ImageShape,
     batch_size: usize,
     device: &burn::tensor::Device,
-    mut tick: impl FnMut(u64),
+    tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        tick(seen);
-        false
-    })
+    over(model, loader.evaluation(batch_size), shape, device, tick)
 }
 
-/// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
+/// The tally over every `parts`-th image of a loader from image `part` on. See [`Loader::evaluation_part`].
 ///
 /// # Errors
 /// Those of the loader.
-pub(crate) fn evaluate_first(
+pub(crate) fn evaluate_part(
     model: &Model,
+    experiment: &Experiment,
     loader: &Loader,
-    images: u64,
-    shape: ImageShape,
-    batch_size: usize,
-    device: &burn::tensor::Device,
+    part: usize,
+    parts: usize,
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        seen >= images
-    })
+    let batches = loader.evaluation_part(experiment.config.eval_batch_size, part, parts);
+    over(
+        model,
+        batches,
+        experiment.data.shape,
+        &experiment.device,
+        |_| {},
+    )
 }
 
-/// The tally over the images of a loader, until `enough` says so of the number seen.
-fn evaluate_until(
+fn over(
     model: &Model,
-    loader: &Loader,
+    batches: Batches,
     shape: ImageShape,
-    batch_size: usize,
     device: &burn::tensor::Device,
-    mut enough: impl FnMut(u64) -> bool,
+    mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     let mut total = Tally::default();
-    for batch in loader.evaluation(batch_size) {
+    for batch in batches {
         let mut batch = batch?;
         let images = std::mem::take(&mut batch.images);
         let data = TensorData::new(
@@ -111,9 +110,7 @@ fn evaluate_until(
         );
         let logits = model.forward(Tensor::<4>::from_data(data, device));
         total.add(Tally::of(&host(logits)?, &batch.labels));
-        if enough(total.images) {
-            break;
-        }
+        tick(total.images);
     }
     Ok(total)
 }
