@@ -24,7 +24,7 @@ use crate::{
     config::OnDivergence,
     device,
     files::{self, JsonLines},
-    finish::{self, Summary},
+    finish::{self, Leaves, Summary},
     metrics::{self, Tally},
     record::{EpochRecord, StepRecord, generalisation_gap},
     run_folder::{RunFile, RunFolder, RunLock},
@@ -89,6 +89,7 @@ pub struct Training {
     progress: Progress,
     steps: JsonLines<StepRecord>,
     epochs: JsonLines<EpochRecord>,
+    leaves: Leaves,
 }
 
 impl Training {
@@ -116,6 +117,7 @@ impl Training {
             folder,
             run_file,
             _lock: lock,
+            leaves: Leaves::Everything,
         };
         training.save(Occasion::Regular)?;
         // Written last: a folder with a run file is one that can be resumed.
@@ -204,7 +206,14 @@ impl Training {
             optimizer,
             progress,
             _lock: lock,
+            leaves: Leaves::Everything,
         })
+    }
+
+    /// The same run with other files at its end.
+    #[must_use]
+    pub fn leaving(self, leaves: Leaves) -> Self {
+        Training { leaves, ..self }
     }
 
     /// The experiment of this run.
@@ -249,7 +258,12 @@ impl Training {
                 Err(error) => return Err(error),
             }
         }
-        let summary = finish::finish(&self.experiment, &self.folder, self.model.clone())?;
+        let summary = finish::finish(
+            &self.experiment,
+            &self.folder,
+            self.model.clone(),
+            self.leaves,
+        )?;
         Ok(Outcome::Finished(Box::new(summary)))
     }
 
