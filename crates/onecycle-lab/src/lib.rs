@@ -11,6 +11,7 @@
 //! | [`metrics`] | loss and accuracy, evaluation |
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
+//! | [`search`], [`trial`] | short cycles that find the peak; one cycle in memory |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`study`] | many runs as one piece of work that can be interrupted |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
@@ -57,10 +58,12 @@ pub mod predict;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod search;
 pub mod study;
 pub mod suggest;
 pub mod tensors;
 pub mod train;
+pub mod trial;
 
 pub use config::Config;
 pub use error::LabError;
