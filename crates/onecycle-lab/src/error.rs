@@ -317,6 +317,18 @@ pub enum LabError {
         differences: Vec<String>,
     },
 
+    /// Configurations whose accuracies say nothing about each other.
+    #[error(
+        "{key} differs ({}): only runs of the same network on the same images can be compared; give all files the same `{key}`",
+        values.join(", ")
+    )]
+    NotComparable {
+        /// The key with its tables.
+        key: String,
+        /// A variant and its value each.
+        values: Vec<String>,
+    },
+
     /// What is left of a run lies where a new one is to be.
     #[error(
         "{} holds no run.toml, but {} of some run; remove it, or choose another --out",

@@ -14,6 +14,8 @@
 //! | [`search`], [`trial`] | short cycles that find the peak; one cycle in memory |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`study`] | many runs as one piece of work that can be interrupted |
+//! | [`compare`] | policies side by side over seeds |
+//! | [`reproduce`] | the figures and tables of the literature by name |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
 //! | [`finish`] | model file, summary, figures and report at the end |
@@ -41,6 +43,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod device;
 mod error;
@@ -57,6 +60,7 @@ pub mod plan_view;
 pub mod predict;
 pub mod record;
 pub mod report;
+pub mod reproduce;
 pub mod run_folder;
 pub mod search;
 pub mod study;

@@ -1,7 +1,7 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
-use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{Batches, ImageShape, Loader, models::Model};
+use burn::tensor::{Device, Tensor, TensorData};
+use onecycle_vision::{Batch, Batches, ImageShape, Loader, models::Model};
 
 use crate::{Experiment, LabError};
 
@@ -66,7 +66,7 @@ pub fn evaluate(
     loader: &Loader,
     shape: ImageShape,
     batch_size: usize,
-    device: &burn::tensor::Device,
+    device: &Device,
     tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     over(model, loader.evaluation(batch_size), shape, device, tick)
@@ -97,22 +97,25 @@ fn over(
     model: &Model,
     batches: Batches,
     shape: ImageShape,
-    device: &burn::tensor::Device,
+    device: &Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     let mut total = Tally::default();
     for batch in batches {
-        let mut batch = batch?;
-        let images = std::mem::take(&mut batch.images);
-        let data = TensorData::new(
-            images,
-            [batch.len, shape.channels, shape.height, shape.width],
-        );
-        let logits = model.forward(Tensor::<4>::from_data(data, device));
-        total.add(Tally::of(&host(logits)?, &batch.labels));
+        let batch = batch?;
+        let labels = batch.labels.clone();
+        let logits = model.forward(images(batch, shape, device));
+        total.add(Tally::of(&host(logits)?, &labels));
         tick(total.images);
     }
     Ok(total)
+}
+
+/// The images of a batch, `[batch, channels, height, width]`, on a device.
+pub(crate) fn images(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
+    let images = std::mem::take(&mut batch.images);
+    let shape = [batch.len, shape.channels, shape.height, shape.width];
+    Tensor::<4>::from_data(TensorData::new(images, shape), device)
 }
 
 /// Reads logits back from the device, row-major.
