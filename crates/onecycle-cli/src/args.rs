@@ -61,7 +61,7 @@ pub(crate) struct Configuration {
     /// Optimizer updates, in place of epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
     pub(crate) steps: Option<String>,
-    /// Network: lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
+    /// Network: mlp, lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Data set by name, or path of a folder or archive
@@ -330,7 +330,8 @@ pub(crate) struct Compare {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Reproduce {
     /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence, momentum, weight-decay,
-    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers
+    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers; or suggestions, how good
+    /// the suggested rates are
     pub(crate) name: String,
     /// quick: all of them in half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
     /// networks, data and epochs, for a GPU
@@ -351,6 +352,9 @@ pub(crate) struct Reproduce {
     /// Epochs of one cycle in place of the scale's; other lengths follow
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<f64>,
+    /// Of suggestions: these tasks only
+    #[arg(long, value_name = "TASK,..", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
     /// cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
@@ -463,7 +467,7 @@ pub(crate) struct Bench {
     /// Images a step
     #[arg(long, default_value_t = 128, value_parser = at_least_one)]
     pub(crate) batch: usize,
-    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5 and convnet, else 3x32x32
+    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5, convnet and mlp, else 3x32x32
     #[arg(long)]
     pub(crate) shape: Option<String>,
     /// Classes

@@ -417,6 +417,14 @@ pub enum LabError {
 }
 
 impl LabError {
+    /// A curve, or several, that name no rate.
+    pub(crate) fn no_rate(verdict: onecycle::range_test::Verdict) -> Self {
+        LabError::NoRate {
+            verdict: verdict.to_string(),
+            advice: verdict.advice(),
+        }
+    }
+
     /// An error of a TOML file as one line: the parser's own goes over several.
     pub(crate) fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let lines: Vec<&str> = error.message().lines().map(str::trim).collect();

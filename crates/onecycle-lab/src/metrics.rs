@@ -1,9 +1,9 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use onecycle_vision::{Batch, ImageShape, Loader, models::Model};
+use onecycle_vision::{Batch, Batches, ImageShape, Loader, models::Model};
 
-use crate::LabError;
+use crate::{Experiment, LabError};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -67,49 +67,46 @@ pub fn evaluate(
     shape: ImageShape,
     batch_size: usize,
     device: &Device,
-    mut tick: impl FnMut(u64),
+    tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        tick(seen);
-        false
-    })
+    over(model, loader.evaluation(batch_size), shape, device, tick)
 }
 
-/// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
+/// The tally over every `parts`-th image of a loader from image `part` on. See [`Loader::evaluation_part`].
 ///
 /// # Errors
 /// Those of the loader.
-pub(crate) fn evaluate_first(
+pub(crate) fn evaluate_part(
     model: &Model,
+    experiment: &Experiment,
     loader: &Loader,
-    images: u64,
-    shape: ImageShape,
-    batch_size: usize,
-    device: &Device,
+    part: usize,
+    parts: usize,
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        seen >= images
-    })
+    let batches = loader.evaluation_part(experiment.config.eval_batch_size, part, parts);
+    over(
+        model,
+        batches,
+        experiment.data.shape,
+        &experiment.device,
+        |_| {},
+    )
 }
 
-/// The tally over the images of a loader, until `enough` says so of the number seen.
-fn evaluate_until(
+fn over(
     model: &Model,
-    loader: &Loader,
+    batches: Batches,
     shape: ImageShape,
-    batch_size: usize,
     device: &Device,
-    mut enough: impl FnMut(u64) -> bool,
+    mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     let mut total = Tally::default();
-    for batch in loader.evaluation(batch_size) {
+    for batch in batches {
         let batch = batch?;
         let labels = batch.labels.clone();
         let logits = model.forward(images(batch, shape, device));
         total.add(Tally::of(&host(logits)?, &labels));
-        if enough(total.images) {
-            break;
-        }
+        tick(total.images);
     }
     Ok(total)
 }

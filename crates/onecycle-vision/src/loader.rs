@@ -228,12 +228,22 @@ impl Loader {
 
     /// All images in the order of the split, without augmentation, `batch_size` at a time.
     pub fn evaluation(&self, batch_size: usize) -> Batches {
+        self.evaluation_part(batch_size, 0, 1)
+    }
+
+    /// The same for every `parts`-th image from image `part` on: parts of one size that have no image in common and, in a
+    /// split sorted by class, the same share of each class. None for a part from `parts` on, 0 parts count as one.
+    pub fn evaluation_part(&self, batch_size: usize, part: usize, parts: usize) -> Batches {
+        let images = match part < parts.max(1) {
+            true => (part as u32..self.len() as u32).step_by(parts.max(1)),
+            false => (0..0).step_by(1),
+        };
         Batches::start(
             Producer::new(
                 &self.split,
                 &self.tables,
                 None,
-                (0..self.len() as u32).collect(),
+                images.collect(),
                 0,
                 Box::new(move |_| batch_size),
             ),

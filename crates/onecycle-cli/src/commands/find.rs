@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
         RunFolder::free(out)?;
     }
     let stop = Stop::listen(start, None);
-    let mut watch = Watch::new(&find, args.quiet, stop.clone());
+    let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
     let found = find::find(&config, &find, &mut watch)?;
     watch.finish();
     let Some(found) = found else {
@@ -150,7 +150,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(find: &FindConfig, quiet: bool, stop: Stop) -> Self {
+    pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let target = match (quiet, on_terminal) {
             (false, true) => ProgressDrawTarget::stderr(),
@@ -164,7 +164,7 @@ impl Watch {
         Watch {
             bar,
             lines: !quiet && !on_terminal,
-            tests: find.tests(),
+            tests,
             stop,
         }
     }
@@ -187,6 +187,16 @@ impl FindObserver for Watch {
 
     fn step(&mut self, _lr: f64) {
         self.bar.inc(1);
+    }
+
+    fn cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
+        let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
+        if self.lines {
+            output::note(&text);
+        }
+        self.bar.reset();
+        self.bar.set_length(updates);
+        self.bar.set_message(text);
     }
 
     fn note(&mut self, text: &str) {
