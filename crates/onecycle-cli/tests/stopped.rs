@@ -15,6 +15,7 @@ use std::{
 };
 
 use common::Place;
+use onecycle_lab::checkpoint::Checkpoint;
 use trial::{assert_same, begin_or_go_on, command, finish, kill, said, write_digits};
 
 /// A run that is still going when it has made a few steps, however fast the machine.
@@ -35,9 +36,13 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn steps(run: &Path) -> usize {
-    let text = fs::read_to_string(run.join("steps.jsonl"));
+fn lines(run: &Path, name: &str) -> usize {
+    let text = fs::read_to_string(run.join(name));
     text.unwrap_or_default().lines().count()
+}
+
+fn steps(run: &Path) -> usize {
+    lines(run, "steps.jsonl")
 }
 
 /// A run in `out` that has made a few steps.
@@ -81,7 +86,50 @@ fn a_signal_stops_a_run_with_a_checkpoint() {
     }
 }
 
-/// During the first evaluation, which takes seconds, nothing but the second SIGINT is obeyed.
+/// A network on 64 images, two epochs of one step, each evaluated on 10 000 images in batches of this size.
+fn long_evaluation(place: &Place, model: &str, eval_batch_size: &str, out: &str) -> Command {
+    let size = format!("eval_batch_size={eval_batch_size}");
+    let args = [
+        "train", "--model", model, "--limit", "64", "--epochs", "2", "--set", &size, "--out", out,
+    ];
+    command(place, &args)
+}
+
+/// Stopped in the evaluation of the first epoch, and in that of the test.
+#[test]
+fn an_evaluation_stops_after_its_batch_and_goes_on_there() {
+    let place = Place::new();
+    finish(
+        long_evaluation(&place, "lenet5", "50", "whole")
+            .spawn()
+            .unwrap(),
+        "whole",
+    );
+    let run = place.path("run");
+    let mut child = long_evaluation(&place, "lenet5", "50", "run")
+        .spawn()
+        .unwrap();
+    for (step, epochs) in [(1, 0), (2, 2)] {
+        wait_until("evaluated", || {
+            (lines(&run, "steps.jsonl"), lines(&run, "epochs.jsonl")) == (step, epochs)
+        });
+        send("-INT", &child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        assert_eq!(lines(&run, "epochs.jsonl"), epochs);
+        let stop = run.join(format!("checkpoints/stop-{step:09}.ckpt"));
+        let images = Checkpoint::read(&stop).unwrap().progress.evaluated.images;
+        assert!(
+            (50..10_000).contains(&images) && images.is_multiple_of(50),
+            "{images}"
+        );
+        child = command(&place, &["resume", "run"]).spawn().unwrap();
+    }
+    finish(child, "the rest");
+    assert_same(&place, "whole", "run");
+}
+
+/// During the first evaluation, a single batch that takes seconds, nothing but the second SIGINT is obeyed.
 #[test]
 fn only_a_second_interrupt_stops_at_once() {
     let place = Place::new();
@@ -91,10 +139,9 @@ fn only_a_second_interrupt_stops_at_once() {
         ("-TERM", "-TERM", false),
     ] {
         let out = format!("run{first}{second}");
-        let args = [
-            "train", "--model", "resnet8", "--limit", "64", "--epochs", "2", "--out", &out,
-        ];
-        let mut child = command(&place, &args).spawn().unwrap();
+        let mut child = long_evaluation(&place, "resnet8", "10000", &out)
+            .spawn()
+            .unwrap();
         let mut err = BufReader::new(child.stderr.take().unwrap());
         wait_until("trained", || steps(&place.path(&out)) == 1);
         send(first, &child);
@@ -127,9 +174,10 @@ fn the_time_limit_stops_a_run_by_itself() {
         begin_or_go_on(&place, "whole", "2").spawn().unwrap(),
         "whole",
     );
-    // Over before the first step: every process makes one, or the evaluation of an epoch, and stops. The run has two
-    // epochs of six steps; the last evaluation is not stopped.
-    for made in [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11] {
+    // Over before the first step: every process makes one, or one batch of an evaluation, and stops. The run has two
+    // epochs of six steps, and evaluations of two batches: the last step's process begins one, the next ends it and
+    // begins that of the test.
+    for made in [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11, 12, 12] {
         let output = begin_or_go_on(&place, "run", "2")
             .args(["--max-time", "0.001s"])
             .output()

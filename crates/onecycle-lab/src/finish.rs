@@ -8,11 +8,11 @@ use onecycle_vision::{ImageShape, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, LabError,
+    Experiment, LabError, checkpoint,
     figures::{self, RunRecords},
     files,
     find::Found,
-    metrics,
+    metrics::Tally,
     plan_view::PlanView,
     record::{EpochRecord, number},
     report::{DataFile, Report},
@@ -65,23 +65,16 @@ pub struct ModelCard {
 /// Key of the model card in the metadata.
 pub const CARD: &str = "onecycle";
 
-/// Measures the final network and writes model, summary, figures and report.
+/// Writes model, summary, figures and report of a network that was tested.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
     model: Model,
+    tested: Tally,
 ) -> Result<Summary, LabError> {
     let data = &experiment.data;
     let model = model.valid();
     write_model(experiment, folder, &model)?;
-    let tested = metrics::evaluate(
-        &model,
-        &data.test,
-        data.shape,
-        experiment.config.eval_batch_size,
-        &experiment.device,
-        |_| {},
-    )?;
     let epochs = folder.read_epochs()?;
     let summary = Summary {
         model: experiment.architecture.to_string(),
@@ -99,6 +92,7 @@ pub(crate) fn finish(
         what: "the summary".to_owned(),
         source,
     })?;
+    checkpoint::remove_stop(&folder.checkpoints())?;
     // Written last: a folder with a summary is one of a finished run.
     files::write_whole(&folder.summary(), text.as_bytes())?;
     Ok(summary)

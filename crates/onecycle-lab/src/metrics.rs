@@ -2,13 +2,15 @@
 
 use burn::tensor::{Tensor, TensorData};
 use onecycle_vision::{ImageShape, Loader, models::Model};
+use serde::{Deserialize, Serialize};
 
-use crate::LabError;
+use crate::{LabError, record::number};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Sum of cross-entropies, in nats.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Images whose largest logit is their class's.
     pub correct: u64,
@@ -69,10 +71,20 @@ pub fn evaluate(
     device: &burn::tensor::Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        tick(seen);
-        false
-    })
+    let mut tally = Tally::default();
+    evaluate_until(
+        &mut tally,
+        model,
+        loader,
+        shape,
+        batch_size,
+        device,
+        |seen| {
+            tick(seen);
+            false
+        },
+    )?;
+    Ok(tally)
 }
 
 /// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
@@ -87,22 +99,35 @@ pub(crate) fn evaluate_first(
     batch_size: usize,
     device: &burn::tensor::Device,
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        seen >= images
-    })
+    let mut tally = Tally::default();
+    evaluate_until(
+        &mut tally,
+        model,
+        loader,
+        shape,
+        batch_size,
+        device,
+        |seen| seen >= images,
+    )?;
+    Ok(tally)
 }
 
-/// The tally over the images of a loader, until `enough` says so of the number seen.
-fn evaluate_until(
+/// Adds the images of a loader to a tally, those after the ones that it holds, until `enough` says so of their number.
+///
+/// One that was stopped and goes on, with the same batch size, ends with the same bits as one that was not.
+///
+/// # Errors
+/// Those of the loader.
+pub(crate) fn evaluate_until(
+    tally: &mut Tally,
     model: &Model,
     loader: &Loader,
     shape: ImageShape,
     batch_size: usize,
     device: &burn::tensor::Device,
     mut enough: impl FnMut(u64) -> bool,
-) -> Result<Tally, LabError> {
-    let mut total = Tally::default();
-    for batch in loader.evaluation(batch_size) {
+) -> Result<(), LabError> {
+    for batch in loader.evaluation_from(batch_size, tally.images as usize) {
         let mut batch = batch?;
         let images = std::mem::take(&mut batch.images);
         let data = TensorData::new(
@@ -110,12 +135,12 @@ fn evaluate_until(
             [batch.len, shape.channels, shape.height, shape.width],
         );
         let logits = model.forward(Tensor::<4>::from_data(data, device));
-        total.add(Tally::of(&host(logits)?, &batch.labels));
-        if enough(total.images) {
+        tally.add(Tally::of(&host(logits)?, &batch.labels));
+        if enough(tally.images) {
             break;
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// Reads logits back from the device, row-major.

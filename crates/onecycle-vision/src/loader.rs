@@ -158,13 +158,19 @@ impl Loader {
 
     /// All images in the order of the split, without augmentation, `batch_size` at a time.
     pub fn evaluation(&self, batch_size: usize) -> Batches {
+        self.evaluation_from(batch_size, 0)
+    }
+
+    /// As [`evaluation`](Self::evaluation), from the image at position `skip` on: to go on with one that was stopped,
+    /// the number of images that it has seen.
+    pub fn evaluation_from(&self, batch_size: usize, skip: usize) -> Batches {
         Batches::start(
             Producer::new(
                 &self.split,
                 &self.tables,
                 None,
                 (0..self.len() as u32).collect(),
-                0,
+                skip,
                 Box::new(move |_| batch_size),
             ),
             self.prefetch,

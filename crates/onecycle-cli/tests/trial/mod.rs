@@ -21,7 +21,7 @@ const IMAGES: usize = 48;
 #[rustfmt::skip]
 const RUN: [&str; 16] = [
     "--data", "digits", "--model", "lenet5", "--batch-size", "8", "--lr-max", "0.02",
-    "--set", "checkpoint_steps=4", "--set", "augment.pad=1", "--set", "eval_batch_size=16", "--threads", "1",
+    "--set", "checkpoint_steps=4", "--set", "augment.pad=1", "--set", "eval_batch_size=8", "--threads", "1",
 ];
 
 /// Writes the data set `digits`: 48 training and 16 test images of 28x28 pixels in four IDX files.

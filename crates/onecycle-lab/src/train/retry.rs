@@ -60,7 +60,7 @@ impl Training {
         self.optimizer
             .load_state(checkpoint.optimizer, &self.experiment.device)?;
         self.progress = checkpoint.progress;
-        self.saved = from;
+        self.saved = self.progress;
         Ok(())
     }
 
