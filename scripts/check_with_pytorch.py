@@ -75,6 +75,15 @@ class LeNet5(nn.Module):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
 
 
+class Mlp(nn.Module):
+    def __init__(self, pixels, classes):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(pixels, 256), nn.Linear(256, 128), nn.Linear(128, classes)
+
+    def forward(self, x):
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
+
+
 class ConvNet(nn.Module):
     def __init__(self, batch_norm, cin, classes):
         super().__init__()
@@ -129,6 +138,8 @@ def build(card, weights):
         return ResNet((int(name[6:]) - 2) // 6, (16, 32, 64), 1, cin, classes)
     if name == "lenet5":
         return LeNet5(cin, shape["height"], shape["width"], classes)
+    if name == "mlp":
+        return Mlp(cin * shape["height"] * shape["width"], classes)
     return ConvNet(name == "convnet", cin, classes)
 
 

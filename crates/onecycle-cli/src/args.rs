@@ -57,7 +57,7 @@ pub(crate) struct Configuration {
     /// Optimizer updates, in place of epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
     pub(crate) steps: Option<String>,
-    /// Network: lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
+    /// Network: mlp, lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Data set by name, or path of a folder or archive
@@ -382,7 +382,7 @@ pub(crate) struct Bench {
     /// Images a step
     #[arg(long, default_value_t = 128, value_parser = at_least_one)]
     pub(crate) batch: usize,
-    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5 and convnet, else 3x32x32
+    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5, convnet and mlp, else 3x32x32
     #[arg(long)]
     pub(crate) shape: Option<String>,
     /// Classes

@@ -86,30 +86,33 @@ fn a_signal_stops_a_run_with_a_checkpoint() {
     }
 }
 
-/// A network on 64 images, two epochs of one step, each evaluated on 10 000 images in batches of this size.
-fn long_evaluation(place: &Place, model: &str, eval_batch_size: &str, out: &str) -> Command {
-    let size = format!("eval_batch_size={eval_batch_size}");
+/// A network on 64 images, two epochs. Of these a share is held out for the evaluation of an epoch, and the test is made on
+/// 10 000 images; without one, these are evaluated on in each epoch.
+fn long_evaluation(place: &Place, model: &str, held_out: &str, size: &str, out: &str) -> Command {
+    let (held_out, size) = (
+        format!("data.validation={held_out}"),
+        format!("eval_batch_size={size}"),
+    );
     let args = [
-        "train", "--model", model, "--limit", "64", "--epochs", "2", "--set", &size, "--out", out,
+        "train", "--model", model, "--limit", "64", "--epochs", "2", "--set", &held_out, "--set",
+        &size, "--out", out,
     ];
     command(place, &args)
 }
 
-/// Stopped in the evaluation of the first epoch, and in that of the test.
+/// Stopped in the evaluation of the first epoch, or in that of the test.
 #[test]
 fn an_evaluation_stops_after_its_batch_and_goes_on_there() {
     let place = Place::new();
-    finish(
-        long_evaluation(&place, "lenet5", "50", "whole")
-            .spawn()
-            .unwrap(),
-        "whole",
-    );
-    let run = place.path("run");
-    let mut child = long_evaluation(&place, "lenet5", "50", "run")
-        .spawn()
-        .unwrap();
-    for (step, epochs) in [(1, 0), (2, 2)] {
+    for (held_out, step, epochs) in [("0", 1, 0), ("0.5", 2, 2)] {
+        let [whole, out] = ["whole", "run"].map(|name| format!("{name}-{held_out}"));
+        let begin = |out: &str| {
+            let mut command = long_evaluation(&place, "lenet5", held_out, "50", out);
+            command.spawn().unwrap()
+        };
+        finish(begin(&whole), "whole");
+        let run = place.path(&out);
+        let child = begin(&out);
         wait_until("evaluated", || {
             (lines(&run, "steps.jsonl"), lines(&run, "epochs.jsonl")) == (step, epochs)
         });
@@ -123,10 +126,10 @@ fn an_evaluation_stops_after_its_batch_and_goes_on_there() {
             (50..10_000).contains(&images) && images.is_multiple_of(50),
             "{images}"
         );
-        child = command(&place, &["resume", "run"]).spawn().unwrap();
+        let resumed = command(&place, &["resume", &out]).spawn().unwrap();
+        finish(resumed, "the rest");
+        assert_same(&place, &whole, &out);
     }
-    finish(child, "the rest");
-    assert_same(&place, "whole", "run");
 }
 
 /// During the first evaluation, a single batch that takes seconds, nothing but the second SIGINT is obeyed.
@@ -139,7 +142,7 @@ fn only_a_second_interrupt_stops_at_once() {
         ("-TERM", "-TERM", false),
     ] {
         let out = format!("run{first}{second}");
-        let mut child = long_evaluation(&place, "resnet8", "10000", &out)
+        let mut child = long_evaluation(&place, "resnet8", "0", "10000", &out)
             .spawn()
             .unwrap();
         let mut err = BufReader::new(child.stderr.take().unwrap());
@@ -175,9 +178,8 @@ fn the_time_limit_stops_a_run_by_itself() {
         "whole",
     );
     // Over before the first step: every process makes one, or one batch of an evaluation, and stops. The run has two
-    // epochs of six steps, and evaluations of two batches: the last step's process begins one, the next ends it and
-    // begins that of the test.
-    for made in [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11, 12, 12] {
+    // epochs of six steps, and evaluations of two batches; the very last batch ends the run.
+    for made in [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11, 12] {
         let output = begin_or_go_on(&place, "run", "2")
             .args(["--max-time", "0.001s"])
             .output()

@@ -4,6 +4,7 @@
 //! order. A table is merged key by key; but an `[optimizer]` or `[policy]` that names another `kind` replaces
 //! the one below it, since its keys mean other things.
 
+mod differences;
 mod explain;
 mod layers;
 mod policy;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use onecycle_vision::{Augment, Border, FolderOptions, models::Architecture};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use differences::flatten;
 pub use layers::Layers;
 pub use policy::PolicyConfig;
 pub use tables::OptimizerTable;
@@ -227,6 +229,17 @@ impl Config {
         toml::to_string(self).map_err(|source| LabError::ToToml {
             source: Box::new(source),
         })
+    }
+
+    /// With the path of the data set as one that holds from any folder.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] where the current folder cannot be found.
+    pub(crate) fn with_absolute_path(mut self) -> Result<Config, LabError> {
+        if let Some(path) = &mut self.data.path {
+            *path = std::path::absolute(&path).map_err(LabError::io("find", path))?;
+        }
+        Ok(self)
     }
 
     /// Checks what the types do not say, so far as it can be known without the data.

@@ -305,6 +305,18 @@ pub enum LabError {
         path: PathBuf,
     },
 
+    /// A run of a study was made by other settings than those it is wanted with.
+    #[error(
+        "the run in {} was made by other settings: {}; choose another --out, or remove that run",
+        run.display(), differences.join(", ")
+    )]
+    OtherSettings {
+        /// The run's folder.
+        run: PathBuf,
+        /// What differs, in words.
+        differences: Vec<String>,
+    },
+
     /// What is left of a run lies where a new one is to be.
     #[error(
         "{} holds no run.toml, but {} of some run; remove it, or choose another --out",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::Device;
 use onecycle::{Plan, Run};
 use onecycle_vision::{
-    FolderOptions, ImageShape, Loader, Source, Statistics,
+    Dataset, FolderOptions, ImageShape, Loader, Source, Statistics,
     models::{Architecture, Model},
     random,
 };
@@ -58,15 +58,21 @@ impl Experiment {
     /// # Errors
     /// Data that cannot be read, images too small for the network, a policy that does not fit the run's length, a
     /// device that is not there.
-    pub fn prepare(mut config: Config) -> Result<Self, LabError> {
+    pub fn prepare(config: Config) -> Result<Self, LabError> {
+        Experiment::prepare_from(config, &mut DataCache::default())
+    }
+
+    /// As [`prepare`](Self::prepare), for many runs on the same images: a data set that `cache` holds is not read again.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn prepare_from(config: Config, cache: &mut DataCache) -> Result<Self, LabError> {
         config.check()?;
-        if let Some(path) = &mut config.data.path {
-            // The run may be resumed from another folder.
-            *path = std::path::absolute(&path).map_err(LabError::io("find", path))?;
-        }
+        // The run may be resumed from another folder.
+        let config = config.with_absolute_path()?;
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
-        let data = Data::load(&config)?;
+        let data = Data::new(cache.read(&config)?, &config)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
         let experiment = Experiment {
             config,
@@ -97,19 +103,43 @@ impl Experiment {
     }
 }
 
-impl Data {
-    fn load(config: &Config) -> Result<Self, LabError> {
-        let seed = config.seed;
+/// The data set that was read last.
+#[derive(Debug, Default)]
+pub struct DataCache {
+    last: Option<(Source, Dataset)>,
+}
+
+impl DataCache {
+    /// The images that a configuration names, from memory where they are the last ones that were read.
+    fn read(&mut self, config: &Config) -> Result<Dataset, LabError> {
         let source = Source {
             name: config.data.name.clone(),
             path: config.data.path.clone(),
             folder: FolderOptions {
                 size: config.data.image_size,
-                seed,
+                seed: config.seed,
                 ..FolderOptions::default()
             },
         };
-        let mut set = source.load()?;
+        // The seed decides nothing but how a folder of images is divided.
+        let same = |last: &Source| match source.path {
+            None => last.name == source.name && last.path.is_none(),
+            Some(_) => *last == source,
+        };
+        match &self.last {
+            Some((last, set)) if same(last) => Ok(set.clone()),
+            _ => {
+                let set = source.load()?;
+                self.last = Some((source, set.clone()));
+                Ok(set)
+            }
+        }
+    }
+}
+
+impl Data {
+    fn new(mut set: Dataset, config: &Config) -> Result<Self, LabError> {
+        let seed = config.seed;
         if config.data.limit > 0 {
             set = set.limit(config.data.limit);
         }

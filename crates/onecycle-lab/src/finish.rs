@@ -47,6 +47,16 @@ pub struct Summary {
     pub train_seconds: f64,
 }
 
+/// What a run that came to its end leaves besides its records and checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leaves {
+    /// Model, summary, figures and report.
+    #[default]
+    Everything,
+    /// Model and summary: a figure takes a tenth of a second, and nobody looks at those of hundreds of runs.
+    NoPictures,
+}
+
 /// What a model file says of itself, as JSON under `onecycle` in its metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -65,29 +75,37 @@ pub struct ModelCard {
 /// Key of the model card in the metadata.
 pub const CARD: &str = "onecycle";
 
-/// Writes model, summary, figures and report of a network that was tested.
+/// Writes what a run leaves. `tested` is what was measured on the test images: nothing where the last epoch did so.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
     model: Model,
     tested: Tally,
+    leaves: Leaves,
 ) -> Result<Summary, LabError> {
     let data = &experiment.data;
     let model = model.valid();
     write_model(experiment, folder, &model)?;
     let epochs = folder.read_epochs()?;
+    let (test_accuracy, test_loss) = match epochs.last() {
+        // It ended with the same network on the same images.
+        Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
+        _ => (tested.accuracy(), tested.mean_loss()),
+    };
     let summary = Summary {
         model: experiment.architecture.to_string(),
         parameters: count_parameters(&model),
         data: data.name.clone(),
         steps: experiment.plan.steps(),
         epochs: epochs.len() as u64,
-        test_accuracy: tested.accuracy(),
-        test_loss: tested.mean_loss(),
+        test_accuracy,
+        test_loss,
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
-    write_report(experiment, folder, &summary, &epochs)?;
+    if leaves == Leaves::Everything {
+        write_report(experiment, folder, &summary, &epochs)?;
+    }
     let text = serde_json::to_string_pretty(&summary).map_err(|source| LabError::ToJson {
         what: "the summary".to_owned(),
         source,

@@ -12,6 +12,7 @@
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
 //! | [`suggest`] | rules applied to any recorded curve |
+//! | [`study`] | many runs as one piece of work that can be interrupted |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
 //! | [`finish`] | model file, summary, figures and report at the end |
@@ -56,6 +57,7 @@ pub mod predict;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod study;
 pub mod suggest;
 pub mod tensors;
 pub mod train;

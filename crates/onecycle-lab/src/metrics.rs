@@ -1,10 +1,10 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
 use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{ImageShape, Loader, models::Model};
+use onecycle_vision::{Batches, ImageShape, Loader, models::Model};
 use serde::{Deserialize, Serialize};
 
-use crate::{LabError, record::number};
+use crate::{Experiment, LabError, record::number};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -72,62 +72,66 @@ pub fn evaluate(
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     let mut tally = Tally::default();
-    evaluate_until(
-        &mut tally,
-        model,
-        loader,
-        shape,
-        batch_size,
-        device,
-        |seen| {
-            tick(seen);
-            false
-        },
-    )?;
+    let batches = loader.evaluation(batch_size);
+    add_until(&mut tally, model, batches, shape, device, |seen| {
+        tick(seen);
+        false
+    })?;
     Ok(tally)
 }
 
-/// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
+/// The tally over every `parts`-th image of a loader from image `part` on. See [`Loader::evaluation_part`].
 ///
 /// # Errors
 /// Those of the loader.
-pub(crate) fn evaluate_first(
+pub(crate) fn evaluate_part(
     model: &Model,
+    experiment: &Experiment,
     loader: &Loader,
-    images: u64,
-    shape: ImageShape,
-    batch_size: usize,
-    device: &burn::tensor::Device,
+    part: usize,
+    parts: usize,
 ) -> Result<Tally, LabError> {
     let mut tally = Tally::default();
-    evaluate_until(
+    let batches = loader.evaluation_part(experiment.config.eval_batch_size, part, parts);
+    let shape = experiment.data.shape;
+    add_until(
         &mut tally,
         model,
-        loader,
+        batches,
         shape,
-        batch_size,
-        device,
-        |seen| seen >= images,
+        &experiment.device,
+        |_| false,
     )?;
     Ok(tally)
 }
 
-/// Adds the images of a loader to a tally, those after the ones that it holds, until `enough` says so of their number.
-///
-/// One that was stopped and goes on, with the same batch size, ends with the same bits as one that was not.
+/// Goes on with the tally over all images of a loader, after those that it holds, until `stop`, which is given their number
+/// after each batch, says so. One that was stopped and goes on ends with the same bits as one that was not.
 ///
 /// # Errors
 /// Those of the loader.
 pub(crate) fn evaluate_until(
     tally: &mut Tally,
     model: &Model,
+    experiment: &Experiment,
     loader: &Loader,
-    shape: ImageShape,
-    batch_size: usize,
-    device: &burn::tensor::Device,
-    mut enough: impl FnMut(u64) -> bool,
+    stop: impl FnMut(u64) -> bool,
 ) -> Result<(), LabError> {
-    for batch in loader.evaluation_from(batch_size, tally.images as usize) {
+    let size = experiment.config.eval_batch_size;
+    let batches = loader.evaluation_from(size, tally.images as usize);
+    let shape = experiment.data.shape;
+    add_until(tally, model, batches, shape, &experiment.device, stop)
+}
+
+fn add_until(
+    tally: &mut Tally,
+    model: &Model,
+    batches: Batches,
+    shape: ImageShape,
+    device: &burn::tensor::Device,
+    mut stop: impl FnMut(u64) -> bool,
+) -> Result<(), LabError> {
+    for batch in batches {
         let mut batch = batch?;
         let images = std::mem::take(&mut batch.images);
         let data = TensorData::new(
@@ -136,7 +140,7 @@ pub(crate) fn evaluate_until(
         );
         let logits = model.forward(Tensor::<4>::from_data(data, device));
         tally.add(Tally::of(&host(logits)?, &batch.labels));
-        if enough(tally.images) {
+        if stop(tally.images) {
             break;
         }
     }

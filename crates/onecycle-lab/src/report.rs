@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::config::flatten;
 use crate::error::LabError;
 use crate::figure::escape_xml as escape;
 use crate::figures::Captioned;
@@ -282,17 +283,4 @@ fn table<'a>(page: &mut String, rows: impl Iterator<Item = (&'a str, String)>) {
         let _ = writeln!(page, "<tr><th>{}</th><td>{value}</td></tr>", escape(name));
     }
     page.push_str("</tbody></table></div>\n");
-}
-
-/// Keys with their tables' names before them, in alphabetical order.
-fn flatten(prefix: &str, table: &toml::Table, rows: &mut Vec<(String, String)>) {
-    // A table's own values go before the tables in it, as TOML has it.
-    for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-        rows.push((format!("{prefix}{key}"), value.to_string()));
-    }
-    for (key, value) in table {
-        if let Some(inner) = value.as_table() {
-            flatten(&format!("{prefix}{key}."), inner, rows);
-        }
-    }
 }

@@ -8,6 +8,7 @@
 //! checkpoints/        the newest two
 //! model.safetensors   the result
 //! summary.json        the result in numbers
+//! diverged.json       in its place, where a run of a study came to a loss that is not finite
 //! report.html         one page; figures/ holds its figures as SVG, PNG and CSV
 //! .lock               held while a process works on the run
 //! ```
@@ -151,6 +152,11 @@ impl RunFolder {
     /// `summary.json`.
     pub fn summary(&self) -> PathBuf {
         self.root.join("summary.json")
+    }
+
+    /// `diverged.json`.
+    pub fn diverged(&self) -> PathBuf {
+        self.root.join("diverged.json")
     }
 
     /// `range_test.json`.

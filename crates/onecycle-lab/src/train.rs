@@ -24,7 +24,7 @@ use crate::{
     config::OnDivergence,
     device,
     files::{self, JsonLines},
-    finish::{self, Summary},
+    finish::{self, Leaves, Summary},
     metrics::{self, Tally},
     record::{EpochRecord, StepRecord, generalisation_gap},
     run_folder::{RunFile, RunFolder, RunLock},
@@ -89,6 +89,7 @@ pub struct Training {
     progress: Progress,
     steps: JsonLines<StepRecord>,
     epochs: JsonLines<EpochRecord>,
+    leaves: Leaves,
 }
 
 impl Training {
@@ -116,6 +117,7 @@ impl Training {
             folder,
             run_file,
             _lock: lock,
+            leaves: Leaves::Everything,
         };
         training.save(Occasion::Regular)?;
         // Written last: a folder with a run file is one that can be resumed.
@@ -204,7 +206,14 @@ impl Training {
             optimizer,
             progress,
             _lock: lock,
+            leaves: Leaves::Everything,
         })
+    }
+
+    /// The same run with other files at its end.
+    #[must_use]
+    pub fn leaving(self, leaves: Leaves) -> Self {
+        Training { leaves, ..self }
     }
 
     /// The experiment of this run.
@@ -236,40 +245,47 @@ impl Training {
     fn run_on(&mut self, observer: &mut dyn Observer) -> Result<Outcome, LabError> {
         loop {
             match self.train_and_test(observer) {
-                Ok(None) => {
+                Ok(true) => {
                     self.save(Occasion::Stop)?;
                     return Ok(Outcome::Stopped {
                         step: self.progress.step,
                     });
                 }
-                Ok(Some(tested)) => {
-                    let model = self.model.clone();
-                    let summary = finish::finish(&self.experiment, &self.folder, model, tested)?;
-                    return Ok(Outcome::Finished(Box::new(summary)));
-                }
+                Ok(false) => break,
                 Err(LabError::Diverged { step, lr, .. }) if self.may_retry() => {
                     self.go_back(step, lr, observer)?;
                 }
                 Err(error) => return Err(error),
             }
         }
+        let summary = finish::finish(
+            &self.experiment,
+            &self.folder,
+            self.model.clone(),
+            self.progress.evaluated,
+            self.leaves,
+        )?;
+        Ok(Outcome::Finished(Box::new(summary)))
     }
 
-    /// Trains all epochs that are left, and tests. `None` if the observer asked to stop before that.
-    fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Option<Tally>, LabError> {
+    /// Trains all epochs that are left, and tests. True if the observer asked to stop before that.
+    fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
         let total = self.experiment.plan.steps();
         // After the last update, an epoch that was not evaluated yet is left.
         while self.progress.step < total || self.progress.images_of_epoch > 0 {
             if self.train_epoch(observer)? || self.end_epoch(observer)? {
-                return Ok(None);
+                return Ok(true);
             }
             self.save(Occasion::Regular)?;
             if self.progress.step < total && observer.stop() {
-                return Ok(None);
+                return Ok(true);
             }
         }
-        let stopped = self.evaluate(Part::Test, observer)?;
-        Ok((!stopped).then_some(self.progress.evaluated))
+        if self.experiment.data.validation_is == "test" {
+            // The last epoch ended with the same network on the same images.
+            return Ok(false);
+        }
+        self.evaluate(Part::Test, observer)
     }
 
     /// Trains what is left of the current epoch, or of the run. True if the observer asked to stop before that.
@@ -370,10 +386,8 @@ impl Training {
         metrics::evaluate_until(
             &mut self.progress.evaluated,
             &self.model.valid(),
+            &self.experiment,
             loader,
-            data.shape,
-            self.experiment.config.eval_batch_size,
-            &self.experiment.device,
             |seen| {
                 observer.evaluation(seen, images);
                 seen < images && observer.stop()

@@ -164,12 +164,27 @@ impl Loader {
     /// As [`evaluation`](Self::evaluation), from the image at position `skip` on: to go on with one that was stopped,
     /// the number of images that it has seen.
     pub fn evaluation_from(&self, batch_size: usize, skip: usize) -> Batches {
+        self.in_order((0..self.len() as u32).collect(), batch_size, skip)
+    }
+
+    /// The same for every `parts`-th image from image `part` on: parts of one size that have no image in common and, in a
+    /// split sorted by class, the same share of each class. None for a part from `parts` on, 0 parts count as one.
+    pub fn evaluation_part(&self, batch_size: usize, part: usize, parts: usize) -> Batches {
+        let images = match part < parts.max(1) {
+            true => (part as u32..self.len() as u32).step_by(parts.max(1)),
+            false => (0..0).step_by(1),
+        };
+        self.in_order(images.collect(), batch_size, 0)
+    }
+
+    /// These images without augmentation, from the one at position `skip` on.
+    fn in_order(&self, images: Vec<u32>, batch_size: usize, skip: usize) -> Batches {
         Batches::start(
             Producer::new(
                 &self.split,
                 &self.tables,
                 None,
-                (0..self.len() as u32).collect(),
+                images,
                 skip,
                 Box::new(move |_| batch_size),
             ),

@@ -30,6 +30,7 @@
 //! | policies by hand | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
 //! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
+//! | means over seeds, their intervals, paired differences | [`estimate`] |
 //! | the LR range test, its curve, and what rules make of it | [`range_test`] |
 //! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
 //! | what goes past the end | [`AtEnd`], [`PastEnd`] |
@@ -70,6 +71,7 @@ mod curve;
 #[cfg(feature = "serde")]
 mod defaults;
 mod error;
+pub mod estimate;
 pub mod fastai;
 mod hyper;
 mod math;

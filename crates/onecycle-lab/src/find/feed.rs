@@ -6,8 +6,8 @@ use onecycle_vision::{Batch, Batches as Epoch, models::Model};
 use super::{FindConfig, FindObserver};
 use crate::{Experiment, LabError, metrics, train};
 
-/// Images that accuracy is measured on, at most: half a per cent is its error then.
-const MOST_VALIDATION: u64 = 2000;
+/// Images that accuracy is measured on, about as many at most: half a per cent is its error then.
+const MOST_VALIDATION: usize = 2000;
 
 /// The batches of a training from its first epoch on, for one range test.
 pub(super) struct Batches<'a> {
@@ -77,15 +77,9 @@ impl Feed<Model> for Batches<'_> {
         if every == 0 || !updates.is_multiple_of(every) {
             return Ok(Measured::default());
         }
-        let data = &self.experiment.data;
-        let tally = metrics::evaluate_first(
-            &model.valid(),
-            &data.validation,
-            MOST_VALIDATION,
-            data.shape,
-            self.experiment.config.eval_batch_size,
-            &self.experiment.device,
-        )?;
+        let held_out = &self.experiment.data.validation;
+        let parts = held_out.len().div_ceil(MOST_VALIDATION);
+        let tally = metrics::evaluate_part(&model.valid(), self.experiment, held_out, 0, parts)?;
         Ok(Measured {
             loss: Some(tally.mean_loss()),
             accuracy: Some(tally.accuracy()),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `lenet5` | [`LeNet5`]: LeCun et al. 1998, with ReLU and max pooling | 12 |
 //! | `convnet`, `convnet-plain` | [`ConvNet`]: three convolutions, with and without batch norm | 4 |
+//! | `mlp` | [`Mlp`]: a multi-layer perceptron with two hidden layers | 1 |
 //! | `resnet-small` | [`ResNet`] with a stem of stride 2 and one block a stage, for 28 × 28 | 4 |
 //! | `resnet8`, `resnet20`, `32`, `44`, `56`, `110` | [`ResNet`]: He et al. 2016, section 4.2, projection shortcuts | 4 |
 //! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 8 |
@@ -13,6 +14,7 @@
 mod convnet;
 mod error;
 mod lenet;
+mod mlp;
 mod resnet;
 mod resnet9;
 
@@ -27,6 +29,7 @@ use burn::{
 pub use convnet::ConvNet;
 pub use error::ModelError;
 pub use lenet::LeNet5;
+pub use mlp::Mlp;
 pub use resnet::{BasicBlock, ResNet, ResNetShape, Shortcut};
 pub use resnet9::{ConvNormRelu, ResNet9};
 
@@ -42,6 +45,8 @@ pub enum Architecture {
         /// Whether batch norm follows each convolution.
         batch_norm: bool,
     },
+    /// [`Mlp`].
+    Mlp,
     /// [`ResNet`] for 28 × 28 images.
     ResNetSmall,
     /// He's [`ResNet`] of depth `6 blocks + 2`.
@@ -54,10 +59,11 @@ pub enum Architecture {
 }
 
 /// All networks with their names.
-const ARCHITECTURES: [(&str, Architecture); 11] = [
+const ARCHITECTURES: [(&str, Architecture); 12] = [
     ("lenet5", Architecture::LeNet5),
     ("convnet", Architecture::ConvNet { batch_norm: true }),
     ("convnet-plain", Architecture::ConvNet { batch_norm: false }),
+    ("mlp", Architecture::Mlp),
     ("resnet-small", Architecture::ResNetSmall),
     ("resnet8", Architecture::ResNet { blocks: 1 }),
     ("resnet9", Architecture::ResNet9),
@@ -79,6 +85,7 @@ impl Architecture {
         match self {
             Architecture::LeNet5 => LeNet5::MIN_SIDE,
             Architecture::ResNet9 => ResNet9::MIN_SIDE,
+            Architecture::Mlp => 1,
             _ => 4,
         }
     }
@@ -118,6 +125,8 @@ pub enum Model {
     LeNet5(LeNet5),
     /// A [`ConvNet`].
     ConvNet(ConvNet),
+    /// An [`Mlp`].
+    Mlp(Mlp),
     /// A [`ResNet`].
     ResNet(ResNet),
     /// A [`ResNet9`].
@@ -156,6 +165,10 @@ impl Model {
             Architecture::ConvNet { batch_norm } => {
                 Model::ConvNet(ConvNet::new(batch_norm, channels, classes, rng, device))
             }
+            Architecture::Mlp => {
+                let pixels = channels * shape.height * shape.width;
+                Model::Mlp(Mlp::new(pixels, classes, rng, device))
+            }
             Architecture::ResNetSmall => resnet(ResNetShape::small(), rng),
             Architecture::ResNet { blocks } => resnet(ResNetShape::he(blocks), rng),
             Architecture::ResNet9 => Model::ResNet9(ResNet9::new(channels, classes, rng, device)),
@@ -167,6 +180,7 @@ impl Model {
         match self {
             Model::LeNet5(model) => model.forward(images),
             Model::ConvNet(model) => model.forward(images),
+            Model::Mlp(model) => model.forward(images),
             Model::ResNet(model) => model.forward(images),
             Model::ResNet9(model) => model.forward(images),
         }

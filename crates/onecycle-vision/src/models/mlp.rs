@@ -1,0 +1,35 @@
+use crate::random::Rng;
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use onecycle_burn::nn::Linear;
+
+/// Units of the hidden layers.
+const UNITS: [usize; 2] = [256, 128];
+
+/// A multi-layer perceptron on the pixels: 256 and 128 units with ReLU, then `classes`. No convolution, no batch norm.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+
+impl Mlp {
+    /// A network for images of `pixels` values, weights drawn from `rng` in the order of the layers.
+    pub fn new(pixels: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
+        let [first, second] = UNITS;
+        Mlp {
+            fc1: Linear::new(pixels, first, rng, device),
+            fc2: Linear::new(first, second, rng, device),
+            fc3: Linear::new(second, classes, rng, device),
+        }
+    }
+
+    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = self.fc1.forward_relu(images.flatten(1, 3));
+        self.fc3.forward(self.fc2.forward_relu(x))
+    }
+}

@@ -1,0 +1,209 @@
+//! Means over seeds with their 95 % confidence intervals, and paired differences.
+//!
+//! A training under another seed is another number. What a comparison claims must hold for the mean over seeds, with an
+//! interval that says how far off that mean may be. Under two policies that were run with the same seeds, initial weights
+//! and order of the images are the same too, so the differences seed by seed vary less than the numbers themselves.
+//!
+//! The interval is Student's ("The probable error of a mean", 1908): `mean ± t s / sqrt(n)`, where `s` is the sample's
+//! standard deviation (divided by `n - 1`) and `t` the 97.5 % point of his distribution with `n - 1` degrees of freedom.
+//! It takes the numbers as independent and normally distributed.
+//!
+//! ```
+//! use onecycle::estimate::Estimate;
+//! let accuracy = Estimate::of(&[0.917, 0.921, 0.919]).unwrap();
+//! let (low, high) = accuracy.interval().unwrap();
+//! assert_eq!(format!("{:.3} ({low:.3} to {high:.3})", accuracy.mean), "0.919 (0.914 to 0.924)");
+//! ```
+
+use core::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+
+use crate::math;
+
+/// Share of all intervals that hold the true mean.
+const CONFIDENCE: f64 = 0.95;
+
+/// A mean and how far off it may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Estimate {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Half the width of the 95 % interval; none from a single number.
+    pub half_width: Option<f64>,
+    /// Numbers that went into it.
+    pub n: usize,
+}
+
+/// Which of two things a difference speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// The whole interval lies above 0.
+    Above,
+    /// The whole interval lies below 0.
+    Below,
+    /// The interval holds 0, or there is none.
+    Open,
+}
+
+impl Estimate {
+    /// The estimate from the numbers of several seeds; none from no number at all. Where one is not finite, neither is the
+    /// mean, and there is no interval.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        if n == 0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let half_width = (n > 1 && mean.is_finite()).then(|| {
+            let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+            let deviation = math::sqrt(squares / (n - 1) as f64);
+            student_t(n - 1) * deviation / math::sqrt(n as f64)
+        });
+        Some(Estimate {
+            mean,
+            half_width,
+            n,
+        })
+    }
+
+    /// The estimate of `a - b`, seed by seed; none where the lists differ in length or are empty.
+    ///
+    /// ```
+    /// use onecycle::estimate::{Estimate, Sign};
+    /// let difference = Estimate::of_difference(&[0.92, 0.90, 0.91], &[0.91, 0.89, 0.90]).unwrap();
+    /// assert_eq!(difference.sign(), Sign::Above);
+    /// ```
+    pub fn of_difference(a: &[f64], b: &[f64]) -> Option<Self> {
+        if a.len() != b.len() {
+            return None;
+        }
+        let differences: alloc::vec::Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        Estimate::of(&differences)
+    }
+
+    /// The lower and upper end of the 95 % interval.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        self.half_width
+            .map(|half| (self.mean - half, self.mean + half))
+    }
+
+    /// On which side of 0 the whole interval lies.
+    pub fn sign(&self) -> Sign {
+        match self.interval() {
+            Some((low, _)) if low > 0.0 => Sign::Above,
+            Some((_, high)) if high < 0.0 => Sign::Below,
+            _ => Sign::Open,
+        }
+    }
+}
+
+/// The 97.5 % point of Student's distribution with so many degrees of freedom, at least 1: the `t` for which
+/// `P(|T| <= t)` is 0.95.
+///
+/// By bisection on the angle `atan(t / sqrt(df))`, in which the distribution of a whole number of degrees is a finite sum.
+pub fn student_t(df: usize) -> f64 {
+    let (mut low, mut high) = (0.0, FRAC_PI_2);
+    // Each round halves the angle's uncertainty, the last one below the precision of a float.
+    for _ in 0..64 {
+        let middle = 0.5 * (low + high);
+        match within(middle, df) < CONFIDENCE {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    let cosine = math::cos(low);
+    math::sqrt(df as f64) * math::sqrt(1.0 - cosine * cosine) / cosine
+}
+
+/// `P(|T| <= sqrt(df) tan(angle))`: Abramowitz & Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
+fn within(angle: f64, df: usize) -> f64 {
+    let cosine = math::cos(angle);
+    let square = cosine * cosine;
+    let sine = math::sqrt(1.0 - square);
+    // Odd: cos + 2/3 cos^3 + ... up to cos^(df - 2); even: 1 + 1/2 cos^2 + ... up to the same.
+    let odd = df % 2 == 1;
+    let (mut power, mut term) = match odd {
+        true => (1, cosine),
+        false => (0, 1.0),
+    };
+    let mut sum = 0.0;
+    while power + 2 <= df {
+        sum += term;
+        term *= square * (power + 1) as f64 / (power + 2) as f64;
+        power += 2;
+    }
+    match odd {
+        true => FRAC_2_PI * (angle + sine * sum),
+        false => sine * sum,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // scipy 1.17.1:
+    //     from scipy.stats import t
+    //     for n in (1, 2, 3, 4, 5, 9, 10, 29, 100, 1001):
+    //         print(n, t.ppf(0.975, n))
+    #[test]
+    fn points_of_student_s_distribution_are_those_of_scipy() {
+        let known = [
+            (1, 12.706204736174694),
+            (2, 4.302652729749462),
+            (3, 3.1824463052837078),
+            (4, 2.7764451051977934),
+            (5, 2.5705818356363146),
+            (9, 2.262157162798205),
+            (10, 2.228138851986274),
+            (29, 2.045229642132703),
+            (100, 1.9839715185235518),
+            (1001, 1.9623367052808798),
+        ];
+        for (df, t) in known {
+            let got = student_t(df);
+            assert!((got / t - 1.0).abs() < 1e-12, "{df}: {got} for {t}");
+        }
+    }
+
+    const A: [f64; 4] = [0.917, 0.921, 0.919, 0.9155];
+    const B: [f64; 4] = [0.914, 0.9195, 0.9151, 0.9149];
+
+    // import numpy as np; from scipy import stats
+    // for x in (A, np.subtract(A, B)):
+    //     print(np.mean(x), stats.t.interval(0.95, len(x) - 1, loc=np.mean(x), scale=stats.sem(x)))
+    #[test]
+    fn intervals_are_those_of_scipy() {
+        let estimates = [Estimate::of(&A), Estimate::of_difference(&A, &B)];
+        let known = [
+            [0.9181250000000001, 0.914316299547928, 0.9219337004520721],
+            [
+                0.002250000000000002,
+                -0.00010479522593638026,
+                0.004604795225936384,
+            ],
+        ];
+        for (estimate, [mean, low, high]) in estimates.into_iter().zip(known) {
+            let estimate = estimate.expect("numbers");
+            let interval = estimate.interval().expect("four numbers");
+            for (got, known) in [estimate.mean, interval.0, interval.1]
+                .into_iter()
+                .zip([mean, low, high])
+            {
+                assert!((got - known).abs() < 1e-13, "{got} for {known}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sign_needs_an_interval_on_one_side() {
+        let sign = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.sign());
+        assert_eq!(sign(&[0.01, 0.011, 0.012]), Some(Sign::Above));
+        assert_eq!(sign(&[-0.01, -0.011, -0.012]), Some(Sign::Below));
+        assert_eq!(sign(&[0.01, -0.01, 0.02]), Some(Sign::Open));
+        assert_eq!(sign(&[0.5]), Some(Sign::Open), "one seed says nothing");
+        assert_eq!(sign(&[f64::NAN, 1.0]), Some(Sign::Open));
+        assert_eq!(sign(&[]), None);
+        assert_eq!(Estimate::of_difference(&[1.0], &[1.0, 2.0]), None);
+    }
+}
