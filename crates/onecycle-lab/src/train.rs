@@ -370,6 +370,7 @@ impl Training {
             lr,
             retries: self.run_file.retries.len(),
             rate: retry::rate_key(&self.experiment.config.policy),
+            known: retry::known(&self.folder),
             run: self.folder.root().to_path_buf(),
         }
     }
