@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Train(Train),
     /// Go on with a stopped run
     Resume(Resume),
+    /// Train the same network by several policies and seeds, and compare them
+    Compare(Compare),
+    /// Repeat a figure or table of the 1cycle literature, or all of them
+    Reproduce(Reproduce),
     /// Classify images by a trained model
     Predict(Predict),
     /// List, fetch or check data sets
@@ -98,13 +102,8 @@ impl Configuration {
         if let Some(path) = &self.config {
             layers = layers.file(path)?;
         }
-        for setting in &self.settings {
-            let (key, value) = setting.split_once('=').ok_or_else(|| LabError::Setting {
-                key: "--set".to_owned(),
-                value: setting.clone(),
-                expected: "KEY=VALUE".to_owned(),
-            })?;
-            layers = layers.set(key.trim(), value.trim())?;
+        for (key, value) in pairs(&self.settings)? {
+            layers = layers.set(&key, &value)?;
         }
         if let Some(data) = &self.data {
             let known = catalog::find(data).is_ok() || !Path::new(data).exists() && is_a_word(data);
@@ -132,6 +131,19 @@ impl Configuration {
         }
         Ok(layers)
     }
+}
+
+/// Keys and values of what `--set` was given.
+pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, LabError> {
+    let pair = |setting: &String| {
+        let (key, value) = setting.split_once('=').ok_or_else(|| LabError::Setting {
+            key: "--set".to_owned(),
+            value: setting.clone(),
+            expected: "KEY=VALUE".to_owned(),
+        })?;
+        Ok((key.trim().to_owned(), value.trim().to_owned()))
+    };
+    settings.iter().map(pair).collect()
 }
 
 /// Whether this looks like a name rather than a path: the message about an unknown one then lists the names.
@@ -290,6 +302,75 @@ pub(crate) struct Resume {
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) course: Course,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compare {
+    /// TOML files, a policy each, of the same network and data; variants are called after them
+    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Runs of each file, with the seeds from that of the first file on
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
+    pub(crate) seeds: usize,
+    /// Validation accuracies (0.9 is 90 %) whose steps and time to tell [default: the largest that all reach]
+    #[arg(long, value_name = "A,..", value_delimiter = ',')]
+    pub(crate) accuracies: Vec<f64>,
+    /// Any key of the configuration, for all files; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Folder of runs and result; the same command again goes on there [default: runs/compare-NAME-NAME..]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trials: Trials,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reproduce {
+    /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence, momentum, weight-decay,
+    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers
+    pub(crate) name: String,
+    /// quick: all of them in half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
+    /// networks, data and epochs, for a GPU
+    #[arg(long, value_name = "SCALE", default_value = "quick")]
+    pub(crate) scale: String,
+    /// Runs of each variant [default: 3; 1 at the scale of the paper]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) seeds: Option<usize>,
+    /// Network in place of the scale's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Training images in place of the scale's, the first N
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) images: Option<usize>,
+    /// Test images in place of the scale's, the first N
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) test_images: Option<usize>,
+    /// Epochs of one cycle in place of the scale's; other lengths follow
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<f64>,
+    /// cpu, cuda or wgpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
+    /// Folder of runs and results; the same command again goes on there, and experiments share it [default:
+    /// runs/reproduce-SCALE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trials: Trials,
+}
+
+/// What every command that trains many networks takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Trials {
+    /// Stop after this time (90s, 10m, 2h), to go on later, with exit code 124
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
+    /// CPU threads, 0 for all cores; results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) show: Show,
 }

@@ -1,13 +1,16 @@
 //! One module a command.
 
 mod bench;
+mod compare;
 mod data;
 mod find;
 mod fit;
 mod plan;
 mod predict;
+mod reproduce;
 mod suggest;
 mod train;
+mod trials;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -25,6 +28,8 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Suggest(args) => suggest::run(&args),
         Command::Train(args) => train::run(&args, start),
         Command::Resume(args) => train::resume(&args.run, 0, &args.course, &args.show, start),
+        Command::Compare(args) => compare::run(&args, start),
+        Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Predict(args) => predict::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Bench(args) => bench::run(&args),

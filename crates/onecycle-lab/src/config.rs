@@ -39,6 +39,7 @@ const MOST_THREADS: usize = 1024;
 /// | `threads` | 0 | CPU threads, 0 for all cores; results do not depend on it |
 /// | `batch_size` | 128 | images an update, where the policy sets none |
 /// | `eval_batch_size` | 500 | images a batch of the evaluation |
+/// | `ghost_batch` | 0 | images that batch norm normalises together, 0 for the whole batch: [`BatchNorm2d`](onecycle_burn::nn::BatchNorm2d) |
 /// | `label_smoothing` | 0 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `checkpoint_steps` | 0 | updates between checkpoints besides those after each epoch, 0 for none |
 /// | `on_divergence` | `stop` | after a loss that is not finite: [`OnDivergence`] |
@@ -67,6 +68,9 @@ pub struct Config {
     pub batch_size: usize,
     /// Images a batch of the evaluation.
     pub eval_batch_size: usize,
+    /// Images that batch norm normalises together in training, 0 for the whole batch.
+    #[serde(default)]
+    pub ghost_batch: usize,
     /// Share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
     /// Updates between checkpoints besides those after each epoch; 0 for none.
@@ -152,8 +156,10 @@ impl OnDivergence {
 /// | `name` | `fashion-mnist` | a known data set; or |
 /// | `path` | | a folder or archive |
 /// | `limit` | 0 | the first so many training images only; 0 for all |
+/// | `test_limit` | 0 | the first so many test images only, for measurements that must be quick; 0 for all |
 /// | `validation` | 0 | share of the training images held out to measure on in place of the test set |
 /// | `image_size` | 64 | height and width to which the images of a folder are brought |
+/// | `[data.curriculum]` | none | easy images first: [`CurriculumConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -166,11 +172,81 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// The first so many training images only; 0 for all.
     pub limit: usize,
+    /// The first so many test images only; 0 for all.
+    pub test_limit: usize,
     /// Share of the training images, of each class alike, held out to measure on in place of the test set, at
     /// least 0 and below 1. The choice depends on the seed.
     pub validation: f64,
     /// Height and width to which the images of a folder are brought.
     pub image_size: usize,
+    /// Easy images first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curriculum: Option<CurriculumConfig>,
+}
+
+/// Easy images first: Bengio et al., "Curriculum Learning" (2009), section 4; the pace is linear.
+///
+/// How hard an image is, the same network says after a brief training of its own: by its loss on the image. That training
+/// is made anew whenever the run begins or goes on, and depends on the seed alone.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `start` | 0.25 | share of the images, the easiest, that the first epoch draws from |
+/// | `epochs` | | epochs until all images are drawn from |
+/// | `scoring_epochs` | 1 | length of the brief training |
+/// | `scoring_lr` | 0.05 | its learning rate |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurriculumConfig {
+    /// Share of the images that the first epoch draws from, above 0 and at most 1.
+    #[serde(default = "quarter")]
+    pub start: f64,
+    /// Epochs until all images are drawn from, at least 0.
+    pub epochs: f64,
+    /// Epochs of the training that says how hard images are, at least 1.
+    #[serde(default = "one")]
+    pub scoring_epochs: u64,
+    /// Its learning rate, above 0; plain SGD with momentum 0.9.
+    #[serde(default = "twentieth")]
+    pub scoring_lr: f64,
+}
+
+impl CurriculumConfig {
+    fn check(&self) -> Result<(), LabError> {
+        let wrong = |key: &str, value: String, expected: &str| {
+            Err(LabError::Setting {
+                key: format!("data.curriculum.{key}"),
+                value,
+                expected: expected.to_owned(),
+            })
+        };
+        if !(self.start > 0.0 && self.start <= 1.0) {
+            return wrong("start", self.start.to_string(), "above 0 and at most 1");
+        }
+        if !(self.epochs.is_finite() && self.epochs >= 0.0) {
+            return wrong("epochs", self.epochs.to_string(), "a number of at least 0");
+        }
+        if self.scoring_epochs == 0 {
+            return wrong("scoring_epochs", "0".to_owned(), "at least 1");
+        }
+        if !(self.scoring_lr.is_finite() && self.scoring_lr > 0.0) {
+            let value = self.scoring_lr.to_string();
+            return wrong("scoring_lr", value, "a number above 0");
+        }
+        Ok(())
+    }
+}
+
+fn quarter() -> f64 {
+    0.25
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn twentieth() -> f64 {
+    0.05
 }
 
 impl Default for DataConfig {
@@ -179,8 +255,10 @@ impl Default for DataConfig {
             name: Some("fashion-mnist".to_owned()),
             path: None,
             limit: 0,
+            test_limit: 0,
             validation: 0.0,
             image_size: FolderOptions::default().size,
+            curriculum: None,
         }
     }
 }
@@ -197,6 +275,7 @@ impl Default for Config {
             threads: 0,
             batch_size: 128,
             eval_batch_size: 500,
+            ghost_batch: 0,
             label_smoothing: 0.0,
             checkpoint_steps: 0,
             on_divergence: OnDivergence::Stop,
@@ -294,6 +373,9 @@ impl Config {
         let side = self.data.image_size;
         if !(1..=LARGEST_SIDE).contains(&side) {
             return setting("data.image_size", side.to_string(), "1 to 1024 pixels");
+        }
+        if let Some(curriculum) = &self.data.curriculum {
+            curriculum.check()?;
         }
         if self.threads > MOST_THREADS {
             let threads = self.threads.to_string();

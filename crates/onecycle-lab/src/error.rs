@@ -319,6 +319,18 @@ pub enum LabError {
         differences: Vec<String>,
     },
 
+    /// Configurations whose accuracies say nothing about each other.
+    #[error(
+        "{key} differs ({}): only runs of the same network on the same images can be compared; give all files the same `{key}`",
+        values.join(", ")
+    )]
+    NotComparable {
+        /// The key with its tables.
+        key: String,
+        /// A variant and its value each.
+        values: Vec<String>,
+    },
+
     /// What is left of a run lies where a new one is to be.
     #[error(
         "{} holds no run.toml, but {} of some run; remove it, or choose another --out",
@@ -407,6 +419,14 @@ pub enum LabError {
 }
 
 impl LabError {
+    /// A curve, or several, that name no rate.
+    pub(crate) fn no_rate(verdict: onecycle::range_test::Verdict) -> Self {
+        LabError::NoRate {
+            verdict: verdict.to_string(),
+            advice: verdict.advice(),
+        }
+    }
+
     /// An error of a TOML file as one line: the parser's own goes over several.
     pub(crate) fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let lines: Vec<&str> = error.message().lines().map(str::trim).collect();

@@ -1,5 +1,7 @@
 //! A configuration brought to life: data read, plan resolved, network built.
 
+mod curriculum;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use burn::tensor::Device;
@@ -74,7 +76,7 @@ impl Experiment {
         let device = device::open(config.device)?;
         let data = Data::new(cache.read(&config)?, &config)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
-        let experiment = Experiment {
+        let mut experiment = Experiment {
             config,
             plan,
             data,
@@ -83,6 +85,7 @@ impl Experiment {
         };
         // Whatever cannot be is told before anything is written.
         experiment.initial_model()?;
+        curriculum::apply(&mut experiment)?;
         Ok(experiment)
     }
 
@@ -93,13 +96,14 @@ impl Experiment {
     pub fn initial_model(&self) -> Result<Model, LabError> {
         let mut rng = random::stream(self.config.seed, "initialisation", 0);
         let device = self.device.clone().autodiff();
-        Ok(Model::new(
+        let model = Model::new(
             self.architecture,
             self.data.shape,
             self.data.classes.len(),
             &mut rng,
             &device,
-        )?)
+        )?;
+        Ok(model.with_ghost_batch(self.config.ghost_batch))
     }
 }
 
@@ -142,6 +146,9 @@ impl Data {
         let seed = config.seed;
         if config.data.limit > 0 {
             set = set.limit(config.data.limit);
+        }
+        if config.data.test_limit > 0 {
+            set = set.limit_test(config.data.test_limit);
         }
         let statistics = set.statistics();
         let (train, held_out) = if config.data.validation > 0.0 {

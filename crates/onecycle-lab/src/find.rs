@@ -16,7 +16,7 @@ use onecycle::{
 use onecycle_burn::range_test;
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Experiment, LabError};
+use crate::{Config, Experiment, LabError, experiment::DataCache};
 
 pub use figure::figure;
 pub use report::{Choice, Cost, Found, Group, Test};
@@ -150,6 +150,8 @@ pub trait FindObserver {
     fn test(&mut self, _index: usize, _label: &str, _updates: u64) {}
     /// An update at this rate is about to be made.
     fn step(&mut self, _lr: f64) {}
+    /// A short cycle with this peak begins.
+    fn cycle(&mut self, _lr_max: f64, _seed: u64, _updates: u64) {}
     /// Something to tell.
     fn note(&mut self, _text: &str) {}
     /// Asked before each update: true ends all tests.
@@ -175,22 +177,9 @@ pub fn find(
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Found>, LabError> {
     find.check()?;
-    let mut experiments = Vec::with_capacity(find.seeds.len());
-    for seed in &find.seeds {
-        let mut config = config.clone();
-        config.seed = *seed;
-        if find.validate_every > 0 && config.data.validation == 0.0 {
-            config.data.validation = HELD_OUT;
-        }
-        let experiment = Experiment::prepare(config)?;
-        if experiments.is_empty() {
-            experiment
-                .data
-                .notes
-                .iter()
-                .for_each(|note| observer.note(note));
-        }
-        experiments.push(experiment);
+    let experiments = prepare(config, &find.seeds, find.validate_every > 0)?;
+    for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
+        observer.note(note);
     }
     let overlay = find.overlay.as_ref();
     let values: Vec<Option<f64>> = match overlay {
@@ -224,6 +213,33 @@ pub fn find(
         find.ladder,
         groups,
     )))
+}
+
+/// An experiment a seed; with images held out to judge by, where that is asked for and the configuration holds none out.
+///
+/// # Errors
+/// Those of [`Experiment::prepare`].
+pub fn prepare(
+    config: &Config,
+    seeds: &[u64],
+    hold_out: bool,
+) -> Result<Vec<Experiment>, LabError> {
+    let mut config = config.clone();
+    if hold_out && config.data.validation == 0.0 {
+        config.data.validation = HELD_OUT;
+    }
+    let mut cache = DataCache::default();
+    let each = seeds.iter().map(|seed| {
+        let seed = *seed;
+        Experiment::prepare_from(
+            Config {
+                seed,
+                ..config.clone()
+            },
+            &mut cache,
+        )
+    });
+    each.collect()
 }
 
 /// One test of the experiment's network from its start.

@@ -1,15 +1,17 @@
 //! From a range test to what to train with.
 //!
-//! `onecycle fit` makes a range test over a few weight decays, takes the largest rate for one cycle and the weight decay
-//! from it, and trains one cycle. Smith, "A disciplined approach to neural network hyper-parameters" (2018,
-//! arXiv:1803.09820), section 5, steps 1 to 3.
+//! `onecycle fit` makes a range test over a few weight decays and takes the weight decay from it; makes a few short cycles
+//! around the rate that it names and takes the peak from them, by images held out from training; and trains one cycle on
+//! all images. Smith, "A disciplined approach to neural network hyper-parameters" (2018, arXiv:1803.09820), section 5, steps
+//! 1 to 3; the short cycles are ours, [`search`] says why.
 
 use onecycle::{Preset, range_test::Verdict};
 
 use crate::{
     Config, LabError,
-    find::{Choice, Found, Parameter},
+    find::{self, Choice, FindObserver, Found, Group, Parameter},
     number::significant,
+    search,
 };
 
 /// A weight decay other than the configured one must allow a rate more than so many times as large: single seeds of the same
@@ -42,17 +44,15 @@ pub fn choose(found: Found) -> Result<Found, LabError> {
         .groups
         .iter()
         .enumerate()
-        .filter_map(|(i, group)| Some((i, group.one_cycle_max()?, group.descent()?)))
+        .filter_map(|(i, group)| Some((i, search::start(group).ok()?, group.descent()?)))
         .collect();
     let Some(first) = sound.first().copied() else {
-        let verdict = found
-            .groups
-            .first()
-            .map_or(Verdict::TooShort, |group| group.verdict());
-        return Err(LabError::NoRate {
-            verdict: verdict.to_string(),
-            advice: verdict.advice(),
-        });
+        return Err(LabError::no_rate(
+            found
+                .groups
+                .first()
+                .map_or(Verdict::TooShort, Group::verdict),
+        ));
     };
     let mut best = first;
     let mut why = "no other tested allows a clearly larger rate or a clearly lower loss";
@@ -75,16 +75,51 @@ pub fn choose(found: Found) -> Result<Found, LabError> {
     }
     let (group, lr, _) = best;
     let rate = format!(
-        "lr_max = {}: the largest rate before the smoothed loss of the range test clearly rises",
+        "the smoothed loss of the range test clearly rises from {} on",
         significant(lr)
     );
     let reason = match (found.parameter, found.groups[group].value) {
         (Some(Parameter::WeightDecay), Some(value)) if found.groups.len() > 1 => {
-            format!("{rate}. weight decay = {}: {why}", significant(value))
+            format!("weight decay = {}: {why}; {rate}", significant(value))
         }
         _ => rate,
     };
     Ok(found.chosen(Choice { group, reason }))
+}
+
+/// Looks for the peak by short cycles, from the rate that the chosen curves name, under their weight decay. Images are held
+/// out to judge by where the configuration holds none out itself.
+///
+/// `None` where the observer ended it.
+///
+/// # Errors
+/// [`LabError::NoRate`] where the cycles learn nothing; no choice; those of [`search::search`].
+pub fn search(
+    config: &Config,
+    found: Found,
+    seeds: &[u64],
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Found>, LabError> {
+    let Some(group) = found.chosen_group() else {
+        return Err(LabError::no_rate(found.verdict));
+    };
+    let start = search::start(group)?;
+    let experiments = find::prepare(&with_weight_decay(config, &found), seeds, true)?;
+    let Some(run) = experiments.first().map(|one| one.plan.steps()) else {
+        return Err(LabError::no_rate(Verdict::TooShort));
+    };
+    let Some(searched) = search::search(&experiments, start, search::steps(run), observer)? else {
+        return Ok(None);
+    };
+    let Some(lr_max) = searched.answer.lr else {
+        return Err(LabError::no_rate(searched.answer.verdict));
+    };
+    let reason = format!(
+        "lr_max = {}: the middle of the peaks with the lowest held-out loss, of short cycles with {} updates each",
+        significant(lr_max),
+        searched.steps
+    );
+    Ok(Some(found.searched(searched, &reason)))
 }
 
 /// The configuration with what was chosen in place of its own `policy.lr_max` and weight decay.
@@ -92,27 +127,27 @@ pub fn choose(found: Found) -> Result<Found, LabError> {
 /// # Errors
 /// A policy other than `one_cycle`; what was chosen does not fit the configuration's other settings; no choice.
 pub fn configured(config: &Config, found: &Found) -> Result<Config, LabError> {
-    let mut config = config.clone();
+    let mut config = with_weight_decay(config, found);
     let one_cycle = one_cycle(&mut config)?;
-    let lr_max = found.one_cycle_max.ok_or_else(|| LabError::NoRate {
-        verdict: found.verdict.to_string(),
-        advice: found.verdict.advice(),
-    })?;
+    let lr_max = found
+        .one_cycle_max
+        .ok_or_else(|| LabError::no_rate(found.verdict))?;
     // Four digits: more than a range test can tell, and a number that a person can read.
     one_cycle.lr_max = format!("{lr_max:.3e}").parse().unwrap_or(lr_max);
-    let chosen = found
-        .choice
-        .as_ref()
-        .and_then(|choice| found.groups.get(choice.group));
-    if let (Some(Parameter::WeightDecay), Some(value)) =
-        (found.parameter, chosen.and_then(|group| group.value))
-    {
+    config.check()?;
+    Ok(config)
+}
+
+/// The configuration with the weight decay of the chosen group, where that is what the groups differ in.
+fn with_weight_decay(config: &Config, found: &Found) -> Config {
+    let mut config = config.clone();
+    let value = found.chosen_group().and_then(|group| group.value);
+    if let (Some(Parameter::WeightDecay), Some(value)) = (found.parameter, value) {
         config.policy.weight_decay = None;
         let optimizer = config.optimizer.config.clone();
         config.optimizer.config = optimizer.with_weight_decay(value);
     }
-    config.check()?;
-    Ok(config)
+    config
 }
 
 /// Checks that a configuration's policy is one that a range test can be the start of.
@@ -123,7 +158,7 @@ pub fn check(config: &Config) -> Result<(), LabError> {
     one_cycle(&mut config.clone()).map(|_| ())
 }
 
-fn one_cycle(config: &mut Config) -> Result<&mut onecycle::OneCycle, LabError> {
+pub(crate) fn one_cycle(config: &mut Config) -> Result<&mut onecycle::OneCycle, LabError> {
     match &mut config.policy.preset {
         Preset::OneCycle(one_cycle) => Ok(one_cycle),
         other => Err(LabError::Setting {

@@ -11,8 +11,11 @@
 //! | [`metrics`] | loss and accuracy, evaluation |
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
+//! | [`search`], [`trial`] | short cycles that find the peak; one cycle in memory |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`study`] | many runs as one piece of work that can be interrupted |
+//! | [`compare`] | policies side by side over seeds |
+//! | [`reproduce`] | the figures and tables of the literature by name |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
 //! | [`finish`] | model file, summary, figures and report at the end |
@@ -40,6 +43,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod device;
 mod error;
@@ -56,11 +60,14 @@ pub mod plan_view;
 pub mod predict;
 pub mod record;
 pub mod report;
+pub mod reproduce;
 pub mod run_folder;
+pub mod search;
 pub mod study;
 pub mod suggest;
 pub mod tensors;
 pub mod train;
+pub mod trial;
 
 pub use config::Config;
 pub use error::LabError;

@@ -1,7 +1,7 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
-use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{Batches, ImageShape, Loader, models::Model};
+use burn::tensor::{Device, Tensor, TensorData};
+use onecycle_vision::{Batch, Batches, ImageShape, Loader, models::Model};
 use serde::{Deserialize, Serialize};
 
 use crate::{Experiment, LabError, record::number};
@@ -68,7 +68,7 @@ pub fn evaluate(
     loader: &Loader,
     shape: ImageShape,
     batch_size: usize,
-    device: &burn::tensor::Device,
+    device: &Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
     let mut tally = Tally::default();
@@ -128,23 +128,26 @@ fn add_until(
     model: &Model,
     batches: Batches,
     shape: ImageShape,
-    device: &burn::tensor::Device,
+    device: &Device,
     mut stop: impl FnMut(u64) -> bool,
 ) -> Result<(), LabError> {
     for batch in batches {
-        let mut batch = batch?;
-        let images = std::mem::take(&mut batch.images);
-        let data = TensorData::new(
-            images,
-            [batch.len, shape.channels, shape.height, shape.width],
-        );
-        let logits = model.forward(Tensor::<4>::from_data(data, device));
-        tally.add(Tally::of(&host(logits)?, &batch.labels));
+        let batch = batch?;
+        let labels = batch.labels.clone();
+        let logits = model.forward(images(batch, shape, device));
+        tally.add(Tally::of(&host(logits)?, &labels));
         if stop(tally.images) {
             break;
         }
     }
     Ok(())
+}
+
+/// The images of a batch, `[batch, channels, height, width]`, on a device.
+pub(crate) fn images(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
+    let images = std::mem::take(&mut batch.images);
+    let shape = [batch.len, shape.channels, shape.height, shape.width];
+    Tensor::<4>::from_data(TensorData::new(images, shape), device)
 }
 
 /// Reads logits back from the device, row-major.

@@ -1,5 +1,7 @@
 //! `report.html`: a run on one page that needs nothing else, neither script nor network.
 
+mod page;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,6 +12,8 @@ use crate::figures::Captioned;
 use crate::files::write_whole;
 use crate::number::{duration, percent, significant};
 use crate::record::EpochRecord;
+
+pub(crate) use page::Page;
 
 /// What a report tells; all text is escaped when it is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,35 +45,22 @@ pub struct DataFile {
     pub sha256: String,
 }
 
-/// The page's own promise to a browser: nothing is loaded, run or sent.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
 impl Report<'_> {
     /// The page.
     ///
     /// # Errors
     /// Those of [`crate::figure::Figure::svg`].
     pub fn html(&self) -> Result<String, LabError> {
-        let mut page = String::new();
-        let title = escape(self.title);
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(
-            page,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
-            include_str!("report/style.css"),
-        );
-        self.headline(&mut page);
-        self.figures(&mut page)?;
-        self.epochs(&mut page);
-        self.summary(&mut page);
-        self.configuration(&mut page);
-        self.data(&mut page);
-        self.reproduce(&mut page);
-        page.push_str("</main>\n</body>\n</html>\n");
-        Ok(page)
+        let mut whole = Page::new(self.title);
+        self.headline(whole.html());
+        self.figures(&mut whole)?;
+        let page = whole.html();
+        self.epochs(page);
+        self.summary(page);
+        self.configuration(page);
+        self.data(page);
+        self.reproduce(page);
+        Ok(whole.finish())
     }
 
     /// Writes the page to `path`.
@@ -153,25 +144,16 @@ impl Report<'_> {
         page.push_str("</dl>\n");
     }
 
-    fn figures(&self, page: &mut String) -> Result<(), LabError> {
+    fn figures(&self, page: &mut Page) -> Result<(), LabError> {
         if self.figures.is_empty() {
             return Ok(());
         }
-        page.push_str("<h2>Figures</h2>\n<div class=\"figures\">\n");
-        for Captioned { figure, caption } in self.figures {
-            let name = escape(&figure.name);
-            let _ = write!(
-                page,
-                "<figure class=\"card\" id=\"{name}\">\n<div>{}</div>\n<figcaption>{} \
-                 Data: <a href=\"figures/{name}.csv\">CSV</a>; picture: \
-                 <a href=\"figures/{name}.svg\">SVG</a>, <a href=\"figures/{name}.png\">PNG</a>.\
-                 </figcaption>\n</figure>\n",
-                figure.svg()?,
-                escape(caption),
-            );
-        }
-        page.push_str("</div>\n");
-        Ok(())
+        page.html().push_str("<h2>Figures</h2>\n");
+        let captioned = self
+            .figures
+            .iter()
+            .map(|captioned| (&captioned.figure, captioned.caption));
+        page.figures("figures", captioned)
     }
 
     fn epochs(&self, page: &mut String) {

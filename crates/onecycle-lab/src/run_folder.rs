@@ -93,17 +93,26 @@ impl RunFolder {
     /// # Errors
     /// [`LabError::NoRun`] if there is none.
     pub fn open(root: &Path) -> Result<Self, LabError> {
-        let folder = RunFolder {
-            root: root.to_path_buf(),
-        };
-        if !folder.run_file().exists() {
-            return Err(LabError::NoRun {
-                path: root.to_path_buf(),
-            });
-        }
+        let folder = RunFolder::look(root)?;
         files::create_folder(&folder.checkpoints())?;
         files::create_folder(&folder.figures())?;
         Ok(folder)
+    }
+
+    /// As [`open`](Self::open), only to read what is there: nothing is created.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn look(root: &Path) -> Result<Self, LabError> {
+        let folder = RunFolder {
+            root: root.to_path_buf(),
+        };
+        match folder.run_file().exists() {
+            true => Ok(folder),
+            false => Err(LabError::NoRun {
+                path: root.to_path_buf(),
+            }),
+        }
     }
 
     /// The first free folder `runs/NAME-NUMBER` for a run of `model` on `data`.

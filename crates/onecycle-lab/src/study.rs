@@ -26,6 +26,7 @@
 
 mod clock;
 mod result;
+mod variant;
 mod watch;
 
 use std::{
@@ -35,6 +36,7 @@ use std::{
 };
 
 pub use result::{CellResult, Divergence, Reached};
+pub use variant::{Along, ReachedSummary, Variant, VariantSummary, curves};
 pub use watch::{Position, Silent, StudyObserver};
 
 use crate::{
@@ -170,7 +172,7 @@ impl Study {
                 if !root.join("run.toml").exists() {
                     return Ok(None);
                 }
-                let run = RunFolder::open(&root)?;
+                let run = RunFolder::look(&root)?;
                 let was = run.read_run_file()?.config;
                 let differences = was.differences(&cell.config)?;
                 if !differences.is_empty() {
@@ -247,7 +249,7 @@ impl Study {
             }
             Training::start(experiment, RunFolder::create(root)?)?
         };
-        let run = RunFolder::open(root)?;
+        let run = RunFolder::look(root)?;
         watch.begin(training.progress().step, training.experiment().plan.steps());
         let classes = training.experiment().data.classes.len();
         match training.leaving(self.leaves).run(watch) {

@@ -484,7 +484,7 @@ pub(crate) fn forward(
 }
 
 /// The batch size of each update from `first` on, as the loader asks for them.
-fn batch_sizes(
+pub(crate) fn batch_sizes(
     plan: &Arc<Plan>,
     first: u64,
     default: usize,

@@ -290,6 +290,13 @@ impl Dataset {
         self.train = self.train.take(count);
         self
     }
+
+    /// Keeps only the first `count` images to measure on.
+    #[must_use]
+    pub fn limit_test(mut self, count: usize) -> Self {
+        self.test = self.test.take(count);
+        self
+    }
 }
 
 #[cfg(test)]

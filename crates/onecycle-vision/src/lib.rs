@@ -47,6 +47,6 @@ pub use augment::{Augment, Border};
 pub use dataset::{Dataset, ImageShape, Split};
 pub use error::DataError;
 pub use folder::FolderOptions;
-pub use loader::{Batch, Batches, Loader};
+pub use loader::{Batch, Batches, Curriculum, Loader};
 pub use source::Source;
 pub use statistics::Statistics;

@@ -73,6 +73,36 @@ pub struct Loader {
     augment: Augment,
     seed: u64,
     prefetch: bool,
+    curriculum: Option<Arc<Curriculum>>,
+}
+
+/// Which images the first epochs draw from: the easiest ones, more of them from epoch to epoch (Bengio et al.,
+/// "Curriculum Learning", 2009).
+///
+/// Epoch `e` draws from the easiest share `start + (1 - start) e / epochs` of the images, from epoch `epochs` on from all.
+/// Every epoch has as many images as there are: where the share is smaller, they come again, in another order. What
+/// augmentation does to an image is the same each time that it comes within an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curriculum {
+    /// Indices of all images in their split, the easiest first.
+    pub easiest_first: Vec<u32>,
+    /// Share of the images that epoch 0 draws from, above 0 and at most 1.
+    pub start: f64,
+    /// Epochs until all images are drawn from.
+    pub epochs: f64,
+}
+
+impl Curriculum {
+    /// How many of the easiest images an epoch draws from.
+    pub fn pool(&self, epoch: u64) -> usize {
+        let images = self.easiest_first.len();
+        let done = epoch as f64 / self.epochs;
+        if done.is_nan() || done >= 1.0 {
+            return images;
+        }
+        let share = self.start + (1.0 - self.start) * done;
+        ((share * images as f64).ceil() as usize).clamp(1, images)
+    }
 }
 
 impl Loader {
@@ -103,6 +133,7 @@ impl Loader {
             augment,
             seed,
             prefetch: true,
+            curriculum: None,
         })
     }
 
@@ -124,12 +155,51 @@ impl Loader {
         self.split.is_empty()
     }
 
+    /// With easy images first.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] unless the curriculum names every image of the split once, and its numbers are in range.
+    pub fn with_curriculum(mut self, curriculum: Curriculum) -> Result<Self, DataError> {
+        let refuse = |key, value: String, expected: &str| {
+            Err(DataError::Setting {
+                key,
+                value,
+                expected: expected.to_owned(),
+            })
+        };
+        let mut named = curriculum.easiest_first.clone();
+        named.sort_unstable();
+        if !named.iter().copied().eq(0..self.len() as u32) {
+            let found = format!("{} indices", named.len());
+            return refuse("curriculum", found, "every image once");
+        }
+        let Curriculum { start, epochs, .. } = curriculum;
+        if !(start > 0.0 && start <= 1.0) {
+            let expected = "above 0 and at most 1";
+            return refuse("data.curriculum.start", start.to_string(), expected);
+        }
+        if !(epochs.is_finite() && epochs >= 0.0) {
+            let expected = "a number of at least 0";
+            return refuse("data.curriculum.epochs", epochs.to_string(), expected);
+        }
+        self.curriculum = Some(Arc::new(curriculum));
+        Ok(self)
+    }
+
     /// Indices of the images in the order of this epoch.
     pub fn order(&self, epoch: u64) -> Vec<u32> {
-        random::permutation(
-            &mut random::stream(self.seed, "shuffle", epoch),
-            self.len() as u32,
-        )
+        let mut random = random::stream(self.seed, "shuffle", epoch);
+        let Some(curriculum) = &self.curriculum else {
+            return random::permutation(&mut random, self.len() as u32);
+        };
+        let pool = &curriculum.easiest_first[..curriculum.pool(epoch)];
+        let mut order = Vec::with_capacity(self.len() + pool.len());
+        while order.len() < self.len() {
+            let drawn = random::permutation(&mut random, pool.len() as u32);
+            order.extend(drawn.into_iter().map(|i| pool[i as usize]));
+        }
+        order.truncate(self.len());
+        order
     }
 
     /// The batches of an epoch, from the image at position `skip` of its order on.

@@ -45,6 +45,7 @@ mod ladder;
 #[cfg(feature = "serde")]
 mod not_finite;
 pub mod rules;
+mod search;
 mod seeds;
 pub mod smooth;
 mod test;
@@ -53,5 +54,6 @@ pub use assess::Verdict;
 pub use curve::{Conditions, Curve, Signal, Validation};
 pub use ladder::{Ladder, Spacing};
 pub use rules::{Answer, Rule};
+pub use search::{CycleSearch, Tried};
 pub use seeds::{OverSeeds, over_seeds};
 pub use test::{Go, RangeTest, StopReason};

@@ -21,6 +21,12 @@ const MOMENTUM: f64 = 0.1;
 /// batch over batch, height and width; `running = 0.9 running + 0.1 batch`, where the *unbiased* variance
 /// (divided by count - 1) enters `running_var`. In evaluation the running statistics normalise.
 /// Epsilon is 1e-5.
+///
+/// **Ghost batches.** With [`ghost_batch`](Self::ghost_batch) above 0, each run of so many images of a batch is normalised by
+/// its own statistics in training, as the workers of Goyal et al. do ("Accurate, Large Minibatch SGD", 2017, section 4; the
+/// name is Hoffer et al.'s, "Train longer, generalize better", 2017, section 4): a large batch then has the noise of a small
+/// one in its normalisation. Its last run may be shorter. The means over the runs, weighted by their images, enter the
+/// running statistics.
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {
     /// Scale, `[channels]`.
@@ -31,6 +37,8 @@ pub struct BatchNorm2d {
     pub running_mean: RunningState<Tensor<1>>,
     /// Running unbiased variance, `[channels]`.
     pub running_var: RunningState<Tensor<1>>,
+    /// Images that are normalised together in training, 0 for the whole batch.
+    pub ghost_batch: usize,
 }
 
 impl BatchNorm2d {
@@ -49,6 +57,7 @@ impl BatchNorm2d {
             bias: filled(0.0, channels, device),
             running_mean: state(Tensor::zeros([channels], &plain)),
             running_var: state(Tensor::ones([channels], &plain)),
+            ghost_batch: 0,
         }
     }
 
@@ -71,7 +80,8 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        let fused = input.device().is_autodiff() && cpu::runs(&input);
+        let training = input.device().is_autodiff();
+        let fused = training && cpu::runs(&input) && !self.has_ghosts(&input);
         if let (true, Some((kernel, window))) = (fused, conv.kernel()) {
             let (output, mean, variance) = cpu::conv_norm_train(
                 input,
@@ -100,34 +110,87 @@ impl BatchNorm2d {
             let output = batch_norm(input, weight, bias, mean, variance, EPSILON);
             return finish(output, residual, with_relu);
         }
-        let (output, mean, variance) = if cpu::runs(&input) {
-            cpu::batch_norm_train(input, affine, residual, EPSILON, with_relu)
-        } else {
-            let [weight, bias] = affine;
-            let result = batch_norm_train(input, weight, bias, EPSILON);
-            (
-                finish(result.output, residual, with_relu),
-                result.mean,
-                result.variance,
-            )
-        };
+        if self.has_ghosts(&input) {
+            return self.apply_to_ghosts(input, residual, with_relu);
+        }
+        let (output, mean, variance) = self.normalise(input, residual, with_relu);
         self.advance(&output, mean, variance);
         output
+    }
+
+    /// Normalises `[batch, channels, height, width]` by its own statistics. With them, `[channels]`; the variance is the
+    /// biased one.
+    fn normalise(
+        &self,
+        input: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        with_relu: bool,
+    ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+        let [weight, bias] = [self.weight.val(), self.bias.val()];
+        if cpu::runs(&input) {
+            return cpu::batch_norm_train(input, [weight, bias], residual, EPSILON, with_relu);
+        }
+        let result = batch_norm_train(input, weight, bias, EPSILON);
+        let output = finish(result.output, residual, with_relu);
+        (output, result.mean, result.variance)
+    }
+
+    /// Whether a training batch is divided.
+    fn has_ghosts(&self, input: &Tensor<4>) -> bool {
+        self.ghost_batch > 0 && input.dims()[0] > self.ghost_batch
+    }
+
+    /// Normalises each run of [`ghost_batch`](Self::ghost_batch) images by itself.
+    fn apply_to_ghosts(
+        &self,
+        input: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        with_relu: bool,
+    ) -> Tensor<4> {
+        let [batch, _, height, width] = input.dims();
+        let runs = input.split(self.ghost_batch, 0);
+        let residuals: Vec<Option<Tensor<4>>> = match residual {
+            None => vec![None; runs.len()],
+            Some(residual) => {
+                let parts = residual.split(self.ghost_batch, 0);
+                parts.into_iter().map(Some).collect()
+            }
+        };
+        let (mut outputs, mut sums) = (Vec::with_capacity(runs.len()), None);
+        for (run, residual) in runs.into_iter().zip(residuals) {
+            let images = run.dims()[0];
+            let count = (images * height * width) as f64;
+            let (output, mean, variance) = self.normalise(run, residual, with_relu);
+            let share = images as f64 / batch as f64;
+            let mean = mean.detach() * share;
+            let variance = variance.detach() * (share * unbiased(count).unwrap_or(1.0));
+            sums = Some(match sums {
+                None => (mean, variance),
+                Some((means, variances)) => (means + mean, variances + variance),
+            });
+            outputs.push(output);
+        }
+        if let Some((mean, variance)) = sums {
+            advance(&self.running_mean, mean);
+            advance(&self.running_var, variance);
+        }
+        Tensor::cat(outputs, 0)
     }
 
     /// Takes a batch's mean and biased variance into the running statistics.
     fn advance(&self, output: &Tensor<4>, mean: Tensor<1>, variance: Tensor<1>) {
         let [batch, _, height, width] = output.dims();
-        let count = (batch * height * width) as f64;
         advance(&self.running_mean, mean.detach());
         // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
-        if count > 1.0 {
-            advance(
-                &self.running_var,
-                variance.detach() * (count / (count - 1.0)),
-            );
+        if let Some(factor) = unbiased((batch * height * width) as f64) {
+            advance(&self.running_var, variance.detach() * factor);
         }
     }
+}
+
+/// What makes the biased variance of `count` values the unbiased one; none of a single value.
+fn unbiased(count: f64) -> Option<f64> {
+    (count > 1.0).then(|| count / (count - 1.0))
 }
 
 /// What follows the normalisation.
@@ -181,6 +244,65 @@ mod tests {
         // Mean 0 and variance 1: only epsilon changes anything.
         for (got, value) in norm.forward(input).into_data().iter::<f64>().zip(values) {
             assert!((got - f64::from(value) / (1.0f64 + 1e-5).sqrt()).abs() < 1e-6);
+        }
+    }
+
+    /// Five images in runs of two: outputs and gradients are those of three layers that see two, two and one of them, the
+    /// running statistics their weighted mean.
+    #[test]
+    fn ghost_batches_are_normalised_separately() {
+        let device = Device::flex().autodiff();
+        let values: Vec<f32> = (0..5 * 2 * 3 * 3)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
+            .collect();
+        let images = |range: std::ops::Range<usize>| {
+            let part = values[range.start * 18..range.end * 18].to_vec();
+            let data = TensorData::new(part, [range.len(), 2, 3, 3]);
+            Tensor::<4>::from_data(data, &device).require_grad()
+        };
+        // Weights that differ, so that gradients do not cancel.
+        let loss = |output: Tensor<4>| (output.clone() * output.clone() * output).sum();
+        let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
+        let state = |state: &RunningState<Tensor<1>>| {
+            let data = state.value().into_data();
+            data.iter::<f64>().collect::<Vec<_>>()
+        };
+
+        for with_relu in [false, true] {
+            let mut ghosts = BatchNorm2d::new(2, &device);
+            ghosts.ghost_batch = 2;
+            let whole = images(0..5);
+            let output = ghosts.apply(whole.clone(), Some(whole.clone()), with_relu);
+            let grads = loss(output.clone()).backward();
+            let (got, got_grad) = (read(output), read(whole.grad(&grads).expect("a gradient")));
+
+            let (mut known, mut known_grad) = (vec![], vec![]);
+            let (mut mean, mut variance) = ([0.0; 2], [0.0; 2]);
+            for range in [0..2, 2..4, 4..5] {
+                let norm = BatchNorm2d::new(2, &device);
+                let share = range.len() as f64 / 5.0;
+                let part = images(range);
+                let output = norm.apply(part.clone(), Some(part.clone()), with_relu);
+                let grads = loss(output.clone()).backward();
+                known.extend(read(output));
+                known_grad.extend(read(part.grad(&grads).expect("a gradient")));
+                for c in 0..2 {
+                    mean[c] += share * state(&norm.running_mean)[c];
+                    variance[c] += share * state(&norm.running_var)[c];
+                }
+            }
+            let pairs = [
+                (got, known),
+                (got_grad, known_grad),
+                (state(&ghosts.running_mean), mean.to_vec()),
+                (state(&ghosts.running_var), variance.to_vec()),
+            ];
+            for (got, known) in pairs {
+                assert_eq!(got.len(), known.len());
+                for (got, known) in got.iter().zip(&known) {
+                    assert!((got - known).abs() < 1e-5, "{got} for {known}");
+                }
+            }
         }
     }
 

@@ -189,6 +189,16 @@ impl FindObserver for Watch {
         self.bar.inc(1);
     }
 
+    fn cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
+        let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
+        if self.lines {
+            output::note(&text);
+        }
+        self.bar.reset();
+        self.bar.set_length(updates);
+        self.bar.set_message(text);
+    }
+
     fn note(&mut self, text: &str) {
         self.bar.suspend(|| output::note(text));
     }

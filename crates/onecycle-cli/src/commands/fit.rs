@@ -63,16 +63,22 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let stop = Stop::listen(start, None);
     let mut watch = Watch::new(&find, args.show.quiet, stop.clone());
     let found = find::find(&config, &find, &mut watch)?;
+    let found = match found {
+        Some(found) => fit::search(&config, fit::choose(found)?, &find.seeds, &mut watch)?,
+        None => None,
+    };
     watch.finish();
     let Some(found) = found else {
-        output::note("stopped in the range test; nothing was written");
+        output::note("stopped before the training; nothing was written");
         return Ok(stop.exit_code());
     };
-    let found = fit::choose(found)?;
     if args.show.format == Format::Text && !args.show.quiet {
         output::text(&plot(&found))?;
         output::text(&found.table())?;
         output::text(&found.cost())?;
+        if let Some(search) = &found.search {
+            output::text(&search.table())?;
+        }
     }
     if let (Some(choice), false) = (&found.choice, args.show.quiet) {
         output::note(&choice.reason);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{coordinate, escape_xml, fit, width};
-use super::{Colour, Figure, Side, Style};
+use super::{Colour, Figure, Series, Side, Style};
 
 /// Font size of the names.
 const SIZE: f64 = 14.0;
@@ -13,6 +13,9 @@ const ROW: f64 = 21.0;
 const SAMPLE: f64 = 26.0;
 /// Room between the sample and the name, and behind the name.
 const SPACE: (f64, f64) = (6.0, 20.0);
+
+/// With more bands than this, those that have a line of their colour get no entry of their own.
+const MOST_BANDS: usize = 2;
 
 /// The legend of a figure, laid out.
 pub(super) struct Legend<'a> {
@@ -37,7 +40,21 @@ impl<'a> Legend<'a> {
         let mut rows: Vec<Vec<Entry<'a>>> = Vec::new();
         let mut free = 0.0;
         let needless = matches!(&figure.series[..], [only] if only.name == figure.y.label);
+        let is_band = |series: &Series| matches!(series.style, Style::Band { .. });
+        let many = figure
+            .series
+            .iter()
+            .filter(|series| is_band(series))
+            .count()
+            > MOST_BANDS;
+        let has_line = |colour: Colour| {
+            let mut all = figure.series.iter().zip(colours);
+            all.any(|(series, other)| *other == colour && !is_band(series))
+        };
         for (series, &colour) in figure.series.iter().zip(colours).filter(|_| !needless) {
+            if many && is_band(series) && has_line(colour) {
+                continue;
+            }
             let side = match (series.side, &figure.right) {
                 (_, None) => "",
                 (Side::Left, Some(_)) => " (left)",

@@ -13,6 +13,7 @@ use crate::{
         Charset, align,
         terminal::{self, Below},
     },
+    search::Search,
 };
 
 /// All tests of a [`find`](super::find()), and what the rules say: `range_test.json`.
@@ -34,6 +35,9 @@ pub struct Found {
     pub groups: Vec<Group>,
     /// Which group is taken for the answers above, and why, where there are several.
     pub choice: Option<Choice>,
+    /// The short cycles that found `one_cycle_max`, where they were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
 }
 
 /// The group that was chosen out of several.
@@ -193,6 +197,7 @@ impl Found {
             parameter,
             groups,
             choice: None,
+            search: None,
         };
         match found.groups.as_slice() {
             [_] => found.answering(0),
@@ -219,6 +224,23 @@ impl Found {
         let mut found = self.answering(choice.group);
         found.choice = Some(choice);
         found
+    }
+
+    /// The group that was chosen.
+    pub fn chosen_group(&self) -> Option<&Group> {
+        self.groups.get(self.choice.as_ref()?.group)
+    }
+
+    /// With the peak that short cycles found in place of the range test's own, and the reason for it.
+    #[must_use]
+    pub fn searched(mut self, search: Search, reason: &str) -> Self {
+        self.verdict = search.answer.verdict;
+        self.one_cycle_max = search.answer.lr;
+        if let Some(choice) = &mut self.choice {
+            choice.reason = format!("{reason}; {}", choice.reason);
+        }
+        self.search = Some(search);
+        self
     }
 
     /// Writes `range_test.json`, and the figure as SVG, PNG and CSV under `figures/`, into a folder, which is created

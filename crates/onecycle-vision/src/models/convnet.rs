@@ -52,6 +52,12 @@ impl ConvNet {
         }
     }
 
+    /// Its batch norms.
+    pub(super) fn norms(&mut self) -> Vec<&mut BatchNorm2d> {
+        let norms = [&mut self.bn1, &mut self.bn2, &mut self.bn3];
+        norms.into_iter().flatten().collect()
+    }
+
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(layer(&self.conv1, self.bn1.as_ref(), images), 2);

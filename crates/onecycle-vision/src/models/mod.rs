@@ -175,6 +175,21 @@ impl Model {
         })
     }
 
+    /// Sets [`ghost_batch`](onecycle_burn::nn::BatchNorm2d::ghost_batch) of every batch norm; a network without any stays as it is.
+    #[must_use]
+    pub fn with_ghost_batch(mut self, images: usize) -> Self {
+        let norms = match &mut self {
+            Model::LeNet5(_) => Vec::new(),
+            Model::ConvNet(model) => model.norms(),
+            Model::ResNet(model) => model.norms(),
+            Model::ResNet9(model) => model.norms(),
+        };
+        for norm in norms {
+            norm.ghost_batch = images;
+        }
+        self
+    }
+
     /// Logits `[batch, classes]` of normalised images `[batch, channels, height, width]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         match self {

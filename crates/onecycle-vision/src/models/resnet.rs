@@ -53,6 +53,11 @@ impl BasicBlock {
         }
     }
 
+    fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm2d> {
+        let shortcut = self.shortcut.as_mut().map(|projection| &mut projection.bn);
+        [&mut self.bn1, &mut self.bn2].into_iter().chain(shortcut)
+    }
+
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [x, shortcut] = branch(x);
@@ -131,6 +136,14 @@ impl ResNet {
             stage3: stage(shape.blocks, c2, c3, 2, rng, device),
             fc: Linear::new(c3, classes, rng, device),
         }
+    }
+
+    /// Its batch norms.
+    pub(super) fn norms(&mut self) -> Vec<&mut BatchNorm2d> {
+        let stages = [&mut self.stage1, &mut self.stage2, &mut self.stage3];
+        let blocks = stages.into_iter().flatten();
+        let of_blocks = blocks.flat_map(|block| block.norms());
+        [&mut self.bn1].into_iter().chain(of_blocks).collect()
     }
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.

@@ -72,6 +72,19 @@ impl ResNet9 {
         }
     }
 
+    /// Its batch norms.
+    pub(super) fn norms(&mut self) -> Vec<&mut BatchNorm2d> {
+        let single = [
+            &mut self.prep,
+            &mut self.layer1,
+            &mut self.layer2,
+            &mut self.layer3,
+        ];
+        let residual = self.residual1.iter_mut().chain(&mut self.residual3);
+        let layers = single.into_iter().chain(residual);
+        layers.map(|layer| &mut layer.bn).collect()
+    }
+
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(self.layer1.forward(self.prep.forward(images)), 2);

@@ -1,0 +1,94 @@
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use onecycle_lab::{
+    LabError,
+    config::Device,
+    device,
+    reproduce::{self, Reproduced, Scale, Setting},
+};
+
+use super::trials::Watch;
+use crate::{
+    args::{Format, Reproduce},
+    output::{self, AnyError},
+    stop::Stop,
+};
+
+pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+    let experiments = reproduce::named(&args.name)?;
+    let setting = setting(args)?;
+    device::set_threads(args.trials.threads)?;
+    let out = args.out.clone().unwrap_or_else(|| {
+        PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
+    });
+    let stop = Stop::listen(start, args.trials.max_time);
+    let mut watch = Watch::new(args.trials.show.quiet, stop.clone());
+    let results = reproduce::run(&experiments, &setting, &out, &mut watch)?;
+    watch.finish();
+    let Some(results) = results else {
+        watch.tell_how_to_go_on();
+        return Ok(stop.exit_code());
+    };
+    match args.trials.show.format {
+        Format::Json => output::json(&results)?,
+        Format::Text => {
+            for result in &results {
+                output::text(&told(result))?;
+            }
+            let page = match results.as_slice() {
+                [one] => out.join(&one.name).join("index.html"),
+                _ => out.join("reproduce.html"),
+            };
+            output::text(&format!("page  {}", page.display()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The scale with what the flags put in its place.
+fn setting(args: &Reproduce) -> Result<Setting, LabError> {
+    let mut setting = Setting::of(Scale::parse(&args.scale)?);
+    setting.device = Device::parse(&args.device)?;
+    if let Some(seeds) = args.seeds {
+        setting.seeds = (1..=seeds as u64).collect();
+    }
+    let budget = &mut setting.budget;
+    if let Some(model) = &args.model {
+        budget.model.clone_from(model);
+    }
+    if let Some(images) = args.images {
+        budget.images = images;
+    }
+    if let Some(images) = args.test_images {
+        budget.test_images = images;
+    }
+    if let Some(epochs) = args.epochs {
+        if !(epochs.is_finite() && epochs > 0.0) {
+            return Err(LabError::Setting {
+                key: "--epochs".to_owned(),
+                value: epochs.to_string(),
+                expected: "a number above 0".to_owned(),
+            });
+        }
+        budget.lenet_epochs *= epochs / budget.epochs;
+        budget.epochs = epochs;
+    }
+    Ok(setting)
+}
+
+/// Name, title and verdicts.
+fn told(result: &Reproduced) -> String {
+    let mut text = format!("{}: {}\n", result.name, result.title);
+    for claim in &result.claims {
+        text.push_str(&format!(
+            "  {:<14} {}\n{:17}published: {}\n{:17}ours: {}\n",
+            claim.seen.words(),
+            claim.text,
+            "",
+            claim.published,
+            "",
+            claim.ours
+        ));
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! Progress of a study, on a terminal and in a pipe.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_lab::{
+    record::StepRecord,
+    study::{CellResult, Position, StudyObserver},
+};
+
+use crate::{
+    output,
+    progress::duration,
+    stop::{Reason, Stop},
+};
+
+/// Time between two lines within a cell where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// Shows a study to a person.
+pub(super) struct Watch {
+    bar: ProgressBar,
+    lines: bool,
+    last_line: Instant,
+    /// Cells done, of how many.
+    done: (usize, usize),
+    stop: Stop,
+}
+
+impl Watch {
+    pub(super) fn new(quiet: bool, stop: Stop) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        let target = match (quiet, on_terminal) {
+            (false, true) => ProgressDrawTarget::stderr(),
+            _ => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        if let Ok(style) =
+            ProgressStyle::with_template("{elapsed_precise} {bar:28} {pos}/{len} steps  {msg}")
+        {
+            bar.set_style(style);
+        }
+        Watch {
+            bar,
+            lines: !quiet && !on_terminal,
+            last_line: Instant::now(),
+            done: (0, 0),
+            stop,
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// What a stopped study ends with.
+    pub(super) fn tell_how_to_go_on(&self) {
+        let why = match self.stop.reason() {
+            Some(Reason::TimeIsUp) => "the time is up: ",
+            _ => "",
+        };
+        let (done, of) = self.done;
+        output::note(&format!(
+            "{why}stopped with {done} of {of} runs done; the same command goes on"
+        ));
+    }
+
+    /// `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
+    fn place(position: &Position<'_>) -> String {
+        let left = position.seconds_left.map_or(String::new(), |seconds| {
+            format!(", {} left", duration(seconds))
+        });
+        let cell = position.cell;
+        format!(
+            "run {} of {} ({}, seed {}){left}",
+            position.index + 1,
+            position.cells,
+            cell.label,
+            cell.seed
+        )
+    }
+}
+
+impl StudyObserver for Watch {
+    fn begin(&mut self, cells: usize, done: usize) {
+        self.done = (done, cells);
+        if self.lines && done > 0 && done < cells {
+            output::note(&format!("{done} of {cells} runs are done already"));
+        }
+    }
+
+    fn cell(&mut self, position: &Position<'_>) {
+        self.bar.set_length(position.steps);
+        self.bar.set_position(position.step);
+        self.bar.set_message(Watch::place(position));
+    }
+
+    fn step(&mut self, position: &Position<'_>, record: &StepRecord) {
+        self.bar.set_position(position.step);
+        self.bar.set_message(Watch::place(position));
+        if self.lines && self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            output::note(&format!(
+                "{}, step {} of {}, loss {:.4}",
+                Watch::place(position),
+                position.step,
+                position.steps,
+                record.loss
+            ));
+        }
+    }
+
+    fn done(&mut self, position: &Position<'_>, result: &CellResult) {
+        self.done.0 += 1;
+        let outcome = match &result.diverged {
+            None => format!("{:.2} %", 100.0 * result.final_accuracy),
+            Some(diverged) => format!("diverged at step {}", diverged.step),
+        };
+        let text = format!("{}: {outcome}", Watch::place(position));
+        if self.lines {
+            output::note(&text);
+            self.last_line = Instant::now();
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| output::note(&format!("note: {text}")));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop.reason().is_some()
+    }
+}

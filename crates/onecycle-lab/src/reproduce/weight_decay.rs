@@ -1,0 +1,255 @@
+//! Smith: range tests under several weight decays, and the training that follows from each.
+
+use std::path::{Path, PathBuf};
+
+use onecycle::{OneCycle, estimate::Estimate, range_test::Ladder};
+
+use super::{
+    Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    claim::{above, interval},
+    cycle, usual_figures,
+};
+use crate::{
+    Config, LabError,
+    figure::Figure,
+    files,
+    find::{self, FindConfig, FindObserver, Found, Group, Overlay, Parameter},
+    number::significant,
+    study::{Along, StudyObserver, Variant},
+};
+
+/// From much too large to hardly any; the logs have 1e-3 to 1e-6.
+const DECAYS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
+/// Rungs of the range tests.
+const RUNGS: u64 = 150;
+/// A rate that a range test names is taken down to four digits, as a person would.
+fn rounded(lr: f64) -> f64 {
+    format!("{lr:.3e}").parse().unwrap_or(lr)
+}
+
+const DISCIPLINED: &str = "Smith, \"A disciplined approach\" (2018), section 4.4";
+const LOGS: &str = "Smith & Topin's logs (CLR 0.1 to 3, ResNet-56, CIFAR-10)";
+
+fn label(decay: f64) -> String {
+    format!("weight-decay-{decay:e}")
+}
+
+/// `weight-decay`.
+pub(super) struct WeightDecay;
+
+impl WeightDecay {
+    fn record(folder: &Path) -> PathBuf {
+        folder.join("weight-decay").join("range_test.json")
+    }
+
+    fn configured(folder: &Path) -> PathBuf {
+        folder.join("weight-decay").join("range_test.toml")
+    }
+
+    /// The range tests of the folder, made where they are not there. `None` where the observer stopped them.
+    fn tests(
+        setting: &Setting,
+        folder: &Path,
+        observer: &mut dyn StudyObserver,
+    ) -> Result<Option<Found>, LabError> {
+        let config = cycle::one_cycle(setting).1;
+        let (record, configured) = (WeightDecay::record(folder), WeightDecay::configured(folder));
+        if record.exists() {
+            let differences = Config::read(&configured)?.differences(&config)?;
+            let found = Found::read(&record)?;
+            let seeds: Vec<u64> = found.groups.first().map_or(vec![], |group| {
+                group.tests.iter().map(|test| test.seed).collect()
+            });
+            if !differences.is_empty() {
+                return Err(LabError::OtherSettings {
+                    run: folder.join("weight-decay"),
+                    differences,
+                });
+            }
+            // Further seeds need tests of their own.
+            if seeds == setting.seeds {
+                return Ok(Some(found));
+            }
+        }
+        let tests = FindConfig {
+            ladder: Ladder::exponential(1e-4, 10.0, RUNGS)?,
+            seeds: setting.seeds.clone(),
+            overlay: Some(Overlay {
+                parameter: Parameter::WeightDecay,
+                values: DECAYS.to_vec(),
+            }),
+            ..FindConfig::new(config.seed)?
+        };
+        let mut watch = Tests {
+            observer,
+            of: tests.tests(),
+        };
+        let Some(found) = find::find(&config, &tests, &mut watch)? else {
+            return Ok(None);
+        };
+        files::create_folder(&folder.join("weight-decay"))?;
+        files::write_whole(&configured, config.to_toml()?.as_bytes())?;
+        found.write_json(&record)?;
+        Ok(Some(found))
+    }
+
+    /// The peak for a weight decay: what the range test names, or the budget's where it names none.
+    fn peak(group: &Group, budget: &Budget) -> f64 {
+        group.one_cycle_max().map_or(budget.lr_max, rounded)
+    }
+}
+
+/// Tells of range tests as a study tells of itself.
+struct Tests<'a> {
+    observer: &'a mut dyn StudyObserver,
+    of: usize,
+}
+
+impl FindObserver for Tests<'_> {
+    fn test(&mut self, index: usize, label: &str, _: u64) {
+        self.observer
+            .note(&format!("range test {} of {}: {label}", index + 1, self.of));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+
+    fn stop(&mut self) -> bool {
+        self.observer.stop()
+    }
+}
+
+impl Reproduction for WeightDecay {
+    fn name(&self) -> &'static str {
+        "weight-decay"
+    }
+
+    fn title(&self) -> &'static str {
+        "Weight decay: range tests, and the training that follows from each"
+    }
+
+    fn notes(&self, _: &Setting) -> Vec<String> {
+        vec!["Each weight decay is trained with the peak that its own range test names; where a test names none, with the \
+              scale's. Range tests are short and tell little about regularisation."
+            .to_owned()]
+    }
+
+    fn variants(
+        &self,
+        setting: &Setting,
+        folder: &Path,
+        observer: &mut dyn StudyObserver,
+    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+        let Some(found) = WeightDecay::tests(setting, folder, observer)? else {
+            return Ok(None);
+        };
+        let variant = |(decay, group): (f64, &Group)| {
+            let mut config = setting.config(OneCycle {
+                lr_max: WeightDecay::peak(group, &setting.budget),
+                ..cycle::policy(&setting.budget)
+            });
+            let optimizer = config.optimizer.config.clone();
+            config.optimizer.config = optimizer.with_weight_decay(decay);
+            (label(decay), config)
+        };
+        Ok(Some(
+            DECAYS.into_iter().zip(&found.groups).map(variant).collect(),
+        ))
+    }
+
+    fn claims(
+        &self,
+        setting: &Setting,
+        folder: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, LabError> {
+        let found = Found::read(&WeightDecay::record(folder))?;
+        let results = Results(results.to_vec());
+        let of = |decay: f64| results.get(&label(decay));
+        let claim = |text, source, numbers| Published {
+            text,
+            source,
+            numbers,
+        };
+        let rates = claim(
+            "A smaller weight decay allows a larger learning rate",
+            DISCIPLINED,
+            "figures of range tests under several weight decays",
+        );
+        Ok(vec![
+            larger_rates(rates, &found, setting),
+            claim(
+                "Weight decay 1e-4 ends more accurate than 1e-3 under a very large rate",
+                LOGS,
+                "92.44 % with 1e-4; 1e-3 diverges",
+            )
+            .more_accurate(of(1e-4)?, of(1e-3)?, 0.0),
+            claim(
+                "Weight decay 1e-4 ends more accurate than 1e-5",
+                LOGS,
+                "92.44 against 88.28 %",
+            )
+            .more_accurate(of(1e-4)?, of(1e-5)?, 0.0),
+        ])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        folder: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, LabError> {
+        let mut figure = find::figure(&Found::read(&WeightDecay::record(folder))?);
+        figure.name = "weight-decay-range-test".to_owned();
+        let caption = "Range tests under several weight decays: where the loss turns up again is the largest rate.";
+        let mut shown = vec![(figure, caption.to_owned())];
+        shown.extend(usual_figures(self.name(), Along::Steps, results));
+        Ok(shown)
+    }
+}
+
+/// Whether the range tests name a larger rate for the smallest weight decay than for the largest, seed by seed.
+fn larger_rates(published: Published, found: &Found, setting: &Setting) -> Claim {
+    use onecycle::range_test::Rule;
+    let rates = |group: &Group| -> Vec<Option<f64>> {
+        let answers = group
+            .tests
+            .iter()
+            .map(|test| Rule::OneCycleMax.apply(&test.curve).lr);
+        answers.collect()
+    };
+    let named: Vec<String> = DECAYS
+        .iter()
+        .zip(&found.groups)
+        .map(|(decay, group)| {
+            let lr = WeightDecay::peak(group, &setting.budget);
+            let own = if group.one_cycle_max().is_some() {
+                ""
+            } else {
+                ", none named"
+            };
+            format!("{decay:e}: {}{own}", significant(lr))
+        })
+        .collect();
+    let (Some(large), Some(small)) = (found.groups.first(), found.groups.last()) else {
+        return published.with("no test".to_owned(), Seen::NotDecided);
+    };
+    let ratios: Vec<f64> = rates(small)
+        .into_iter()
+        .zip(rates(large))
+        .filter_map(|(small, large)| Some((small? / large?).ln()))
+        .collect();
+    let list = named.join("; ");
+    match Estimate::of(&ratios) {
+        None => published.with(
+            format!("{list}; the tests name no pair of rates"),
+            Seen::NotDecided,
+        ),
+        Some(ratio) => {
+            let times = interval(&ratio, |log| significant(log.exp()));
+            let ours = format!("{list}; ratio of smallest to largest decay {times}");
+            published.with(ours, above(ratio, 0.0))
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One cycle of a configuration in memory, for what held-out images say of it: no folder, no record, and the model is
+//! thrown away.
+//!
+//! A trial of a run's whole length is that run, update for update, as long as the run holds out the same images: weights,
+//! order and augmentation are functions of the seed.
+
+use std::{sync::Arc, time::Instant};
+
+use burn::{module::Module, optim::GradientsParams};
+use onecycle_vision::models::Model;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Experiment, LabError, device, experiment, fit,
+    metrics::{self, Tally},
+    train,
+};
+
+/// Held-out images are dealt into so many parts: by the first one choices are made, the others measure what was chosen.
+const PARTS: usize = 3;
+
+/// What a trial came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Peak of the cycle.
+    pub lr_max: f64,
+    /// Updates.
+    pub steps: u64,
+    /// The update at which the loss was not finite; such a trial has no scores.
+    pub diverged: Option<u64>,
+    /// On a third of the held-out images: what choices go by.
+    pub judged: Option<Score>,
+    /// On the other held-out images, where it was asked for.
+    pub measured: Option<Score>,
+    /// Time of it all.
+    pub seconds: f64,
+}
+
+/// Loss and accuracy on a set of images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Mean cross-entropy, in nats. Null in a file where it is not finite.
+    pub loss: Option<f64>,
+    /// Share of images classified rightly, 0 to 1.
+    pub accuracy: f64,
+}
+
+impl From<Tally> for Score {
+    fn from(tally: Tally) -> Self {
+        let loss = tally.mean_loss();
+        Score {
+            loss: loss.is_finite().then_some(loss),
+            accuracy: tally.accuracy(),
+        }
+    }
+}
+
+impl Trial {
+    /// The loss to choose by: infinite where there is none.
+    pub fn loss(&self) -> f64 {
+        self.judged
+            .and_then(|score| score.loss)
+            .unwrap_or(f64::INFINITY)
+    }
+}
+
+/// Trains `experiment`'s network for one cycle of `steps` with the peak `lr_max`, and scores it on its held-out images; on
+/// the part that choices go by alone, unless `measure` asks for the others too.
+///
+/// `None` where `stop`, asked before each update, said so.
+///
+/// # Errors
+/// A policy other than `one_cycle`, or one that peak and length do not fit; those of a training, but not a divergence.
+pub fn run(
+    experiment: &Experiment,
+    lr_max: f64,
+    steps: u64,
+    measure: bool,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Option<Trial>, LabError> {
+    let start = Instant::now();
+    let mut config = experiment.config.clone();
+    (config.steps, config.epochs) = (Some(steps), None);
+    fit::one_cycle(&mut config)?.lr_max = lr_max;
+    config.check()?;
+    let plan = experiment::plan(&config, Some(experiment.data.train.len()))?;
+    let experiment = Experiment {
+        config,
+        plan: Arc::new(plan),
+        ..experiment.clone()
+    };
+    let mut trial = Trial {
+        seed: experiment.config.seed,
+        lr_max,
+        steps,
+        diverged: None,
+        judged: None,
+        measured: None,
+        seconds: 0.0,
+    };
+    match train(&experiment, stop)? {
+        Trained::Stopped => return Ok(None),
+        Trained::Diverged(step) => trial.diverged = Some(step),
+        Trained::Whole(model) => {
+            let model = model.valid();
+            let held_out = &experiment.data.validation;
+            let part = |part| metrics::evaluate_part(&model, &experiment, held_out, part, PARTS);
+            trial.judged = Some(part(0)?.into());
+            if measure {
+                let mut tally = Tally::default();
+                for other in 1..PARTS {
+                    tally.add(part(other)?);
+                }
+                trial.measured = Some(tally.into());
+            }
+        }
+    }
+    trial.seconds = start.elapsed().as_secs_f64();
+    Ok(Some(trial))
+}
+
+enum Trained {
+    Whole(Box<Model>),
+    Diverged(u64),
+    Stopped,
+}
+
+/// The network at the end of the plan.
+fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trained, LabError> {
+    let plan = &experiment.plan;
+    let mut model = experiment.initial_model()?;
+    let mut optimizer = experiment.config.optimizer.build()?;
+    let (mut step, mut epoch) = (0, 0);
+    loop {
+        let sizes = train::batch_sizes(plan, step, experiment.config.batch_size);
+        for batch in experiment.data.train.epoch(epoch, sizes, 0) {
+            if stop() {
+                return Ok(Trained::Stopped);
+            }
+            let mut batch = batch?;
+            let (_, loss) = train::forward(experiment, &model, &mut batch);
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            let value = loss.without_autodiff().into_data();
+            if !value.iter::<f64>().all(f64::is_finite) {
+                return Ok(Trained::Diverged(step));
+            }
+            (model, _) = optimizer.step(&plan.try_at(step)?, model, grads)?;
+            step += 1;
+            if step == plan.steps() {
+                return Ok(Trained::Whole(Box::new(model)));
+            }
+        }
+        epoch += 1;
+    }
+}

@@ -1,0 +1,162 @@
+use alloc::vec::Vec;
+use core::f64::consts::LN_2;
+
+use super::{Answer, Verdict};
+use crate::{PolicyError, check, math};
+
+/// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
+const ANCHOR: f64 = 0.1;
+/// Losses within this share of the descent are as good as the same: what a short cycle under another seed differs by.
+const ALIKE: f64 = 0.02;
+/// A descent below this share of the loss at the start is none.
+const LEAST_DESCENT: f64 = 0.02;
+
+/// The maximum for one cycle by trial: a few short cycles whose peaks are a factor of two apart, judged by the loss on
+/// images that they were not trained on.
+///
+/// A range test sees each rate for a single update. Where batch norm makes the loss independent of the weights' scale it
+/// sees no wall before rates at which a cycle has long lost accuracy; and where a rate diverges only after some updates it
+/// is already past it. A short cycle is the thing itself, only shorter. It costs more, so the range test says where to begin,
+/// and no more of them are made than it takes to see the loss rise on both sides.
+///
+/// ```text
+/// begin at 0.1 · 2^k next to the range test's rate
+/// while the best candidate so far lacks its lower or its upper neighbour, and more may be made: try that neighbour
+/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.02 descent)),  descent = loss at start - best
+/// ```
+///
+/// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
+/// chance.
+///
+/// ```
+/// use onecycle::range_test::{CycleSearch, Verdict};
+/// let mut search = CycleSearch::new(0.7, 2.3, 6)?;
+/// while let Some(lr_max) = search.next_lr_max() {
+///     // Train a short cycle with this peak; here, a loss that is lowest at 0.3.
+///     let loss = 0.5 + 0.1 * f64::powi((lr_max / 0.3_f64).ln(), 2);
+///     search.record(loss);
+/// }
+/// let tried: Vec<f64> = search.tried().iter().map(|one| one.lr_max).collect();
+/// assert_eq!(tried, [0.8, 0.4, 0.2]);
+/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.1);
+/// assert_eq!(search.answer().verdict, Verdict::Ok);
+/// # Ok::<(), onecycle::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct CycleSearch {
+    /// Exponent of the first candidate.
+    start: i32,
+    /// Loss of the untrained network.
+    untrained: f64,
+    /// Cycles that may be made.
+    most: usize,
+    /// In the order in which they were made.
+    tried: Vec<Tried>,
+}
+
+/// One short cycle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Tried {
+    /// Its peak.
+    pub lr_max: f64,
+    /// Loss on held-out images at its end; infinite where it diverged.
+    pub loss: f64,
+    /// `lr_max = 0.1 · 2^exponent`.
+    exponent: i32,
+}
+
+impl CycleSearch {
+    /// A search from the candidate nearest to `start` on, of at most `most` cycles, for a network whose loss before any
+    /// training is `untrained` (the logarithm of the number of classes, or measured).
+    ///
+    /// # Errors
+    /// `start` not above 0, `untrained` not finite, fewer than three cycles.
+    pub fn new(start: f64, untrained: f64, most: usize) -> Result<Self, PolicyError> {
+        check::positive("start", start)?;
+        check::finite("untrained", untrained)?;
+        check::ensure(most >= 3, "most", most as f64, "at least 3")?;
+        Ok(CycleSearch {
+            start: math::round(math::ln(start / ANCHOR) / LN_2) as i32,
+            untrained,
+            most,
+            tried: Vec::new(),
+        })
+    }
+
+    /// The peak of the next cycle to make; none when there have been enough.
+    pub fn next_lr_max(&self) -> Option<f64> {
+        self.next_exponent().map(rate)
+    }
+
+    /// Takes the held-out loss of the cycle that [`next_lr_max`](Self::next_lr_max) asked for. Anything not finite is a
+    /// divergence. Ignored when nothing was asked for.
+    pub fn record(&mut self, loss: f64) {
+        if let Some(exponent) = self.next_exponent() {
+            self.tried.push(Tried {
+                lr_max: rate(exponent),
+                loss: if loss.is_finite() {
+                    loss
+                } else {
+                    f64::INFINITY
+                },
+                exponent,
+            });
+        }
+    }
+
+    /// The cycles so far, in their order.
+    pub fn tried(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    fn next_exponent(&self) -> Option<i32> {
+        if self.tried.len() >= self.most {
+            return None;
+        }
+        let Some(best) = self.best() else {
+            return Some(self.start);
+        };
+        let known = |exponent| self.tried.iter().any(|one| one.exponent == exponent);
+        [best.exponent - 1, best.exponent + 1]
+            .into_iter()
+            .find(|neighbour| !known(*neighbour))
+    }
+
+    /// The cycle with the lowest loss; of equals, as of several that diverged, the one of the lowest rate.
+    fn best(&self) -> Option<&Tried> {
+        let order = |a: &&Tried, b: &&Tried| {
+            let by_loss = a.loss.total_cmp(&b.loss);
+            by_loss.then(a.exponent.cmp(&b.exponent))
+        };
+        self.tried.iter().min_by(order)
+    }
+
+    /// What the cycles so far say. [`Verdict::NeverDiverged`] where the highest was the best, [`Verdict::NoDescent`] where
+    /// none learnt anything.
+    pub fn answer(&self) -> Answer {
+        let none = |verdict| Answer { lr: None, verdict };
+        let Some(best) = self.best() else {
+            return none(Verdict::TooShort);
+        };
+        let descent = self.untrained - best.loss;
+        if !(descent > LEAST_DESCENT * self.untrained.abs()) {
+            return none(Verdict::NoDescent);
+        }
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for one in &self.tried {
+            let weight = math::exp(-(one.loss - best.loss) / (ALIKE * descent));
+            sum += weight * math::ln(one.lr_max);
+            weights += weight;
+        }
+        Answer {
+            lr: Some(math::exp(sum / weights)),
+            verdict: Verdict::Ok,
+        }
+    }
+}
+
+fn rate(exponent: i32) -> f64 {
+    ANCHOR * math::pow(2.0, f64::from(exponent))
+}
