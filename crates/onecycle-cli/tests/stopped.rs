@@ -16,17 +16,10 @@ use std::{
 
 use common::Place;
 use onecycle_lab::checkpoint::Checkpoint;
-use trial::{assert_same, begin_or_go_on, command, finish, kill, said, write_digits};
+use trial::{assert_same, begin_or_go_on, command, finish, kill, said, send, write_digits};
 
 /// A run that is still going when it has made a few steps, however fast the machine.
 const EPOCHS: &str = "60";
-
-fn send(signal: &str, child: &Child) {
-    let status = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();

@@ -11,7 +11,7 @@ use crate::{
     Experiment, LabError, checkpoint,
     figures::{self, RunRecords},
     files,
-    find::Found,
+    find::{self, Found},
     metrics::Tally,
     plan_view::PlanView,
     record::{EpochRecord, number},
@@ -111,6 +111,7 @@ pub(crate) fn finish(
         source,
     })?;
     checkpoint::remove_stop(&folder.checkpoints())?;
+    find::remove_journal(folder)?;
     // Written last: a folder with a summary is one of a finished run.
     files::write_whole(&folder.summary(), text.as_bytes())?;
     Ok(summary)

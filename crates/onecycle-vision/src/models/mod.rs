@@ -179,7 +179,7 @@ impl Model {
     #[must_use]
     pub fn with_ghost_batch(mut self, images: usize) -> Self {
         let norms = match &mut self {
-            Model::LeNet5(_) => Vec::new(),
+            Model::LeNet5(_) | Model::Mlp(_) => Vec::new(),
             Model::ConvNet(model) => model.norms(),
             Model::ResNet(model) => model.norms(),
             Model::ResNet9(model) => model.norms(),
