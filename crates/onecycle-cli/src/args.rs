@@ -210,6 +210,9 @@ pub(crate) struct Fit {
         allow_negative_numbers = true
     )]
     pub(crate) weight_decays: Vec<f64>,
+    /// Stop after this time (90s, 10m, 2h), in the training with a checkpoint; with --out, the same command goes on
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
     /// One short range test of the configured weight decay, and one epoch
     #[arg(long, conflicts_with = "weight_decays")]
     pub(crate) quick: bool,
@@ -269,6 +272,9 @@ pub(crate) struct Find {
     /// Folder for range_test.json and the figure
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Stop after this time (90s, 10m, 2h); with --out, the same command goes on after the tests that are finished
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = FindFormat::Text)]
     pub(crate) format: FindFormat,
@@ -380,7 +386,7 @@ pub(crate) struct Trials {
 }
 
 /// What becomes of a run when something comes in between.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Course {
     /// Stop after this time (90s, 10m, 2h) with a checkpoint to go on from, and with exit code 124
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]

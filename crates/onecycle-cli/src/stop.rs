@@ -60,6 +60,14 @@ impl Stop {
             .map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code()))
     }
 
+    /// What to put before the news of a stop: that the time is up, if that is why.
+    pub(crate) fn why(&self) -> &'static str {
+        match self.reason() {
+            Some(Reason::TimeIsUp) => "the time is up: ",
+            _ => "",
+        }
+    }
+
     /// Why the run is to stop, if it is.
     pub(crate) fn reason(&self) -> Option<Reason> {
         match self.signal.load(Ordering::SeqCst) {

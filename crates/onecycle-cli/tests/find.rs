@@ -141,6 +141,41 @@ fn accuracy_along_a_linear_ramp() {
     assert!(!json["groups"][0]["by_accuracy"].is_null());
 }
 
+/// A run that diverges names the way to a rate that does not, and where that was gone already, the rate.
+#[test]
+fn what_a_range_test_says_is_advice_to_a_run_that_diverges() {
+    let place = Place::new();
+    let diverging = |out: &str| {
+        let args = [
+            "train",
+            "--set",
+            "policy.kind=constant",
+            "--set",
+            "policy.lr=1e30",
+            "--out",
+            out,
+        ];
+        let answer = place.onecycle(&[&args, &TINY[..5], &["--batch-size", "32", "-q"]].concat());
+        assert_eq!(answer.code, 1, "{}", answer.err);
+        answer.err
+    };
+    let told = diverging("run");
+    let (_, advice) = told.split_once("; `onecycle ").unwrap();
+    let (command, _) = advice
+        .split_once("` shows which rates are stable; lower `policy.lr`")
+        .unwrap();
+    let args: Vec<&str> = command.split(' ').chain(["--out", "found", "-q"]).collect();
+    place.succeed(&args);
+
+    let found: Value = serde_json::from_str(&place.text("found/range_test.json")).unwrap();
+    let lr: f64 = found["one_cycle_max"].as_f64().unwrap();
+    let told = diverging("found");
+    let (_, named) = told.split_once("its range test named ").unwrap();
+    let (named, _) = named.split_once(" as the largest").unwrap();
+    let named: f64 = named.parse().unwrap();
+    assert!((named / lr - 1.0).abs() < 1e-3, "{named} for {lr}");
+}
+
 #[test]
 fn wrong_tests_are_refused() {
     let place = Place::new();

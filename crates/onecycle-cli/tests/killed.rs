@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::Place;
-use trial::{assert_same, begin_or_go_on, finish, kill, write_digits};
+use trial::{Random, assert_same, begin_or_go_on, finish, kill, write_digits};
 
 const EPOCHS: &str = "4";
 
@@ -143,18 +143,4 @@ fn killed_runs(place: &Place, time: Duration, wanted: usize) -> Kills {
         kills.runs += 1;
     }
     kills
-}
-
-/// The same moments every time, so far as a clock can give them (Steele, Lea & Flood, "Fast splittable pseudorandom
-/// number generators", 2014: SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }

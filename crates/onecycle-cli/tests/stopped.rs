@@ -15,17 +15,11 @@ use std::{
 };
 
 use common::Place;
-use trial::{assert_same, begin_or_go_on, command, finish, kill, said, write_digits};
+use onecycle_lab::checkpoint::Checkpoint;
+use trial::{assert_same, begin_or_go_on, command, finish, kill, said, send, write_digits};
 
 /// A run that is still going when it has made a few steps, however fast the machine.
 const EPOCHS: &str = "60";
-
-fn send(signal: &str, child: &Child) {
-    let status = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();
@@ -35,9 +29,13 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn steps(run: &Path) -> usize {
-    let text = fs::read_to_string(run.join("steps.jsonl"));
+fn lines(run: &Path, name: &str) -> usize {
+    let text = fs::read_to_string(run.join(name));
     text.unwrap_or_default().lines().count()
+}
+
+fn steps(run: &Path) -> usize {
+    lines(run, "steps.jsonl")
 }
 
 /// A run in `out` that has made a few steps.
@@ -81,7 +79,53 @@ fn a_signal_stops_a_run_with_a_checkpoint() {
     }
 }
 
-/// During the first evaluation, which takes seconds, nothing but the second SIGINT is obeyed.
+/// A network on 64 images, two epochs. Of these a share is held out for the evaluation of an epoch, and the test is made on
+/// 10 000 images; without one, these are evaluated on in each epoch.
+fn long_evaluation(place: &Place, model: &str, held_out: &str, size: &str, out: &str) -> Command {
+    let (held_out, size) = (
+        format!("data.validation={held_out}"),
+        format!("eval_batch_size={size}"),
+    );
+    let args = [
+        "train", "--model", model, "--limit", "64", "--epochs", "2", "--set", &held_out, "--set",
+        &size, "--out", out,
+    ];
+    command(place, &args)
+}
+
+/// Stopped in the evaluation of the first epoch, or in that of the test.
+#[test]
+fn an_evaluation_stops_after_its_batch_and_goes_on_there() {
+    let place = Place::new();
+    for (held_out, step, epochs) in [("0", 1, 0), ("0.5", 2, 2)] {
+        let [whole, out] = ["whole", "run"].map(|name| format!("{name}-{held_out}"));
+        let begin = |out: &str| {
+            let mut command = long_evaluation(&place, "lenet5", held_out, "50", out);
+            command.spawn().unwrap()
+        };
+        finish(begin(&whole), "whole");
+        let run = place.path(&out);
+        let child = begin(&out);
+        wait_until("evaluated", || {
+            (lines(&run, "steps.jsonl"), lines(&run, "epochs.jsonl")) == (step, epochs)
+        });
+        send("-INT", &child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        assert_eq!(lines(&run, "epochs.jsonl"), epochs);
+        let stop = run.join(format!("checkpoints/stop-{step:09}.ckpt"));
+        let images = Checkpoint::read(&stop).unwrap().progress.evaluated.images;
+        assert!(
+            (50..10_000).contains(&images) && images.is_multiple_of(50),
+            "{images}"
+        );
+        let resumed = command(&place, &["resume", &out]).spawn().unwrap();
+        finish(resumed, "the rest");
+        assert_same(&place, &whole, &out);
+    }
+}
+
+/// During the first evaluation, a single batch that takes seconds, nothing but the second SIGINT is obeyed.
 #[test]
 fn only_a_second_interrupt_stops_at_once() {
     let place = Place::new();
@@ -91,10 +135,9 @@ fn only_a_second_interrupt_stops_at_once() {
         ("-TERM", "-TERM", false),
     ] {
         let out = format!("run{first}{second}");
-        let args = [
-            "train", "--model", "resnet8", "--limit", "64", "--epochs", "2", "--out", &out,
-        ];
-        let mut child = command(&place, &args).spawn().unwrap();
+        let mut child = long_evaluation(&place, "resnet8", "0", "10000", &out)
+            .spawn()
+            .unwrap();
         let mut err = BufReader::new(child.stderr.take().unwrap());
         wait_until("trained", || steps(&place.path(&out)) == 1);
         send(first, &child);
@@ -127,9 +170,9 @@ fn the_time_limit_stops_a_run_by_itself() {
         begin_or_go_on(&place, "whole", "2").spawn().unwrap(),
         "whole",
     );
-    // Over before the first step: every process makes one, or the evaluation of an epoch, and stops. The run has two
-    // epochs of six steps; the last evaluation is not stopped.
-    for made in [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11] {
+    // Over before the first step: every process makes one, or one batch of an evaluation, and stops. The run has two
+    // epochs of six steps, and evaluations of two batches; the very last batch ends the run.
+    for made in [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11, 12] {
         let output = begin_or_go_on(&place, "run", "2")
             .args(["--max-time", "0.001s"])
             .output()

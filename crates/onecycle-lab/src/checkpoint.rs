@@ -32,10 +32,10 @@ const PROGRESS: &str = "onecycle.progress";
 /// Why a checkpoint is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Occasion {
-    /// Somebody asked the run to stop.
-    Stop,
     /// The configuration says so: the start, the end of an epoch, every `checkpoint_steps`.
     Regular,
+    /// Somebody asked the run to stop.
+    Stop,
 }
 
 impl Occasion {
@@ -62,6 +62,14 @@ pub struct Progress {
     pub correct: u64,
     /// Time spent training in this epoch, in seconds.
     pub seconds: f64,
+    /// What an evaluation in progress has seen so far: of the validation images, where `images_of_epoch` have been
+    /// trained on, of the test images else.
+    #[serde(default, skip_serializing_if = "nothing_seen")]
+    pub evaluated: Tally,
+}
+
+fn nothing_seen(tally: &Tally) -> bool {
+    tally.images == 0
 }
 
 impl Progress {
@@ -209,7 +217,8 @@ impl Checkpoint {
     }
 }
 
-/// A checkpoint by its name. Ordered by step; of the same step a regular one is the later.
+/// A checkpoint by its name. Ordered by step; of the same step that of a stop is the later: it may stand in the middle of
+/// an evaluation, and the regular one that follows takes it away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Saved {
     pub(crate) step: u64,
@@ -242,6 +251,19 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Saved>, LabError> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Removes the checkpoint of a stop from `folder`, if there is one.
+///
+/// # Errors
+/// A file that cannot be removed.
+pub(crate) fn remove_stop(folder: &Path) -> Result<(), LabError> {
+    for saved in list(folder)? {
+        if saved.occasion == Occasion::Stop {
+            remove(&saved.path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a checkpoint.

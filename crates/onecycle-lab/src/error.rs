@@ -245,8 +245,8 @@ pub enum LabError {
 
     /// The loss is not finite.
     #[error(
-        "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`, set \
-         `optimizer.clip_norm`, or let the run go back by itself with `--on-divergence retry`. The last checkpoint is in {}",
+        "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; {known}; lower `{rate}`, \
+         set `optimizer.clip_norm`, or let the run go back by itself with `--on-divergence retry`. The last checkpoint is in {}",
         after(*retries), run.display()
     )]
     Diverged {
@@ -259,6 +259,8 @@ pub enum LabError {
         retries: usize,
         /// Key of the configuration by which the learning rate is set.
         rate: String,
+        /// What the run's range test said of the rates that are stable, or how to make one.
+        known: String,
         /// The run's folder.
         run: PathBuf,
     },

@@ -7,6 +7,7 @@
 
 mod feed;
 mod figure;
+mod journal;
 mod report;
 
 use onecycle::{
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Config, Experiment, LabError, experiment::DataCache};
 
 pub use figure::figure;
+pub use journal::Journal;
+pub(crate) use journal::remove as remove_journal;
 pub use report::{Choice, Cost, Found, Group, Test};
 
 /// Rungs of the ladder that [`FindConfig::default`] has: 25 a decade.
@@ -27,7 +30,7 @@ const STEPS: u64 = 150;
 const HELD_OUT: f64 = 0.1;
 
 /// How to test.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FindConfig {
     /// The learning rates.
     pub ladder: Ladder,
@@ -42,7 +45,7 @@ pub struct FindConfig {
 }
 
 /// A hyper-parameter that varies from curve to curve. Smith, "A disciplined approach" (2018), figures 7 and 8.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
     /// The hyper-parameter.
     pub parameter: Parameter,
@@ -176,11 +179,33 @@ pub fn find(
     find: &FindConfig,
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Found>, LabError> {
+    find_from(config, find, &mut Journal::none(), observer)
+}
+
+/// As [`find`], going on with what a journal holds of it, and keeping there what is made.
+///
+/// # Errors
+/// The same, and those of the journal: other settings, another process, files that cannot be read or written.
+pub fn find_from(
+    config: &Config,
+    find: &FindConfig,
+    journal: &mut Journal,
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Found>, LabError> {
     find.check()?;
     let hold_out = (find.validate_every > 0).then_some(HELD_OUT);
     let experiments = prepare(config, &find.seeds, hold_out)?;
     for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
         observer.note(note);
+    }
+    if let Some(experiment) = experiments.first() {
+        let known = journal.begin(config, find, experiment)?;
+        if known != (0, 0) {
+            observer.note(&format!(
+                "going on: {} range tests and {} short cycles are there",
+                known.0, known.1
+            ));
+        }
     }
     let overlay = find.overlay.as_ref();
     let values: Vec<Option<f64>> = match overlay {
@@ -191,6 +216,10 @@ pub fn find(
     for value in values {
         let mut tests = Vec::with_capacity(experiments.len());
         for experiment in &experiments {
+            if let Some(test) = journal.test() {
+                tests.push(test);
+                continue;
+            }
             let mut hyper = at_the_peak(experiment);
             if let (Some(overlay), Some(value)) = (overlay, value) {
                 overlay.parameter.set(&mut hyper, value)?;
@@ -204,7 +233,10 @@ pub fn find(
             observer.test(index, &label, find.warm_up + find.ladder.steps());
             match test(experiment, find, hyper, observer)? {
                 None => return Ok(None),
-                Some(test) => tests.push(test),
+                Some(test) => {
+                    journal.keep_test(&test)?;
+                    tests.push(test);
+                }
             }
         }
         groups.push(Group::new(value, tests));

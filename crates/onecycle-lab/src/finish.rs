@@ -8,11 +8,11 @@ use onecycle_vision::{ImageShape, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, LabError,
+    Experiment, LabError, checkpoint,
     figures::{self, RunRecords},
     files,
-    find::Found,
-    metrics,
+    find::{self, Found},
+    metrics::Tally,
     plan_view::PlanView,
     record::{EpochRecord, number},
     report::{DataFile, Report},
@@ -75,11 +75,12 @@ pub struct ModelCard {
 /// Key of the model card in the metadata.
 pub const CARD: &str = "onecycle";
 
-/// Measures the final network and writes what the run leaves.
+/// Writes what a run leaves. `tested` is what was measured on the test images: nothing where the last epoch did so.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
     model: Model,
+    tested: Tally,
     leaves: Leaves,
 ) -> Result<Summary, LabError> {
     let data = &experiment.data;
@@ -87,19 +88,9 @@ pub(crate) fn finish(
     write_model(experiment, folder, &model)?;
     let epochs = folder.read_epochs()?;
     let (test_accuracy, test_loss) = match epochs.last() {
-        // The last epoch ended with the same network on the same images.
-        Some(last) if experiment.data.validation_is == "test" => (last.val_accuracy, last.val_loss),
-        _ => {
-            let tested = metrics::evaluate(
-                &model,
-                &data.test,
-                data.shape,
-                experiment.config.eval_batch_size,
-                &experiment.device,
-                |_| {},
-            )?;
-            (tested.accuracy(), tested.mean_loss())
-        }
+        // It ended with the same network on the same images.
+        Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
+        _ => (tested.accuracy(), tested.mean_loss()),
     };
     let summary = Summary {
         model: experiment.architecture.to_string(),
@@ -119,6 +110,8 @@ pub(crate) fn finish(
         what: "the summary".to_owned(),
         source,
     })?;
+    checkpoint::remove_stop(&folder.checkpoints())?;
+    find::remove_journal(folder)?;
     // Written last: a folder with a summary is one of a finished run.
     files::write_whole(&folder.summary(), text.as_bytes())?;
     Ok(summary)

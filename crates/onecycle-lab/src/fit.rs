@@ -9,7 +9,7 @@ use onecycle::{Preset, range_test::Verdict};
 
 use crate::{
     Config, LabError,
-    find::{self, Choice, FindObserver, Found, Group, Parameter},
+    find::{self, Choice, FindObserver, Found, Group, Journal, Parameter},
     number::significant,
     search,
 };
@@ -100,6 +100,7 @@ pub fn search(
     config: &Config,
     found: Found,
     seeds: &[u64],
+    journal: &mut Journal,
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Found>, LabError> {
     let Some(group) = found.chosen_group() else {
@@ -110,7 +111,9 @@ pub fn search(
     let Some(run) = experiments.first().map(|one| one.plan.steps()) else {
         return Err(LabError::no_rate(Verdict::TooShort));
     };
-    let Some(searched) = search::search(&experiments, start, search::steps(run), observer)? else {
+    let Some(searched) =
+        search::search(&experiments, start, search::steps(run), journal, observer)?
+    else {
         return Ok(None);
     };
     let Some(lr_max) = searched.answer.lr else {

@@ -2,13 +2,15 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use onecycle_vision::{Batch, Batches, ImageShape, Loader, models::Model};
+use serde::{Deserialize, Serialize};
 
-use crate::{Experiment, LabError};
+use crate::{Experiment, LabError, record::number};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Sum of cross-entropies, in nats.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Images whose largest logit is their class's.
     pub correct: u64,
@@ -67,9 +69,15 @@ pub fn evaluate(
     shape: ImageShape,
     batch_size: usize,
     device: &Device,
-    tick: impl FnMut(u64),
+    mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
-    over(model, loader.evaluation(batch_size), shape, device, tick)
+    let mut tally = Tally::default();
+    let batches = loader.evaluation(batch_size);
+    add_until(&mut tally, model, batches, shape, device, |seen| {
+        tick(seen);
+        false
+    })?;
+    Ok(tally)
 }
 
 /// The tally over every `parts`-th image of a loader from image `part` on. See [`Loader::evaluation_part`].
@@ -83,32 +91,56 @@ pub(crate) fn evaluate_part(
     part: usize,
     parts: usize,
 ) -> Result<Tally, LabError> {
+    let mut tally = Tally::default();
     let batches = loader.evaluation_part(experiment.config.eval_batch_size, part, parts);
-    over(
+    let shape = experiment.data.shape;
+    add_until(
+        &mut tally,
         model,
         batches,
-        experiment.data.shape,
+        shape,
         &experiment.device,
-        |_| {},
-    )
+        |_| false,
+    )?;
+    Ok(tally)
 }
 
-fn over(
+/// Goes on with the tally over all images of a loader, after those that it holds, until `stop`, which is given their number
+/// after each batch, says so. One that was stopped and goes on ends with the same bits as one that was not.
+///
+/// # Errors
+/// Those of the loader.
+pub(crate) fn evaluate_until(
+    tally: &mut Tally,
+    model: &Model,
+    experiment: &Experiment,
+    loader: &Loader,
+    stop: impl FnMut(u64) -> bool,
+) -> Result<(), LabError> {
+    let size = experiment.config.eval_batch_size;
+    let batches = loader.evaluation_from(size, tally.images as usize);
+    let shape = experiment.data.shape;
+    add_until(tally, model, batches, shape, &experiment.device, stop)
+}
+
+fn add_until(
+    tally: &mut Tally,
     model: &Model,
     batches: Batches,
     shape: ImageShape,
     device: &Device,
-    mut tick: impl FnMut(u64),
-) -> Result<Tally, LabError> {
-    let mut total = Tally::default();
+    mut stop: impl FnMut(u64) -> bool,
+) -> Result<(), LabError> {
     for batch in batches {
         let batch = batch?;
         let labels = batch.labels.clone();
         let logits = model.forward(images(batch, shape, device));
-        total.add(Tally::of(&host(logits)?, &labels));
-        tick(total.images);
+        tally.add(Tally::of(&host(logits)?, &labels));
+        if stop(tally.images) {
+            break;
+        }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// The images of a batch, `[batch, channels, height, width]`, on a device.

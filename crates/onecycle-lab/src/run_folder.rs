@@ -5,6 +5,7 @@
 //! steps.jsonl         a line a step
 //! epochs.jsonl        a line an epoch
 //! range_test.json     curves, suggestions and verdict, where a range test was made before
+//! range_test.jsonl    its finished parts, until the run is finished
 //! checkpoints/        the newest two
 //! model.safetensors   the result
 //! summary.json        the result in numbers
@@ -48,6 +49,13 @@ impl RunFolder {
         files::create_folder(&folder.checkpoints())?;
         files::create_folder(&folder.figures())?;
         Ok(folder)
+    }
+
+    /// A folder, whatever is or is not in it.
+    pub(crate) fn at(root: &Path) -> Self {
+        RunFolder {
+            root: root.to_path_buf(),
+        }
     }
 
     /// A folder in which a new run can be created, without creating it.
@@ -171,6 +179,11 @@ impl RunFolder {
     /// `range_test.json`.
     pub fn range_test(&self) -> PathBuf {
         self.root.join("range_test.json")
+    }
+
+    /// `range_test.jsonl`.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("range_test.jsonl")
     }
 
     /// `report.html`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Experiment, LabError,
-    find::{FindObserver, Group, Test},
+    find::{FindObserver, Group, Journal, Test},
     number::{percent, significant},
     plan_view::align,
     trial::{self, Deal, Trial},
@@ -76,14 +76,15 @@ pub fn machine(experiment: &Experiment, start: f64) -> Result<CycleSearch, LabEr
 /// Searches from `start` on by cycles of `steps` updates. Under several seeds, the mean of their losses counts, and a peak
 /// at which one of them diverged is too high.
 ///
-/// `None` where the observer ended it.
+/// Cycles that the journal holds are not made again. `None` where the observer ended it.
 ///
 /// # Errors
-/// No experiment; those of [`trial::run`].
+/// No experiment; those of [`trial::run`]; a journal that cannot be written.
 pub fn search(
     experiments: &[Experiment],
     start: f64,
     steps: u64,
+    journal: &mut Journal,
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Search>, LabError> {
     let Some(first) = experiments.first() else {
@@ -94,19 +95,25 @@ pub fn search(
     while let Some(lr_max) = machine.next_lr_max() {
         let mut sum = 0.0;
         for experiment in experiments {
-            observer.cycle(lr_max, experiment.config.seed, steps);
-            let mut stop = || {
-                observer.step(lr_max);
-                observer.stop()
-            };
-            let deal = Deal::judging(experiment.data.validation.len());
-            match trial::run(experiment, lr_max, steps, deal, &mut stop)? {
-                None => return Ok(None),
-                Some(trial) => {
-                    sum += trial.loss();
-                    cycles.push(trial);
+            let trial = match journal.cycle() {
+                Some(trial) => trial,
+                None => {
+                    observer.cycle(lr_max, experiment.config.seed, steps);
+                    let mut stop = || {
+                        observer.step(lr_max);
+                        observer.stop()
+                    };
+                    let deal = Deal::judging(experiment.data.validation.len());
+                    let made = trial::run(experiment, lr_max, steps, deal, &mut stop)?;
+                    let Some(trial) = made else {
+                        return Ok(None);
+                    };
+                    journal.keep_cycle(&trial)?;
+                    trial
                 }
-            }
+            };
+            sum += trial.loss();
+            cycles.push(trial);
         }
         machine.record(sum / experiments.len() as f64);
     }

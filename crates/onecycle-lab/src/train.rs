@@ -42,7 +42,7 @@ pub trait Observer: Send {
     fn epoch(&mut self, _record: &EpochRecord) {}
     /// Something to tell, such as a damaged checkpoint that was passed over.
     fn note(&mut self, _text: &str) {}
-    /// Asked after each update and each epoch: true writes a checkpoint and stops the run.
+    /// Asked after each update, each batch of an evaluation and each epoch: true writes a checkpoint and stops the run.
     fn stop(&mut self) -> bool {
         false
     }
@@ -81,8 +81,8 @@ pub struct Training {
     experiment: Experiment,
     folder: RunFolder,
     run_file: RunFile,
-    /// Updates made up to the newest checkpoint.
-    saved: u64,
+    /// Where the newest checkpoint stands.
+    saved: Progress,
     _lock: RunLock,
     model: Model,
     optimizer: Optimizer,
@@ -112,7 +112,7 @@ impl Training {
             model,
             optimizer,
             progress: Progress::default(),
-            saved: 0,
+            saved: Progress::default(),
             experiment,
             folder,
             run_file,
@@ -198,7 +198,7 @@ impl Training {
         Ok(Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,
-            saved: progress.step,
+            saved: progress,
             experiment,
             folder,
             run_file,
@@ -235,7 +235,7 @@ impl Training {
         match device::on_a_cpu_thread(|| self.run_on(observer)) {
             Err(source @ LabError::Io { .. }) => Err(LabError::Interrupted {
                 source: Box::new(source),
-                step: self.saved,
+                step: self.saved.step,
                 run: self.folder.root().to_path_buf(),
             }),
             outcome => outcome,
@@ -244,7 +244,7 @@ impl Training {
 
     fn run_on(&mut self, observer: &mut dyn Observer) -> Result<Outcome, LabError> {
         loop {
-            match self.train(observer) {
+            match self.train_and_test(observer) {
                 Ok(true) => {
                     self.save(Occasion::Stop)?;
                     return Ok(Outcome::Stopped {
@@ -262,31 +262,39 @@ impl Training {
             &self.experiment,
             &self.folder,
             self.model.clone(),
+            self.progress.evaluated,
             self.leaves,
         )?;
         Ok(Outcome::Finished(Box::new(summary)))
     }
 
-    /// Trains all epochs that are left. True if the observer asked to stop before that.
-    fn train(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
+    /// Trains all epochs that are left, and tests. True if the observer asked to stop before that.
+    fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
         let total = self.experiment.plan.steps();
-        while self.progress.step < total {
-            if self.train_epoch(observer)? {
+        // After the last update, an epoch that was not evaluated yet is left.
+        while self.progress.step < total || self.progress.images_of_epoch > 0 {
+            if self.train_epoch(observer)? || self.end_epoch(observer)? {
                 return Ok(true);
             }
-            self.end_epoch(observer)?;
             self.save(Occasion::Regular)?;
             if self.progress.step < total && observer.stop() {
                 return Ok(true);
             }
         }
-        Ok(false)
+        if self.experiment.data.validation_is == "test" {
+            // The last epoch ended with the same network on the same images.
+            return Ok(false);
+        }
+        self.evaluate(Part::Test, observer)
     }
 
     /// Trains what is left of the current epoch, or of the run. True if the observer asked to stop before that.
     fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
         let plan = Arc::clone(&self.experiment.plan);
         let total = plan.steps();
+        if self.progress.step == total {
+            return Ok(false);
+        }
         let batches = self.experiment.data.train.epoch(
             self.progress.epoch,
             batch_sizes(&plan, self.progress.step, self.experiment.config.batch_size),
@@ -362,22 +370,40 @@ impl Training {
             lr,
             retries: self.run_file.retries.len(),
             rate: retry::rate_key(&self.experiment.config.policy),
+            known: retry::known(&self.folder),
             run: self.folder.root().to_path_buf(),
         }
     }
 
-    /// Evaluates, writes the epoch's record and moves on to the next epoch.
-    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), LabError> {
+    /// Adds to the progress's tally what is left of the images of a part. True if the observer asked to stop before the
+    /// last batch.
+    fn evaluate(&mut self, part: Part, observer: &mut dyn Observer) -> Result<bool, LabError> {
         let data = &self.experiment.data;
-        let images = data.validation.len() as u64;
-        let measured = metrics::evaluate(
+        let loader = match part {
+            Part::Validation => &data.validation,
+            Part::Test => &data.test,
+        };
+        let images = loader.len() as u64;
+        metrics::evaluate_until(
+            &mut self.progress.evaluated,
             &self.model.valid(),
-            &data.validation,
-            data.shape,
-            self.experiment.config.eval_batch_size,
-            &self.experiment.device,
-            |seen| observer.evaluation(seen, images),
+            &self.experiment,
+            loader,
+            |seen| {
+                observer.evaluation(seen, images);
+                seen < images && observer.stop()
+            },
         )?;
+        Ok(self.progress.evaluated.images < images)
+    }
+
+    /// Evaluates, writes the epoch's record and moves on to the next epoch. True if the observer asked to stop in the
+    /// middle of the evaluation.
+    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, LabError> {
+        if self.evaluate(Part::Validation, observer)? {
+            return Ok(true);
+        }
+        let measured = self.progress.evaluated;
         let trained = self.progress.tally();
         let step = self.progress.step - 1;
         let last = self.experiment.plan.at(step);
@@ -407,12 +433,12 @@ impl Training {
             epoch: self.progress.epoch + 1,
             ..Progress::default()
         };
-        Ok(())
+        Ok(false)
     }
 
     /// Writes a checkpoint. The records it relies on are on the disk before it.
     fn save(&mut self, occasion: Occasion) -> Result<(), LabError> {
-        if occasion == Occasion::Stop && self.saved == self.progress.step {
+        if occasion == Occasion::Stop && self.saved == self.progress {
             // The one that was just written serves.
             return Ok(());
         }
@@ -424,9 +450,18 @@ impl Training {
             optimizer: self.optimizer.state(),
         }
         .save(&self.folder.checkpoints(), occasion)?;
-        self.saved = self.progress.step;
+        self.saved = self.progress;
         Ok(())
     }
+}
+
+/// Images that are measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// After each epoch.
+    Validation,
+    /// After the last one.
+    Test,
 }
 
 /// Logits and loss, `[1]`, of a training batch, whose images are taken out of it.

@@ -228,7 +228,13 @@ impl Loader {
 
     /// All images in the order of the split, without augmentation, `batch_size` at a time.
     pub fn evaluation(&self, batch_size: usize) -> Batches {
-        self.evaluation_part(batch_size, 0, 1)
+        self.evaluation_from(batch_size, 0)
+    }
+
+    /// As [`evaluation`](Self::evaluation), from the image at position `skip` on: to go on with one that was stopped,
+    /// the number of images that it has seen.
+    pub fn evaluation_from(&self, batch_size: usize, skip: usize) -> Batches {
+        self.in_order((0..self.len() as u32).collect(), batch_size, skip)
     }
 
     /// The same for every `parts`-th image from image `part` on: parts of one size that have no image in common and, in a
@@ -238,13 +244,18 @@ impl Loader {
             true => (part as u32..self.len() as u32).step_by(parts.max(1)),
             false => (0..0).step_by(1),
         };
+        self.in_order(images.collect(), batch_size, 0)
+    }
+
+    /// These images without augmentation, from the one at position `skip` on.
+    fn in_order(&self, images: Vec<u32>, batch_size: usize, skip: usize) -> Batches {
         Batches::start(
             Producer::new(
                 &self.split,
                 &self.tables,
                 None,
-                images.collect(),
-                0,
+                images,
+                skip,
                 Box::new(move |_| batch_size),
             ),
             self.prefetch,

@@ -1,10 +1,10 @@
-use std::{io::IsTerminal, process::ExitCode, time::Instant};
+use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onecycle::range_test::Ladder;
 use onecycle_lab::{
     Config, LabError, device,
-    find::{self, FindConfig, FindObserver, Found, Overlay, Parameter},
+    find::{self, FindConfig, FindObserver, Found, Journal, Overlay, Parameter},
     plan_view::Charset,
     run_folder::RunFolder,
 };
@@ -35,17 +35,18 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
         // The record of a run's own range test stays what the run began with.
         RunFolder::free(out)?;
     }
-    let stop = Stop::listen(start, None);
+    let mut journal = journal(args.out.as_deref());
+    let stop = Stop::listen(start, args.max_time);
     let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
-    let found = find::find(&config, &find, &mut watch)?;
+    let found = find::find_from(&config, &find, &mut journal, &mut watch)?;
     watch.finish();
     let Some(found) = found else {
-        output::note("stopped; nothing was written");
-        return Ok(stop.exit_code());
+        return Ok(stopped(args.out.as_deref(), &stop));
     };
     if let Some(out) = &args.out {
         found.write(out)?;
     }
+    journal.remove()?;
     match args.format {
         FindFormat::Json => output::json(&found)?,
         FindFormat::Csv => output::text(&found.csv())?,
@@ -63,6 +64,27 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where finished tests are kept: in the output folder, if there is one.
+pub(super) fn journal(out: Option<&Path>) -> Journal {
+    out.map_or_else(Journal::none, Journal::in_folder)
+}
+
+/// Tells that the tests were stopped, and how to go on.
+pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
+    output::note(&match out {
+        Some(out) => format!(
+            "{}stopped; the same command goes on from the tests that are finished: {}",
+            stop.why(),
+            out.display()
+        ),
+        None => format!(
+            "{}stopped; nothing was written: with --out the same command would go on",
+            stop.why()
+        ),
+    });
+    stop.exit_code()
 }
 
 /// The smoothed curves, as wide as the terminal.

@@ -2,18 +2,18 @@ use std::{path::Path, process::ExitCode, time::Instant};
 
 use onecycle::range_test::Ladder;
 use onecycle_lab::{
-    Experiment, LabError, device,
-    find::{self, Overlay, Parameter},
+    Config, Experiment, LabError, device,
+    find::{self, FindConfig, Found, Journal, Overlay, Parameter},
     fit,
     run_folder::RunFolder,
 };
 
 use super::{
-    find::{Watch, plot, test},
+    find::{Watch, journal, plot, stopped, test},
     train,
 };
 use crate::{
-    args::{Fit, Format},
+    args::{Course, Fit, Format},
     output::{self, AnyError},
     stop::Stop,
 };
@@ -56,21 +56,33 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         parameter: Parameter::WeightDecay,
         values,
     });
+    let mut journal = journal(args.out.as_deref());
     if let Some(out) = &args.out {
+        if let Some(run) = begun(out) {
+            // The tests are done, and the training under way.
+            journal.check(&config, &find)?;
+            let course = Course {
+                max_time: args.max_time,
+                ..Course::default()
+            };
+            return train::resume(run.root(), config.threads, &course, &args.show, start);
+        }
         RunFolder::free(out)?;
     }
 
-    let stop = Stop::listen(start, None);
+    let stop = Stop::listen(start, args.max_time);
     let mut watch = Watch::new(find.tests(), args.show.quiet, stop.clone());
-    let found = find::find(&config, &find, &mut watch)?;
-    let found = match found {
-        Some(found) => fit::search(&config, fit::choose(found)?, &find.seeds, &mut watch)?,
-        None => None,
-    };
+    let found = tested(&config, &find, &mut journal, &mut watch);
     watch.finish();
-    let Some(found) = found else {
-        output::note("stopped before the training; nothing was written");
-        return Ok(stop.exit_code());
+    let found = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(stopped(args.out.as_deref(), &stop)),
+        Err(error @ LabError::NoRate { .. }) => {
+            // The same tests would come to the same.
+            journal.discard()?;
+            return Err(Box::new(error));
+        }
+        Err(error) => return Err(Box::new(error)),
     };
     if args.show.format == Format::Text && !args.show.quiet {
         output::text(&plot(&found))?;
@@ -91,5 +103,26 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     });
     let folder = RunFolder::create(&root)?;
     found.write_json(&folder.range_test())?;
+    // The run takes the lock.
+    drop(journal);
     train::train(experiment, folder, &args.show, &stop)
+}
+
+/// The run in a folder that an earlier call has begun and not finished.
+fn begun(out: &Path) -> Option<RunFolder> {
+    let run = RunFolder::open(out).ok()?;
+    (Journal::exists(&run) && !run.is_finished()).then_some(run)
+}
+
+/// Range tests, choice and short cycles. `None` where the observer ended them.
+fn tested(
+    config: &Config,
+    find: &FindConfig,
+    journal: &mut Journal,
+    watch: &mut Watch,
+) -> Result<Option<Found>, LabError> {
+    match find::find_from(config, find, journal, watch)? {
+        Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, journal, watch),
+        None => Ok(None),
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     args::{Course, Format, Show, Train},
     output::{self, AnyError},
     progress::{Progress, duration},
-    stop::{Reason, Stop},
+    stop::Stop,
 };
 
 pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
@@ -90,9 +90,10 @@ pub(crate) fn resume(
         .config
         .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
-    let stop = Stop::listen(start, course.max_time);
     let mut notes = Notes::default();
     let training = Training::resume_with(folder.clone(), options, &mut notes)?;
+    // Up to here there is nothing to be lost: a signal ends the process at once, however long the data take to read.
+    let stop = Stop::listen(start, course.max_time);
     let mut progress = observer(training.experiment(), show, &stop);
     for note in &notes.0 {
         progress.note(note);
@@ -159,10 +160,7 @@ fn conclude(
     match outcome {
         Outcome::Finished(summary) => tell(&summary, folder, show),
         Outcome::Stopped { step } => {
-            let why = match stop.reason() {
-                Some(Reason::TimeIsUp) => "the time is up: ",
-                _ => "",
-            };
+            let why = stop.why();
             output::note(&format!(
                 "{why}stopped after step {step}; go on with: onecycle train --resume {}",
                 folder.root().display()

@@ -21,7 +21,7 @@ const IMAGES: usize = 48;
 #[rustfmt::skip]
 const RUN: [&str; 16] = [
     "--data", "digits", "--model", "lenet5", "--batch-size", "8", "--lr-max", "0.02",
-    "--set", "checkpoint_steps=4", "--set", "augment.pad=1", "--set", "eval_batch_size=16", "--threads", "1",
+    "--set", "checkpoint_steps=4", "--set", "augment.pad=1", "--set", "eval_batch_size=8", "--threads", "1",
 ];
 
 /// Writes the data set `digits`: 48 training and 16 test images of 28x28 pixels in four IDX files.
@@ -100,10 +100,11 @@ pub(crate) fn assert_same(place: &Place, whole: &str, disturbed: &str) {
 }
 
 /// The files of a run by name. Times are taken out of them.
-fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for folder in ["", "checkpoints", "figures"] {
-        for entry in fs::read_dir(root.join(folder)).unwrap() {
+        // Range tests alone have no checkpoints.
+        for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_path_buf();
             // Which process had it last.
@@ -129,6 +130,7 @@ fn timeless(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
                 .join("\n")
                 .into_bytes()
         }
+        "range_test.json" => timeless_tests(&text()),
         "summary.json" => without(&text(), &["train_seconds"]).into_bytes(),
         "report.html" => timeless_report(&text()).into_bytes(),
         name if name.ends_with(".ckpt") => {
@@ -139,6 +141,22 @@ fn timeless(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
         }
         _ => bytes,
     }
+}
+
+/// A record of range tests without what they cost.
+fn timeless_tests(json: &str) -> Vec<u8> {
+    let mut found: Value = serde_json::from_str(json).unwrap();
+    for group in found["groups"].as_array_mut().unwrap() {
+        for test in group["tests"].as_array_mut().unwrap() {
+            test.as_object_mut().unwrap().remove("cost").unwrap();
+        }
+    }
+    if let Some(cycles) = found["search"]["cycles"].as_array_mut() {
+        for cycle in cycles {
+            cycle.as_object_mut().unwrap().remove("seconds").unwrap();
+        }
+    }
+    found.to_string().into_bytes()
 }
 
 /// A JSON object without these keys, which must be in it.
@@ -171,4 +189,26 @@ fn timeless_report(html: &str) -> String {
 pub(crate) fn kill(child: &mut Child) {
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Sends a process a signal such as `-TERM`.
+pub(crate) fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// The same moments every time, so far as a clock can give them (Steele, Lea & Flood, "Fast splittable pseudorandom
+/// number generators", 2014: SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
 }

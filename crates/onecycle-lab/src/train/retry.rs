@@ -7,7 +7,9 @@ use crate::{
     checkpoint::{self, Checkpoint, Occasion, Progress},
     config::{OnDivergence, PolicyConfig},
     files,
-    run_folder::Retry,
+    find::Found,
+    number::significant,
+    run_folder::{Retry, RunFolder},
 };
 
 /// Factor on the learning rate at each retry.
@@ -60,7 +62,7 @@ impl Training {
         self.optimizer
             .load_state(checkpoint.optimizer, &self.experiment.device)?;
         self.progress = checkpoint.progress;
-        self.saved = from;
+        self.saved = self.progress;
         Ok(())
     }
 
@@ -90,6 +92,37 @@ impl Training {
         start.write(&self.folder.checkpoints(), Occasion::Regular)?;
         Ok(start)
     }
+}
+
+/// What is known of the rates that a run is stable with: the word of its range test, or how to make one.
+pub(super) fn known(folder: &RunFolder) -> String {
+    // Without one, or where it cannot be read, there is another way to know.
+    let Ok(found) = Found::read(&folder.range_test()) else {
+        let run = folder.run_file();
+        return format!(
+            "`onecycle find --config {}` shows which rates are stable",
+            run.display()
+        );
+    };
+    let Some(lr) = found.one_cycle_max else {
+        let verdict = found.verdict;
+        return format!(
+            "its range test named no rate ({verdict}: {})",
+            verdict.advice()
+        );
+    };
+    let interval = found.interval.filter(|(low, high)| low < high);
+    let interval = interval.map_or_else(String::new, |(low, high)| {
+        format!(
+            ", {} to {} over its seeds",
+            significant(low),
+            significant(high)
+        )
+    });
+    format!(
+        "its range test named {} as the largest that is stable in one cycle{interval}",
+        significant(lr)
+    )
 }
 
 /// The key by which a policy's learning rate is set, such as `policy.lr_max`.
