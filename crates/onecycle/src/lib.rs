@@ -31,6 +31,7 @@
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
 //! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
 //! | the LR range test, its curve, and what rules make of it | [`range_test`] |
+//! | how noisy gradients are, how sharp a minimum is | [`diagnose`] |
 //! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
 //! | what goes past the end | [`AtEnd`], [`PastEnd`] |
 //! | what can be wrong | [`PolicyError`] |
@@ -69,6 +70,7 @@ mod clock;
 mod curve;
 #[cfg(feature = "serde")]
 mod defaults;
+pub mod diagnose;
 mod error;
 pub mod fastai;
 mod hyper;
