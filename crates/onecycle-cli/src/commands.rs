@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod diagnose;
 mod find;
 mod fit;
 mod plan;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Train(args) => train::run(&args, start),
         Command::Resume(args) => train::resume(&args.run, 0, &args.course, &args.show, start),
         Command::Predict(args) => predict::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args, start),
         Command::Data(args) => data::run(&args),
         Command::Bench(args) => bench::run(&args),
     }

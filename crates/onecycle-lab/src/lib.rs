@@ -11,6 +11,7 @@
 //! | [`metrics`] | loss and accuracy, evaluation |
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
+//! | [`mod@diagnose`] | noise scale, sharpness, loss slices and gap of a run |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`checkpoint`] | the whole state of a run in one checksummed file |
 //! | [`run_folder`] | the folder that a run leaves |
@@ -41,6 +42,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod diagnose;
 mod error;
 pub mod experiment;
 pub mod figure;

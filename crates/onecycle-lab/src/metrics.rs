@@ -1,7 +1,7 @@
 //! Loss and accuracy from logits, in double precision on the host.
 
 use burn::tensor::{Tensor, TensorData};
-use onecycle_vision::{ImageShape, Loader, models::Model};
+use onecycle_vision::{Batches, ImageShape, Loader, models::Model};
 
 use crate::LabError;
 
@@ -69,10 +69,16 @@ pub fn evaluate(
     device: &burn::tensor::Device,
     mut tick: impl FnMut(u64),
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        tick(seen);
-        false
-    })
+    evaluate_until(
+        model,
+        loader.evaluation(batch_size),
+        shape,
+        device,
+        |seen| {
+            tick(seen);
+            false
+        },
+    )
 }
 
 /// The tally over the first images of a loader, as many whole batches as it takes to see at least `images`.
@@ -87,22 +93,33 @@ pub(crate) fn evaluate_first(
     batch_size: usize,
     device: &burn::tensor::Device,
 ) -> Result<Tally, LabError> {
-    evaluate_until(model, loader, shape, batch_size, device, |seen| {
-        seen >= images
-    })
+    evaluate_batches(model, loader.evaluation(batch_size), images, shape, device)
 }
 
-/// The tally over the images of a loader, until `enough` says so of the number seen.
+/// The tally over as many batches as it takes to see at least `images` images.
+///
+/// # Errors
+/// Those of the loader.
+pub(crate) fn evaluate_batches(
+    model: &Model,
+    batches: Batches,
+    images: u64,
+    shape: ImageShape,
+    device: &burn::tensor::Device,
+) -> Result<Tally, LabError> {
+    evaluate_until(model, batches, shape, device, |seen| seen >= images)
+}
+
+/// The tally over batches, until `enough` says so of the number of images seen.
 fn evaluate_until(
     model: &Model,
-    loader: &Loader,
+    batches: Batches,
     shape: ImageShape,
-    batch_size: usize,
     device: &burn::tensor::Device,
     mut enough: impl FnMut(u64) -> bool,
 ) -> Result<Tally, LabError> {
     let mut total = Tally::default();
-    for batch in loader.evaluation(batch_size) {
+    for batch in batches {
         let mut batch = batch?;
         let images = std::mem::take(&mut batch.images);
         let data = TensorData::new(

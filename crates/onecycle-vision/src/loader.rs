@@ -158,12 +158,26 @@ impl Loader {
 
     /// All images in the order of the split, without augmentation, `batch_size` at a time.
     pub fn evaluation(&self, batch_size: usize) -> Batches {
+        self.evaluation_of((0..self.len() as u32).collect(), batch_size)
+    }
+
+    /// The images with these indices, in this order, without augmentation, `batch_size` at a time: with
+    /// [`order`](Self::order), a random part of the split.
+    ///
+    /// # Panics
+    /// For an index that the split does not have.
+    pub fn evaluation_of(&self, indices: Vec<u32>, batch_size: usize) -> Batches {
+        assert!(
+            indices.iter().all(|i| (*i as usize) < self.len()),
+            "an index beyond the {} images",
+            self.len()
+        );
         Batches::start(
             Producer::new(
                 &self.split,
                 &self.tables,
                 None,
-                (0..self.len() as u32).collect(),
+                indices,
                 0,
                 Box::new(move |_| batch_size),
             ),
