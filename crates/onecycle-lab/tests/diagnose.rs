@@ -50,7 +50,7 @@ fn along_the_way_without_a_trace() {
         assert!(one.noise.unwrap().micro_batches.trace.value > 0.0);
         assert!(one.hessian.as_ref().unwrap().curvature.eigenvalues[0].value > 0.0);
         assert!(one.sharpness.unwrap().sharpness > 0.0);
-        assert_eq!((one.gap.train_images, one.gap.val_images), (96, 32));
+        assert_eq!((one.gap.train_images, one.gap.val_images), (94, 34));
     }
     assert_eq!(
         found[2].gap.gap,
