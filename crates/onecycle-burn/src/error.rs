@@ -61,6 +61,14 @@ pub enum BurnError {
         /// Shape of the parameter.
         expected: Vec<usize>,
     },
+    /// A module that is to be diagnosed has nothing to take a gradient of.
+    #[error(
+        "the module has no parameter that requires a gradient; give one on a device with autodiff that is not frozen"
+    )]
+    NothingTrainable,
+    /// A diagnosis is impossible, or met a number that is not finite.
+    #[error("diagnosis: {0}")]
+    Diagnosis(#[from] onecycle::PolicyError),
 }
 
 impl BurnError {

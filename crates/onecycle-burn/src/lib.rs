@@ -11,6 +11,7 @@
 //! | [`learner`] | an adaptor by which a plan drives Burn's own `Learner`, momentum included |
 //! | [`nn`] | convolution, batch norm and linear layers with PyTorch's names, shapes, initialisation and statistics |
 //! | [`range_test`](mod@range_test) | the LR range test of any module, which leaves everything as it was |
+//! | [`diagnose`] | noise scale, Hessian, sharpness and loss slices of any module, which leave everything as it was |
 //! | [`state`] | weights and optimizer state as named tensors, to save, restore and compare |
 //!
 //! ```
@@ -40,6 +41,7 @@
 //! ```
 
 mod cpu;
+pub mod diagnose;
 mod error;
 pub mod learner;
 pub mod nn;

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Reproduce(Reproduce),
     /// Classify images by a trained model
     Predict(Predict),
+    /// Say how noisy a run's gradients are, how sharp its minimum is, how large its gap
+    Diagnose(Diagnose),
     /// List, fetch or check data sets
     #[command(subcommand)]
     Data(Data),
@@ -189,8 +191,45 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data",
         "limit", "batch_size", "lr_max", "weight_decay", "seed", "device"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Measure gradient noise, sharpness and gap every N updates and at the end, into diagnose.jsonl and the report
+    #[arg(long, value_name = "every=N", conflicts_with = "resume")]
+    pub(crate) diagnose: Option<String>,
     #[command(flatten)]
     pub(crate) course: Course,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Diagnose {
+    /// Folder of the run: its result is diagnosed, or its newest checkpoint where it is not finished
+    pub(crate) run: PathBuf,
+    /// Micro-batches for the gradient noise scale; more of them make it surer
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) batches: usize,
+    /// Images of a micro-batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) batch_size: usize,
+    /// Training images that curvature, sharpness and slices are measured on, and validation images for the gap
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) images: usize,
+    /// Largest eigenvalues of the Hessian, 0 for none
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) eigenvalues: usize,
+    /// Half width of the box of Keskar's sharpness, for a weight of 0
+    #[arg(
+        long,
+        value_name = "E",
+        default_value_t = 1e-3,
+        allow_negative_numbers = true
+    )]
+    pub(crate) epsilon: f64,
+    /// Random directions along which the loss is measured, 0 for none
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) slices: usize,
+    /// CPU threads, 0 for all cores; results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) show: Show,
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use differences::flatten;
 pub use layers::Layers;
 pub use policy::PolicyConfig;
-pub use tables::OptimizerTable;
+pub use tables::{DiagnoseTable, OptimizerTable};
 
 use crate::LabError;
 
@@ -47,6 +47,7 @@ const MOST_THREADS: usize = 1024;
 /// | `[augment]` | none but flips | [`Augment`] |
 /// | `[optimizer]` | SGD | [`OptimizerTable`] |
 /// | `[policy]` | 1cycle | [`PolicyConfig`] |
+/// | `[diagnose]` | never | [`DiagnoseTable`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -85,6 +86,9 @@ pub struct Config {
     pub optimizer: OptimizerTable,
     /// What learning rate, momentum, weight decay and batch size do over the run.
     pub policy: PolicyConfig,
+    /// What the run measures of itself along its way.
+    #[serde(default, skip_serializing_if = "DiagnoseTable::is_never")]
+    pub diagnose: DiagnoseTable,
 }
 
 /// Where to compute.
@@ -287,6 +291,7 @@ impl Default for Config {
             },
             optimizer: OptimizerTable::default(),
             policy: PolicyConfig::default(),
+            diagnose: DiagnoseTable::default(),
         }
     }
 }

@@ -344,6 +344,26 @@ pub enum LabError {
         file: PathBuf,
     },
 
+    /// There is nothing of a run that could be diagnosed.
+    #[error(
+        "{} holds neither model.safetensors nor a checkpoint: there is no network to diagnose",
+        run.display()
+    )]
+    NoWeights {
+        /// The run's folder.
+        run: PathBuf,
+    },
+
+    /// A file is no diagnosis.
+    #[error("{} is no diagnosis of this version: {source}; run `onecycle diagnose` again", path.display())]
+    DiagnosisFile {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+
     /// There is no run in the folder.
     #[error("{} holds no run: there is no run.toml in it", path.display())]
     NoRun {

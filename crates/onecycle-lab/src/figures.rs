@@ -1,6 +1,7 @@
 //! The figures of a run, made from its records.
 
 mod captions;
+mod diagnosis;
 
 use std::path::Path;
 
@@ -9,6 +10,8 @@ use crate::figure::{Axis, Colour, Figure, Mark, Scale, Series, Style};
 use crate::files::create_folder;
 use crate::find::{self, Found};
 use crate::record::{EpochRecord, StepRecord};
+
+pub use diagnosis::diagnosis;
 
 /// Colours that mean the same in every figure.
 const TRAINING: Colour = Colour::Blue;

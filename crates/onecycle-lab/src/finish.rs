@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Experiment, LabError, checkpoint,
+    diagnose::Diagnosis,
     figures::{self, RunRecords},
     files,
     find::{self, Found},
@@ -117,6 +118,21 @@ pub(crate) fn finish(
     Ok(summary)
 }
 
+/// Writes `figures/` and `report.html` of a finished run anew, from its records.
+///
+/// # Errors
+/// Records that cannot be read, files that cannot be written.
+pub(crate) fn rewrite_report(experiment: &Experiment, folder: &RunFolder) -> Result<(), LabError> {
+    let path = folder.summary();
+    let text = files::read_text(&path)?;
+    let summary: Summary = serde_json::from_str(&text).map_err(|source| LabError::JsonLine {
+        path,
+        line: source.line(),
+        source,
+    })?;
+    write_report(experiment, folder, &summary, &folder.read_epochs()?)
+}
+
 /// Writes `figures/` and `report.html`.
 fn write_report(
     experiment: &Experiment,
@@ -138,6 +154,10 @@ fn write_report(
     if let Some(found) = &found {
         figures.insert(0, figures::range_test(found));
     }
+    let (diagnoses, asked) = (folder.read_diagnoses()?, folder.read_diagnosis()?);
+    figures.extend(figures::diagnosis(&diagnoses, asked.as_ref(), &steps));
+    // What was asked for looks closer than what the run measured at its end.
+    let diagnosis = asked.as_ref().or(diagnoses.last());
     figures::write_all(&folder.figures(), &figures)?;
 
     let data = &experiment.data;
@@ -190,6 +210,7 @@ fn write_report(
         test: Some((summary.test_accuracy, summary.test_loss)),
         epochs,
         figures: &figures,
+        diagnosis: &diagnosis.map(Diagnosis::rows).unwrap_or_default(),
     }
     .write(&folder.report())
 }

@@ -13,6 +13,7 @@
 //! | [`fit`] | what to train with after a range test |
 //! | [`search`], [`trial`] | short cycles that find the peak; one cycle in memory |
 //! | [`suggestions`] | how good the suggested rates are, measured |
+//! | [`mod@diagnose`] | noise scale, sharpness, loss slices and gap of a run |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`study`] | many runs as one piece of work that can be interrupted |
 //! | [`compare`] | policies side by side over seeds |
@@ -47,6 +48,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod config;
 pub mod device;
+pub mod diagnose;
 mod error;
 pub mod experiment;
 pub mod figure;

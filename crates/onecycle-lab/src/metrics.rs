@@ -123,6 +123,24 @@ pub(crate) fn evaluate_until(
     add_until(tally, model, batches, shape, &experiment.device, stop)
 }
 
+/// The tally over as many batches as it takes to see at least `images` images.
+///
+/// # Errors
+/// Those of the loader.
+pub(crate) fn evaluate_batches(
+    model: &Model,
+    batches: Batches,
+    images: u64,
+    shape: ImageShape,
+    device: &Device,
+) -> Result<Tally, LabError> {
+    let mut tally = Tally::default();
+    add_until(&mut tally, model, batches, shape, device, |seen| {
+        seen >= images
+    })?;
+    Ok(tally)
+}
+
 fn add_until(
     tally: &mut Tally,
     model: &Model,

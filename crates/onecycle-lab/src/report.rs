@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::config::flatten;
+use crate::diagnose::Row;
 use crate::error::LabError;
 use crate::figure::escape_xml as escape;
 use crate::figures::Captioned;
@@ -34,6 +35,8 @@ pub struct Report<'a> {
     pub epochs: &'a [EpochRecord],
     /// The figures, whose files lie in the folder `figures` beside the page.
     pub figures: &'a [Captioned],
+    /// What was found of the network: noise, sharpness, gap.
+    pub diagnosis: &'a [Row],
 }
 
 /// A file of a data set, so that another can check to have the same.
@@ -55,6 +58,7 @@ impl Report<'_> {
         self.headline(whole.html());
         self.figures(&mut whole)?;
         let page = whole.html();
+        self.diagnosis(page);
         self.epochs(page);
         self.summary(page);
         self.configuration(page);
@@ -154,6 +158,26 @@ impl Report<'_> {
             .iter()
             .map(|captioned| (&captioned.figure, captioned.caption));
         page.figures("figures", captioned)
+    }
+
+    fn diagnosis(&self, page: &mut String) {
+        if self.diagnosis.is_empty() {
+            return;
+        }
+        page.push_str(
+            "<h2>Diagnosis</h2>\n<div class=\"card scroll\"><table class=\"pairs\">\n<thead><tr><th>what</th>\
+             <th>found</th><th>what it means</th></tr></thead>\n<tbody>\n",
+        );
+        for row in self.diagnosis {
+            let _ = writeln!(
+                page,
+                "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
+                escape(&row.name),
+                escape(&row.value),
+                escape(&row.meaning)
+            );
+        }
+        page.push_str("</tbody></table></div>\n");
     }
 
     fn epochs(&self, page: &mut String) {

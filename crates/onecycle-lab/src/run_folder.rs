@@ -4,6 +4,8 @@
 //! run.toml            the whole configuration, versions, data checksums
 //! steps.jsonl         a line a step
 //! epochs.jsonl        a line an epoch
+//! diagnose.jsonl      a line a diagnosis along the way, where there were any
+//! diagnose.json       the diagnosis of `onecycle diagnose`, where one was made
 //! range_test.json     curves, suggestions and verdict, where a range test was made before
 //! range_test.jsonl    its finished parts, until the run is finished
 //! checkpoints/        the newest two
@@ -28,6 +30,7 @@ pub use run_file::{DataFile, FORMAT, Retry, RunFile};
 use crate::{
     LabError,
     checkpoint::Saved,
+    diagnose::Diagnosis,
     files,
     record::{EpochRecord, StepRecord},
 };
@@ -186,6 +189,16 @@ impl RunFolder {
         self.root.join("range_test.jsonl")
     }
 
+    /// `diagnose.jsonl`.
+    pub fn diagnoses(&self) -> PathBuf {
+        self.root.join("diagnose.jsonl")
+    }
+
+    /// `diagnose.json`.
+    pub fn diagnosis(&self) -> PathBuf {
+        self.root.join("diagnose.json")
+    }
+
     /// `report.html`.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
@@ -213,6 +226,32 @@ impl RunFolder {
     /// A file that cannot be read, or a line that is not a record.
     pub fn read_epochs(&self) -> Result<Vec<EpochRecord>, LabError> {
         Ok(files::read_json_lines(&self.epochs())?.values)
+    }
+
+    /// All lines of `diagnose.jsonl`; none where there is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is not a diagnosis.
+    pub fn read_diagnoses(&self) -> Result<Vec<Diagnosis>, LabError> {
+        match self.diagnoses() {
+            path if path.exists() => Ok(files::read_json_lines(&path)?.values),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// `diagnose.json`, where there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no diagnosis.
+    pub fn read_diagnosis(&self) -> Result<Option<Diagnosis>, LabError> {
+        let path = self.diagnosis();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = files::read_text(&path)?;
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|source| LabError::DiagnosisFile { path, source })
     }
 
     /// Whether the run came to its end.

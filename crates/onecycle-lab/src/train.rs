@@ -7,7 +7,10 @@
 
 mod retry;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use burn::{
     module::Module,
@@ -23,6 +26,7 @@ use crate::{
     checkpoint::{Checkpoint, Occasion, Progress},
     config::OnDivergence,
     device,
+    diagnose::{self, Diagnosis},
     files::{self, JsonLines},
     finish::{self, Leaves, Summary},
     metrics::{self, Tally},
@@ -90,6 +94,8 @@ pub struct Training {
     steps: JsonLines<StepRecord>,
     epochs: JsonLines<EpochRecord>,
     leaves: Leaves,
+    /// Where the run diagnoses itself along its way.
+    diagnoses: Option<JsonLines<Diagnosis>>,
 }
 
 impl Training {
@@ -105,10 +111,12 @@ impl Training {
         let optimizer = experiment.config.optimizer.build()?;
         files::keep_lines(&folder.steps(), 0)?;
         files::keep_lines(&folder.epochs(), 0)?;
+        files::keep_lines(&folder.diagnoses(), 0)?;
         let run_file = RunFile::new(&experiment.config, &experiment.data);
         let mut training = Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,
+            diagnoses: open_diagnoses(&experiment, &folder)?,
             model,
             optimizer,
             progress: Progress::default(),
@@ -192,12 +200,15 @@ impl Training {
         }
         files::keep_lines(&folder.steps(), progress.step as usize)?;
         files::keep_lines(&folder.epochs(), progress.epoch as usize)?;
+        let diagnoses = diagnose::made_by(experiment.config.diagnose.every, progress.step, steps);
+        files::keep_lines(&folder.diagnoses(), diagnoses)?;
         if run_file != was {
             run_file.write(&folder.run_file())?;
         }
         Ok(Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,
+            diagnoses: open_diagnoses(&experiment, &folder)?,
             saved: progress,
             experiment,
             folder,
@@ -302,11 +313,14 @@ impl Training {
         );
         let saved_seconds = self.progress.seconds;
         let start = Instant::now();
+        let mut diagnosing = Duration::ZERO;
         for batch in batches {
             let hyper = self.scaled(plan.try_at(self.progress.step)?);
             let record = self.train_step(&hyper, batch?)?;
-            self.progress.seconds = saved_seconds + start.elapsed().as_secs_f64();
+            let training = start.elapsed() - diagnosing;
+            self.progress.seconds = saved_seconds + training.as_secs_f64();
             observer.step(&record);
+            diagnosing += self.diagnose_if_due(total)?;
             let step = self.progress.step;
             if step == total {
                 break;
@@ -320,6 +334,24 @@ impl Training {
             }
         }
         Ok(false)
+    }
+
+    /// Diagnoses the network as it stands, where the configuration says so; returns the time that it took.
+    fn diagnose_if_due(&mut self, total: u64) -> Result<Duration, LabError> {
+        let (every, step) = (self.experiment.config.diagnose.every, self.progress.step);
+        let start = Instant::now();
+        if let Some(lines) = &mut self.diagnoses
+            && diagnose::is_due(every, step, total)
+        {
+            let (experiment, run_file) = (&self.experiment, &self.run_file);
+            lines.push(&diagnose::along_the_way(
+                experiment,
+                run_file,
+                &self.model,
+                step,
+            )?)?;
+        }
+        Ok(start.elapsed())
     }
 
     /// The plan's hyper-parameters of the next update, as retries after a divergence have left them.
@@ -444,6 +476,9 @@ impl Training {
         }
         self.steps.sync()?;
         self.epochs.sync()?;
+        if let Some(diagnoses) = &self.diagnoses {
+            diagnoses.sync()?;
+        }
         Checkpoint {
             progress: self.progress,
             weights: state::weights(&self.model),
@@ -462,6 +497,17 @@ enum Part {
     Validation,
     /// After the last one.
     Test,
+}
+
+/// The record of diagnoses along the way, where the configuration asks for them.
+fn open_diagnoses(
+    experiment: &Experiment,
+    folder: &RunFolder,
+) -> Result<Option<JsonLines<Diagnosis>>, LabError> {
+    match experiment.config.diagnose.is_never() {
+        true => Ok(None),
+        false => JsonLines::open(&folder.diagnoses()).map(Some),
+    }
 }
 
 /// Logits and loss, `[1]`, of a training batch, whose images are taken out of it.

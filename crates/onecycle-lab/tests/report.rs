@@ -4,6 +4,7 @@
 
 mod common;
 
+use onecycle_lab::diagnose::Row;
 use onecycle_lab::figures::{Captioned, RunRecords, of_run};
 use onecycle_lab::report::{DataFile, Report};
 
@@ -37,6 +38,7 @@ fn a_report_tells_the_run() {
         test: Some((0.9135, 0.25)),
         epochs: &epochs,
         figures: &figures,
+        diagnosis: &[],
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.html");
@@ -121,10 +123,15 @@ fn what_comes_from_outside_is_text() {
             test: None,
             epochs: &epochs,
             figures: &[],
+            diagnosis: &[Row {
+                name: bad.to_owned(),
+                value: bad.to_owned(),
+                meaning: bad.to_owned(),
+            }],
         };
         let html = report.html().unwrap();
         assert!(!html.contains("<script"), "{html}");
-        assert!(html.matches("&lt;script&gt;").count() >= 7);
+        assert!(html.matches("&lt;script&gt;").count() >= 10);
     }
 }
 

@@ -247,6 +247,20 @@ impl Loader {
         self.in_order(images.collect(), batch_size, 0)
     }
 
+    /// The images with these indices, in this order, without augmentation, `batch_size` at a time: with
+    /// [`order`](Self::order), a random part of the split.
+    ///
+    /// # Panics
+    /// For an index that the split does not have.
+    pub fn evaluation_of(&self, indices: Vec<u32>, batch_size: usize) -> Batches {
+        assert!(
+            indices.iter().all(|i| (*i as usize) < self.len()),
+            "an index beyond the {} images",
+            self.len()
+        );
+        self.in_order(indices, batch_size, 0)
+    }
+
     /// These images without augmentation, from the one at position `skip` on.
     fn in_order(&self, images: Vec<u32>, batch_size: usize, skip: usize) -> Batches {
         Batches::start(

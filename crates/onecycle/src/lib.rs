@@ -32,6 +32,7 @@
 //! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
 //! | means over seeds, their intervals, paired differences | [`estimate`] |
 //! | the LR range test, its curve, and what rules make of it | [`range_test`] |
+//! | how noisy gradients are, how sharp a minimum is | [`diagnose`] |
 //! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
 //! | what goes past the end | [`AtEnd`], [`PastEnd`] |
 //! | what can be wrong | [`PolicyError`] |
@@ -70,6 +71,7 @@ mod clock;
 mod curve;
 #[cfg(feature = "serde")]
 mod defaults;
+pub mod diagnose;
 mod error;
 pub mod estimate;
 pub mod fastai;

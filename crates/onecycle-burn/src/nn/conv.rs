@@ -112,9 +112,34 @@ impl Conv2d {
         }
     }
 
+    /// `scale conv(input) + shift`, channel by channel, then ReLU where asked for. `scale` and `shift` are `[out]`.
+    pub(super) fn forward_scaled(
+        &self,
+        input: Tensor<4>,
+        scale: Tensor<1>,
+        shift: Tensor<1>,
+        with_relu: bool,
+    ) -> Tensor<4> {
+        let bias = match &self.bias {
+            Some(bias) => bias.val() * scale.clone() + shift,
+            None => shift,
+        };
+        let weight = self.weight.val() * scale.reshape([-1, 1, 1, 1]);
+        self.convolve(input, weight, Some(bias), with_relu)
+    }
+
     fn apply(&self, input: Tensor<4>, with_relu: bool) -> Tensor<4> {
-        let weight = self.weight.val();
         let bias = self.bias.as_ref().map(|bias| bias.val());
+        self.convolve(input, self.weight.val(), bias, with_relu)
+    }
+
+    fn convolve(
+        &self,
+        input: Tensor<4>,
+        weight: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        with_relu: bool,
+    ) -> Tensor<4> {
         if cpu::runs(&input) {
             return cpu::conv2d(input, weight, bias, self.window(), with_relu);
         }

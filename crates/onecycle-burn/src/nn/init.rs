@@ -59,7 +59,7 @@ fn unit(rng: &mut impl Rng) -> f64 {
 }
 
 /// Standard normal (Box & Muller 1958).
-fn normal(rng: &mut impl Rng) -> f64 {
+pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
     // 1 - u lies in (0, 1], where the logarithm is finite.
     let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
     radius * (TAU * unit(rng)).cos()

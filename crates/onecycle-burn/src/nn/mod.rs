@@ -17,6 +17,7 @@ mod pool;
 pub use branch::{add, branch};
 pub use conv::{Conv2d, Conv2dShape};
 pub use init::Init;
+pub(crate) use init::normal;
 pub use linear::Linear;
 pub use loss::cross_entropy;
 pub use norm::BatchNorm2d;

@@ -1,5 +1,5 @@
 use burn::{
-    module::{Module, Param, RunningState},
+    module::{Flag, Module, Param, RunningState},
     tensor::{
         Device, Tensor,
         activation::relu,
@@ -7,7 +7,7 @@ use burn::{
     },
 };
 
-use super::{Conv2d, init::filled};
+use super::{Conv2d, add, init::filled};
 use crate::cpu;
 
 /// Added to the variance under the root.
@@ -17,10 +17,10 @@ const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy 2015), as PyTorch's `BatchNorm2d`.
 ///
-/// In training (on a device with autodiff) each channel is normalised by the mean and the *biased* variance of the
+/// In training (on a device with autodiff, and not frozen) each channel is normalised by the mean and the *biased* variance of the
 /// batch over batch, height and width; `running = 0.9 running + 0.1 batch`, where the *unbiased* variance
-/// (divided by count - 1) enters `running_var`. In evaluation the running statistics normalise.
-/// Epsilon is 1e-5.
+/// (divided by count - 1) enters `running_var`. In evaluation the running statistics normalise; so they do in a frozen
+/// module ([`Module::freeze`](burn::module::Module::freeze)), through which gradients still pass. Epsilon is 1e-5.
 ///
 /// **Ghost batches.** With [`ghost_batch`](Self::ghost_batch) above 0, each run of so many images of a batch is normalised by
 /// its own statistics in training, as the workers of Goyal et al. do ("Accurate, Large Minibatch SGD", 2017, section 4; the
@@ -39,6 +39,8 @@ pub struct BatchNorm2d {
     pub running_var: RunningState<Tensor<1>>,
     /// Images that are normalised together in training, 0 for the whole batch.
     pub ghost_batch: usize,
+    /// Whether it may train at all; a frozen one evaluates on any device.
+    pub training: Param<Flag>,
 }
 
 impl BatchNorm2d {
@@ -58,6 +60,7 @@ impl BatchNorm2d {
             running_mean: state(Tensor::zeros([channels], &plain)),
             running_var: state(Tensor::ones([channels], &plain)),
             ghost_batch: 0,
+            training: Param::from_bool(true),
         }
     }
 
@@ -80,8 +83,11 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        let training = input.device().is_autodiff();
-        let fused = training && cpu::runs(&input) && !self.has_ghosts(&input);
+        let on_the_cpu = input.device().is_autodiff() && cpu::runs(&input);
+        if on_the_cpu && !self.trains(&input) {
+            return self.folded(conv, input, residual, with_relu);
+        }
+        let fused = on_the_cpu && !self.has_ghosts(&input);
         if let (true, Some((kernel, window))) = (fused, conv.kernel()) {
             let (output, mean, variance) = cpu::conv_norm_train(
                 input,
@@ -98,12 +104,46 @@ impl BatchNorm2d {
         self.apply(conv.forward(input), residual, with_relu)
     }
 
+    /// Whether the batch's own statistics normalise this input.
+    fn trains(&self, input: &Tensor<4>) -> bool {
+        input.device().is_autodiff() && self.training.is_enabled()
+    }
+
+    /// Running mean and variance, on the device of a gradient or on the plain one.
+    fn running(&self, autodiff: bool) -> [Tensor<1>; 2] {
+        [&self.running_mean, &self.running_var].map(|state| {
+            let plain = state.value_sync().without_autodiff();
+            if autodiff { plain.autodiff() } else { plain }
+        })
+    }
+
+    /// Evaluation with gradients on the CPU: normalising by fixed statistics is a scale and a shift of each channel, which
+    /// the convolution takes into its weights and its bias.
+    fn folded(
+        &self,
+        conv: &Conv2d,
+        input: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        with_relu: bool,
+    ) -> Tensor<4> {
+        let [mean, variance] = self.running(true);
+        let scale = self.weight.val() / (variance + EPSILON).sqrt();
+        let shift = self.bias.val() - mean * scale.clone();
+        match residual {
+            None => conv.forward_scaled(input, scale, shift, with_relu),
+            Some(residual) => {
+                let sum = add(conv.forward_scaled(input, scale, shift, false), residual);
+                if with_relu { relu(sum) } else { sum }
+            }
+        }
+    }
+
     fn apply(&self, input: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool) -> Tensor<4> {
         let affine = [self.weight.val(), self.bias.val()];
-        if !input.device().is_autodiff() {
-            let running = [&self.running_mean, &self.running_var]
-                .map(|state| state.value_sync().without_autodiff());
-            if cpu::runs(&input) {
+        if !self.trains(&input) {
+            let autodiff = input.device().is_autodiff();
+            let running = self.running(autodiff);
+            if !autodiff && cpu::runs(&input) {
                 return cpu::batch_norm(input, affine, running, residual, EPSILON, with_relu);
             }
             let ([weight, bias], [mean, variance]) = (affine, running);
@@ -213,7 +253,9 @@ fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{Conv2dShape, Init};
     use burn::tensor::TensorData;
+    use rand_chacha::rand_core::SeedableRng;
 
     /// Channel 0 holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
     #[test]
@@ -303,6 +345,48 @@ mod tests {
                     assert!((got - known).abs() < 1e-5, "{got} for {known}");
                 }
             }
+        }
+    }
+
+    /// A frozen layer computes what an evaluated one does, folded into the convolution or not, and changes no statistics.
+    #[test]
+    fn frozen_evaluates_with_gradients() {
+        let device = Device::flex().autodiff();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let shape = Conv2dShape::same(2, 3, 3).with_bias();
+        for shape in [
+            shape,
+            Conv2dShape {
+                bias: false,
+                ..shape
+            },
+        ] {
+            let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+            let norm = BatchNorm2d::new(3, &device);
+            let values: Vec<f32> = (0..2 * 2 * 25).map(|i| (i as f32 * 0.7).sin()).collect();
+            let data = TensorData::new(values, [2, 2, 5, 5]);
+            let input = Tensor::<4>::from_data(data.clone(), &device);
+            // Statistics that are neither the first ones nor the batch's.
+            norm.forward(conv.forward(input.clone()) * 3.0 + 1.0);
+            let (frozen, plain) = (norm.clone().freeze(), norm.valid());
+            let plain_input = Tensor::<4>::from_data(data, &Device::flex());
+            let expected = plain.forward_relu(conv.valid().forward(plain_input));
+            let read = |t: Tensor<4>| t.into_data().iter::<f64>().collect::<Vec<f64>>();
+            let expected = read(expected);
+            let residual = conv.forward(input.clone()) * 0.0;
+            for output in [
+                frozen.forward_after(&conv, input.clone(), None, true),
+                frozen.forward_after(&conv, input.clone(), Some(residual), true),
+                frozen.forward_relu(conv.forward(input.clone())),
+            ] {
+                for (got, expected) in read(output.clone()).iter().zip(&expected) {
+                    assert!((got - expected).abs() < 1e-5, "{got} for {expected}");
+                }
+                let grads = output.sum().backward();
+                assert!(conv.weight.val().grad(&grads).is_some());
+            }
+            let variance = |norm: &BatchNorm2d| norm.running_var.value_sync().into_data();
+            assert_eq!(variance(&frozen), variance(&plain));
         }
     }
 

@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     if let Some(word) = &course.on_divergence {
         layers = layers.set_text("on_divergence", word)?;
     }
+    if let Some(every) = &args.diagnose {
+        layers = layers.set("diagnose.every", every_of(every)?)?;
+    }
     let config = layers.resolve()?;
     device::set_threads(config.threads)?;
     let experiment = Experiment::prepare(config)?;
@@ -43,6 +46,18 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let folder = RunFolder::create(&root)?;
     let stop = Stop::listen(start, course.max_time);
     train(experiment, folder, &args.show, &stop)
+}
+
+/// The number in `every=N`.
+fn every_of(text: &str) -> Result<&str, LabError> {
+    let number = text.strip_prefix("every=").map(str::trim);
+    number
+        .filter(|number| number.parse::<u64>().is_ok_and(|n| n > 0))
+        .ok_or_else(|| LabError::Setting {
+            key: "--diagnose".to_owned(),
+            value: text.to_owned(),
+            expected: "every=N with a number of steps of at least 1, such as every=100".to_owned(),
+        })
 }
 
 /// A new run, from its introduction to its result.

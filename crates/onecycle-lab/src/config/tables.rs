@@ -7,6 +7,26 @@ use toml::Table;
 
 use crate::LabError;
 
+/// The `[diagnose]` table: what a run measures of itself along its way, into `diagnose.jsonl`. It changes nothing of the
+/// training.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `every` | 0 | noise scale, sharpness and gap after every so many updates and at the end; 0 for never |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiagnoseTable {
+    /// Updates between diagnoses; 0 for none.
+    pub every: u64,
+}
+
+impl DiagnoseTable {
+    /// Whether there is no diagnosis along the way.
+    pub fn is_never(&self) -> bool {
+        self.every == 0
+    }
+}
+
 /// The `[optimizer]` table: an [`OptimizerConfig`] by `kind`, and what goes with any of them.
 ///
 /// | key | default | meaning |

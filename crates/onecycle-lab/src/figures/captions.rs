@@ -45,3 +45,27 @@ pub(super) const RANGE_TEST: &str = "Training loss while the learning rate climb
     the maximum for one cycle is where it has clearly risen. Curves of several weight decays show which of them allows \
     a larger rate or a lower loss. Compare: Smith, “Cyclical learning rates” (2017), section 3.3, and “A disciplined \
     approach” (2018), figures 6 and 7.";
+
+/// For the noise scale of [`super::diagnosis`].
+pub(super) const DIAGNOSE_NOISE: &str = "Batch size at which the noise of the gradient is as large as the gradient, measured \
+    on augmented training images along the run, with the learning rate. It grows as the loss falls: late batches carry \
+    less gradient. Larger batches than this bring little; far smaller ones make the training a random walk, which a \
+    large learning rate makes wider. Compare: McCandlish et al., “An Empirical Model of Large-Batch Training” (2018), \
+    figure 4 and section 2.2; Smith & Le (2018).";
+
+/// For the sharpness of [`super::diagnosis`].
+pub(super) const DIAGNOSE_SHARPNESS: &str = "Largest curvature of the training loss, and how far the loss rises within \
+    a small box around the weights, along the run. A large learning rate drives the network out of sharp minima: both \
+    should be low while it is high and grow as it is annihilated. Compare: Keskar et al., “On large-batch training” \
+    (2017), metric 2.1; Hochreiter & Schmidhuber, “Flat minima” (1997); Jastrzębski et al., “Three factors” (2017).";
+
+/// For the gap of [`super::diagnosis`].
+pub(super) const DIAGNOSE_GAP: &str = "Validation loss less training loss of the network as it stood, both in evaluation \
+    and without augmentation, so that the two differ by nothing but the images. Large learning rates regularise: it \
+    should open late. Compare: Smith, “A disciplined approach” (2018), section 3.";
+
+/// For the slices of [`super::diagnosis`].
+pub(super) const DIAGNOSE_SLICES: &str = "Training loss along random directions through the weights, each filter of a \
+    direction as long as that of the network, so that networks can be compared whatever the scale of their weights. \
+    A wide, shallow valley is a flat minimum. Compare: Li et al., “Visualizing the Loss Landscape of Neural Nets” \
+    (2018), figures 3 and 4.";

@@ -6,7 +6,7 @@ use crate::{
     LabError,
     checkpoint::{self, Checkpoint, Occasion, Progress},
     config::{OnDivergence, PolicyConfig},
-    files,
+    diagnose, files,
     find::Found,
     number::significant,
     run_folder::{Retry, RunFolder},
@@ -57,6 +57,10 @@ impl Training {
 
         files::keep_lines(&self.folder.steps(), from as usize)?;
         files::keep_lines(&self.folder.epochs(), checkpoint.progress.epoch as usize)?;
+        let plan = &self.experiment.plan;
+        let every = self.experiment.config.diagnose.every;
+        let diagnoses = diagnose::made_by(every, from, plan.steps());
+        files::keep_lines(&self.folder.diagnoses(), diagnoses)?;
         self.model = state::load_weights(self.experiment.initial_model()?, checkpoint.weights)?;
         self.optimizer = self.experiment.config.optimizer.build()?;
         self.optimizer

@@ -1,0 +1,210 @@
+//! Noise scale, curvature, sharpness and loss slices of any Burn module. The mathematics, with formulas and sources, is
+//! [`onecycle::diagnose`]; here are the gradients.
+//!
+//! A [`Subject`] is a fork of the module whose weights are one flat vector, so the module given is never touched: weights,
+//! running statistics and training flags stay bit for bit what they were. Burn's own random numbers are not drawn from.
+//!
+//! **The fork evaluates.** Its training flags are off, as [`Module::freeze`] sets them, and its weights still take gradients:
+//! batch norm normalises by its running statistics, dropout passes everything. The loss is then a mean over independent
+//! images, whatever the batches, which is what the noise scale's formulas and the very notion of a loss surface need. It is
+//! the surface that validation sees; that of training, where batch norm normalises by the batch, is another one.
+//!
+//! **Products with the Hessian** are finite differences of gradients, as Burn has no second derivative:
+//!
+//! ```text
+//! H v ≈ (g(x + h v) - g(x - h v)) / (2 h),   h ‖v‖ = r (1 + ‖x‖)
+//! ```
+//!
+//! with `r` = 1e-3 in single precision and 6e-6, the third root of the rounding unit, in double (Nocedal & Wright, "Numerical
+//! Optimization", section 8.1). The error is of order h² by the curve of the gradient and of order 1e-7 ‖g‖ / h by rounding;
+//! with ReLU it is the mean curvature over the step that is measured. [`Hessian::step_error`] is the error as it was.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use onecycle::diagnose::Spectrum;
+//! use onecycle_burn::{BurnError, diagnose::Subject, nn::Linear};
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//!
+//! # fn main() -> Result<(), BurnError> {
+//! let device = Device::flex().autodiff();
+//! let mut rng = ChaCha8Rng::seed_from_u64(1);
+//! let model = Linear::new(1, 1, &mut rng, &device);
+//! // Inputs 3 and -3: the loss is 9 (w - 2)² + b², with curvatures 18 and 2.
+//! let x = Tensor::<2>::from_data([[3.0], [-3.0]], &device);
+//! let mut loss = |model: &Linear| -> Result<Tensor<1>, BurnError> {
+//!     Ok((model.forward(x.clone()) - x.clone() * 2.0).square().mean())
+//! };
+//! let subject = Subject::new(&model)?;
+//! let hessian = subject.hessian(&Spectrum::largest(2), &mut rng, &mut loss)?;
+//! let [top, second] = [0, 1].map(|i| hessian.curvature.eigenvalues[i].value);
+//! assert!((top - 18.0).abs() < 0.01 && (second - 2.0).abs() < 0.01);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Module::freeze`]: burn::module::Module::freeze
+
+mod hessian;
+mod subject;
+
+pub use hessian::{Hessian, HessianVerdict};
+pub use subject::Subject;
+
+use burn::{module::Module, tensor::Tensor};
+use onecycle::{
+    PolicyError,
+    diagnose::{
+        Ascent, EpsilonSharpness, GradientNoise, epsilon_sharpness, filter_normalise, moved,
+    },
+};
+use rand_core::Rng;
+
+use crate::{BurnError, nn::normal};
+
+/// A loss as a mean over micro-batches: always the same ones, each over as many images.
+///
+/// A closure `FnMut(&M) -> Result<Tensor<1>, E>` is one of a single batch.
+pub trait Objective<M> {
+    /// What can go wrong.
+    type Error: From<BurnError>;
+
+    /// Micro-batches that there are, at least 1.
+    fn batches(&self) -> usize {
+        1
+    }
+
+    /// The loss, `[1]`, of `model` on micro-batch `batch`, counted from 0: the mean over its images.
+    ///
+    /// # Errors
+    /// Those of the source of batches. They end the diagnosis.
+    fn loss(&mut self, model: &M, batch: usize) -> Result<Tensor<1>, Self::Error>;
+}
+
+impl<M, E, F> Objective<M> for F
+where
+    E: From<BurnError>,
+    F: FnMut(&M) -> Result<Tensor<1>, E>,
+{
+    type Error = E;
+
+    fn loss(&mut self, model: &M, _batch: usize) -> Result<Tensor<1>, E> {
+        self(model)
+    }
+}
+
+impl<M: Module> Subject<M> {
+    /// The gradients of all micro-batches, of `batch_size` images each, in `groups` groups of equal size; what is left
+    /// over at the end is not looked at. Each group serves as a big batch.
+    ///
+    /// Cost: one gradient of each micro-batch.
+    ///
+    /// # Errors
+    /// Those of the objective; no group or fewer micro-batches than groups, a gradient that is not finite.
+    pub fn noise<O: Objective<M>>(
+        &self,
+        batch_size: u64,
+        groups: usize,
+        objective: &mut O,
+    ) -> Result<GradientNoise, O::Error> {
+        let failed = |error: PolicyError| O::Error::from(BurnError::from(error));
+        let batches = objective.batches();
+        if groups == 0 || batches < groups {
+            return Err(failed(PolicyError::OutOfRange {
+                name: "groups",
+                value: groups as f64,
+                expected: "at least 1, and no more than there are micro-batches",
+            }));
+        }
+        let mut noise = GradientNoise::new(batch_size).map_err(failed)?;
+        let model = self.at(self.weights());
+        let size = batches / groups;
+        for batch in 0..size * groups {
+            if batch.is_multiple_of(size) {
+                noise.begin_group();
+            }
+            let (_, gradient) = self.batch_gradient(&model, batch, objective)?;
+            noise.push(&gradient).map_err(failed)?;
+        }
+        Ok(noise)
+    }
+
+    /// Keskar's ε-sharpness, see [`epsilon_sharpness`]; where a gradient is exactly 0, the first step's sign is random.
+    ///
+    /// Cost: `ascent.steps + 1` gradient evaluations.
+    ///
+    /// # Errors
+    /// Those of the objective and of [`epsilon_sharpness`].
+    pub fn sharpness<O: Objective<M>>(
+        &self,
+        ascent: &Ascent,
+        rng: &mut impl Rng,
+        objective: &mut O,
+    ) -> Result<EpsilonSharpness, O::Error> {
+        let start = random(self.weights().len(), rng);
+        let found = epsilon_sharpness(self.weights(), &start, ascent, |x| {
+            self.gradient(x, objective).map_err(Failure::Objective)
+        });
+        found.map_err(Failure::into_error)
+    }
+
+    /// A random direction, normal in each weight and then filter-normalised (see [`filter_normalise`]). Filters are the slices
+    /// of a tensor along its first dimension, as PyTorch and this crate's layers have them; tensors of one dimension, biases
+    /// and the weights of batch norm, are left out. A `Linear` of Burn's own, `[in, out]`, is normalised by its inputs.
+    ///
+    /// # Errors
+    /// Weights that are not finite.
+    pub fn direction(&self, rng: &mut impl Rng) -> Result<Vec<f64>, BurnError> {
+        let mut direction = random(self.weights().len(), rng);
+        filter_normalise(&mut direction, self.weights(), &self.blocks())?;
+        Ok(direction)
+    }
+
+    /// Losses at `weights + alpha direction` for each of `alphas`.
+    ///
+    /// Cost: a forward pass a point.
+    ///
+    /// # Errors
+    /// Those of the objective; a direction of another length.
+    pub fn slice<O: Objective<M>>(
+        &self,
+        direction: &[f64],
+        alphas: &[f64],
+        objective: &mut O,
+    ) -> Result<Vec<f64>, O::Error> {
+        if direction.len() != self.weights().len() {
+            return Err(O::Error::from(BurnError::from(PolicyError::Count {
+                name: "direction",
+                found: direction.len(),
+                expected: self.weights().len(),
+            })));
+        }
+        let point = |alpha: &f64| self.loss(&moved(self.weights(), direction, *alpha), objective);
+        alphas.iter().map(point).collect()
+    }
+}
+
+/// A vector of standard normal numbers.
+fn random(len: usize, rng: &mut impl Rng) -> Vec<f64> {
+    (0..len).map(|_| normal(rng)).collect()
+}
+
+/// What can end an iteration: the objective, or the mathematics.
+enum Failure<E> {
+    Objective(E),
+    Mathematics(PolicyError),
+}
+
+impl<E> From<PolicyError> for Failure<E> {
+    fn from(error: PolicyError) -> Self {
+        Failure::Mathematics(error)
+    }
+}
+
+impl<E: From<BurnError>> Failure<E> {
+    fn into_error(self) -> E {
+        match self {
+            Failure::Objective(error) => error,
+            Failure::Mathematics(error) => E::from(BurnError::from(error)),
+        }
+    }
+}
