@@ -66,10 +66,12 @@ impl Watch {
             Some(Reason::TimeIsUp) => "the time is up: ",
             _ => "",
         };
-        let (done, of) = self.done;
-        output::note(&format!(
-            "{why}stopped with {done} of {of} runs done; the same command goes on"
-        ));
+        let stopped = match self.done {
+            // Not even begun: what goes before the runs was stopped.
+            (_, 0) => "stopped before the first run".to_owned(),
+            (done, of) => format!("stopped with {done} of {of} runs done"),
+        };
+        output::note(&format!("{why}{stopped}; the same command goes on"));
     }
 
     /// `run 3 of 12 (one-cycle, seed 1), 4m10s left`.

@@ -205,6 +205,24 @@ impl Found {
         }
     }
 
+    /// Tests that were made one by one as those of one call: those of the same value are a group, in the order in which the
+    /// values first appear. Ladder and parameter are the first one's. `None` without any.
+    #[must_use]
+    pub fn together(parts: Vec<Found>) -> Option<Self> {
+        let (ladder, parameter) = parts.first().map(|first| (first.ladder, first.parameter))?;
+        let mut tests: Vec<(Option<f64>, Vec<Test>)> = Vec::new();
+        for group in parts.into_iter().flat_map(|part| part.groups) {
+            match tests.iter_mut().find(|(value, _)| *value == group.value) {
+                Some((_, known)) => known.extend(group.tests),
+                None => tests.push((group.value, group.tests)),
+            }
+        }
+        let groups = tests
+            .into_iter()
+            .map(|(value, tests)| Group::new(value, tests));
+        Some(Found::new(parameter, ladder, groups.collect()))
+    }
+
     /// With the answers of one group as those of the whole.
     fn answering(mut self, group: usize) -> Self {
         if let Some(group) = self.groups.get(group) {

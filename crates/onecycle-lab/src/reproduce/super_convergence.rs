@@ -262,7 +262,7 @@ impl Reproduction for SuperConvergence {
 /// How many of its steps the long run needs for the accuracy that one cycle ends with.
 fn ratio(cycle: &Variant, long: &Variant) -> Claim {
     let published = Published {
-        text: "To equal accuracy the piecewise constant rate needs several times the steps, if it comes there at all",
+        text: "To the accuracy that one cycle ends with, the piecewise constant rate needs more steps, if it comes there at all",
         source: PAPER,
         numbers: "more than 8 times: 90.32 % after 80 000 steps, 92.44 % after 10 000",
     };

@@ -42,55 +42,68 @@ impl WeightDecay {
         folder.join("weight-decay").join("range_test.json")
     }
 
-    fn configured(folder: &Path) -> PathBuf {
-        folder.join("weight-decay").join("range_test.toml")
-    }
-
-    /// The range tests of the folder, made where they are not there. `None` where the observer stopped them.
+    /// The range tests of the folder. Each is kept as soon as it is made, and made where it is not there. `None` where the
+    /// observer stopped them.
     fn tests(
         setting: &Setting,
         folder: &Path,
         observer: &mut dyn StudyObserver,
     ) -> Result<Option<Found>, LabError> {
         let config = cycle::one_cycle(setting).1;
-        let (record, configured) = (WeightDecay::record(folder), WeightDecay::configured(folder));
-        if record.exists() {
-            let differences = Config::read(&configured)?.differences(&config)?;
-            let found = Found::read(&record)?;
-            let seeds: Vec<u64> = found.groups.first().map_or(vec![], |group| {
-                group.tests.iter().map(|test| test.seed).collect()
-            });
-            if !differences.is_empty() {
-                return Err(LabError::OtherSettings {
-                    run: folder.join("weight-decay"),
-                    differences,
-                });
-            }
-            // Further seeds need tests of their own.
-            if seeds == setting.seeds {
-                return Ok(Some(found));
-            }
-        }
-        let tests = FindConfig {
-            ladder: Ladder::exponential(1e-4, 10.0, RUNGS)?,
-            seeds: setting.seeds.clone(),
-            overlay: Some(Overlay {
-                parameter: Parameter::WeightDecay,
-                values: DECAYS.to_vec(),
-            }),
-            ..FindConfig::new(config.seed)?
-        };
+        let parts = folder.join("weight-decay").join("range_tests");
+        WeightDecay::claim_folder(&config, folder, &parts)?;
         let mut watch = Tests {
             observer,
-            of: tests.tests(),
+            made: 0,
+            of: DECAYS.len() * setting.seeds.len(),
         };
-        let Some(found) = find::find(&config, &tests, &mut watch)? else {
-            return Ok(None);
-        };
-        files::create_folder(&folder.join("weight-decay"))?;
-        files::write_whole(&configured, config.to_toml()?.as_bytes())?;
-        found.write_json(&record)?;
-        Ok(Some(found))
+        let mut found = Vec::with_capacity(watch.of);
+        for (decay, seed) in DECAYS
+            .iter()
+            .flat_map(|decay| setting.seeds.iter().map(move |seed| (*decay, *seed)))
+        {
+            let kept = parts.join(format!("{}-seed{seed}.json", label(decay)));
+            watch.made += 1;
+            if kept.exists() {
+                found.push(Found::read(&kept)?);
+                continue;
+            }
+            let test = FindConfig {
+                ladder: Ladder::exponential(1e-4, 10.0, RUNGS)?,
+                overlay: Some(Overlay {
+                    parameter: Parameter::WeightDecay,
+                    values: vec![decay],
+                }),
+                ..FindConfig::new(seed)?
+            };
+            let Some(one) = find::find(&config, &test, &mut watch)? else {
+                return Ok(None);
+            };
+            one.write_json(&kept)?;
+            found.push(one);
+        }
+        let found = Found::together(found);
+        if let Some(found) = &found {
+            found.write_json(&WeightDecay::record(folder))?;
+        }
+        Ok(found)
+    }
+
+    /// Checks that what is in the folder was made by this configuration, or writes down that it will be.
+    fn claim_folder(config: &Config, folder: &Path, parts: &Path) -> Result<(), LabError> {
+        let configured = folder.join("weight-decay").join("range_test.toml");
+        if configured.exists() {
+            let differences = Config::read(&configured)?.differences(config)?;
+            return match differences.is_empty() {
+                true => Ok(()),
+                false => Err(LabError::OtherSettings {
+                    run: folder.join("weight-decay"),
+                    differences,
+                }),
+            };
+        }
+        files::create_folder(parts)?;
+        files::write_whole(&configured, config.to_toml()?.as_bytes())
     }
 
     /// The peak for a weight decay: what the range test names, or the budget's where it names none.
@@ -102,13 +115,15 @@ impl WeightDecay {
 /// Tells of range tests as a study tells of itself.
 struct Tests<'a> {
     observer: &'a mut dyn StudyObserver,
+    /// Which test it is, of how many.
+    made: usize,
     of: usize,
 }
 
 impl FindObserver for Tests<'_> {
-    fn test(&mut self, index: usize, label: &str, _: u64) {
+    fn test(&mut self, _: usize, label: &str, _: u64) {
         self.observer
-            .note(&format!("range test {} of {}: {label}", index + 1, self.of));
+            .note(&format!("range test {} of {}: {label}", self.made, self.of));
     }
 
     fn note(&mut self, text: &str) {
