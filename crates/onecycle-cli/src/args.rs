@@ -336,7 +336,8 @@ pub(crate) struct Compare {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Reproduce {
     /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence, momentum, weight-decay,
-    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers
+    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers; or suggestions, how good
+    /// the suggested rates are
     pub(crate) name: String,
     /// quick: all of them in half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
     /// networks, data and epochs, for a GPU
@@ -357,6 +358,9 @@ pub(crate) struct Reproduce {
     /// Epochs of one cycle in place of the scale's; other lengths follow
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<f64>,
+    /// Of suggestions: these tasks only
+    #[arg(long, value_name = "TASK,..", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
     /// cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,

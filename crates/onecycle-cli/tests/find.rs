@@ -242,6 +242,9 @@ fn fit_from_data_to_a_tested_model() {
         reason.contains("lr_max") && reason.contains("weight decay"),
         "{reason}"
     );
+    let cycles = found["search"]["cycles"].as_array().unwrap();
+    assert!((3..=6).contains(&cycles.len()), "{}", found["search"]);
+    assert_eq!(found["search"]["answer"]["lr"], found["one_cycle_max"]);
 
     // The run trained with what was found, and its report shows it.
     let run: toml::Table = place.text("run/run.toml").parse().unwrap();
@@ -270,6 +273,30 @@ fn fit_from_data_to_a_tested_model() {
         "{}",
         answer.err
     );
+}
+
+/// Where a range test alone names rates that diverge: few images, small batches, no batch norm.
+#[test]
+fn fit_does_not_diverge_under_any_of_three_seeds() {
+    let place = Place::new();
+    for seed in ["1", "2", "3"] {
+        let more = [
+            "--quick", "--epochs", "10", "--seed", seed, "--format", "json", "--out", seed,
+        ];
+        let summary = place.json(&tiny("fit", &more));
+        let accuracy = summary["test_accuracy"].as_f64().unwrap();
+        assert!(accuracy > 0.6, "seed {seed}: {summary}");
+        let found: Value =
+            serde_json::from_str(&place.text(&format!("{seed}/range_test.json"))).unwrap();
+        // The peaks that are too high are seen to be: none of them is the answer.
+        let lr_max = found["one_cycle_max"].as_f64().unwrap();
+        let cycles = found["search"]["cycles"].as_array().unwrap();
+        let highest = cycles.iter().map(|one| one["lr_max"].as_f64().unwrap());
+        assert!(
+            lr_max < highest.fold(0.0, f64::max),
+            "seed {seed}: {lr_max}"
+        );
+    }
 }
 
 #[test]

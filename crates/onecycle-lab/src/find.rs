@@ -193,7 +193,8 @@ pub fn find_from(
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Found>, LabError> {
     find.check()?;
-    let experiments = prepare(config, &find.seeds, find.validate_every > 0)?;
+    let hold_out = (find.validate_every > 0).then_some(HELD_OUT);
+    let experiments = prepare(config, &find.seeds, hold_out)?;
     for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
         observer.note(note);
     }
@@ -247,18 +248,18 @@ pub fn find_from(
     )))
 }
 
-/// An experiment a seed; with images held out to judge by, where that is asked for and the configuration holds none out.
+/// An experiment a seed; with this share of the images held out to judge by, where the configuration holds none out.
 ///
 /// # Errors
 /// Those of [`Experiment::prepare`].
 pub fn prepare(
     config: &Config,
     seeds: &[u64],
-    hold_out: bool,
+    hold_out: Option<f64>,
 ) -> Result<Vec<Experiment>, LabError> {
     let mut config = config.clone();
-    if hold_out && config.data.validation == 0.0 {
-        config.data.validation = HELD_OUT;
+    if let (Some(share), 0.0) = (hold_out, config.data.validation) {
+        config.data.validation = share;
     }
     let mut cache = DataCache::default();
     let each = seeds.iter().map(|seed| {
@@ -275,7 +276,7 @@ pub fn prepare(
 }
 
 /// One test of the experiment's network from its start.
-fn test(
+pub(crate) fn test(
     experiment: &Experiment,
     find: &FindConfig,
     hyper: Hyper,
@@ -305,7 +306,7 @@ fn test(
 }
 
 /// The hyper-parameters of the update with the plan's largest learning rate, all of them set.
-fn at_the_peak(experiment: &Experiment) -> Hyper {
+pub(crate) fn at_the_peak(experiment: &Experiment) -> Hyper {
     let plan = &experiment.plan;
     let all = (0..plan.steps()).map(|step| plan.at(step));
     let peak = all

@@ -22,6 +22,8 @@ const FASTER: f64 = 2.5;
 const DEEPER: f64 = 0.05;
 /// at a rate that is not smaller by more than this.
 const SLOWER: f64 = 1.25;
+/// Share of the training images that the short cycles are judged by. The run that follows trains on all of them.
+const HELD_OUT: f64 = 0.2;
 /// The configured weight decay is tested with this many times less and more.
 const FACTOR: f64 = 5.0;
 
@@ -105,7 +107,7 @@ pub fn search(
         return Err(LabError::no_rate(found.verdict));
     };
     let start = search::start(group)?;
-    let experiments = find::prepare(&with_weight_decay(config, &found), seeds, true)?;
+    let experiments = find::prepare(&with_weight_decay(config, &found), seeds, Some(HELD_OUT))?;
     let Some(run) = experiments.first().map(|one| one.plan.steps()) else {
         return Err(LabError::no_rate(Verdict::TooShort));
     };

@@ -12,6 +12,7 @@
 //! | [`find`] | the range test of a configuration: overlays, seeds, figure |
 //! | [`fit`] | what to train with after a range test |
 //! | [`search`], [`trial`] | short cycles that find the peak; one cycle in memory |
+//! | [`suggestions`] | how good the suggested rates are, measured |
 //! | [`suggest`] | rules applied to any recorded curve |
 //! | [`study`] | many runs as one piece of work that can be interrupted |
 //! | [`compare`] | policies side by side over seeds |
@@ -65,6 +66,7 @@ pub mod run_folder;
 pub mod search;
 pub mod study;
 pub mod suggest;
+pub mod suggestions;
 pub mod tensors;
 pub mod train;
 pub mod trial;

@@ -141,7 +141,10 @@ pub fn named(name: &str) -> Result<Vec<&'static dyn Reproduction>, LabError> {
         true => Err(LabError::Setting {
             key: "NAME".to_owned(),
             value: name.to_owned(),
-            expected: format!("all, {}", all().map(|one| one.name()).join(", ")),
+            expected: format!(
+                "all, suggestions, {}",
+                all().map(|one| one.name()).join(", ")
+            ),
         }),
     }
 }

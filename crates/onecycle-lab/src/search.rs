@@ -11,7 +11,7 @@ use crate::{
     find::{FindObserver, Group, Journal, Test},
     number::{percent, significant},
     plan_view::align,
-    trial::{self, Trial},
+    trial::{self, Deal, Trial},
 };
 
 /// Length of a short cycle, as a share of the run.
@@ -63,6 +63,16 @@ pub fn start(group: &Group) -> Result<f64, LabError> {
     middle.ok_or_else(|| LabError::no_rate(group.verdict()))
 }
 
+/// The search for an experiment's peak, from `start` on.
+///
+/// # Errors
+/// A `start` that is not above 0.
+pub fn machine(experiment: &Experiment, start: f64) -> Result<CycleSearch, LabError> {
+    // What a network that knows nothing loses: it gives every class the same probability.
+    let untrained = (experiment.data.classes.len() as f64).ln();
+    Ok(CycleSearch::new(start, untrained, CYCLES)?)
+}
+
 /// Searches from `start` on by cycles of `steps` updates. Under several seeds, the mean of their losses counts, and a peak
 /// at which one of them diverged is too high.
 ///
@@ -77,9 +87,10 @@ pub fn search(
     journal: &mut Journal,
     observer: &mut dyn FindObserver,
 ) -> Result<Option<Search>, LabError> {
-    let classes = experiments.first().map_or(1, |one| one.data.classes.len());
-    // What a network that knows nothing loses: it gives every class the same probability.
-    let mut machine = CycleSearch::new(start, (classes as f64).ln(), CYCLES)?;
+    let Some(first) = experiments.first() else {
+        return Err(LabError::no_rate(Verdict::TooShort));
+    };
+    let mut machine = machine(first, start)?;
     let mut cycles = Vec::new();
     while let Some(lr_max) = machine.next_lr_max() {
         let mut sum = 0.0;
@@ -92,7 +103,8 @@ pub fn search(
                         observer.step(lr_max);
                         observer.stop()
                     };
-                    let made = trial::run(experiment, lr_max, steps, false, &mut stop)?;
+                    let deal = Deal::judging(experiment.data.validation.len());
+                    let made = trial::run(experiment, lr_max, steps, deal, &mut stop)?;
                     let Some(trial) = made else {
                         return Ok(None);
                     };
@@ -116,10 +128,7 @@ pub fn search(
 impl Search {
     /// Updates that it took.
     pub fn updates(&self) -> u64 {
-        self.cycles
-            .iter()
-            .map(|trial| trial.diverged.unwrap_or(trial.steps))
-            .sum()
+        self.cycles.iter().map(Trial::updates).sum()
     }
 
     /// A table for people, a line a cycle, the lowest peak first.

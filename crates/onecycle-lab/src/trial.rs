@@ -11,13 +11,32 @@ use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, LabError, device, experiment, fit,
+    Experiment, LabError, experiment, fit,
     metrics::{self, Tally},
     train,
 };
 
-/// Held-out images are dealt into so many parts: by the first one choices are made, the others measure what was chosen.
-const PARTS: usize = 3;
+/// Images that are judged by, about as many at most: one per cent is the error of their accuracy.
+const MOST_JUDGED: usize = 2000;
+
+/// How held-out images are dealt: into `parts` of one size, by the first of which choices are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deal {
+    /// Parts.
+    pub parts: usize,
+    /// Whether the other parts measure what was trained.
+    pub measure: bool,
+}
+
+impl Deal {
+    /// For choosing alone: all of `images` held-out images, or one of so many parts that they are no more than it takes.
+    pub fn judging(images: usize) -> Self {
+        Deal {
+            parts: images.div_ceil(MOST_JUDGED),
+            measure: false,
+        }
+    }
+}
 
 /// What a trial came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,9 +49,9 @@ pub struct Trial {
     pub steps: u64,
     /// The update at which the loss was not finite; such a trial has no scores.
     pub diverged: Option<u64>,
-    /// On a third of the held-out images: what choices go by.
+    /// On the first part of the held-out images: what choices go by.
     pub judged: Option<Score>,
-    /// On the other held-out images, where it was asked for.
+    /// On the other parts, where that was asked for.
     pub measured: Option<Score>,
     /// Time of it all.
     pub seconds: f64,
@@ -58,6 +77,11 @@ impl From<Tally> for Score {
 }
 
 impl Trial {
+    /// Updates that were made.
+    pub fn updates(&self) -> u64 {
+        self.diverged.unwrap_or(self.steps)
+    }
+
     /// The loss to choose by: infinite where there is none.
     pub fn loss(&self) -> f64 {
         self.judged
@@ -66,8 +90,7 @@ impl Trial {
     }
 }
 
-/// Trains `experiment`'s network for one cycle of `steps` with the peak `lr_max`, and scores it on its held-out images; on
-/// the part that choices go by alone, unless `measure` asks for the others too.
+/// Trains `experiment`'s network for one cycle of `steps` with the peak `lr_max`, and scores it on its held-out images.
 ///
 /// `None` where `stop`, asked before each update, said so.
 ///
@@ -77,7 +100,7 @@ pub fn run(
     experiment: &Experiment,
     lr_max: f64,
     steps: u64,
-    measure: bool,
+    deal: Deal,
     stop: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Trial>, LabError> {
     let start = Instant::now();
@@ -106,11 +129,12 @@ pub fn run(
         Trained::Whole(model) => {
             let model = model.valid();
             let held_out = &experiment.data.validation;
-            let part = |part| metrics::evaluate_part(&model, &experiment, held_out, part, PARTS);
+            let part =
+                |part| metrics::evaluate_part(&model, &experiment, held_out, part, deal.parts);
             trial.judged = Some(part(0)?.into());
-            if measure {
+            if deal.measure {
                 let mut tally = Tally::default();
-                for other in 1..PARTS {
+                for other in 1..deal.parts {
                     tally.add(part(other)?);
                 }
                 trial.measured = Some(tally.into());

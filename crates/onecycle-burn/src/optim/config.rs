@@ -173,6 +173,16 @@ impl Default for RmsProp {
 }
 
 impl OptimizerConfig {
+    /// Its kind, as in a configuration file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            OptimizerConfig::Sgd(_) => "sgd",
+            OptimizerConfig::Adam(_) => "adam",
+            OptimizerConfig::AdamW(_) => "adamw",
+            OptimizerConfig::RmsProp(_) => "rmsprop",
+        }
+    }
+
     /// SGD with its default options.
     pub fn sgd() -> Self {
         OptimizerConfig::Sgd(Sgd::default())

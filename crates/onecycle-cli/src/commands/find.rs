@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     }
     let mut journal = journal(args.out.as_deref());
     let stop = Stop::listen(start, args.max_time);
-    let mut watch = Watch::new(&find, args.quiet, stop.clone());
+    let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
     let found = find::find_from(&config, &find, &mut journal, &mut watch)?;
     watch.finish();
     let Some(found) = found else {
@@ -172,7 +172,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(find: &FindConfig, quiet: bool, stop: Stop) -> Self {
+    pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let target = match (quiet, on_terminal) {
             (false, true) => ProgressDrawTarget::stderr(),
@@ -186,7 +186,7 @@ impl Watch {
         Watch {
             bar,
             lines: !quiet && !on_terminal,
-            tests: find.tests(),
+            tests,
             stop,
         }
     }

@@ -5,16 +5,25 @@ use onecycle_lab::{
     config::Device,
     device,
     reproduce::{self, Reproduced, Scale, Setting},
+    suggestions,
 };
 
-use super::trials::Watch;
+use super::{find, trials::Watch};
 use crate::{
     args::{Format, Reproduce},
     output::{self, AnyError},
     stop::Stop,
 };
 
+/// The study of the suggested rates by its name.
+const SUGGESTIONS: &str = "suggestions";
+/// Its seeds, where none are asked for.
+const SEEDS: usize = 3;
+
 pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+    if args.name == SUGGESTIONS {
+        return suggested(args, start);
+    }
     let experiments = reproduce::named(&args.name)?;
     let setting = setting(args)?;
     device::set_threads(args.trials.threads)?;
@@ -40,6 +49,53 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
                 _ => out.join("reproduce.html"),
             };
             output::text(&format!("page  {}", page.display()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The study of the suggested rates. It has tasks of its own in place of a scale.
+fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+    let given = [
+        ("--model", args.model.is_some()),
+        ("--images", args.images.is_some()),
+        ("--test-images", args.test_images.is_some()),
+        ("--epochs", args.epochs.is_some()),
+    ];
+    if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+        return Err(Box::new(LabError::Setting {
+            key: flag.to_owned(),
+            value: "given".to_owned(),
+            expected: format!("nothing: the tasks of `{SUGGESTIONS}` are what they are"),
+        }));
+    }
+    let device = Device::parse(&args.device)?;
+    let mut tasks = suggestions::tasks(&args.tasks)?;
+    for task in &mut tasks {
+        task.config.device = device;
+    }
+    let setting = suggestions::Setting {
+        tasks,
+        seeds: (1..=args.seeds.unwrap_or(SEEDS) as u64).collect(),
+    };
+    device::set_threads(args.trials.threads)?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
+    let stop = Stop::listen(start, args.trials.max_time);
+    let mut watch = find::Watch::new(1, args.trials.show.quiet, stop.clone());
+    let suggested = suggestions::run(&setting, &out, &mut watch)?;
+    watch.finish();
+    let Some(suggested) = suggested else {
+        output::note("stopped; the same command goes on");
+        return Ok(stop.exit_code());
+    };
+    match args.trials.show.format {
+        Format::Json => output::json(&suggested)?,
+        Format::Text => {
+            output::text(&suggested.text())?;
+            output::text(&format!("figures  {}", out.join("figures").display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

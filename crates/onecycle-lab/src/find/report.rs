@@ -100,7 +100,7 @@ impl From<onecycle_burn::range_test::Cost> for Cost {
 }
 
 impl Group {
-    pub(super) fn new(value: Option<f64>, tests: Vec<Test>) -> Self {
+    pub(crate) fn new(value: Option<f64>, tests: Vec<Test>) -> Self {
         let curves: Vec<Curve> = tests.iter().map(|test| test.curve.clone()).collect();
         let seen: Vec<Curve> = curves
             .iter()

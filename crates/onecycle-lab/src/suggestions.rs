@@ -1,0 +1,223 @@
+//! How good the suggested rates are: every rule on tasks that differ, against the best peak of a grid.
+//!
+//! For each [`Task`] and seed: a range test on this program's own ladder and one on fastai's, the short cycles of [`search`],
+//! and a whole run of the paper's 1cycle at each peak of a grid, a factor of two apart. The regret of a rule is the best mean
+//! accuracy of the grid less the mean accuracy at the rate that it names ([`regret`]).
+//!
+//! The test set plays no part. Of the held-out images a third is what the short cycles are judged by; accuracies are measured
+//! on the other two thirds.
+//!
+//! All trainings are lines of a ledger in the task's folder; what is there is not trained again, so the same call goes on
+//! where the last one was stopped or killed.
+//!
+//! | what it leaves | |
+//! |---|---|
+//! | `TASK/trials.jsonl`, `TASK/range_tests.jsonl` | what was trained |
+//! | `suggestions.json`, `suggestions.csv` | regret, range and cost of each rule and task |
+//! | `figures/` | a figure a task: accuracy over the peak, and where the rules point |
+
+mod figures;
+mod ledger;
+mod regret;
+mod table;
+mod tasks;
+
+use std::path::Path;
+
+use onecycle::range_test::{Curve, CycleSearch, Ladder, Rule};
+
+pub use regret::{GridPoint, Regret, regret};
+pub use table::{Answers, Overall, Suggested, TaskResult};
+pub use tasks::{Task, names, tasks};
+
+use crate::{
+    Experiment, LabError, files,
+    find::{self, FindConfig, FindObserver, Group, Test},
+    search,
+    trial::{self, Deal, Trial},
+};
+use ledger::Ledger;
+
+/// Rungs of this program's own ladder in the study, from 1e-4 to 10: twelve a decade. It only says where to begin.
+const OWN_LADDER: (f64, f64, u64) = (1e-4, 10.0, 60);
+/// fastai's ladder, which the rules of the other tools are given.
+const FASTAI_LADDER: (f64, f64, u64) = (1e-7, 10.0, 100);
+
+/// By the first of so many parts of the held-out images short cycles are judged, on the others whole runs are measured.
+const PARTS: usize = 3;
+
+/// What is studied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Seeds of each.
+    pub seeds: Vec<u64>,
+}
+
+/// All that was trained for a task under one seed.
+struct Seen {
+    /// On the own ladder.
+    own: Test,
+    /// On fastai's.
+    fastai: Test,
+    /// The search by short cycles, with what they cost.
+    search: (CycleSearch, u64),
+    /// A whole run a peak of the grid.
+    grid: Vec<Trial>,
+}
+
+/// Trains what is not trained yet in `folder`, and leaves the results there. `None` where the observer stopped it.
+///
+/// # Errors
+/// [`LabError::OtherSettings`] where `folder` is of other settings; those of [`find::find`] and of [`trial::run`]; files that
+/// cannot be read or written.
+pub fn run(
+    setting: &Setting,
+    folder: &Path,
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Suggested>, LabError> {
+    let mut results = Vec::with_capacity(setting.tasks.len());
+    for task in &setting.tasks {
+        let mut ledger = Ledger::open(folder, task)?;
+        let mut seen = Vec::with_capacity(setting.seeds.len());
+        let experiments = find::prepare(&task.config, &setting.seeds, None)?;
+        for experiment in &experiments {
+            observer.note(&format!("{}, seed {}", task.name, experiment.config.seed));
+            match of_seed(task, experiment, &mut ledger, observer)? {
+                None => return Ok(None),
+                Some(one) => seen.push(one),
+            }
+        }
+        results.push(TaskResult::new(task, &experiments, &seen));
+        let suggested = Suggested::new(results.clone());
+        write(&suggested, folder)?;
+    }
+    Ok(Some(Suggested::new(results)))
+}
+
+/// What one task and seed need, from the ledger or trained now.
+fn of_seed(
+    task: &Task,
+    experiment: &Experiment,
+    ledger: &mut Ledger,
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Seen>, LabError> {
+    let (from, to, rungs) = OWN_LADDER;
+    let own = Ladder::exponential(from, to, rungs)?;
+    let (from, to, rungs) = FASTAI_LADDER;
+    let fastai = Ladder::fastai(from, to, rungs)?;
+    let Some(own) = range_test(experiment, own, ledger, observer)? else {
+        return Ok(None);
+    };
+    let Some(fastai) = range_test(experiment, fastai, ledger, observer)? else {
+        return Ok(None);
+    };
+    let run = experiment.plan.steps();
+    let short = search::steps(run);
+    let group = Group::new(None, vec![own.clone()]);
+    let mut machine = search::machine(experiment, search::start(&group)?)?;
+    let mut spent = 0;
+    while let Some(lr_max) = machine.next_lr_max() {
+        let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
+            return Ok(None);
+        };
+        spent += trial.updates();
+        machine.record(trial.loss());
+    }
+    let mut grid = Vec::with_capacity(task.grid.len());
+    for lr_max in &task.grid {
+        match cycle(experiment, *lr_max, run, ledger, observer)? {
+            None => return Ok(None),
+            Some(trial) => grid.push(trial),
+        }
+    }
+    Ok(Some(Seen {
+        own,
+        fastai,
+        search: (machine, spent),
+        grid,
+    }))
+}
+
+fn range_test(
+    experiment: &Experiment,
+    ladder: Ladder,
+    ledger: &mut Ledger,
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Test>, LabError> {
+    let seed = experiment.config.seed;
+    if let Some(test) = ledger.test(&ladder, seed) {
+        return Ok(Some(test.clone()));
+    }
+    let config = FindConfig {
+        ladder,
+        ..FindConfig::new(seed)?
+    };
+    observer.test(0, &format!("seed {seed}"), ladder.steps());
+    let test = find::test(experiment, &config, find::at_the_peak(experiment), observer)?;
+    if let Some(test) = &test {
+        ledger.push_test(ladder, test.clone())?;
+    }
+    Ok(test)
+}
+
+fn cycle(
+    experiment: &Experiment,
+    lr_max: f64,
+    steps: u64,
+    ledger: &mut Ledger,
+    observer: &mut dyn FindObserver,
+) -> Result<Option<Trial>, LabError> {
+    let seed = experiment.config.seed;
+    if let Some(trial) = ledger.trial(seed, lr_max, steps) {
+        return Ok(Some(*trial));
+    }
+    observer.cycle(lr_max, seed, steps);
+    let whole = steps == experiment.plan.steps();
+    let trial = {
+        let mut stop = || {
+            observer.step(lr_max);
+            observer.stop()
+        };
+        let deal = Deal {
+            parts: PARTS,
+            measure: whole,
+        };
+        trial::run(experiment, lr_max, steps, deal, &mut stop)?
+    };
+    if let Some(trial) = trial {
+        ledger.push_trial(trial)?;
+    }
+    Ok(trial)
+}
+
+/// What a rule says of one seed's trainings, and the updates that it took.
+fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
+    let of = |curve: &Curve, rule: Rule| rule.apply(curve).lr;
+    match rule {
+        table::AnyRule::ShortCycles => {
+            let (machine, spent) = &seen.search;
+            (machine.answer().lr, seen.own.cost.updates + spent)
+        }
+        table::AnyRule::Curve(rule @ (Rule::OneCycleMax | Rule::Constant)) => {
+            (of(&seen.own.curve, rule), seen.own.cost.updates)
+        }
+        table::AnyRule::Curve(rule) => (of(&seen.fastai.curve, rule), seen.fastai.cost.updates),
+    }
+}
+
+fn write(suggested: &Suggested, folder: &Path) -> Result<(), LabError> {
+    let json = serde_json::to_string_pretty(suggested).map_err(|source| LabError::ToJson {
+        what: "the suggestions".to_owned(),
+        source,
+    })?;
+    files::write_whole(&folder.join("suggestions.json"), json.as_bytes())?;
+    files::write_whole(&folder.join("suggestions.csv"), suggested.csv().as_bytes())?;
+    let pictures = folder.join("figures");
+    files::create_folder(&pictures)?;
+    for task in &suggested.tasks {
+        figures::figure(task).write(&pictures)?;
+    }
+    Ok(())
+}

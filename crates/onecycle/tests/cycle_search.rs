@@ -1,0 +1,128 @@
+//! What holds for the search by short cycles, whatever the losses.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use onecycle::{
+    PolicyError,
+    range_test::{CycleSearch, Verdict},
+};
+use proptest::prelude::*;
+
+/// The loss of a network that knows nothing of ten classes.
+const UNTRAINED: f64 = 2.302585;
+
+/// Searches a valley with its lowest loss at `best`, and a wall from which on cycles diverge.
+fn searched(start: f64, best: f64, wall: f64, most: usize) -> CycleSearch {
+    let mut search = CycleSearch::new(start, UNTRAINED, most).unwrap();
+    while let Some(lr_max) = search.next_lr_max() {
+        let far = (lr_max / best).ln();
+        search.record(if lr_max < wall {
+            0.5 + 0.1 * far * far
+        } else {
+            f64::NAN
+        });
+    }
+    search
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_bottom_is_found_from_either_side(
+        best in -7.0..2.0_f64, away in -2.0..2.0_f64
+    ) {
+        let best = 10_f64.powf(best);
+        let search = searched(best * 4_f64.powf(away), best, f64::INFINITY, 8);
+        let answer = search.answer();
+        prop_assert_eq!(answer.verdict, Verdict::Ok);
+        let off = (answer.lr.unwrap() / best).ln().abs();
+        prop_assert!(off < 1.5_f64.ln(), "{:?} for {best}", answer.lr);
+    }
+
+    #[test]
+    fn no_answer_lies_where_cycles_diverge(
+        wall in -4.0..1.0_f64, start in -2.0..2.0_f64, best in 0.1..30.0_f64
+    ) {
+        let wall = 10_f64.powf(wall);
+        let search = searched(wall * 4_f64.powf(start), wall * best, wall, 6);
+        let answer = search.answer();
+        if let Some(lr) = answer.lr {
+            prop_assert!(lr < wall, "{lr} above {wall}");
+        } else {
+            // Not one candidate below the wall was reached.
+            prop_assert!(search.tried().iter().all(|one| one.loss.is_infinite()));
+        }
+    }
+
+    #[test]
+    fn each_peak_once_and_no_more_than_allowed(
+        losses in proptest::collection::vec(-1.0..5.0_f64, 20), start in -5.0..1.0_f64, most in 3_usize..9
+    ) {
+        let mut search = CycleSearch::new(10_f64.powf(start), UNTRAINED, most).unwrap();
+        let mut losses = losses.into_iter();
+        while let Some(lr_max) = search.next_lr_max() {
+            prop_assert!(search.tried().iter().all(|one| one.lr_max != lr_max));
+            search.record(losses.next().unwrap());
+        }
+        let tried = search.tried();
+        prop_assert!((3..=most).contains(&tried.len()));
+        let mut peaks: Vec<f64> = tried.iter().map(|one| one.lr_max).collect();
+        peaks.sort_by(f64::total_cmp);
+        prop_assert!(peaks.windows(2).all(|pair| (pair[1] / pair[0] - 2.0).abs() < 1e-12));
+        // Nothing more is asked for, and nothing more is taken.
+        search.record(0.0);
+        prop_assert_eq!(search.tried().len(), peaks.len());
+    }
+}
+
+#[test]
+fn starts_on_one_grid_whatever_the_range_test_said() {
+    for (start, first) in [
+        (0.1, 0.1),
+        (0.13, 0.1),
+        (0.15, 0.2),
+        (0.27, 0.2),
+        (3.0, 3.2),
+    ] {
+        let search = CycleSearch::new(start, UNTRAINED, 6).unwrap();
+        assert_eq!(search.next_lr_max(), Some(first), "{start}");
+    }
+}
+
+#[test]
+fn nothing_learnt_is_no_answer() {
+    let mut search = CycleSearch::new(0.1, UNTRAINED, 4).unwrap();
+    assert_eq!(search.answer().verdict, Verdict::TooShort);
+    while search.next_lr_max().is_some() {
+        search.record(UNTRAINED - 0.001);
+    }
+    assert_eq!(search.answer().verdict, Verdict::NoDescent);
+    assert_eq!(search.answer().lr, None);
+}
+
+#[test]
+fn impossible_searches_are_refused() {
+    assert!(matches!(
+        CycleSearch::new(0.0, UNTRAINED, 6),
+        Err(PolicyError::OutOfRange { name: "start", .. })
+    ));
+    assert!(matches!(
+        CycleSearch::new(0.1, f64::NAN, 6),
+        Err(PolicyError::NotFinite {
+            name: "untrained",
+            ..
+        })
+    ));
+    assert!(matches!(
+        CycleSearch::new(0.1, UNTRAINED, 2),
+        Err(PolicyError::OutOfRange { name: "most", .. })
+    ));
+}
