@@ -32,11 +32,12 @@ use crate::{
 };
 
 /// Keys that must agree: by them accuracies are comparable.
-const SAME: [&str; 7] = [
+const SAME: [&str; 8] = [
     "model",
     "data.name",
     "data.path",
     "data.limit",
+    "data.test_limit",
     "data.validation",
     "data.image_size",
     "device",
