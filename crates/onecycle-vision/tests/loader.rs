@@ -354,3 +354,27 @@ fn an_impossible_curriculum_is_refused() {
         assert_eq!(found.err(), Some(key));
     }
 }
+
+#[test]
+fn evaluation_of_some_images_in_any_order() {
+    let loader = loader(everything(), 1);
+    let all: Vec<Vec<f32>> = loader
+        .evaluation(COUNT)
+        .flat_map(|batch| {
+            let batch = batch.unwrap();
+            let images = batch.images.chunks_exact(SHAPE.len());
+            images.map(<[f32]>::to_vec).collect::<Vec<_>>()
+        })
+        .collect();
+    let indices: Vec<u32> = loader.order(7).into_iter().take(5).collect();
+    let batches = loader.evaluation_of(indices.clone(), 2);
+    let mut seen = Vec::new();
+    for batch in batches {
+        let batch = batch.unwrap();
+        for (image, index) in batch.images.chunks_exact(SHAPE.len()).zip(&batch.indices) {
+            assert_eq!(image, all[*index as usize]);
+            seen.push(*index);
+        }
+    }
+    assert_eq!(seen, indices);
+}

@@ -55,8 +55,9 @@ pub(super) const DIAGNOSE_NOISE: &str = "Batch size at which the noise of the gr
 
 /// For the sharpness of [`super::diagnosis`].
 pub(super) const DIAGNOSE_SHARPNESS: &str = "Largest curvature of the training loss, and how far the loss rises within \
-    a small box around the weights, along the run. A large learning rate drives the network out of sharp minima: both \
-    should be low while it is high and grow as it is annihilated. Compare: Keskar et al., “On large-batch training” \
+    a small box around the weights, along the run. Both are large while little is learnt yet. A large learning rate is \
+    said to drive the network out of sharp minima: look whether they fall while it is high, and what is left at the end, \
+    which can be compared with other runs on the same data. Compare: Keskar et al., “On large-batch training” \
     (2017), metric 2.1; Hochreiter & Schmidhuber, “Flat minima” (1997); Jastrzębski et al., “Three factors” (2017).";
 
 /// For the gap of [`super::diagnosis`].

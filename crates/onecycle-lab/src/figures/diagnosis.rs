@@ -13,8 +13,11 @@ pub fn diagnosis(
     asked: Option<&Diagnosis>,
     steps: &[StepRecord],
 ) -> Vec<Captioned> {
-    let mut all: Vec<&Diagnosis> = along.iter().chain(asked).collect();
-    all.sort_by_key(|diagnosis| diagnosis.conditions.step);
+    // Of the same step, the one along the run is like its neighbours.
+    let step = |diagnosis: &Diagnosis| diagnosis.conditions.step;
+    let other = asked.filter(|asked| along.iter().all(|one| step(one) != step(asked)));
+    let mut all: Vec<&Diagnosis> = along.iter().chain(other).collect();
+    all.sort_by_key(|diagnosis| step(diagnosis));
     let figures = [
         (noise(&all, steps), captions::DIAGNOSE_NOISE),
         (sharpness(&all, steps), captions::DIAGNOSE_SHARPNESS),
