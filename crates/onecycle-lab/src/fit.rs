@@ -77,7 +77,7 @@ pub fn choose(found: Found) -> Result<Found, LabError> {
     }
     let (group, lr, _) = best;
     let rate = format!(
-        "the smoothed loss of the range test clearly rises from {} on",
+        "the range test alone names {}, half of the rate from which its loss rises",
         significant(lr)
     );
     let reason = match (found.parameter, found.groups[group].value) {

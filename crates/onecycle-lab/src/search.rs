@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Length of a short cycle, as a share of the run.
-const SHARE: f64 = 0.125;
-/// Updates of a short cycle, at least: below, little is learnt before it is over.
-const FEWEST: u64 = 30;
+const SHARE: f64 = 0.1;
+/// Updates of a short cycle, at least. In shorter ones too little is learnt before they are over: speed counts for more than
+/// in the run, and rates win that are too high for it.
+const FEWEST: u64 = 100;
 /// And at most: where runs are long, the search need not be.
-const MOST: u64 = 250;
+const MOST: u64 = 400;
 /// Peaks that may be tried.
 const CYCLES: usize = 6;
 
@@ -36,9 +37,10 @@ pub struct Search {
     pub cycles: Vec<Trial>,
 }
 
-/// Updates of a short cycle for a run of so many.
+/// Updates of a short cycle for a run of so many; never more than those.
 pub fn steps(run: u64) -> u64 {
-    ((run as f64 * SHARE) as u64).clamp(FEWEST, MOST)
+    let steps = (run as f64 * SHARE) as u64;
+    steps.clamp(FEWEST, MOST).min(run)
 }
 
 /// Where to begin by the curves of a range test over one or several seeds: the median of the rates that they name.

@@ -38,8 +38,8 @@ use crate::{
 };
 use ledger::Ledger;
 
-/// Rungs of this program's own ladder in the study, from 1e-4 to 10: twelve a decade. It only says where to begin.
-const OWN_LADDER: (f64, f64, u64) = (1e-4, 10.0, 60);
+/// This program's own ladder in the study: 20 rungs a decade.
+const OWN_LADDER: (f64, f64, u64) = (1e-4, 10.0, 100);
 /// fastai's ladder, which the rules of the other tools are given.
 const FASTAI_LADDER: (f64, f64, u64) = (1e-7, 10.0, 100);
 

@@ -107,13 +107,13 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_wall_is_found(shape in shape()) {
+    fn the_answer_lies_below_the_wall_and_near_it(shape in shape()) {
         let max = Rule::OneCycleMax.apply(&shape.curve());
         prop_assert_eq!(max.verdict, Verdict::Ok);
         let ratio = max.lr.unwrap() / shape.wall;
-        prop_assert!((0.2..2.0).contains(&ratio), "{}", ratio);
+        prop_assert!((0.1..1.0).contains(&ratio), "{}", ratio);
         let constant = Rule::Constant.apply(&shape.curve()).lr.unwrap();
-        prop_assert!(constant <= max.lr.unwrap() / 2.0);
+        prop_assert!(constant <= max.lr.unwrap());
         prop_assert!(constant >= shape.descent / 30.0);
     }
 
@@ -295,7 +295,8 @@ fn the_drop_of_accuracy() {
     assert_eq!(seen.len(), 40);
     let answer = Rule::OneCycleMax.apply(&seen);
     assert_eq!(answer.verdict, Verdict::Ok);
-    assert!((0.8..1.3).contains(&answer.lr.unwrap()), "{answer:?}");
+    // Half of where the accuracy falls.
+    assert!((0.4..0.65).contains(&answer.lr.unwrap()), "{answer:?}");
     assert_eq!(Rule::OneCycleMax.apply(&curve).verdict, Verdict::NotFinite);
 }
 

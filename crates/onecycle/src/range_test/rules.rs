@@ -2,7 +2,7 @@
 //!
 //! | rule | names | reads |
 //! |---|---|---|
-//! | [`OneCycleMax`](Rule::OneCycleMax) | the maximum for one cycle | the smoothed curve's right wall |
+//! | [`OneCycleMax`](Rule::OneCycleMax) | the maximum for one cycle | half of the smoothed curve's right wall |
 //! | [`Constant`](Rule::Constant) | a good constant rate | its steepest descent |
 //! | [`Valley`](Rule::Valley), [`Slide`](Rule::Slide), [`Minimum`](Rule::Minimum), [`Steep`](Rule::Steep) | a constant rate, or the maximum | fastai's running mean |
 //! | [`TorchLrFinder`](Rule::TorchLrFinder) | | torch-lr-finder's running mean |
@@ -44,22 +44,20 @@ pub struct Answer {
     serde(rename_all = "snake_case")
 )]
 pub enum Rule {
-    /// The largest rate that can be the peak of one cycle.
+    /// A rate that can be the peak of one cycle.
     ///
-    /// From the lowest level on that the smoothed loss has reached, the first rate at which it has clearly risen: by a
-    /// tenth of the descent so far and by four standard errors, for more than a few updates. What rises before half of the
-    /// whole descent is a bump.
+    /// Half of the rate at the wall: from the lowest level on that the smoothed loss has reached, the first rate at which it
+    /// has clearly risen, by a tenth of the descent so far and by four standard errors, for more than a few updates. What
+    /// rises before half of the whole descent is a bump.
     ///
-    /// It is taken as it is, neither lowered nor raised. The test's network meets the rate for a single update, which
-    /// shows an instability late and calls for less; but it meets it young, where a cycle's network has come to flatter
-    /// places slowly, which calls for more. With batch norm twice the answer may do; without it little more than the
-    /// answer diverges.
+    /// The test's network meets each rate for a single update, which shows an instability late: without batch norm, cycles up
+    /// to the wall itself diverge. "The optimum is usually within a factor of two of the largest learning rate that does not
+    /// cause divergence" (Bengio 2012, arXiv:1206.5533, section 3.1.1). With batch norm, twice the answer may do as well.
+    /// [`CycleSearch`](super::CycleSearch) costs more and is the better answer.
     OneCycleMax,
     /// A good rate for a training in which it stays constant.
     ///
-    /// Where the smoothed loss falls fastest on log-lr, but at most half of [`Rule::OneCycleMax`]: "the optimum is
-    /// usually within a factor of two of the largest learning rate that does not cause divergence" (Bengio 2012,
-    /// arXiv:1206.5533, section 3.1.1).
+    /// Where the smoothed loss falls fastest on log-lr, but at most [`Rule::OneCycleMax`].
     Constant,
     /// fastai: two thirds into the longest valley. Its default.
     Valley,

@@ -7,7 +7,7 @@ use crate::{PolicyError, check, math};
 /// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
 const ANCHOR: f64 = 0.1;
 /// Losses within this share of the descent are as good as the same: what a short cycle under another seed differs by.
-const ALIKE: f64 = 0.02;
+const ALIKE: f64 = 0.05;
 /// A descent below this share of the loss at the start is none.
 const LEAST_DESCENT: f64 = 0.02;
 
@@ -22,7 +22,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
 /// while the best candidate so far lacks its lower or its upper neighbour, and more may be made: try that neighbour
-/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.02 descent)),  descent = loss at start - best
+/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.05 descent)),  descent = loss at start - best
 /// ```
 ///
 /// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is

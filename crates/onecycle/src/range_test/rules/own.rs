@@ -12,8 +12,8 @@ const RISE: f64 = 0.1;
 const SIGNIFICANT: f64 = 4.0;
 /// and where the median of the next so many losses lies as high: not a single spike.
 const LASTING: usize = 5;
-/// Largest constant rate, as a share of the maximum for one cycle.
-const CONSTANT: f64 = 0.5;
+/// The maximum for one cycle, and the largest constant rate, as a share of the wall.
+const BELOW_WALL: f64 = 0.5;
 /// The steepest descent is behind where the slope has fallen to this share of it.
 const FLATTER: f64 = 0.5;
 
@@ -35,7 +35,7 @@ pub(super) fn one_cycle_max(curve: &Curve) -> Answer {
         Err(verdict) => Answer::none(verdict),
         Ok(profile) => match wall(&profile) {
             None => Answer::none(Verdict::NeverDiverged),
-            Some(wall) => Answer::ok(math::exp(wall)),
+            Some(wall) => Answer::ok(BELOW_WALL * math::exp(wall)),
         },
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn constant(curve: &Curve) -> Answer {
     let lr = math::exp(profile.x[steepest]);
     let last = slopes[slopes.len() - 1];
     match wall(&profile) {
-        Some(wall) => Answer::ok(lr.min(CONSTANT * math::exp(wall))),
+        Some(wall) => Answer::ok(lr.min(BELOW_WALL * math::exp(wall))),
         // Without a wall the descent may still be at its beginning.
         None if last > FLATTER * slopes[steepest] => Answer::ok(lr),
         None => Answer::none(Verdict::NeverDiverged),
