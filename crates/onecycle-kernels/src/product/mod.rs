@@ -10,6 +10,10 @@
 //! gradients of inputs, along the rows for gradients of weights.
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
+mod panel;
+
+pub(crate) use panel::Panel;
+
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// The most rows that a tile of one and of two vectors can have, for the registers that there are: the sums, the vectors
@@ -21,8 +25,6 @@ pub(crate) const fn most_rows(registers: usize, vectors: usize) -> usize {
 
 /// Rows of the largest tile that is compiled.
 const MAX_ROWS: usize = 14;
-/// Rows of a [`Panel`] at a time.
-const PANEL_ROWS: usize = 8;
 
 /// In which direction neighbours of `a` are neighbours in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,106 +233,6 @@ unsafe fn add_terms<S: Simd, const P: usize, const V: usize>(
             }
             a = a.add(step);
             b = b.add(b_step);
-        }
-    }
-}
-
-/// A product of few columns and any number of rows, whose terms are next to each other in `a`. Short products would spend
-/// as long on the way into a [`Tile`] as within.
-///
-/// Running it is sound where `rows` rows of `a` and all terms of `b` are readable, and the result is writable for `columns`
-/// floats in each row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Panel {
-    pub rows: usize,
-    /// One or two whole vectors.
-    pub columns: usize,
-    pub a: *const f32,
-    /// Distance between rows of `a`.
-    pub a_row: usize,
-    pub b: *const f32,
-    /// Distance between terms of `b`.
-    pub b_step: usize,
-    pub result: *mut f32,
-    /// Distance between rows of the result.
-    pub result_row: usize,
-    pub terms: usize,
-}
-
-impl Panel {
-    /// Computes the product.
-    ///
-    /// # Safety
-    /// The machine has the instructions of `S`, and see [`Panel`].
-    ///
-    /// # Panics
-    /// A number of columns other than one or two vectors.
-    #[inline(always)]
-    pub(crate) unsafe fn run<S: Simd>(self) {
-        // SAFETY: the caller's guarantees.
-        unsafe {
-            match self.columns / S::LANES {
-                1 => S::call(Columns::<1>(self)),
-                2 => S::call(Columns::<2>(self)),
-                vectors => unreachable!("a panel of {vectors} vectors"),
-            }
-        }
-    }
-}
-
-/// A panel of `V` vectors.
-struct Columns<const V: usize>(Panel);
-
-impl<const V: usize> Columns<V> {
-    /// `P` rows from `first` on.
-    #[inline(always)]
-    unsafe fn rows<S: Simd, const P: usize>(&self, first: usize) {
-        let Panel {
-            a,
-            a_row,
-            b,
-            b_step,
-            result,
-            result_row,
-            terms,
-            ..
-        } = self.0;
-        // SAFETY: `Panel` says what must be readable and writable; the rows are among its own.
-        unsafe {
-            let mut sums = [[S::splat(0.0); V]; P];
-            add_terms::<S, P, V>(
-                &mut sums,
-                a.add(first * a_row),
-                [a_row, 1],
-                b,
-                b_step,
-                terms,
-            );
-            for p in 0..P {
-                for v in 0..V {
-                    let at = result.add((first + p) * result_row + v * S::LANES);
-                    S::store(at, sums[p][v]);
-                }
-            }
-        }
-    }
-}
-
-impl<const V: usize> Kernel for Columns<V> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let rows = self.0.rows;
-        let blocks = rows / PANEL_ROWS;
-        // SAFETY: the caller's guarantees; no row is beyond the last.
-        unsafe {
-            for block in 0..blocks {
-                self.rows::<S, PANEL_ROWS>(block * PANEL_ROWS);
-            }
-            for row in blocks * PANEL_ROWS..rows {
-                self.rows::<S, 1>(row);
-            }
         }
     }
 }
