@@ -57,16 +57,20 @@ impl Page {
             .iter()
             .map(|row| row.iter().map(|cell| escape(cell)).collect::<Vec<_>>())
             .collect::<Vec<_>>();
-        self.table_of_html(header, &escaped);
+        self.table_of_html("card scroll", header, &escaped);
     }
 
-    /// A table whose cells are HTML.
-    pub(crate) fn table_of_html(&mut self, header: &[&str], rows: &[Vec<String>]) {
+    /// A table of sentences, shown at its whole height. Its cells are HTML.
+    pub(crate) fn table_of_sentences(&mut self, header: &[&str], rows: &[Vec<String>]) {
+        self.table_of_html("card scroll sentences", header, rows);
+    }
+
+    fn table_of_html(&mut self, class: &str, header: &[&str], rows: &[Vec<String>]) {
         let page = &mut self.html;
         // Writing to a String cannot fail, here and below.
         let _ = write!(
             page,
-            "<div class=\"card scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
+            "<div class=\"{class}\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
             cells("th", header.iter().map(|cell| escape(cell))),
         );
         for row in rows {

@@ -197,7 +197,8 @@ impl Reproduction for FullCycle {
 
 /// A claim of an accuracy, `value`, that only the original's network, data and length can bear out.
 fn level(published: Published, accuracy: &Estimate, value: f64, original: bool) -> Claim {
-    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    // Few seeds that differ much have an interval beyond what an accuracy can be.
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share.clamp(0.0, 1.0));
     let ours = interval(accuracy, percent);
     if !original {
         let ours = format!("{ours}, with another network, data or length");

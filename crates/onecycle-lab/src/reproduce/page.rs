@@ -39,7 +39,7 @@ pub(super) fn write_all(folder: &Path, setting: &Setting, all: &[Shown]) -> Resu
             rows.push(row);
         }
     }
-    page.table_of_html(&["experiment", "claim", "published", "ours", "seen"], &rows);
+    page.table_of_sentences(&["experiment", "claim", "published", "ours", "seen"], &rows);
     page.paragraph("soft", LEGEND);
     for shown in all {
         let result = &shown.reproduced;
@@ -62,7 +62,7 @@ fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), LabError>
         page.paragraph("", note);
     }
     let rows: Vec<Vec<String>> = result.claims.iter().map(cells).collect();
-    page.table_of_html(&["claim", "published", "ours", "seen"], &rows);
+    page.table_of_sentences(&["claim", "published", "ours", "seen"], &rows);
     if !result.variants.is_empty() {
         let rows: Vec<Vec<String>> = result.variants.iter().map(variant).collect();
         let header = [
