@@ -383,7 +383,6 @@ fn verdict(gradient: Estimate, trace: Estimate, scale: Option<Estimate>) -> Nois
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     fn pushed(groups: &[&[f64]], batch_size: u64) -> GradientNoise {
         let mut noise = GradientNoise::new(batch_size).unwrap();
@@ -453,7 +452,7 @@ mod tests {
         let mut noise = GradientNoise::new(1).unwrap();
         noise.push(&[1.0, 2.0]).unwrap();
         assert!(matches!(
-            noise.push(&vec![1.0; 3]),
+            noise.push(&[1.0; 3]),
             Err(PolicyError::Count {
                 found: 3,
                 expected: 2,
