@@ -61,8 +61,10 @@ struct Seen {
     own: Test,
     /// On fastai's.
     fastai: Test,
-    /// The search by short cycles, with what they cost.
-    search: (CycleSearch, u64),
+    /// The search by short cycles; none where the range test names no rate to begin at.
+    search: Option<CycleSearch>,
+    /// Updates of those cycles.
+    searched: u64,
     /// A whole run a peak of the grid.
     grid: Vec<Trial>,
 }
@@ -116,14 +118,20 @@ fn of_seed(
     let run = experiment.plan.steps();
     let short = search::steps(run);
     let group = Group::new(None, vec![own.clone()]);
-    let mut machine = search::machine(experiment, search::start(&group)?)?;
-    let mut spent = 0;
-    while let Some(lr_max) = machine.next_lr_max() {
-        let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
-            return Ok(None);
-        };
-        spent += trial.updates();
-        machine.record(trial.loss());
+    let mut search = match search::start(&group) {
+        Ok(start) => Some(search::machine(experiment, start)?),
+        Err(LabError::NoRate { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let mut searched = 0;
+    if let Some(machine) = &mut search {
+        while let Some(lr_max) = machine.next_lr_max() {
+            let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
+                return Ok(None);
+            };
+            searched += trial.updates();
+            machine.record(trial.loss());
+        }
     }
     let mut grid = Vec::with_capacity(task.grid.len());
     for lr_max in &task.grid {
@@ -135,7 +143,8 @@ fn of_seed(
     Ok(Some(Seen {
         own,
         fastai,
-        search: (machine, spent),
+        search,
+        searched,
         grid,
     }))
 }
@@ -197,8 +206,9 @@ fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
     let of = |curve: &Curve, rule: Rule| rule.apply(curve).lr;
     match rule {
         table::AnyRule::ShortCycles => {
-            let (machine, spent) = &seen.search;
-            (machine.answer().lr, seen.own.cost.updates + spent)
+            let answer = seen.search.as_ref().map(CycleSearch::answer);
+            let updates = seen.own.cost.updates + seen.searched;
+            (answer.and_then(|answer| answer.lr), updates)
         }
         table::AnyRule::Curve(rule @ (Rule::OneCycleMax | Rule::Constant)) => {
             (of(&seen.own.curve, rule), seen.own.cost.updates)
