@@ -45,7 +45,7 @@ fn a_thousand_classes() {
     write_photos(&place);
     #[rustfmt::skip]
     let args = [
-        "train", "--data", "photos", "--set", "data.size=8", "--model", "mlp", "--steps", "3", "--batch-size", "32", "-q",
+        "train", "--data", "photos", "--set", "data.image_size=8", "--model", "mlp", "--steps", "3", "--batch-size", "32", "-q",
         "--format", "json", "--out", "run",
     ];
     let summary = place.json(&args);
