@@ -74,7 +74,7 @@ def measure_folder(args, home: pathlib.Path, row) -> None:
     decoded = args.images * 3 * args.size * args.size / MIB
     where = {"cwd": home, "env": {**os.environ, "XDG_CACHE_HOME": str(home / "cache")}}
     for what in ["decoding", "from the cache"]:
-        command = [args.onecycle, "train", "--data", "photos", "--set", f"data.size={args.size}", "--model", "lenet5"]
+        command = [args.onecycle, "train", "--data", "photos", "--set", f"data.image_size={args.size}", "--model", "lenet5"]
         command += ["--steps", "1", "--batch-size", "64", "--quiet", "--out", what.replace(" ", "-")]
         seconds, peak = run(command, **where)
         row(f"{args.images} files of {args.classes} classes, {what}", seconds, f"{peak:.0f} ({decoded:.0f} of pixels)")
