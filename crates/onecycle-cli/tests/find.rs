@@ -155,7 +155,7 @@ fn what_a_range_test_says_is_advice_to_a_run_that_diverges() {
             "--out",
             out,
         ];
-        let answer = place.onecycle(&[&args, &TINY[..5], &["--batch-size", "32", "-q"]].concat());
+        let answer = place.onecycle(&[&args, &TINY[..4], &["--batch-size", "32", "-q"]].concat());
         assert_eq!(answer.code, 1, "{}", answer.err);
         answer.err
     };
