@@ -375,7 +375,8 @@ mod tests {
             ),
             (
                 "data.colour = 3",
-                "unknown key `data.colour`: known here: name, path, limit, validation, image_size",
+                "unknown key `data.colour`: known here: name, path, limit, test_limit, validation, image_size, \
+                 curriculum",
             ),
         ];
         for (text, expected) in cases {
