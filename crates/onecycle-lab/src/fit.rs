@@ -3,7 +3,7 @@
 //! `onecycle fit` makes a range test over a few weight decays and takes the weight decay from it; makes a few short cycles
 //! around the rate that it names and takes the peak from them, by images held out from training; and trains one cycle on
 //! all images. Smith, "A disciplined approach to neural network hyper-parameters" (2018, arXiv:1803.09820), section 5, steps
-//! 1 to 3; the short cycles are ours, [`search`] says why.
+//! 1 to 3; the short cycles are ours, [`mod@search`] says why.
 
 use onecycle::{Preset, range_test::Verdict};
 

@@ -2,7 +2,7 @@
 //!
 //! For each [`Task`] and seed: a range test on this program's own ladder and one on fastai's, the short cycles of [`search`],
 //! and a whole run of the paper's 1cycle at each peak of a grid, a factor of two apart. The regret of a rule is the best mean
-//! accuracy of the grid less the mean accuracy at the rate that it names ([`regret`]).
+//! accuracy of the grid less the mean accuracy at the rate that it names ([`regret()`]).
 //!
 //! The test set plays no part. Of the held-out images a third is what the short cycles are judged by; accuracies are measured
 //! on the other two thirds.

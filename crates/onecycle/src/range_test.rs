@@ -34,6 +34,10 @@
 //! has a [`Verdict`]: a curve that never falls, or never rises, or is mostly noise, says so instead of naming a rate.
 //! [`over_seeds`] puts the answers of several curves together, with an interval.
 //!
+//! # From a few short cycles to a better one
+//!
+//! [`CycleSearch`] begins at the rate that a curve names and asks for short cycles around it, judged by held-out loss.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`smooth`] | smoothing without lag, its derivative on log-lr; the running means of the originals |

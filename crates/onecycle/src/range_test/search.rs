@@ -133,15 +133,14 @@ impl CycleSearch {
         self.tried.iter().min_by(order)
     }
 
-    /// What the cycles so far say. [`Verdict::NeverDiverged`] where the highest was the best, [`Verdict::NoDescent`] where
-    /// none learnt anything.
+    /// What the cycles so far say. [`Verdict::TooShort`] before the first, [`Verdict::NoDescent`] where none learnt anything.
     pub fn answer(&self) -> Answer {
         let none = |verdict| Answer { lr: None, verdict };
         let Some(best) = self.best() else {
             return none(Verdict::TooShort);
         };
         let descent = self.untrained - best.loss;
-        if !(descent > LEAST_DESCENT * self.untrained.abs()) {
+        if descent <= LEAST_DESCENT * self.untrained.abs() {
             return none(Verdict::NoDescent);
         }
         let (mut sum, mut weights) = (0.0, 0.0);
