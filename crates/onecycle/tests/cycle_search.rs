@@ -8,7 +8,7 @@ use onecycle::{
 use proptest::prelude::*;
 
 /// The loss of a network that knows nothing of ten classes.
-const UNTRAINED: f64 = 2.302585;
+const UNTRAINED: f64 = std::f64::consts::LN_10;
 
 /// Searches a valley with its lowest loss at `best`, and a wall from which on cycles diverge.
 fn searched(start: f64, best: f64, wall: f64, most: usize) -> CycleSearch {
