@@ -27,11 +27,11 @@ pub struct Block {
 /// ```
 /// use onecycle::diagnose::{Block, filter_normalise};
 /// let mut direction = vec![3.0, 4.0, 0.0, -7.0, 9.0];
-/// let weights = [1.0, 0.0, 2.0, 0.0, 5.0];
+/// let weights = [10.0, 0.0, 2.0, 0.0, 5.0];
 /// // Two filters of two weights, and a bias.
 /// let blocks = [Block { len: 4, filter: 2 }, Block { len: 1, filter: 0 }];
 /// filter_normalise(&mut direction, &weights, &blocks)?;
-/// assert_eq!(direction, [0.6, 0.8, 0.0, -2.0, 0.0]);
+/// assert_eq!(direction, [6.0, 8.0, 0.0, -2.0, 0.0]);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 ///

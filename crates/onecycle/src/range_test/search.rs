@@ -38,7 +38,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// }
 /// let tried: Vec<f64> = search.tried().iter().map(|one| one.lr_max).collect();
 /// assert_eq!(tried, [0.8, 0.4, 0.2]);
-/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.1);
+/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.15);
 /// assert_eq!(search.answer().verdict, Verdict::Ok);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
