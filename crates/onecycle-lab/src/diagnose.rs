@@ -115,7 +115,7 @@ pub trait DiagnoseObserver {
 impl DiagnoseObserver for crate::train::Silent {}
 
 /// Diagnoses the network of the run in `root`: its result, or its newest checkpoint where it has not come to its end.
-/// Nothing is written; see [`write`].
+/// Nothing is written; see [`write()`].
 ///
 /// # Errors
 /// No run there or one that another process works on, neither model nor checkpoint, data that cannot be read, options out

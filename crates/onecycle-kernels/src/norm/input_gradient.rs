@@ -21,7 +21,7 @@ pub struct InputGradient<'a> {
 }
 
 impl<'a> InputGradient<'a> {
-    /// From what [`batch_norm_backward_sums`] left in `gradient` and returned, with the same `relu`.
+    /// From what [`batch_norm_backward_sums`](super::batch_norm_backward_sums) left in `gradient` and returned, with the same `relu`.
     ///
     /// # Errors
     /// A slice does not fit the shape.
