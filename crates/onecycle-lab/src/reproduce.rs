@@ -74,17 +74,25 @@ pub trait Reproduction: Sync {
     fn title(&self) -> &'static str;
     /// What a reader has to know: how it differs from the original, confounds.
     fn notes(&self, setting: &Setting) -> Vec<String>;
-    /// Labels and configurations to train. What has to be known before, it finds out here, and keeps it in `folder`. `None`
-    /// where the observer stopped it.
+    /// Labels and configurations to train; none by default.
+    ///
+    /// # Errors
+    /// Configurations that cannot be.
+    fn variants(&self, _setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
+        Ok(Vec::new())
+    }
+    /// The same, or others where something has to be found out before: it is kept in `folder`. `None` where the observer stopped it.
     ///
     /// # Errors
     /// Those of what it does.
-    fn variants(
+    fn prepare(
         &self,
         setting: &Setting,
-        folder: &Path,
-        observer: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError>;
+        _folder: &Path,
+        _observer: &mut dyn StudyObserver,
+    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+        self.variants(setting).map(Some)
+    }
     /// Claims with what the results say of them.
     ///
     /// # Errors
@@ -95,16 +103,22 @@ pub trait Reproduction: Sync {
         folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, LabError>;
-    /// Figures with their captions.
+    /// What the usual figures are drawn over.
+    fn along(&self) -> Along {
+        Along::Epochs
+    }
+    /// Figures with their captions: the usual ones, of losses and accuracy.
     ///
     /// # Errors
     /// Files of runs that cannot be read.
     fn figures(
         &self,
-        setting: &Setting,
-        folder: &Path,
+        _setting: &Setting,
+        _folder: &Path,
         results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError>;
+    ) -> Result<Vec<(Figure, String)>, LabError> {
+        Ok(usual_figures(self.name(), self.along(), results))
+    }
 }
 
 /// All experiments, in the order of a page.
@@ -214,7 +228,7 @@ pub fn run(
 ) -> Result<Option<Vec<Reproduced>>, LabError> {
     let mut wanted = Vec::with_capacity(experiments.len());
     for experiment in experiments {
-        match experiment.variants(setting, folder, observer)? {
+        match experiment.prepare(setting, folder, observer)? {
             None => return Ok(None),
             Some(variants) => wanted.push(variants),
         }

@@ -191,7 +191,7 @@ fn experiments_of_every_scale_fit_together() {
             }
             let folder = Path::new("nowhere");
             let variants = experiment
-                .variants(&setting, folder, &mut Silent)
+                .prepare(&setting, folder, &mut Silent)
                 .unwrap()
                 .unwrap();
             for (label, config) in variants {

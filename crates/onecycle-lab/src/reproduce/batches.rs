@@ -4,14 +4,8 @@ use std::path::Path;
 
 use onecycle::{BatchSizes, Linear, Preset, Scaling, Sequence, Span, Warmup};
 
-use super::{
-    Claim, Published, Reproduction, Results, Setting, super_convergence::piecewise, usual_figures,
-};
-use crate::{
-    Config, LabError,
-    figure::Figure,
-    study::{Along, StudyObserver, Variant},
-};
+use super::{Claim, Published, Reproduction, Results, Setting, super_convergence::piecewise};
+use crate::{Config, LabError, study::Variant};
 
 const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), section 4";
 const GOYAL: &str = "Goyal et al., \"Accurate, large minibatch SGD\" (2017), sections 2 and 5";
@@ -73,12 +67,7 @@ impl Reproduction for BatchWarmStart {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let large = large_batch(setting) as u64;
         let of_the_growth = |share: f64| Span::Epochs(share * GROWTH * setting.budget.epochs);
         let mut growing = BatchWarmStart::config(setting, BatchWarmStart::late(setting));
@@ -88,7 +77,7 @@ impl Reproduction for BatchWarmStart {
             (of_the_growth(2.0 / 3.0), (large / 2).max(1)),
             (of_the_growth(1.0), large),
         ]));
-        Ok(Some(vec![
+        Ok(vec![
             ("growing-batches".to_owned(), growing),
             (
                 "growing-rate".to_owned(),
@@ -98,7 +87,7 @@ impl Reproduction for BatchWarmStart {
                 "large-batches".to_owned(),
                 BatchWarmStart::config(setting, BatchWarmStart::late(setting)),
             ),
-        ]))
+        ])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -118,15 +107,6 @@ impl Reproduction for BatchWarmStart {
                 MARGIN,
             ),
         ])
-    }
-
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Epochs, results))
     }
 }
 
@@ -155,12 +135,7 @@ impl Reproduction for LargeBatch {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let budget = &setting.budget;
         let large = |policy: Preset| {
             let mut config = setting.config(policy);
@@ -175,7 +150,7 @@ impl Reproduction for LargeBatch {
         };
         let mut ghosts = large(warm_up.clone().into());
         ghosts.ghost_batch = budget.batch_size;
-        Ok(Some(vec![
+        Ok(vec![
             // The same run as in other experiments.
             (
                 "piecewise-epochs".to_owned(),
@@ -191,7 +166,7 @@ impl Reproduction for LargeBatch {
             ),
             ("large-warm-up".to_owned(), large(warm_up.into())),
             ("large-warm-up-ghosts".to_owned(), ghosts),
-        ]))
+        ])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -218,14 +193,5 @@ impl Reproduction for LargeBatch {
             claim("Statistics of ghost batches are at least as good as those of the whole batch (at most 1 point less)")
                 .more_accurate(ghosts, results.get("large-warm-up")?, MARGIN),
         ])
-    }
-
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Epochs, results))
     }
 }

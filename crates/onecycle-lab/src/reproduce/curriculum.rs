@@ -7,13 +7,11 @@ use onecycle::Constant;
 use super::{
     Claim, Published, Reproduction, Results, Setting,
     cycle::{self, ONE_CYCLE},
-    usual_figures,
 };
 use crate::{
     Config, LabError,
     config::CurriculumConfig,
-    figure::Figure,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Variant},
 };
 
 const PAPER: &str = "Bengio et al., \"Curriculum learning\" (2009), section 4";
@@ -52,15 +50,10 @@ impl Reproduction for CurriculumFirst {
             .to_owned()]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let constant = setting.config(Constant::new(RATE * setting.budget.lr_max));
         let cycle = cycle::one_cycle(setting).1;
-        Ok(Some(vec![
+        Ok(vec![
             (ONE_CYCLE.to_owned(), cycle.clone()),
             (
                 "one-cycle-easy-first".to_owned(),
@@ -71,7 +64,7 @@ impl Reproduction for CurriculumFirst {
                 "constant-easy-first".to_owned(),
                 CurriculumFirst::easy_first(setting, constant),
             ),
-        ]))
+        ])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -92,12 +85,7 @@ impl Reproduction for CurriculumFirst {
         ])
     }
 
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Steps, results))
+    fn along(&self) -> Along {
+        Along::Steps
     }
 }

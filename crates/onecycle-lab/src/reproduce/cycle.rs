@@ -18,7 +18,7 @@ use crate::{
     plan_view::PlanView,
     record::StepRecord,
     run_folder::RunFolder,
-    study::{Along, CellResult, StudyObserver, Variant},
+    study::{Along, CellResult, Variant},
 };
 
 /// Label of the run that most experiments compare with.
@@ -68,15 +68,6 @@ impl Reproduction for Schedule {
 
     fn notes(&self, _: &Setting) -> Vec<String> {
         vec!["A plan, not a training: 0.08 to 0.8 and back in two legs of 41 epochs of 98 steps, then 13 epochs down to 0.0008.".to_owned()]
-    }
-
-    fn variants(
-        &self,
-        _: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
-        Ok(Some(Vec::new()))
     }
 
     fn claims(&self, _: &Setting, _: &Path, _: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -144,13 +135,8 @@ impl Reproduction for FullCycle {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
-        Ok(Some(vec![one_cycle(setting)]))
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
+        Ok(vec![one_cycle(setting)])
     }
 
     fn claims(
@@ -281,18 +267,13 @@ impl Reproduction for HigherRate {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let mut config = setting.config(OneCycle {
             div: Some(HIGHER_DIV),
             ..OneCycle::new(HIGHER_PEAK * setting.budget.lr_max)
         });
         config.epochs = Some(HIGHER_EPOCHS * setting.budget.epochs);
-        Ok(Some(vec![(HIGHER.to_owned(), config), one_cycle(setting)]))
+        Ok(vec![(HIGHER.to_owned(), config), one_cycle(setting)])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -335,17 +316,12 @@ impl Reproduction for LongAnnihilation {
         ]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let config = setting.config(OneCycle {
             annihilation: Span::Fraction(0.5),
             ..OneCycle::new(setting.budget.lr_max)
         });
-        Ok(Some(vec![(LONG.to_owned(), config), one_cycle(setting)]))
+        Ok(vec![(LONG.to_owned(), config), one_cycle(setting)])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {

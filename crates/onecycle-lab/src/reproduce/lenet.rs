@@ -9,7 +9,7 @@ use super::{Claim, Published, Reproduction, Results, Setting, usual_figures};
 use crate::{
     Config, LabError,
     figure::Figure,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Variant},
 };
 
 const PAPER: &str = "Smith, \"A disciplined approach\" (2018), the table on LeNet and MNIST";
@@ -101,12 +101,7 @@ impl Reproduction for LenetMnist {
         ]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let whole = setting.budget.lenet_epochs;
         let mut variants = vec![
             (
@@ -128,7 +123,7 @@ impl Reproduction for LenetMnist {
                 LenetMnist::config(setting, policy, share * whole),
             ));
         }
-        Ok(Some(variants))
+        Ok(variants)
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Config, LabError,
     figure::Figure,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Variant},
 };
 
 const PAPER: &str = "Smith, \"A disciplined approach\" (2018), section 4.3";
@@ -70,12 +70,7 @@ impl Reproduction for Momentum {
             .to_owned()]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let mut variants = vec![cycle::one_cycle(setting)];
         for (momentum, _) in CONSTANTS {
             let policy = OneCycle {
@@ -85,7 +80,7 @@ impl Reproduction for Momentum {
             variants.push((constant_label(momentum), setting.config(policy)));
         }
         variants.push((OPPOSITE.to_owned(), Momentum::opposite(setting)));
-        Ok(Some(variants))
+        Ok(variants)
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {

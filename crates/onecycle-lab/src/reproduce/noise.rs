@@ -4,13 +4,8 @@ use std::path::Path;
 
 use onecycle::Constant;
 
-use super::{Claim, Published, Reproduction, Results, Setting, cycle, usual_figures};
-use crate::{
-    Config, LabError,
-    figure::Figure,
-    number::significant,
-    study::{Along, StudyObserver, Variant},
-};
+use super::{Claim, Published, Reproduction, Results, Setting, cycle};
+use crate::{Config, LabError, number::significant, study::Variant};
 
 const JASTRZEBSKI: &str = "Jastrzębski et al., \"Three factors influencing minima in SGD\" (2018)";
 const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017)";
@@ -55,15 +50,8 @@ impl Reproduction for NoiseScale {
             .to_owned()]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
-        Ok(Some(
-            PAIRS.map(|pair| NoiseScale::variant(setting, pair)).into(),
-        ))
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
+        Ok(PAIRS.map(|pair| NoiseScale::variant(setting, pair)).into())
     }
 
     fn claims(
@@ -92,15 +80,6 @@ impl Reproduction for NoiseScale {
                 }),
         ])
     }
-
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Epochs, results))
-    }
 }
 
 /// `flat-minima`: small and large batches, one cycle and a piecewise constant rate.
@@ -128,12 +107,7 @@ impl Reproduction for FlatMinima {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let budget = &setting.budget;
         let constant = |batch: usize| {
             let mut config = setting.config(Constant::new(RATE * budget.lr_max));
@@ -142,7 +116,7 @@ impl Reproduction for FlatMinima {
         };
         let small = budget.batch_size / 2;
         let piecewise = super::super_convergence::piecewise(budget.lr_piecewise);
-        Ok(Some(vec![
+        Ok(vec![
             (SMALL.to_owned(), constant(small)),
             (
                 LARGE.to_owned(),
@@ -150,7 +124,7 @@ impl Reproduction for FlatMinima {
             ),
             (PIECEWISE.to_owned(), setting.config(piecewise)),
             cycle::one_cycle(setting),
-        ]))
+        ])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -165,14 +139,5 @@ impl Reproduction for FlatMinima {
             claim("Small batches end more accurate than large ones at the same rate")
                 .more_accurate(small, large, 0.0),
         ])
-    }
-
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Epochs, results))
     }
 }

@@ -8,12 +8,10 @@ use onecycle_burn::{OptimizerConfig, optim::Adam};
 use super::{
     Claim, Published, Reproduction, Results, Setting,
     cycle::{self, ONE_CYCLE},
-    usual_figures,
 };
 use crate::{
     Config, LabError,
-    figure::Figure,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Variant},
 };
 
 const SOURCE: &str = "Gugger & Howard, \"AdamW and super-convergence is now the fastest way to train neural nets\" (2018)";
@@ -45,12 +43,7 @@ impl Reproduction for Optimizers {
         )]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let cycle = OneCycle {
             lr_max: LR_MAX,
             ..cycle::policy(&setting.budget)
@@ -68,7 +61,7 @@ impl Reproduction for Optimizers {
             ..Adam::default()
         });
         let constant = setting.config(Constant::new(LR_CONSTANT));
-        Ok(Some(vec![
+        Ok(vec![
             cycle::one_cycle(setting),
             (
                 "adam-one-cycle".to_owned(),
@@ -79,7 +72,7 @@ impl Reproduction for Optimizers {
                 with(setting.config(cycle), decoupled.clone()),
             ),
             ("adamw-constant".to_owned(), with(constant, decoupled)),
-        ]))
+        ])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -100,12 +93,7 @@ impl Reproduction for Optimizers {
         ])
     }
 
-    fn figures(
-        &self,
-        _: &Setting,
-        _: &Path,
-        results: &[Variant],
-    ) -> Result<Vec<(Figure, String)>, LabError> {
-        Ok(usual_figures(self.name(), Along::Steps, results))
+    fn along(&self) -> Along {
+        Along::Steps
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     Config, LabError,
     figure::{Axis, Colour, Figure, Series, Style},
     number::significant,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Variant},
 };
 
 const PAPER: &str =
@@ -129,12 +129,7 @@ impl Reproduction for SuperConvergence {
         ]
     }
 
-    fn variants(
-        &self,
-        setting: &Setting,
-        _: &Path,
-        _: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let (budget, steps) = (&setting.budget, SuperConvergence::steps(setting));
         let long = steps * u64::from(budget.longer);
         let constant = || piecewise(budget.lr_piecewise);
@@ -174,7 +169,7 @@ impl Reproduction for SuperConvergence {
                 SuperConvergence::config(setting, constant(), long, *share),
             ));
         }
-        Ok(Some(variants))
+        Ok(variants)
     }
 
     fn claims(

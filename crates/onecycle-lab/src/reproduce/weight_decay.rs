@@ -150,7 +150,7 @@ impl Reproduction for WeightDecay {
             .to_owned()]
     }
 
-    fn variants(
+    fn prepare(
         &self,
         setting: &Setting,
         folder: &Path,
