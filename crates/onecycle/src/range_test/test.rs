@@ -10,6 +10,9 @@ const WINDOW: usize = 5;
 const STOP_RISE: f64 = 1.5;
 /// A descent below this many times the scatter of the losses counts as that much: noise alone does not stop a test.
 const LEAST_DESCENT: f64 = 8.0;
+/// Losses from which their scatter can be told: of fewer it comes out ten times too small now and then, and a test would stop
+/// on its flat beginning.
+const FOR_SCATTER: usize = 20;
 /// Losses in a row that are not finite: weights that have become NaN do not recover.
 const NOT_FINITE_IN_A_ROW: usize = 3;
 
@@ -256,7 +259,7 @@ impl RangeTest {
             losses.iter().copied().filter(|l| l.is_finite()).collect()
         };
         let n = losses.len();
-        if n < 2 * WINDOW {
+        if n < FOR_SCATTER {
             return None;
         }
         let level = median(finite(&losses[n - WINDOW..]));
