@@ -9,7 +9,8 @@ use onecycle::{Preset, range_test::Verdict};
 
 use crate::{
     Config, LabError,
-    find::{self, Choice, FindObserver, Found, Group, Journal, Parameter},
+    experiment::plan,
+    find::{self, Choice, FindObserver, Found, Journal, Parameter},
     number::significant,
     search,
 };
@@ -27,6 +28,32 @@ const HELD_OUT: f64 = 0.2;
 /// The configured weight decay is tested with this many times less and more.
 const FACTOR: f64 = 5.0;
 
+/// Updates that a run has at least, where nobody said how long it is: in fewer, one cycle has hardly begun.
+const UPDATES: u64 = 1000;
+/// Epochs to which such a run may be lengthened. What hundreds of passes over few images learn is those images.
+const MOST_EPOCHS: f64 = 100.0;
+
+/// Lengthens a run of the default length that has few updates on so many training images, and says so. For a configuration
+/// whose length nobody gave.
+///
+/// # Errors
+/// A batch size of 0.
+pub fn lengthen(config: &mut Config, images: usize) -> Result<Option<String>, LabError> {
+    let Some(epochs) = config.epochs else {
+        return Ok(None);
+    };
+    let updates = plan(config, Some(images))?.steps();
+    if updates >= UPDATES {
+        return Ok(None);
+    }
+    let enough = (epochs * UPDATES as f64 / updates.max(1) as f64).ceil();
+    let longer = enough.min(MOST_EPOCHS);
+    config.epochs = Some(longer);
+    Ok(Some(format!(
+        "{longer} epochs, as {epochs} would be {updates} updates of the {images} images; --epochs sets another length"
+    )))
+}
+
 /// The weight decays to test for a configuration: its own first, then less and more; its own alone where that is 0.
 pub fn weight_decays(config: &Config) -> Vec<f64> {
     let own = config.optimizer.config.weight_decay();
@@ -37,24 +64,19 @@ pub fn weight_decays(config: &Config) -> Vec<f64> {
 }
 
 /// Chooses among the weight decays of a range test: the first, which is the configured one, unless another allows a clearly
-/// larger learning rate or a clearly deeper loss.
+/// larger learning rate or a clearly deeper loss. Also the first where no curve names a rate.
 ///
 /// # Errors
-/// [`LabError::NoRate`] where no curve names a rate.
+/// [`LabError::NoRate`] where the curves are too short or have no finite losses.
 pub fn choose(found: Found) -> Result<Found, LabError> {
     let sound: Vec<(usize, f64, (f64, f64))> = found
         .groups
         .iter()
         .enumerate()
-        .filter_map(|(i, group)| Some((i, search::start(group).ok()?, group.descent()?)))
+        .filter_map(|(i, group)| Some((i, search::named(group)?, group.descent()?)))
         .collect();
     let Some(first) = sound.first().copied() else {
-        return Err(LabError::no_rate(
-            found
-                .groups
-                .first()
-                .map_or(Verdict::TooShort, Group::verdict),
-        ));
+        return unsure(found);
     };
     let mut best = first;
     let mut why = "no other tested allows a clearly larger rate or a clearly lower loss";
@@ -87,6 +109,19 @@ pub fn choose(found: Found) -> Result<Found, LabError> {
         _ => rate,
     };
     Ok(found.chosen(Choice { group, reason }))
+}
+
+/// The choice where no curve names a rate: the configured weight decay, and the short cycles decide on all else.
+fn unsure(found: Found) -> Result<Found, LabError> {
+    let Some(group) = found.groups.first() else {
+        return Err(LabError::no_rate(Verdict::TooShort));
+    };
+    let reason = format!(
+        "the range test names no rate ({}); the short cycles begin at {}, where its loss is lowest",
+        group.verdict(),
+        significant(search::start(group)?)
+    );
+    Ok(found.chosen(Choice { group: 0, reason }))
 }
 
 /// Looks for the peak by short cycles, from the rate that the chosen curves name, under their weight decay. Images are held
@@ -171,5 +206,32 @@ pub(crate) fn one_cycle(config: &mut Config) -> Result<&mut onecycle::OneCycle, 
             value: other.kind().to_owned(),
             expected: "one_cycle, whose maximum the range test finds; other policies go with `onecycle train`".to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_is_lengthened_and_a_long_one_is_not() -> Result<(), LabError> {
+        let of = |images, config: Config| -> Result<Option<f64>, LabError> {
+            let mut longer = config.clone();
+            let note = lengthen(&mut longer, images)?;
+            assert_eq!(note.is_some(), longer != config);
+            Ok(longer.epochs)
+        };
+        let default = Config::default();
+        assert_eq!(of(60_000, default.clone())?, Some(5.0));
+        // 25 updates an epoch.
+        assert_eq!(of(3200, default.clone())?, Some(40.0));
+        assert_eq!(of(50, default.clone())?, Some(MOST_EPOCHS));
+        let steps = Config {
+            epochs: None,
+            steps: Some(10),
+            ..default
+        };
+        assert_eq!(of(3200, steps)?, None);
+        Ok(())
     }
 }

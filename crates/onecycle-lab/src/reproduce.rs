@@ -72,6 +72,10 @@ pub trait Reproduction: Sync {
     fn name(&self) -> &'static str;
     /// What it is about, in a line.
     fn title(&self) -> &'static str;
+    /// Network, data and epochs in words: the budget's.
+    fn setup(&self, setting: &Setting) -> String {
+        setting.budget.words()
+    }
     /// What a reader has to know: how it differs from the original, confounds.
     fn notes(&self, setting: &Setting) -> Vec<String>;
     /// Labels and configurations to train; none by default.
@@ -295,7 +299,7 @@ fn show(
             name: name.to_owned(),
             title: experiment.title().to_owned(),
             scale: setting.scale,
-            setup: setting.budget.words(),
+            setup: experiment.setup(setting),
             notes: experiment.notes(setting),
             claims: experiment.claims(setting, folder, results)?,
             variants: results.iter().map(|variant| variant.summary(&[])).collect(),

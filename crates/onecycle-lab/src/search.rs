@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Length of a short cycle, as a share of the run.
-const SHARE: f64 = 0.1;
+const SHARE: f64 = 0.2;
 /// Updates of a short cycle, at least. In shorter ones too little is learnt before they are over: speed counts for more than
 /// in the run, and rates win that are too high for it.
 const FEWEST: u64 = 100;
@@ -43,13 +43,9 @@ pub fn steps(run: u64) -> u64 {
     steps.clamp(FEWEST, MOST).min(run)
 }
 
-/// Where to begin by the curves of a range test over one or several seeds: the median of the rates that they name.
-///
-/// That is the maximum for one cycle; of a curve that never rises again, its last rate.
-///
-/// # Errors
-/// [`LabError::NoRate`] where half of the curves or more name nothing.
-pub fn start(group: &Group) -> Result<f64, LabError> {
+/// The rate that the curves of a range test over one or several seeds name: the median of their maxima for one cycle; of a
+/// curve that never rises again, its last rate counts. `None` where half of the curves or more name nothing.
+pub fn named(group: &Group) -> Option<f64> {
     let rate = |test: &Test| {
         let answer = Rule::OneCycleMax.apply(&test.curve);
         match answer.verdict {
@@ -57,12 +53,38 @@ pub fn start(group: &Group) -> Result<f64, LabError> {
             _ => answer.lr,
         }
     };
-    let mut rates: Vec<f64> = group.tests.iter().filter_map(rate).collect();
+    let rates: Vec<f64> = group.tests.iter().filter_map(rate).collect();
+    (2 * rates.len() > group.tests.len())
+        .then(|| middle(rates))
+        .flatten()
+}
+
+/// Where to begin by the curves of a range test: at the rate that they [name](named), or, where the loss falls too little
+/// against its scatter for that, at the rate of the lowest smoothed loss. Whether anything can be learnt, the cycles tell.
+///
+/// # Errors
+/// [`LabError::NoRate`] where a curve is too short or has no finite losses.
+pub fn start(group: &Group) -> Result<f64, LabError> {
+    let lowest = |test: &Test| {
+        let losses = test.curve.smoothed();
+        let points = test.curve.lr().iter().zip(losses);
+        let sound = points.filter(|(lr, loss)| **lr > 0.0 && loss.is_finite());
+        sound.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(lr, _)| *lr)
+    };
+    if let Some(named) = named(group) {
+        return Ok(named);
+    }
+    match group.verdict() {
+        verdict @ (Verdict::TooShort | Verdict::NotFinite) => Err(LabError::no_rate(verdict)),
+        verdict => middle(group.tests.iter().filter_map(lowest).collect())
+            .ok_or_else(|| LabError::no_rate(verdict)),
+    }
+}
+
+/// The lower median.
+fn middle(mut rates: Vec<f64>) -> Option<f64> {
     rates.sort_by(f64::total_cmp);
-    let most = 2 * rates.len() > group.tests.len();
-    let middle = rates.get(rates.len().saturating_sub(1) / 2);
-    let middle = middle.filter(|_| most).copied();
-    middle.ok_or_else(|| LabError::no_rate(group.verdict()))
+    rates.get(rates.len().saturating_sub(1) / 2).copied()
 }
 
 /// The search for an experiment's peak, from `start` on.

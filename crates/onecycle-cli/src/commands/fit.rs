@@ -51,6 +51,11 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         let (from, rungs) = QUICK_LADDER;
         let from = args.rungs.lr_from.unwrap_or(from);
         find.ladder = Ladder::exponential(from, find.ladder.bounds().1, rungs)?;
+    } else if !given.layers()?.says_length() {
+        let images = Experiment::prepare(config.clone())?.data.train.len();
+        if let (Some(longer), false) = (fit::lengthen(&mut config, images)?, args.show.quiet) {
+            output::note(&longer);
+        }
     }
     find.overlay = Some(Overlay {
         parameter: Parameter::WeightDecay,

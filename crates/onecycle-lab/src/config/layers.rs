@@ -111,6 +111,11 @@ impl Layers {
         Ok(self)
     }
 
+    /// Whether a file or a setting says how long the run is; else the default length stands.
+    pub fn says_length(&self) -> bool {
+        self.length_given || has_length(&self.settings)
+    }
+
     /// With the single settings laid over the rest.
     fn flushed(mut self) -> Self {
         let settings = std::mem::take(&mut self.settings);
@@ -119,7 +124,7 @@ impl Layers {
     }
 
     fn over(&mut self, over: Table) {
-        self.length_given |= over.contains_key("epochs") || over.contains_key("steps");
+        self.length_given |= has_length(&over);
         merge(&mut self.table, over, "", true);
     }
 
@@ -141,6 +146,10 @@ impl Layers {
         config.check()?;
         Ok(config)
     }
+}
+
+fn has_length(table: &Table) -> bool {
+    table.contains_key("epochs") || table.contains_key("steps")
 }
 
 /// Lays `over` over `base`. With `kinds`, a table of another kind replaces the one below.

@@ -157,18 +157,52 @@ impl Budget {
 
     /// In words: network, data, epochs.
     pub(super) fn words(&self) -> String {
+        format!(
+            "{} on {} ({}), {} epochs of batches of {}",
+            self.model,
+            self.data,
+            self.images_in_words(),
+            self.epochs,
+            self.batch_size
+        )
+    }
+
+    /// How many images there are to train on and to test with.
+    pub(super) fn images_in_words(&self) -> String {
         let of = |images: usize| match images {
             0 => "all".to_owned(),
             n => n.to_string(),
         };
         format!(
-            "{} on {} ({} training images, {} test images), {} epochs of batches of {}",
-            self.model,
-            self.data,
+            "{} training images, {} test images",
             of(self.images),
-            of(self.test_images),
-            self.epochs,
-            self.batch_size
+            of(self.test_images)
         )
+    }
+
+    /// The flags that put this budget in the place of another one.
+    pub(super) fn flags_over(&self, other: &Budget) -> String {
+        let flags = [
+            ("--model", &self.model, &other.model),
+            (
+                "--images",
+                &self.images.to_string(),
+                &other.images.to_string(),
+            ),
+            (
+                "--test-images",
+                &self.test_images.to_string(),
+                &other.test_images.to_string(),
+            ),
+            (
+                "--epochs",
+                &self.epochs.to_string(),
+                &other.epochs.to_string(),
+            ),
+        ];
+        let changed = flags.iter().filter(|(_, own, other)| own != other);
+        changed
+            .map(|(flag, own, _)| format!(" {flag} {own}"))
+            .collect()
     }
 }

@@ -79,13 +79,22 @@ impl Reproduction for LenetMnist {
         "LeNet: one cycle in 12 epochs against 85 epochs of inv and step policies"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn setup(&self, setting: &Setting) -> String {
         let budget = &setting.budget;
+        format!(
+            "LeNet-5 on {} ({}), {} epochs of batches of {}",
+            budget.lenet_data,
+            budget.images_in_words(),
+            budget.lenet_epochs,
+            budget.lenet_batch_size
+        )
+    }
+
+    fn notes(&self, setting: &Setting) -> Vec<String> {
         vec![
             format!(
-                "LeNet-5 on {} in batches of {}, weight decay {WEIGHT_DECAY}, no augmentation; the numbers 12, 25 and 85 in the \
-                 labels are shares of {} epochs.",
-                budget.lenet_data, budget.lenet_batch_size, budget.lenet_epochs
+                "Weight decay {WEIGHT_DECAY}, no augmentation; the numbers 12, 25 and 85 in the labels are shares of {} epochs.",
+                setting.budget.lenet_epochs
             ),
             format!(
                 "inv: Caffe's {} (1 + {} n)^-{}, a value an epoch; step: {} with a tenth and a hundredth from half and three \

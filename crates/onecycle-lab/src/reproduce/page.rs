@@ -58,6 +58,7 @@ const LEGEND: &str = "Numbers in brackets are 95 % intervals by Student's distri
 /// An experiment: notes, claims, variants, figures.
 fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), LabError> {
     let result = &shown.reproduced;
+    page.paragraph("soft", &format!("{}.", result.setup));
     for note in &result.notes {
         page.paragraph("", note);
     }
@@ -134,20 +135,20 @@ fn setup(setting: &Setting) -> String {
         false => ", with a changed budget",
     };
     format!(
-        "Scale {}{changed}: {}; {} seeds, onecycle {}.",
+        "Scale {}{changed}, {} seeds, onecycle {}.",
         setting.scale.name(),
-        setting.budget.words(),
         setting.seeds.len(),
         env!("CARGO_PKG_VERSION")
     )
 }
 
-/// The command that comes to these results again, a changed budget apart.
+/// The command that comes to these results again.
 fn command(name: &str, setting: &Setting) -> String {
     format!(
-        "onecycle reproduce {name} --scale {} --seeds {}",
+        "onecycle reproduce {name} --scale {} --seeds {}{}",
         setting.scale.name(),
-        setting.seeds.len()
+        setting.seeds.len(),
+        setting.budget.flags_over(&setting.scale.budget())
     )
 }
 

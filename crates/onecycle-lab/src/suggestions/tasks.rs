@@ -30,13 +30,13 @@ const TASKS: [Line; 9] = [
         &[
             ("model", "resnet-small"),
             ("batch_size", "32"),
-            ("steps", "300"),
+            ("steps", "600"),
         ],
         (-3, 3),
     ),
     (
         "convnet",
-        &[("model", "convnet"), ("batch_size", "64"), ("steps", "300")],
+        &[("model", "convnet"), ("batch_size", "64"), ("steps", "800")],
         (-3, 4),
     ),
     (
@@ -44,7 +44,7 @@ const TASKS: [Line; 9] = [
         &[
             ("model", "convnet-plain"),
             ("batch_size", "64"),
-            ("steps", "300"),
+            ("steps", "800"),
         ],
         (-3, 3),
     ),
@@ -53,7 +53,7 @@ const TASKS: [Line; 9] = [
         &[
             ("model", "convnet"),
             ("batch_size", "32"),
-            ("steps", "400"),
+            ("steps", "800"),
             ("data.limit", "10000"),
             ("data.validation", "0.6"),
         ],
@@ -64,7 +64,7 @@ const TASKS: [Line; 9] = [
         &[
             ("model", "convnet"),
             ("batch_size", "32"),
-            ("steps", "300"),
+            ("steps", "800"),
             ("optimizer.kind", "adamw"),
             ("optimizer.weight_decay", "0.01"),
         ],
@@ -76,17 +76,17 @@ const TASKS: [Line; 9] = [
             ("model", "lenet5"),
             ("data.name", "mnist"),
             ("batch_size", "32"),
-            ("steps", "400"),
+            ("steps", "1500"),
         ],
         (-4, 2),
     ),
     (
-        // 512 training images, 20 epochs.
+        // 512 training images, 40 epochs.
         "lenet-512",
         &[
             ("model", "lenet5"),
             ("batch_size", "32"),
-            ("steps", "320"),
+            ("steps", "640"),
             ("data.limit", "6512"),
             ("data.validation", "0.9214"),
         ],
@@ -94,7 +94,7 @@ const TASKS: [Line; 9] = [
     ),
     (
         "mlp-large-batch",
-        &[("model", "mlp"), ("batch_size", "512"), ("steps", "200")],
+        &[("model", "mlp"), ("batch_size", "512"), ("steps", "400")],
         (-3, 4),
     ),
     (
@@ -103,7 +103,7 @@ const TASKS: [Line; 9] = [
             ("model", "resnet8"),
             ("data.name", "cifar10"),
             ("batch_size", "32"),
-            ("steps", "300"),
+            ("steps", "800"),
             ("data.limit", "20000"),
             ("data.validation", "0.3"),
         ],
