@@ -178,3 +178,59 @@ impl Search {
         align(&rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use onecycle::range_test::{Curve, Ladder, StopReason};
+
+    use super::*;
+    use crate::find::Cost;
+
+    fn group(losses: impl Fn(usize, f64) -> f64, rungs: u64) -> Result<Group, LabError> {
+        let lr: Vec<f64> = Ladder::exponential(1e-4, 10.0, rungs)?.iter().collect();
+        let loss = lr.iter().enumerate().map(|(i, lr)| losses(i, *lr));
+        let test = Test {
+            seed: 1,
+            stop: StopReason::Finished,
+            cost: Cost {
+                updates: rungs,
+                training_seconds: 0.0,
+                validation_seconds: 0.0,
+                overhead_seconds: 0.0,
+            },
+            curve: Curve::new(lr.clone(), loss.collect())?,
+        };
+        Ok(Group::new(None, vec![test]))
+    }
+
+    /// Up and down by a loss of `size`, as small batches do.
+    fn scatter(i: usize, size: f64) -> f64 {
+        size * [0.9, -1.0, 0.3, -0.6, 1.0, -0.2][i % 6]
+    }
+
+    #[test]
+    fn a_descent_within_the_scatter_still_says_where_to_begin() -> Result<(), LabError> {
+        let dip = |lr: f64| 0.4 * (-f64::powi((lr / 0.1).ln(), 2)).exp();
+        let unsure = group(|i, lr| 2.3 - dip(lr) + scatter(i, 0.3), 100)?;
+        assert_eq!(named(&unsure), None, "{}", unsure.verdict());
+        let start = start(&unsure)?;
+        assert!((0.03..0.3).contains(&start), "{start}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_descent_beyond_it_names_the_rate() -> Result<(), LabError> {
+        let valley = |lr: f64| 1.0 + 1.3 / (1.0 + lr / 0.003) + f64::powi(lr, 2);
+        let sure = group(|i, lr| valley(lr) + scatter(i, 0.01), 100)?;
+        assert_eq!(named(&sure), Some(start(&sure)?));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_can_be_said_of_too_few_losses_or_none_that_is_finite() -> Result<(), LabError> {
+        for nothing in [group(|_, _| 1.0, 5)?, group(|_, _| f64::NAN, 100)?] {
+            assert!(matches!(start(&nothing), Err(LabError::NoRate { .. })));
+        }
+        Ok(())
+    }
+}
