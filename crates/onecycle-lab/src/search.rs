@@ -21,8 +21,10 @@ const SHARE: f64 = 0.2;
 const FEWEST: u64 = 100;
 /// And at most: where runs are long, the search need not be.
 const MOST: u64 = 400;
-/// Peaks that may be tried.
-const CYCLES: usize = 6;
+/// The seed of a second cycle's weights is so much larger.
+const SECOND: u64 = 1000;
+/// Cycles that may be made.
+const CYCLES: usize = 7;
 
 /// Short cycles, and what they say: a part of `range_test.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +99,15 @@ pub fn machine(experiment: &Experiment, start: f64) -> Result<CycleSearch, LabEr
     Ok(CycleSearch::new(start, untrained, CYCLES)?)
 }
 
+/// The experiment as it is, or for a second cycle with the same peak: from other weights, on the same images in the same order.
+pub fn from_weights(experiment: &Experiment, second: bool) -> Experiment {
+    let mut experiment = experiment.clone();
+    if second {
+        experiment.config.seed = experiment.config.seed.wrapping_add(SECOND);
+    }
+    experiment
+}
+
 /// Searches from `start` on by cycles of `steps` updates. Under several seeds, the mean of their losses counts, and a peak
 /// at which one of them diverged is too high.
 ///
@@ -119,6 +130,7 @@ pub fn search(
     while let Some(lr_max) = machine.next_lr_max() {
         let mut sum = 0.0;
         for experiment in experiments {
+            let experiment = &from_weights(experiment, machine.is_second());
             let trial = match journal.cycle() {
                 Some(trial) => trial,
                 None => {

@@ -126,6 +126,7 @@ fn of_seed(
     let mut searched = 0;
     if let Some(machine) = &mut search {
         while let Some(lr_max) = machine.next_lr_max() {
+            let experiment = &search::from_weights(experiment, machine.is_second());
             let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
                 return Ok(None);
             };

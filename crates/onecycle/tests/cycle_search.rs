@@ -63,17 +63,19 @@ proptest! {
     }
 
     #[test]
-    fn each_peak_once_and_no_more_than_allowed(
+    fn no_peak_without_need_and_no_more_than_allowed(
         losses in proptest::collection::vec(-1.0..5.0_f64, 20), start in -5.0..1.0_f64, most in 3_usize..9
     ) {
         let mut search = CycleSearch::new(10_f64.powf(start), UNTRAINED, most).unwrap();
         let mut losses = losses.into_iter();
         while let Some(lr_max) = search.next_lr_max() {
-            prop_assert!(search.tried().iter().all(|one| one.lr_max != lr_max));
+            let known = search.tried().iter().find(|one| one.lr_max == lr_max);
+            prop_assert_eq!(known.map(|one| one.cycles), search.is_second().then_some(1));
             search.record(losses.next().unwrap());
         }
         let tried = search.tried();
-        prop_assert!((3..=most).contains(&tried.len()));
+        let cycles: usize = tried.iter().map(|one| one.cycles).sum();
+        prop_assert!((3..=most).contains(&cycles));
         let mut peaks: Vec<f64> = tried.iter().map(|one| one.lr_max).collect();
         peaks.sort_by(f64::total_cmp);
         prop_assert!(peaks.windows(2).all(|pair| (pair[1] / pair[0] - 2.0).abs() < 1e-12));
@@ -95,6 +97,34 @@ fn starts_on_one_grid_whatever_the_range_test_said() {
         let search = CycleSearch::new(start, UNTRAINED, 6).unwrap();
         assert_eq!(search.next_lr_max(), Some(first), "{start}");
     }
+}
+
+#[test]
+fn an_unlucky_start_is_given_another() {
+    let losses = |lr_max: f64, second: bool| match lr_max {
+        0.1 => 0.9,
+        0.2 if second => 0.8,
+        0.2 => UNTRAINED,
+        0.4 => f64::NAN,
+        _ => 1.1,
+    };
+    let mut search = CycleSearch::new(0.1, UNTRAINED, 8).unwrap();
+    let mut asked = Vec::new();
+    while let Some(lr_max) = search.next_lr_max() {
+        asked.push((lr_max, search.is_second()));
+        search.record(losses(lr_max, search.is_second()));
+    }
+    let wanted = [
+        (0.1, false),
+        (0.05, false),
+        (0.2, false),
+        (0.2, true),
+        (0.4, false),
+        (0.4, true),
+    ];
+    assert_eq!(asked, wanted);
+    let lr = search.answer().lr.unwrap();
+    assert!((0.15..0.2).contains(&lr), "{lr}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::{PolicyError, check, math};
 const ANCHOR: f64 = 0.1;
 /// Losses within this share of the descent are as good as the same: what a short cycle under another seed differs by.
 const ALIKE: f64 = 0.05;
+/// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
+const FAILED: f64 = 0.5;
 /// A descent below this share of the loss at the start is none.
 const LEAST_DESCENT: f64 = 0.02;
 
@@ -21,9 +23,15 @@ const LEAST_DESCENT: f64 = 0.02;
 ///
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
-/// while the best candidate so far lacks its lower or its upper neighbour, and more may be made: try that neighbour
+/// while more may be made:
+///     if the best candidate so far lacks its lower or its upper neighbour: try that neighbour
+///     else if a neighbour of the best failed, once: try it again from other weights; the lower loss counts
+///     else: end
 /// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.05 descent)),  descent = loss at start - best
 /// ```
+///
+/// A failure is looked at twice: a short cycle climbs more steeply than the run, and without batch norm an unlucky start can
+/// die on the way to a peak that the run would bear.
 ///
 /// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
 /// chance.
@@ -61,8 +69,10 @@ pub struct CycleSearch {
 pub struct Tried {
     /// Its peak.
     pub lr_max: f64,
-    /// Loss on held-out images at its end; infinite where it diverged.
+    /// Loss on held-out images at its end, the lower one of two cycles; infinite where it diverged.
     pub loss: f64,
+    /// Cycles with this peak: 1, or 2 where the first failed.
+    pub cycles: usize,
     /// `lr_max = 0.1 · 2^exponent`.
     exponent: i32,
 }
@@ -87,41 +97,70 @@ impl CycleSearch {
 
     /// The peak of the next cycle to make; none when there have been enough.
     pub fn next_lr_max(&self) -> Option<f64> {
-        self.next_exponent().map(rate)
+        self.next().map(|(exponent, _)| rate(exponent))
+    }
+
+    /// Whether the next cycle is the second with its peak, and is to begin from other weights.
+    pub fn is_second(&self) -> bool {
+        self.next().is_some_and(|(_, second)| second)
     }
 
     /// Takes the held-out loss of the cycle that [`next_lr_max`](Self::next_lr_max) asked for. Anything not finite is a
     /// divergence. Ignored when nothing was asked for.
     pub fn record(&mut self, loss: f64) {
-        if let Some(exponent) = self.next_exponent() {
-            self.tried.push(Tried {
+        let loss = if loss.is_finite() {
+            loss
+        } else {
+            f64::INFINITY
+        };
+        let Some((exponent, _)) = self.next() else {
+            return;
+        };
+        match self.tried.iter_mut().find(|one| one.exponent == exponent) {
+            Some(first) => {
+                first.loss = first.loss.min(loss);
+                first.cycles += 1;
+            }
+            None => self.tried.push(Tried {
                 lr_max: rate(exponent),
-                loss: if loss.is_finite() {
-                    loss
-                } else {
-                    f64::INFINITY
-                },
+                loss,
+                cycles: 1,
                 exponent,
-            });
+            }),
         }
     }
 
-    /// The cycles so far, in their order.
+    /// The peaks so far, in their order.
     pub fn tried(&self) -> &[Tried] {
         &self.tried
     }
 
-    fn next_exponent(&self) -> Option<i32> {
-        if self.tried.len() >= self.most {
+    /// The exponent of the next peak, and whether it is tried for the second time.
+    fn next(&self) -> Option<(i32, bool)> {
+        let made: usize = self.tried.iter().map(|one| one.cycles).sum();
+        if made >= self.most {
             return None;
         }
         let Some(best) = self.best() else {
-            return Some(self.start);
+            return Some((self.start, false));
         };
-        let known = |exponent| self.tried.iter().any(|one| one.exponent == exponent);
-        [best.exponent - 1, best.exponent + 1]
-            .into_iter()
-            .find(|neighbour| !known(*neighbour))
+        let neighbours = [best.exponent - 1, best.exponent + 1];
+        let known = |exponent: &i32| self.tried.iter().find(|one| one.exponent == *exponent);
+        if let Some(unknown) = neighbours.iter().find(|one| known(one).is_none()) {
+            return Some((*unknown, false));
+        }
+        let failed = |one: &&Tried| one.cycles == 1 && self.has_failed(one, best);
+        let mut tried = neighbours.iter().filter_map(known);
+        tried.find(failed).map(|one| (one.exponent, true))
+    }
+
+    fn has_failed(&self, one: &Tried, best: &Tried) -> bool {
+        let descent = self.untrained - best.loss;
+        self.is_descent(descent) && one.loss - best.loss > FAILED * descent
+    }
+
+    fn is_descent(&self, descent: f64) -> bool {
+        descent > LEAST_DESCENT * self.untrained.abs()
     }
 
     /// The cycle with the lowest loss; of equals, as of several that diverged, the one of the lowest rate.
@@ -140,7 +179,7 @@ impl CycleSearch {
             return none(Verdict::TooShort);
         };
         let descent = self.untrained - best.loss;
-        if descent <= LEAST_DESCENT * self.untrained.abs() {
+        if !self.is_descent(descent) {
             return none(Verdict::NoDescent);
         }
         let (mut sum, mut weights) = (0.0, 0.0);
