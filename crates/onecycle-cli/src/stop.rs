@@ -1,10 +1,14 @@
-//! Why a run is to stop before its end: a signal, or its time is up.
+//! Why a command is to stop before its end: a signal, or its time is up.
+//!
+//! Where steps are made that a checkpoint can keep, a signal asks to stop after the one in progress. Everywhere else (data
+//! are read, a range test is made, results are written) nothing is to be gained by going on: what is on disk is whole at any
+//! instant, so a signal ends the process at once, with words on how to go on.
 
 use std::{
     io,
     process::{self, ExitCode},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI32, Ordering},
     },
     time::{Duration, Instant},
@@ -32,25 +36,57 @@ impl Reason {
     }
 }
 
-/// Knows whether the run is to stop.
+/// Knows whether the command is to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
-    /// Number of the first signal, 0 before.
-    signal: Arc<AtomicI32>,
+    signals: Arc<Signals>,
     end: Option<Instant>,
 }
 
+/// What is known of signals.
+#[derive(Debug)]
+struct Signals {
+    /// Number of the first one, 0 before.
+    first: AtomicI32,
+    /// What the process says when one ends it at once; none while steps are made.
+    last_words: Mutex<Option<String>>,
+}
+
 impl Stop {
-    /// Listens to signals from now on, and stops `max_time` after `start`.
-    pub(crate) fn listen(start: Instant, max_time: Option<Duration>) -> Self {
-        let signal = Arc::new(AtomicI32::new(0));
-        if let Err(error) = system::listen(Arc::clone(&signal)) {
+    /// Listens to signals from now on, and stops `max_time` after `start`. Until [`after_step`](Self::after_step) a signal
+    /// ends the process at once, with `last_words`.
+    pub(crate) fn listen(
+        start: Instant,
+        max_time: Option<Duration>,
+        last_words: impl Into<String>,
+    ) -> Self {
+        let signals = Arc::new(Signals {
+            first: AtomicI32::new(0),
+            last_words: Mutex::new(Some(last_words.into())),
+        });
+        if let Err(error) = system::listen(Arc::clone(&signals)) {
             output::note(&format!("Ctrl-C will stop without a checkpoint: {error}"));
         }
         Stop {
-            signal,
+            signals,
             // A time that no clock can hold never ends.
             end: max_time.and_then(|time| start.checked_add(time)),
+        }
+    }
+
+    /// Steps are made from now on: a signal asks to stop after the one in progress.
+    pub(crate) fn after_step(&self) {
+        *self.signals.last_words() = None;
+    }
+
+    /// No steps are made from now on: a signal ends the process at once, with `last_words`. So does one that came already and
+    /// was not obeyed yet.
+    pub(crate) fn at_once(&self, last_words: impl Into<String>) {
+        let mut words = self.signals.last_words();
+        let words = words.insert(last_words.into());
+        let first = self.signals.first.load(Ordering::SeqCst);
+        if first != 0 {
+            end(first, words);
         }
     }
 
@@ -70,7 +106,7 @@ impl Stop {
 
     /// Why the run is to stop, if it is.
     pub(crate) fn reason(&self) -> Option<Reason> {
-        match self.signal.load(Ordering::SeqCst) {
+        match self.signals.first.load(Ordering::SeqCst) {
             0 => self
                 .end
                 .is_some_and(|end| Instant::now() >= end)
@@ -80,18 +116,38 @@ impl Stop {
     }
 }
 
-/// The first signal asks to stop; a second SIGINT stops at once, since what is on disk is whole at any instant. A second
-/// SIGTERM does not: batch systems and `timeout` send several to make sure.
-fn received(number: i32, name: &str, signal: &AtomicI32) {
-    let first = signal.compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
-    if first.is_ok() {
-        output::note(&format!(
-            "{name}: stopping after this step; press Ctrl-C {}to stop at once",
-            if number == SIGINT { "again " } else { "" }
-        ));
-    } else if number == SIGINT {
-        process::exit(128 + SIGINT);
+impl Signals {
+    /// Held while a signal is obeyed or what it does is changed, so that none falls in between.
+    fn last_words(&self) -> MutexGuard<'_, Option<String>> {
+        // Whoever panicked with it left it whole.
+        self.last_words
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// While steps are made the first signal asks to stop; a second SIGINT stops at once, since what is on disk is whole at
+    /// any instant. A second SIGTERM does not: batch systems and `timeout` send several to make sure.
+    fn received(&self, number: i32, name: &str) {
+        let last_words = self.last_words();
+        let first = self
+            .first
+            .compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
+        match (&*last_words, first) {
+            (Some(words), _) => end(number, words),
+            (None, Ok(_)) => output::note(&format!(
+                "{name}: stopping after this step; press Ctrl-C {}to stop at once",
+                if number == SIGINT { "again " } else { "" }
+            )),
+            (None, Err(_)) if number == SIGINT => process::exit(128 + SIGINT),
+            (None, Err(_)) => {}
+        }
+    }
+}
+
+/// Ends the process by a signal, at once.
+fn end(number: i32, last_words: &str) -> ! {
+    output::note(last_words);
+    process::exit(i32::from(Reason::Signal(number).code()))
 }
 
 /// The number of Ctrl-C's signal, the same on all systems.
@@ -103,17 +159,17 @@ mod system {
 
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM},
-        iterator::Signals,
+        iterator,
         low_level::signal_name,
     };
 
     use super::*;
 
-    pub(super) fn listen(signal: Arc<AtomicI32>) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    pub(super) fn listen(signals: Arc<Signals>) -> io::Result<()> {
+        let mut queue = iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let listener = move || {
-            for number in signals.forever() {
-                received(number, signal_name(number).unwrap_or("signal"), &signal);
+            for number in queue.forever() {
+                signals.received(number, signal_name(number).unwrap_or("signal"));
             }
         };
         thread::Builder::new()
@@ -127,8 +183,8 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn listen(signal: Arc<AtomicI32>) -> io::Result<()> {
-        ctrlc::set_handler(move || received(SIGINT, "Ctrl-C", &signal)).map_err(io::Error::other)
+    pub(super) fn listen(signals: Arc<Signals>) -> io::Result<()> {
+        ctrlc::set_handler(move || signals.received(SIGINT, "Ctrl-C")).map_err(io::Error::other)
     }
 }
 

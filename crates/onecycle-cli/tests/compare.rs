@@ -7,8 +7,7 @@ mod trial;
 use std::fs;
 
 use common::{Place, Refusals};
-use serde_json::Value;
-use trial::write_digits;
+use trial::{timeless_json, write_digits};
 
 /// Two files: one cycle, and a constant rate for twice the epochs.
 fn write_policies(place: &Place) {
@@ -33,24 +32,6 @@ const COMPARE: [&str; 7] = [
     "--threads",
     "1",
 ];
-
-/// Without what a clock says, and where it lies.
-fn timeless(mut value: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(object) => {
-                for key in ["seconds", "images_per_second", "run"] {
-                    object.remove(key);
-                }
-                object.values_mut().for_each(strip);
-            }
-            Value::Array(list) => list.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut value);
-    value
-}
 
 #[test]
 fn two_policies_are_compared_however_often_it_is_stopped() {
@@ -137,7 +118,10 @@ fn two_policies_are_compared_however_often_it_is_stopped() {
         );
         assert!(answer.out.is_empty() && !place.path("cut/compare.json").exists());
     }
-    assert_eq!(timeless(place.json(&cut)), timeless(whole.clone()));
+    assert_eq!(
+        timeless_json(place.json(&cut)),
+        timeless_json(whole.clone())
+    );
     let steps = place.text("cut/runs/cycle-seed1/steps.jsonl");
     assert_eq!(steps, place.text("whole/runs/cycle-seed1/steps.jsonl"));
 

@@ -7,13 +7,10 @@
 mod common;
 mod trial;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::Place;
-use trial::{Random, assert_same, begin_or_go_on, finish, kill, write_digits};
+use trial::{Death, Random, assert_same, begin_or_go_on, disturb, finish, write_digits};
 
 const EPOCHS: &str = "4";
 
@@ -110,31 +107,13 @@ fn killed_runs(place: &Place, time: Duration, wanted: usize) -> Kills {
         let out = format!("killed-{}", kills.runs);
         // At most so many for a run, or one that is killed too early each time would never end.
         for _ in 0..8 {
-            let mut command = begin_or_go_on(place, &out, EPOCHS);
-            if random.below(3) == 0 {
-                let point = PLACES[random.below(PLACES.len() as u64) as usize];
-                command.env("ONECYCLE_FAIL_POINT", point);
+            let command = begin_or_go_on(place, &out, EPOCHS);
+            match disturb(command, time, &PLACES, &mut random) {
+                Death::None => break,
+                Death::InAWrite => kills.in_a_write += 1,
+                Death::AtAMoment => {}
             }
-            let mut child = command.spawn().unwrap();
-            let moment = Instant::now() + time.mul_f64(random.below(1000) as f64 / 1000.0);
-            while Instant::now() < moment && child.try_wait().unwrap().is_none() {
-                thread::sleep(Duration::from_micros(300));
-            }
-            let code = match child.try_wait().unwrap() {
-                None => {
-                    kill(&mut child);
-                    None
-                }
-                Some(status) => {
-                    kills.in_a_write += usize::from(status.code().is_none());
-                    status.code()
-                }
-            };
-            match code {
-                Some(0) => break,
-                Some(code) => panic!("{out} ended with {code}"),
-                None => kills.before_the_end += 1,
-            }
+            kills.before_the_end += 1;
             kills.before_the_run += usize::from(!place.path(&out).join("run.toml").exists());
         }
         finish(begin_or_go_on(place, &out, EPOCHS).spawn().unwrap(), &out);

@@ -199,9 +199,11 @@ impl Study {
         let mut results = self.results(folder)?;
         let done = results.iter().flatten().count();
         observer.begin(self.cells.len(), done);
-        if done < self.cells.len() {
+        let left_over = self.left_over(folder, &results);
+        if done < self.cells.len() || !left_over.is_empty() {
             files::create_folder(&folder.join("runs"))?;
             let _lock = RunLock::acquire(folder)?;
+            left_over.iter().try_for_each(|path| remove_folder(path))?;
             let pending = self.cells.iter().zip(&results).enumerate();
             let pending = pending.filter(|(_, (_, result))| result.is_none());
             let mut clock = Clock::new(pending.map(|(index, (cell, _))| (index, &cell.config)));
@@ -262,9 +264,24 @@ impl Study {
             Err(error) => return Err(error),
         }
         if self.leaves == Leaves::NoPictures {
-            let checkpoints = run.checkpoints();
-            fs::remove_dir_all(&checkpoints).map_err(LabError::io("remove", &checkpoints))?;
+            remove_folder(&run.checkpoints())?;
         }
         CellResult::read(cell, &run)
     }
+
+    /// Checkpoints of cells that are done, which were to be removed: the process was killed before.
+    fn left_over(&self, folder: &Path, results: &[Option<CellResult>]) -> Vec<PathBuf> {
+        if self.leaves == Leaves::Everything {
+            return Vec::new();
+        }
+        let done = self.cells.iter().zip(results);
+        let done = done.filter(|(_, result)| result.is_some());
+        done.map(|(cell, _)| RunFolder::at(&Study::run_folder(folder, cell)).checkpoints())
+            .filter(|path| path.exists())
+            .collect()
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<(), LabError> {
+    fs::remove_dir_all(path).map_err(LabError::io("remove", path))
 }

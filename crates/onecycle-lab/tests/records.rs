@@ -184,12 +184,10 @@ fn the_accuracy_told_is_that_of_the_model_written() {
     let mut correct = 0;
     let mut loss = 0.0;
     let batch = 250;
-    for (images, labels) in test
-        .images()
-        .chunks(batch * card.shape.len())
-        .zip(test.labels().chunks(batch))
-    {
+    let images: Vec<&[u8]> = test.images().collect();
+    for (images, labels) in images.chunks(batch).zip(test.labels().chunks(batch)) {
         let pixels: Vec<f32> = images
+            .concat()
             .iter()
             .map(|pixel| (f32::from(*pixel) / 255.0 - mean) / std)
             .collect();

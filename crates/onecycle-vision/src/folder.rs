@@ -152,20 +152,11 @@ fn split(
     decoded: Decoded,
     options: &FolderOptions,
 ) -> Result<(Split, Split), DataError> {
-    let Decoded {
-        mut labels,
-        mut images,
-    } = decoded;
-    if tree.train == tree.files.len() {
-        return Split::new(shape, images, labels)?
-            .hold_out_stratified(options.validation, options.seed);
+    let all = Split::new(shape, decoded.images, decoded.labels)?;
+    match tree.train == tree.files.len() {
+        true => all.hold_out_stratified(options.validation, options.seed),
+        false => Ok(all.split_at(tree.train)),
     }
-    let test_labels = labels.split_off(tree.train);
-    let test_images = images.split_off(tree.train * shape.len());
-    Ok((
-        Split::new(shape, images, labels)?,
-        Split::new(shape, test_images, test_labels)?,
-    ))
 }
 
 fn cache_file(

@@ -31,7 +31,7 @@ impl Statistics {
         }
         let mut sums = vec![0_u64; shape.channels];
         let mut squares = vec![0_u64; shape.channels];
-        for image in split.images().chunks_exact(shape.len()) {
+        for image in split.images() {
             for (channel, plane) in image.chunks_exact(shape.plane()).enumerate() {
                 for row in plane.chunks(ROW) {
                     // 2¹⁵ values of at most 255² fit into 32 bits, where the sum is several times faster.

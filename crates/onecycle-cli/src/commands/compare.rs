@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use onecycle_lab::{compare::Comparison, device};
 
-use super::trials::Watch;
+use super::trials::{self, Watch};
 use crate::{
     args::{Compare, Format, pairs},
     output::{self, AnyError},
@@ -14,13 +14,12 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
     let comparison = Comparison::read(&args.files, &settings, args.seeds, &args.accuracies)?;
     device::set_threads(args.trials.threads)?;
     let out = args.out.clone().unwrap_or_else(|| place(&comparison));
-    let stop = Stop::listen(start, args.trials.max_time);
+    let stop = Stop::listen(start, args.trials.max_time, trials::how_to_go_on((0, 0)));
     let mut watch = Watch::new(args.trials.show.quiet, stop.clone());
     let compared = comparison.run(&out, &mut watch)?;
     watch.finish();
     let Some(compared) = compared else {
-        watch.tell_how_to_go_on();
-        return Ok(stop.exit_code());
+        return Ok(watch.stopped());
     };
     match args.trials.show.format {
         Format::Json => output::json(&compared)?,

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
         RunFolder::free(out)?;
     }
     let mut journal = journal(args.out.as_deref());
-    let stop = Stop::listen(start, args.max_time);
+    let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
     let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
     let found = find::find_from(&config, &find, &mut journal, &mut watch)?;
     watch.finish();
@@ -71,19 +71,20 @@ pub(super) fn journal(out: Option<&Path>) -> Journal {
     out.map_or_else(Journal::none, Journal::in_folder)
 }
 
-/// Tells that the tests were stopped, and how to go on.
-pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
-    output::note(&match out {
+/// What tests that are stopped end with.
+pub(super) fn how_to_go_on(out: Option<&Path>) -> String {
+    match out {
         Some(out) => format!(
-            "{}stopped; the same command goes on from the tests that are finished: {}",
-            stop.why(),
+            "stopped; the same command goes on from the tests that are finished: {}",
             out.display()
         ),
-        None => format!(
-            "{}stopped; nothing was written: with --out the same command would go on",
-            stop.why()
-        ),
-    });
+        None => "stopped; nothing was written: with --out the same command would go on".to_owned(),
+    }
+}
+
+/// Tells that the tests were stopped, and how to go on.
+pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
+    output::note(&format!("{}{}", stop.why(), how_to_go_on(out)));
     stop.exit_code()
 }
 

@@ -9,7 +9,7 @@ use onecycle_lab::{
 };
 
 use super::{
-    find::{Watch, journal, plot, stopped, test},
+    find::{Watch, how_to_go_on, journal, plot, stopped, test},
     train,
 };
 use crate::{
@@ -75,7 +75,8 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         RunFolder::free(out)?;
     }
 
-    let stop = Stop::listen(start, args.max_time);
+    // Tests and short cycles keep what is finished; of one in progress nothing could be kept.
+    let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
     let mut watch = Watch::new(find.tests(), args.show.quiet, stop.clone());
     let found = tested(&config, &find, &mut journal, &mut watch);
     watch.finish();
@@ -106,6 +107,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         let model = experiment.architecture.to_string();
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
+    stop.after_step();
     let folder = RunFolder::create(&root)?;
     found.write_json(&folder.range_test())?;
     // The run takes the lock.

@@ -8,7 +8,10 @@ use onecycle_lab::{
     suggestions,
 };
 
-use super::{find, trials::Watch};
+use super::{
+    find,
+    trials::{self, Watch},
+};
 use crate::{
     args::{Format, Reproduce},
     output::{self, AnyError},
@@ -19,6 +22,8 @@ use crate::{
 const SUGGESTIONS: &str = "suggestions";
 /// Its seeds, where none are asked for.
 const SEEDS: usize = 3;
+/// What it ends with when it is stopped.
+const STOPPED: &str = "stopped; the same command goes on";
 
 pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
     if args.name == SUGGESTIONS {
@@ -30,13 +35,12 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     let out = args.out.clone().unwrap_or_else(|| {
         PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
     });
-    let stop = Stop::listen(start, args.trials.max_time);
+    let stop = Stop::listen(start, args.trials.max_time, trials::how_to_go_on((0, 0)));
     let mut watch = Watch::new(args.trials.show.quiet, stop.clone());
     let results = reproduce::run(&experiments, &setting, &out, &mut watch)?;
     watch.finish();
     let Some(results) = results else {
-        watch.tell_how_to_go_on();
-        return Ok(stop.exit_code());
+        return Ok(watch.stopped());
     };
     match args.trials.show.format {
         Format::Json => output::json(&results)?,
@@ -83,12 +87,12 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
-    let stop = Stop::listen(start, args.trials.max_time);
+    let stop = Stop::listen(start, args.trials.max_time, STOPPED);
     let mut watch = find::Watch::new(1, args.trials.show.quiet, stop.clone());
     let suggested = suggestions::run(&setting, &out, &mut watch)?;
     watch.finish();
     let Some(suggested) = suggested else {
-        output::note("stopped; the same command goes on");
+        output::note(&format!("{}{STOPPED}", stop.why()));
         return Ok(stop.exit_code());
     };
     match args.trials.show.format {

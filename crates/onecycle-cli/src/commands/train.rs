@@ -38,13 +38,15 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     }
     let config = layers.resolve()?;
     device::set_threads(config.threads)?;
+    let last_words = "stopped before the first step: nothing was written";
+    let stop = Stop::listen(start, course.max_time, last_words);
     let experiment = Experiment::prepare(config)?;
     let root = args.out.clone().unwrap_or_else(|| {
         let model = experiment.architecture.to_string();
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
+    stop.after_step();
     let folder = RunFolder::create(&root)?;
-    let stop = Stop::listen(start, course.max_time);
     train(experiment, folder, &args.show, &stop)
 }
 
@@ -105,10 +107,11 @@ pub(crate) fn resume(
         .config
         .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
+    let last_words = format!("stopped before a step was made; {}", go_on_with(root));
+    let stop = Stop::listen(start, course.max_time, last_words);
     let mut notes = Notes::default();
     let training = Training::resume_with(folder.clone(), options, &mut notes)?;
-    // Up to here there is nothing to be lost: a signal ends the process at once, however long the data take to read.
-    let stop = Stop::listen(start, course.max_time);
+    stop.after_step();
     let mut progress = observer(training.experiment(), show, &stop);
     for note in &notes.0 {
         progress.note(note);
@@ -177,12 +180,16 @@ fn conclude(
         Outcome::Stopped { step } => {
             let why = stop.why();
             output::note(&format!(
-                "{why}stopped after step {step}; go on with: onecycle train --resume {}",
-                folder.root().display()
+                "{why}stopped after step {step}; {}",
+                go_on_with(folder.root())
             ));
             Ok(stop.exit_code())
         }
     }
+}
+
+fn go_on_with(run: &Path) -> String {
+    format!("go on with: onecycle train --resume {}", run.display())
 }
 
 fn tell(summary: &Summary, folder: &RunFolder, show: &Show) -> Result<ExitCode, AnyError> {

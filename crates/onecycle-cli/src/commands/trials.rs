@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::IsTerminal,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -12,11 +13,7 @@ use onecycle_lab::{
     study::{CellResult, Position, StudyObserver},
 };
 
-use crate::{
-    output,
-    progress::duration,
-    stop::{Reason, Stop},
-};
+use crate::{output, progress::duration, stop::Stop};
 
 /// Time between two lines within a cell where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -60,18 +57,11 @@ impl Watch {
         self.bar.finish_and_clear();
     }
 
-    /// What a stopped study ends with.
-    pub(super) fn tell_how_to_go_on(&self) {
-        let why = match self.stop.reason() {
-            Some(Reason::TimeIsUp) => "the time is up: ",
-            _ => "",
-        };
-        let stopped = match self.done {
-            // Not even begun: what goes before the runs was stopped.
-            (_, 0) => "stopped before the first run".to_owned(),
-            (done, of) => format!("stopped with {done} of {of} runs done"),
-        };
-        output::note(&format!("{why}{stopped}; the same command goes on"));
+    /// Tells that the study was stopped, and how to go on.
+    pub(super) fn stopped(&self) -> ExitCode {
+        let (why, words) = (self.stop.why(), how_to_go_on(self.done));
+        output::note(&format!("{why}{words}"));
+        self.stop.exit_code()
     }
 
     /// `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
@@ -90,15 +80,27 @@ impl Watch {
     }
 }
 
+/// What a study that is stopped with so many of so many cells done ends with.
+pub(super) fn how_to_go_on(done: (usize, usize)) -> String {
+    let stopped = match done {
+        // Not even begun: what goes before the runs was stopped.
+        (_, 0) => "stopped before the first run".to_owned(),
+        (done, of) => format!("stopped with {done} of {of} runs done"),
+    };
+    format!("{stopped}; the same command goes on")
+}
+
 impl StudyObserver for Watch {
     fn begin(&mut self, cells: usize, done: usize) {
         self.done = (done, cells);
+        self.stop.at_once(how_to_go_on(self.done));
         if self.lines && done > 0 && done < cells {
             output::note(&format!("{done} of {cells} runs are done already"));
         }
     }
 
     fn cell(&mut self, position: &Position<'_>) {
+        self.stop.after_step();
         self.bar.set_length(position.steps);
         self.bar.set_position(position.step);
         self.bar.set_message(Watch::place(position));
@@ -132,6 +134,8 @@ impl StudyObserver for Watch {
         } else {
             self.bar.println(text);
         }
+        // What follows, the next cell's data or the result, can be made again.
+        self.stop.at_once(how_to_go_on(self.done));
     }
 
     fn note(&mut self, text: &str) {

@@ -1,18 +1,19 @@
 //! A small run of the real command that is disturbed, and what to compare with one that was not.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod timeless;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use onecycle_lab::checkpoint::{Checkpoint, Occasion};
-use serde_json::Value;
-use tempfile::TempDir;
-
 use crate::common::{Place, binary};
+pub(crate) use timeless::json as timeless_json;
 
 /// Training images of [`write_digits`].
 const IMAGES: usize = 48;
@@ -99,90 +100,70 @@ pub(crate) fn assert_same(place: &Place, whole: &str, disturbed: &str) {
     assert!(a.len() > 20, "only {} files were compared", a.len());
 }
 
-/// The files of a run by name. Times are taken out of them.
+/// The files of a run, or of a study with all its runs, by name. Times are taken out of them.
 pub(crate) fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for folder in ["", "checkpoints", "figures"] {
-        // Range tests alone have no checkpoints.
-        for entry in fs::read_dir(root.join(folder)).into_iter().flatten() {
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.strip_prefix(root).unwrap().to_path_buf();
             // Which process had it last.
-            if path.is_dir() || name == Path::new(".lock") {
+            if path.ends_with(".lock") {
                 continue;
             }
-            let bytes = fs::read(&path).unwrap();
-            files.insert(name, timeless(&path, bytes));
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap().to_path_buf();
+            files.insert(name, timeless::file(&path));
         }
     }
     files
 }
 
-fn timeless(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
-    let text = || String::from_utf8(bytes.clone()).unwrap();
-    match path.file_name().and_then(|name| name.to_str()).unwrap() {
-        "epochs.jsonl" => {
-            let line = |line: &str| without(line, &["seconds", "images_per_second"]);
-            text()
-                .lines()
-                .map(line)
-                .collect::<Vec<_>>()
-                .join("\n")
-                .into_bytes()
-        }
-        "range_test.json" => timeless_tests(&text()),
-        "summary.json" => without(&text(), &["train_seconds"]).into_bytes(),
-        "report.html" => timeless_report(&text()).into_bytes(),
-        name if name.ends_with(".ckpt") => {
-            let mut checkpoint = Checkpoint::read(path).unwrap();
-            checkpoint.progress.seconds = 0.0;
-            let aside = TempDir::new().unwrap();
-            fs::read(checkpoint.save(aside.path(), Occasion::Regular).unwrap()).unwrap()
-        }
-        _ => bytes,
-    }
+/// How a process ended that was to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Not at all: it came to its end before.
+    None,
+    /// By SIGKILL at a random moment.
+    AtAMoment,
+    /// In the middle of a write.
+    InAWrite,
 }
 
-/// A record of range tests without what they cost.
-fn timeless_tests(json: &str) -> Vec<u8> {
-    let mut found: Value = serde_json::from_str(json).unwrap();
-    for group in found["groups"].as_array_mut().unwrap() {
-        for test in group["tests"].as_array_mut().unwrap() {
-            test.as_object_mut().unwrap().remove("cost").unwrap();
+/// Lets a command that takes about `time` live for a random part of it; every third one is armed to die at one of the
+/// `points` if it comes there before.
+pub(crate) fn disturb(
+    mut command: Command,
+    time: Duration,
+    points: &[&str],
+    random: &mut Random,
+) -> Death {
+    if random.below(3) == 0 {
+        let point = points[random.below(points.len() as u64) as usize];
+        command.env("ONECYCLE_FAIL_POINT", point);
+    }
+    let mut child = command.spawn().unwrap();
+    let moment = Instant::now() + time.mul_f64(random.below(1000) as f64 / 1000.0);
+    while Instant::now() < moment && child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_micros(300));
+    }
+    match child.try_wait().unwrap() {
+        None => {
+            kill(&mut child);
+            Death::AtAMoment
         }
+        Some(status) => match status.code() {
+            None => Death::InAWrite,
+            Some(0) => Death::None,
+            Some(code) => panic!(
+                "{command:?} ended with {code}: {}",
+                said(&child.wait_with_output().unwrap())
+            ),
+        },
     }
-    if let Some(cycles) = found["search"]["cycles"].as_array_mut() {
-        for cycle in cycles {
-            cycle.as_object_mut().unwrap().remove("seconds").unwrap();
-        }
-    }
-    found.to_string().into_bytes()
-}
-
-/// A JSON object without these keys, which must be in it.
-fn without(json: &str, keys: &[&str]) -> String {
-    let mut value: Value = serde_json::from_str(json).unwrap();
-    for key in keys {
-        value.as_object_mut().unwrap().remove(*key).unwrap();
-    }
-    value.to_string()
-}
-
-/// The report without the card of the training time and the last two columns of the table of epochs.
-fn timeless_report(html: &str) -> String {
-    let (before, card) = html.split_once("<dt>Training time</dt>").unwrap();
-    let (_, after) = card.split_once("</dd>").unwrap();
-    let (middle, table) = after.split_once("<h2>Epochs</h2>").unwrap();
-    let (table, rest) = table.split_once("</table>").unwrap();
-    let rows: Vec<String> = table
-        .split("</tr>")
-        .map(|row| {
-            let cells: Vec<&str> = row.split("<td>").collect();
-            cells[..cells.len().saturating_sub(2).max(1)].join("<td>")
-        })
-        .collect();
-    assert!(rows.len() > 3, "{table}");
-    [before, middle, &rows.join("\n"), rest].join("\n")
 }
 
 /// Kills a command at once, as the system does when memory runs out.

@@ -8,6 +8,7 @@ use crate::{
     Config, LabError,
     files::{self, JsonLines},
     find::Test,
+    run_folder::RunLock,
     trial::Trial,
 };
 
@@ -22,6 +23,7 @@ use crate::{
 pub(super) struct Ledger {
     tests: Book<Ranged>,
     trials: Book<Trial>,
+    _lock: RunLock,
 }
 
 /// A range test with its ladder.
@@ -63,10 +65,12 @@ impl Ledger {
     /// The ledger of a task below `folder`.
     ///
     /// # Errors
-    /// [`LabError::OtherSettings`] where the folder is of other settings; files that cannot be read or written.
+    /// [`LabError::InUse`] where another process works on the task; [`LabError::OtherSettings`] where the folder is of other
+    /// settings; files that cannot be read or written.
     pub(super) fn open(folder: &Path, task: &Task) -> Result<Self, LabError> {
         let root = folder.join(task.name);
         files::create_folder(&root)?;
+        let lock = RunLock::acquire(&root)?;
         let settings = root.join("run.toml");
         if settings.exists() {
             let differences = Config::read(&settings)?.differences(&task.config)?;
@@ -82,6 +86,7 @@ impl Ledger {
         Ok(Ledger {
             tests: Book::open(root.join("range_tests.jsonl"))?,
             trials: Book::open(root.join("trials.jsonl"))?,
+            _lock: lock,
         })
     }
 
