@@ -36,6 +36,8 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let mut config = given.resolve()?;
     fit::check(&config)?;
     device::set_threads(config.threads)?;
+    // Tests and short cycles keep what is finished; of one in progress nothing could be kept.
+    let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
     let mut find = test(&args.rungs, false, &config)?;
     let mut values = match (args.quick, &given.weight_decay) {
         (false, None) => fit::weight_decays(&config),
@@ -70,13 +72,11 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
                 max_time: args.max_time,
                 ..Course::default()
             };
-            return train::resume(run.root(), config.threads, &course, &args.show, start);
+            return train::go_on(run.root(), config.threads, &course, &args.show, &stop);
         }
         RunFolder::free(out)?;
     }
 
-    // Tests and short cycles keep what is finished; of one in progress nothing could be kept.
-    let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
     let mut watch = Watch::new(find.tests(), args.show.quiet, stop.clone());
     let found = tested(&config, &find, &mut journal, &mut watch);
     watch.finish();

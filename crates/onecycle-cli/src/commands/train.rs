@@ -86,6 +86,22 @@ pub(crate) fn resume(
     show: &Show,
     start: Instant,
 ) -> Result<ExitCode, AnyError> {
+    let stop = Stop::listen(start, course.max_time, go_on_with(root));
+    go_on(root, threads, course, show, &stop)
+}
+
+/// Goes on with the run in `root`, for a command that listens to signals already.
+pub(super) fn go_on(
+    root: &Path,
+    threads: usize,
+    course: &Course,
+    show: &Show,
+    stop: &Stop,
+) -> Result<ExitCode, AnyError> {
+    stop.at_once(format!(
+        "stopped before a step was made; {}",
+        go_on_with(root)
+    ));
     let folder = RunFolder::open(root)?;
     if folder.is_finished() {
         let text = files::read_text(&folder.summary())?;
@@ -107,12 +123,10 @@ pub(crate) fn resume(
         .config
         .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
-    let last_words = format!("stopped before a step was made; {}", go_on_with(root));
-    let stop = Stop::listen(start, course.max_time, last_words);
     let mut notes = Notes::default();
     let training = Training::resume_with(folder.clone(), options, &mut notes)?;
     stop.after_step();
-    let mut progress = observer(training.experiment(), show, &stop);
+    let mut progress = observer(training.experiment(), show, stop);
     for note in &notes.0 {
         progress.note(note);
     }
@@ -126,7 +140,7 @@ pub(crate) fn resume(
         ));
     }
     let outcome = training.run(&mut progress)?;
-    conclude(outcome, progress, &stop, &folder, show)
+    conclude(outcome, progress, stop, &folder, show)
 }
 
 /// Keeps what is said before there is a progress bar.
