@@ -33,7 +33,7 @@ const PLACES: [&str; 8] = [
     "kill:half:.csv:2",
 ];
 
-/// A command that trains four runs or more.
+/// A command that trains some runs.
 struct Study {
     args: &'static [&'static str],
     /// What it writes beside its runs.
@@ -68,18 +68,6 @@ const HIGHER_RATE: Study = Study {
     result: "higher-rate/result.json",
     runs: 4,
     places: &["kill:half:result.json:1", "kill:synced:index.html:1"],
-};
-
-/// A range test for each of four weight decays, and a run for each.
-#[rustfmt::skip]
-const WEIGHT_DECAY: Study = Study {
-    args: &[
-        "reproduce", "weight-decay", "--model", "mlp", "--images", "256", "--test-images", "64", "--epochs", "2",
-        "--seeds", "1", "--threads", "1",
-    ],
-    result: "weight-decay/result.json",
-    runs: 4,
-    places: &["kill:half:weight-decay-1e-3-seed1.json:1", "kill:synced:range_test.json:1", "kill:renamed:range_test.toml:1"],
 };
 
 impl Study {
@@ -232,7 +220,7 @@ fn killed_at_random_moments() {
 #[test]
 #[ignore = "takes minutes: a trial for people"]
 fn killed_many_times() {
-    for (study, wanted) in [(COMPARE, 60), (HIGHER_RATE, 30), (WEIGHT_DECAY, 30)] {
+    for (study, wanted) in [(COMPARE, 60), (HIGHER_RATE, 30)] {
         let since = Instant::now();
         let kills = killed_studies(&study, wanted);
         println!("the trial took {:?}", since.elapsed());

@@ -158,7 +158,7 @@ impl Split {
 
     /// How many images each of the classes has, by label.
     ///
-    /// Labels of `classes` and above are not counted; a loaded [`Dataset`] has none.
+    /// Labels of `classes` and above are not counted; a loaded [`Dataset`](super::Dataset) has none.
     pub fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for &label in &self.labels {
