@@ -17,6 +17,9 @@ use crate::{
 /// Images of a micro-batch for the noise scale.
 pub(super) const MICRO_BATCH: usize = 32;
 
+/// A number of a diagnosis; NaN where it was not measured.
+pub(super) type Measure = fn(&Diagnosis) -> f64;
+
 /// The same training, which measures noise and sharpness some times along its way and at its end.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::{
     Claim, Published, Reproduction, Results, Setting,
     claim::sound,
     cycle::{self, NOTEBOOK, ONE_CYCLE},
-    measured::{self, Beside},
+    measured::{self, Beside, Measure},
     noise::RATE,
     super_convergence::{PIECEWISE_EPOCHS, piecewise_epochs},
     usual_figures,
@@ -118,7 +118,7 @@ impl Reproduction for FlatMinima {
     ) -> Result<Vec<(Figure, String)>, LabError> {
         let all = Results(results.to_vec());
         let mut shown = vec![along_the_cycle(setting, all.get(ONE_CYCLE)?)?];
-        let measures: [(&str, &str, &str, fn(&Diagnosis) -> f64); 2] = [
+        let measures: [(&str, &str, &str, Measure); 2] = [
             (
                 "flat-minima-eigenvalue",
                 "Curvature at the end, and accuracy",
@@ -192,7 +192,7 @@ fn along_the_cycle(setting: &Setting, cycle: &Variant) -> Result<(Figure, String
 }
 
 /// A variant a colour: mean and 95 % interval of a measure at the end, at the height of the mean accuracy.
-fn ends(results: &[Variant], value: fn(&Diagnosis) -> f64) -> Vec<Series> {
+fn ends(results: &[Variant], value: Measure) -> Vec<Series> {
     let mut all = Vec::new();
     for (variant, colour) in results.iter().zip(Colour::ORDER.into_iter().cycle()) {
         let variant = sound(variant);

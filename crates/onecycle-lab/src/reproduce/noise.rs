@@ -8,7 +8,7 @@ use super::{
     Claim, Published, Reproduction, Results, Seen, Setting,
     claim::{above, interval, sound},
     cycle::{self, ONE_CYCLE},
-    measured::{self, Beside},
+    measured::{self, Beside, Measure},
     usual_figures,
 };
 use crate::{
@@ -205,8 +205,7 @@ fn parts_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), 
         Axis::log("squared length (logarithmic)"),
         Beside::Momentum,
     )?;
-    type Value = fn(&Diagnosis) -> f64;
-    let parts: [(&str, Colour, Value); 3] = [
+    let parts: [(&str, Colour, Measure); 3] = [
         ("tr Σ", Colour::Vermillion, measured::variance),
         ("|G|²", Colour::Green, measured::gradient),
         ("lr / B · tr Σ", Colour::Purple, |one| {
