@@ -135,7 +135,7 @@ fn grows(cycle: &Variant) -> Claim {
     let published = Published {
         text: "The gradient noise scale grows along the run",
         source: MCCANDLISH,
-        numbers: "said of all runs: the noise scale increases as the loss decreases",
+        numbers: "said in the abstract: it increases as the loss decreases over a run",
     };
     let runs = sound(cycle).runs;
     let ends: Vec<(&Diagnosis, &Diagnosis)> = runs
@@ -162,7 +162,7 @@ fn grows(cycle: &Variant) -> Claim {
         false => "too large to be told".to_owned(),
     };
     let ours = format!(
-        "{} after {} steps, {} at the end; |G|² / tr Σ falls by {}",
+        "{} at step {}, {} at the end; |G|² / tr Σ falls by {}",
         scale(first.mean),
         ends[0].0.conditions.step,
         scale(last.mean),
