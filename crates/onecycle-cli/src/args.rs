@@ -204,7 +204,7 @@ pub(crate) struct Train {
 pub(crate) struct Diagnose {
     /// Folder of the run: its result is diagnosed, or its newest checkpoint where it is not finished
     pub(crate) run: PathBuf,
-    /// Micro-batches for the gradient noise scale; more of them make it surer
+    /// Micro-batches for the gradient noise scale, 0 for none; more of them make it surer
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) batches: usize,
     /// Images of a micro-batch

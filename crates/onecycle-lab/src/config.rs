@@ -87,7 +87,7 @@ pub struct Config {
     /// What learning rate, momentum, weight decay and batch size do over the run.
     pub policy: PolicyConfig,
     /// What the run measures of itself along its way.
-    #[serde(default, skip_serializing_if = "DiagnoseTable::is_never")]
+    #[serde(default, skip_serializing_if = "DiagnoseTable::is_default")]
     pub diagnose: DiagnoseTable,
 }
 
@@ -402,6 +402,7 @@ impl Config {
         self.model.parse::<Architecture>()?;
         self.optimizer.build()?;
         self.policy.policy()?;
+        self.diagnose.check()?;
         // A number beyond TOML's 64 bits with sign would make a run.toml that cannot be read again.
         toml::Table::try_from(self).map_err(|source| LabError::ToToml {
             source: Box::new(source),

@@ -7,8 +7,8 @@
 //! slices look at fewer ones, as they are. The gap is measured on these and on as many validation images.
 //!
 //! [`diagnose`](fn@diagnose) does it for a run's folder, [`measure`] for a network in memory, and a run does it by itself
-//! every so many steps (`diagnose.every`), into `diagnose.jsonl`. All of it is a function of seed, data and weights: the
-//! same run gives the same bytes, whatever the number of threads.
+//! every so many steps (`[diagnose]` in its configuration), into `diagnose.jsonl`. All of it is a function of seed, data and
+//! weights: the same run gives the same bytes, whatever the number of threads.
 
 mod images;
 mod measure;
@@ -36,7 +36,7 @@ pub use tell::Row;
 /// How much of everything.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiagnoseOptions {
-    /// Micro-batches for the noise scale, at least 2; as many as an epoch has, if that is fewer.
+    /// Micro-batches for the noise scale, at least 2; as many as an epoch has, if that is fewer. 0 leaves it out.
     pub batches: usize,
     /// Images of a micro-batch, at most; fewer where the training set is small.
     pub batch_size: usize,
@@ -65,7 +65,7 @@ impl Default for DiagnoseOptions {
 }
 
 impl DiagnoseOptions {
-    /// What a run does along its way: a quarter of the images, one eigenvalue and no slices.
+    /// What a run does along its way where its configuration says no more: a quarter of the images, one eigenvalue and no slices.
     pub fn along_the_way() -> Self {
         DiagnoseOptions {
             batches: 32,
@@ -77,7 +77,7 @@ impl DiagnoseOptions {
         }
     }
 
-    fn check(&self) -> Result<(), LabError> {
+    pub(crate) fn check(&self) -> Result<(), LabError> {
         let wrong = |key: &str, value: String, expected: &str| {
             Err(LabError::Setting {
                 key: key.to_owned(),
@@ -85,8 +85,8 @@ impl DiagnoseOptions {
                 expected: expected.to_owned(),
             })
         };
-        if self.batches < 2 {
-            return wrong("batches", self.batches.to_string(), "at least 2");
+        if self.batches == 1 {
+            return wrong("batches", "1".to_owned(), "at least 2, or 0 for none");
         }
         for (key, value) in [("batch-size", self.batch_size), ("images", self.images)] {
             if value == 0 {
@@ -232,7 +232,7 @@ pub(crate) fn along_the_way(
     step: u64,
 ) -> Result<Diagnosis, LabError> {
     let conditions = Conditions::after(experiment, run_file, step);
-    let options = DiagnoseOptions::along_the_way();
+    let options = experiment.config.diagnose.options();
     let silent = &mut crate::train::Silent;
     measure(experiment, model, conditions, &options, silent)
 }

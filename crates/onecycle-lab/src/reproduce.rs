@@ -9,8 +9,8 @@
 //! | `schedule`, `full-cycle`, `higher-rate`, `long-annihilation` | Gugger's notebook on the 1cycle policy |
 //! | `super-convergence` | Smith & Topin: one cycle against many times its steps; fewer images |
 //! | `momentum`, `weight-decay` | Smith, "A disciplined approach" |
-//! | `noise-scale` | Jastrzębski et al.: lr / batch size |
-//! | `flat-minima` | Keskar et al.: large batches |
+//! | `noise-scale` | Jastrzębski et al.: lr / batch size; McCandlish et al.: gradient noise along a run |
+//! | `flat-minima` | Keskar et al.: large batches; sharpness of what policies find, and along one cycle |
 //! | `batch-warm-start` | Keskar et al.: batches that grow |
 //! | `large-batch` | Goyal et al.: warm-up, linear scaling, ghost batches |
 //! | `curriculum` | Bengio et al.: easy examples first |
@@ -29,6 +29,8 @@ mod claim;
 mod curriculum;
 mod cycle;
 mod lenet;
+mod measured;
+mod minima;
 mod momentum;
 mod noise;
 mod optimizers;
@@ -136,7 +138,7 @@ pub fn all() -> [&'static dyn Reproduction; 14] {
         &momentum::Momentum,
         &weight_decay::WeightDecay,
         &noise::NoiseScale,
-        &noise::FlatMinima,
+        &minima::FlatMinima,
         &batches::BatchWarmStart,
         &batches::LargeBatch,
         &curriculum::CurriculumFirst,

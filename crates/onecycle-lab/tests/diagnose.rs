@@ -10,7 +10,7 @@ use onecycle_lab::{
     diagnose::{self, DiagnoseOptions, Diagnosis},
     train::Silent,
 };
-use runs::{Run, Watch, assert_same, config, finished};
+use runs::{Run, Watch, assert_same, config, finished, try_config};
 
 /// Few images, all parts.
 fn few() -> DiagnoseOptions {
@@ -87,6 +87,40 @@ fn along_the_way_without_a_trace() {
     assert_eq!(lines(&killed).lines().count(), 1);
     killed.finish();
     assert_eq!(lines(&whole), lines(&killed), "killed");
+}
+
+/// How much a run measures of itself is a setting; what is left out is not there, and no problem.
+#[test]
+fn as_much_as_the_configuration_says() {
+    let (run, _) = Run::whole(config(&[
+        ("diagnose.every", "12"),
+        ("diagnose.batches", "0"),
+        ("diagnose.images", "60"),
+        ("diagnose.eigenvalues", "2"),
+        ("diagnose.epsilon", "0"),
+        ("diagnose.slices", "1"),
+    ]));
+    let found = run.folder.read_diagnoses().unwrap();
+    let [one] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(one.problems, Vec::<String>::new());
+    assert!(one.noise.is_none() && one.sharpness.is_none());
+    assert_eq!(one.hessian.as_ref().unwrap().curvature.eigenvalues.len(), 2);
+    assert_eq!((one.slices.len(), one.gap.train_images), (1, 60));
+    // The settings are the run's own.
+    let table = run.folder.read_run_file().unwrap().config.diagnose;
+    assert_eq!((table.batches, table.images, table.epsilon), (0, 60, 0.0));
+
+    for (key, value, told) in [
+        ("diagnose.batches", "1", "diagnose.batches = 1"),
+        ("diagnose.batch_size", "0", "diagnose.batch_size = 0"),
+        ("diagnose.images", "0", "diagnose.images = 0"),
+        ("diagnose.epsilon", "-1.0", "diagnose.epsilon = -1"),
+    ] {
+        let text = try_config(&[(key, value)]).unwrap_err().to_string();
+        assert!(text.contains(told), "{text}");
+    }
 }
 
 /// A finished run's folder: the same every time, written beside the run and into its report.

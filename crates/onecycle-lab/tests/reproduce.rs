@@ -4,9 +4,12 @@
 use std::{fs, path::Path};
 
 use onecycle_lab::{
-    LabError, files,
+    LabError,
+    diagnose::Diagnosis,
+    files,
     record::StepRecord,
     reproduce::{self, Budget, Reproduced, Scale, Seen, Setting},
+    run_folder::RunFolder,
     study::{Position, Silent, StudyObserver},
 };
 use tempfile::TempDir;
@@ -27,6 +30,9 @@ fn setting(seeds: u64) -> Setting {
             large: 2,
             lenet_epochs: 4.0,
             lenet_batch_size: 16,
+            diagnoses: 2,
+            noise_batches: 4,
+            surface_images: 32,
             ..quick.budget.clone()
         },
         seeds: (1..=seeds).collect(),
@@ -111,6 +117,7 @@ fn every_experiment_leaves_its_claims_and_figures() {
         serde_json::from_str::<Vec<Reproduced>>(&json).unwrap(),
         results
     );
+    noise_and_sharpness_are_measured(home.path(), &results);
 
     // The same again, and one of them alone, train nothing.
     for experiments in [all, reproduce::named("momentum").unwrap()] {
@@ -121,6 +128,87 @@ fn every_experiment_leaves_its_claims_and_figures() {
         assert_eq!((watch.updates, watch.range_tests), (0, 0));
     }
     other_settings_are_refused(home.path());
+}
+
+/// Along one cycle, and at the end of what it is compared with; figures show what the runs have measured.
+fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
+    let diagnoses = |label: &str| {
+        let run = folder.join("runs").join(format!("{label}-seed1"));
+        RunFolder::look(&run).unwrap().read_diagnoses().unwrap()
+    };
+    let steps_of = |diagnoses: &[Diagnosis]| -> Vec<u64> {
+        diagnoses.iter().map(|one| one.conditions.step).collect()
+    };
+    let sharp = |one: &Diagnosis| {
+        assert_eq!(one.problems, Vec::<String>::new());
+        let eigenvalue = one.hessian.as_ref().unwrap().curvature.eigenvalues[0].value;
+        let sharpness = one.sharpness.unwrap().sharpness;
+        for value in [eigenvalue, sharpness] {
+            assert!(value.is_finite() && value > 0.0, "{one:?}");
+        }
+        (eigenvalue, sharpness)
+    };
+    let cycle = diagnoses("one-cycle");
+    // Two epochs of four updates.
+    assert_eq!(steps_of(&cycle), [4, 8]);
+    for one in &cycle {
+        sharp(one);
+        let noise = one.noise.unwrap();
+        assert_eq!((noise.batches, noise.batch_size), (4, 16));
+        let trace = noise.micro_batches.trace.value;
+        assert!(trace.is_finite() && trace > 0.0);
+        assert!(noise.micro_batches.gradient.value.is_finite());
+    }
+    // Half and twice the batches, for the same epochs.
+    for (label, last) in [
+        ("small-batch", 16),
+        ("large-batch-same-rate", 4),
+        ("piecewise-epochs", 8),
+    ] {
+        let found = diagnoses(label);
+        assert_eq!(steps_of(&found), [last], "{label}");
+        sharp(&found[0]);
+        assert!(found[0].noise.is_none());
+    }
+    // Nothing else is.
+    assert!(diagnoses("momentum-0.90").is_empty());
+    assert!(diagnoses("one-cycle-easy-first").is_empty());
+
+    let [noise, minima] = ["noise-scale", "flat-minima"]
+        .map(|name| results.iter().find(|result| result.name == name).unwrap());
+    let csv = |result: &Reproduced, figure: &str| {
+        let path = Path::new(&result.name).join("figures").join(figure);
+        assert!(result.figures.contains(&path), "{:?}", result.figures);
+        files::read_text(&folder.join(path).with_extension("csv")).unwrap()
+    };
+    let trace = cycle[1].noise.unwrap().micro_batches.trace.value;
+    let parts = csv(noise, "noise-scale-cycle-parts");
+    assert!(parts.contains(&format!("tr Σ,8.0,{trace:?}")), "{parts}");
+    assert!(csv(noise, "noise-scale-cycle").contains("\nnoise scale,8.0,"));
+    let (eigenvalue, sharpness) = sharp(&cycle[1]);
+    let along = csv(minima, "flat-minima-cycle");
+    assert!(
+        along.contains(&format!("largest eigenvalue,8.0,{eigenvalue:?}")),
+        "{along}"
+    );
+    assert!(
+        along.contains(&format!("ε-sharpness (%),8.0,{sharpness:?}")),
+        "{along}"
+    );
+    for figure in ["flat-minima-eigenvalue", "flat-minima-box"] {
+        let csv = csv(minima, figure);
+        for variant in &minima.variants {
+            let rows = csv.lines().filter(|row| row.starts_with(&variant.label));
+            assert_eq!(rows.count(), 3, "{csv}");
+        }
+    }
+    assert_eq!((noise.claims.len(), minima.claims.len()), (4, 6));
+    for claim in &minima.claims[1..] {
+        assert!(
+            claim.ours.contains("ratio") && !claim.ours.contains("nan"),
+            "{claim:?}"
+        );
+    }
 }
 
 fn other_settings_are_refused(folder: &Path) {
@@ -167,6 +255,13 @@ fn a_stopped_reproduction_goes_on() {
             ([1, 2].as_slice(), 8)
         );
         assert!(variant.final_accuracy.half_width.is_some());
+    }
+    // What was measured before a stop is kept, and not measured again.
+    for (label, wanted) in [("one-cycle", vec![4, 8]), ("momentum-0.90", vec![])] {
+        let run = home.path().join("runs").join(format!("{label}-seed2"));
+        let found = RunFolder::look(&run).unwrap().read_diagnoses().unwrap();
+        let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
+        assert_eq!(steps, wanted, "{label}");
     }
     // The opposite phase: momentum is highest where the rate is.
     let steps =

@@ -5,7 +5,7 @@ use onecycle_burn::{
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use toml::Table;
 
-use crate::LabError;
+use crate::{LabError, diagnose::DiagnoseOptions};
 
 /// The `[diagnose]` table: what a run measures of itself along its way, into `diagnose.jsonl`. It changes nothing of the
 /// training.
@@ -13,17 +13,85 @@ use crate::LabError;
 /// | key | default | meaning |
 /// |---|---|---|
 /// | `every` | 0 | noise scale, sharpness and gap after every so many updates and at the end; 0 for never |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// | `batches` | 32 | micro-batches for the noise scale, at least 2; 0 to leave it out |
+/// | `batch_size` | 32 | images of a micro-batch, at most |
+/// | `images` | 250 | training images for curvature and sharpness, and validation images for the gap |
+/// | `eigenvalues` | 1 | eigenvalues of the Hessian; 0 for none |
+/// | `epsilon` | 1e-3 | half width of the box of the ε-sharpness; 0 to leave it out |
+/// | `slices` | 0 | slices of the loss; 0 for none |
+///
+/// All but `every` are those of [`DiagnoseOptions`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiagnoseTable {
     /// Updates between diagnoses; 0 for none.
     pub every: u64,
+    /// Micro-batches for the noise scale, at least 2; 0 to leave it out.
+    pub batches: usize,
+    /// Images of a micro-batch, at most.
+    pub batch_size: usize,
+    /// Training images that curvature and sharpness are measured on, and validation images for the gap.
+    pub images: usize,
+    /// Eigenvalues of the Hessian; 0 for none.
+    pub eigenvalues: usize,
+    /// Half width of the box of the ε-sharpness; 0 to leave it out.
+    pub epsilon: f64,
+    /// Slices of the loss; 0 for none.
+    pub slices: usize,
+}
+
+impl Default for DiagnoseTable {
+    /// Never; else [`DiagnoseOptions::along_the_way`].
+    fn default() -> Self {
+        let options = DiagnoseOptions::along_the_way();
+        DiagnoseTable {
+            every: 0,
+            batches: options.batches,
+            batch_size: options.batch_size,
+            images: options.images,
+            eigenvalues: options.eigenvalues,
+            epsilon: options.epsilon.unwrap_or(0.0),
+            slices: options.slices,
+        }
+    }
 }
 
 impl DiagnoseTable {
     /// Whether there is no diagnosis along the way.
     pub fn is_never(&self) -> bool {
         self.every == 0
+    }
+
+    /// Whether nothing is set.
+    pub(super) fn is_default(&self) -> bool {
+        *self == DiagnoseTable::default()
+    }
+
+    /// How much of everything a diagnosis along the way measures.
+    pub fn options(&self) -> DiagnoseOptions {
+        DiagnoseOptions {
+            batches: self.batches,
+            batch_size: self.batch_size,
+            images: self.images,
+            eigenvalues: self.eigenvalues,
+            epsilon: (self.epsilon != 0.0).then_some(self.epsilon),
+            slices: self.slices,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), LabError> {
+        self.options().check().map_err(|error| match error {
+            LabError::Setting {
+                key,
+                value,
+                expected,
+            } => LabError::Setting {
+                key: format!("diagnose.{}", key.replace('-', "_")),
+                value,
+                expected,
+            },
+            other => other,
+        })
     }
 }
 

@@ -38,13 +38,16 @@ pub fn measure(
     let mut problems = Vec::new();
     let batch_size = conditions.batch_size;
 
-    let mut batches = Images::augmented(experiment, options.batches, options.batch_size, observer)?;
-    batches.begin("gradient noise", 1);
-    let found = noise(&subject, &mut batches);
-    let noise = worth("noise scale", found, &mut problems)?;
-    let mut images = batches.evaluated * batches.size;
-    // Their memory is better used for the others.
-    drop(batches);
+    let (mut noise, mut images) = (None, 0);
+    // Their memory is better used for the others: they go out of scope here.
+    if options.batches > 0 {
+        let (count, size) = (options.batches, options.batch_size);
+        let mut batches = Images::augmented(experiment, count, size, observer)?;
+        batches.begin("gradient noise", 1);
+        let found = gradient_noise(&subject, &mut batches);
+        noise = worth("noise scale", found, &mut problems)?;
+        images = batches.evaluated * batches.size;
+    }
 
     let mut surface = Images::plain(experiment, options.images, observer)?;
     let seen = surface.images() as u64;
@@ -109,7 +112,7 @@ fn worth<T>(
     }
 }
 
-fn noise(subject: &Subject<Model>, images: &mut Images<'_>) -> Result<Noise, LabError> {
+fn gradient_noise(subject: &Subject<Model>, images: &mut Images<'_>) -> Result<Noise, LabError> {
     // Two micro-batches a group, where there are as many: then both ways can be gone.
     let groups = (images.batches() / 2).clamp(1, GROUPS);
     let size = images.size as u64;

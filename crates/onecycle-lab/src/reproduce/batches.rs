@@ -4,7 +4,10 @@ use std::path::Path;
 
 use onecycle::{BatchSizes, Linear, Preset, Scaling, Sequence, Span, Warmup};
 
-use super::{Claim, Published, Reproduction, Results, Setting, super_convergence::piecewise};
+use super::{
+    Claim, Published, Reproduction, Results, Setting,
+    super_convergence::{PIECEWISE_EPOCHS, piecewise, piecewise_epochs},
+};
 use crate::{Config, LabError, study::Variant};
 
 const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), section 4";
@@ -152,10 +155,7 @@ impl Reproduction for LargeBatch {
         ghosts.ghost_batch = budget.batch_size;
         Ok(vec![
             // The same run as in other experiments.
-            (
-                "piecewise-epochs".to_owned(),
-                setting.config(piecewise(budget.lr_piecewise)),
-            ),
+            piecewise_epochs(setting)?,
             (
                 "large-not-scaled".to_owned(),
                 large(piecewise(budget.lr_piecewise).into()),
@@ -172,7 +172,7 @@ impl Reproduction for LargeBatch {
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
         let results = Results(results.to_vec());
         let (small, ghosts) = (
-            results.get("piecewise-epochs")?,
+            results.get(PIECEWISE_EPOCHS)?,
             results.get("large-warm-up-ghosts")?,
         );
         let claim = |text| Published {

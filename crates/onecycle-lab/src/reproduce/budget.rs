@@ -50,6 +50,12 @@ pub struct Budget {
     pub lenet_epochs: f64,
     /// `lenet-mnist`: images an update.
     pub lenet_batch_size: usize,
+    /// `noise-scale`, `flat-minima`: diagnoses along a run of one cycle, the last one at its end.
+    pub diagnoses: u64,
+    /// Micro-batches of 32 images for the noise scale of each.
+    pub noise_batches: usize,
+    /// Training images for curvature and sharpness of each.
+    pub surface_images: usize,
     /// Runs of each variant.
     pub seeds: usize,
 }
@@ -109,6 +115,12 @@ impl Scale {
             Scale::Cpu => ("fashion-mnist", 85.0, 512, 3),
             Scale::Paper => ("mnist", 85.0, 512, 1),
         };
+        // Losses and gradients of 6 000 images a diagnosis; of 40 000 at the paper's scale.
+        let (diagnoses, noise_batches, surface_images) = match self {
+            Scale::Quick => (6, 64, 128),
+            Scale::Cpu => (8, 64, 128),
+            Scale::Paper => (19, 256, 1000),
+        };
         Budget {
             model: model.to_owned(),
             data: data.to_owned(),
@@ -126,6 +138,9 @@ impl Scale {
             lenet_data: lenet_data.to_owned(),
             lenet_epochs,
             lenet_batch_size,
+            diagnoses,
+            noise_batches,
+            surface_images,
             seeds,
         }
     }

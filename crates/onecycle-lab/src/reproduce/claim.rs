@@ -80,15 +80,6 @@ impl Published {
         name: &str,
         value: impl Fn(&CellResult) -> f64 + Copy,
     ) -> Claim {
-        let sound = |variant: &Variant| Variant {
-            label: variant.label.clone(),
-            runs: variant
-                .runs
-                .iter()
-                .filter(|run| run.diverged.is_none())
-                .cloned()
-                .collect(),
-        };
         let (a, b) = (sound(a), sound(b));
         match a.difference(&b, value) {
             None => self.with("the runs diverged".to_owned(), Seen::NotDecided),
@@ -101,11 +92,69 @@ impl Published {
         }
     }
 
+    /// A claim that a positive number, `what`, is larger for `a` than for `b`, by the ratios seed by seed. Runs that diverged do
+    /// not count.
+    pub(super) fn times_larger(
+        self,
+        a: &Variant,
+        b: &Variant,
+        what: &str,
+        value: impl Fn(&CellResult) -> f64,
+    ) -> Claim {
+        let (a, b) = (sound(a), sound(b));
+        let twins = a.runs.iter().filter_map(|run| {
+            let twin = b.runs.iter().find(|twin| twin.seed == run.seed)?;
+            Some((value(run), value(twin)))
+        });
+        self.larger_ratio(what, &twins.collect::<Vec<_>>())
+    }
+
+    /// A claim that the first number of each pair is the larger one, by the ratios. Numbers that are not positive, and NaN for
+    /// one that was not measured, leave it open.
+    pub(super) fn larger_ratio(self, what: &str, pairs: &[(f64, f64)]) -> Claim {
+        let estimate = |of: fn(&(f64, f64)) -> f64| {
+            let logs: Vec<f64> = pairs.iter().map(|pair| of(pair).ln()).collect();
+            Estimate::of(&logs).filter(|log| log.mean.is_finite())
+        };
+        let times = |log: f64| significant(log.exp());
+        match (
+            estimate(|(a, _)| *a),
+            estimate(|(_, b)| *b),
+            estimate(|(a, b)| a / b),
+        ) {
+            (Some(own), Some(other), Some(ratio)) => {
+                let [own, other] = [own, other].map(|log| times(log.mean));
+                let ours = format!(
+                    "{what} {own} against {other}; ratio {}",
+                    interval(&ratio, times)
+                );
+                self.with(ours, above(ratio, 0.0))
+            }
+            _ => self.with(
+                format!("{what} not measured in every run"),
+                Seen::NotDecided,
+            ),
+        }
+    }
+
     /// A claim that `a` and `b` end alike: their difference lies within `margin` (a share of 1) of 0.
     pub(super) fn alike(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
         let difference = a.difference(b, |run| run.final_accuracy);
         let seen = difference.map_or(Seen::NotDecided, |difference| within(difference, margin));
         self.with(against(a, b, difference), seen)
+    }
+}
+
+/// The variant without the runs that diverged.
+pub(super) fn sound(variant: &Variant) -> Variant {
+    Variant {
+        label: variant.label.clone(),
+        runs: variant
+            .runs
+            .iter()
+            .filter(|run| run.diverged.is_none())
+            .cloned()
+            .collect(),
     }
 }
 
@@ -220,5 +269,33 @@ mod tests {
         for (mean, half, seen) in cases {
             assert_eq!(within(estimate(mean, half), 0.01), seen, "{mean} {half:?}");
         }
+    }
+
+    #[test]
+    fn a_ratio_is_told_by_its_factor() {
+        let published = Published {
+            text: "",
+            source: "",
+            numbers: "",
+        };
+        let claim = |pairs: &[(f64, f64)]| published.larger_ratio("x", pairs);
+        // Factors 2, 4 and 8: the mean is 4, the interval 4 times or by 2^(4.303 / sqrt 3).
+        let found = claim(&[(2.0, 1.0), (8.0, 2.0), (8.0, 1.0)]);
+        assert_eq!(found.ours, "x 5.04 against 1.26; ratio 4 (0.7149 to 22.38)");
+        assert_eq!(found.seen, Seen::NotDecided);
+        assert_eq!(
+            claim(&[(2.0, 1.0), (4.2, 2.0), (8.0, 3.9)]).seen,
+            Seen::Seen
+        );
+        assert_eq!(
+            claim(&[(1.0, 2.0), (2.0, 4.2), (3.9, 8.0)]).seen,
+            Seen::NotSeenHere
+        );
+        for gone in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+            let found = claim(&[(2.0, 1.0), (gone, 1.0), (2.0, 1.0)]);
+            assert_eq!(found.seen, Seen::NotDecided);
+            assert_eq!(found.ours, "x not measured in every run");
+        }
+        assert_eq!(claim(&[]).seen, Seen::NotDecided);
     }
 }

@@ -52,9 +52,9 @@ impl Reproduction for CurriculumFirst {
 
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         let constant = setting.config(Constant::new(RATE * setting.budget.lr_max));
-        let cycle = cycle::one_cycle(setting).1;
+        let cycle = setting.config(cycle::policy(&setting.budget));
         Ok(vec![
-            (ONE_CYCLE.to_owned(), cycle.clone()),
+            cycle::one_cycle(setting)?,
             (
                 "one-cycle-easy-first".to_owned(),
                 CurriculumFirst::easy_first(setting, cycle),

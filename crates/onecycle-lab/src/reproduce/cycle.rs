@@ -7,7 +7,7 @@ use onecycle::{OneCycle, Span, estimate::Estimate};
 use super::{
     Budget, Claim, Published, Reproduction, Results, Seen, Setting,
     claim::{above, interval},
-    usual_figures,
+    measured, usual_figures,
 };
 use crate::{
     Config, LabError,
@@ -36,7 +36,7 @@ const HIGHER_EPOCHS: f64 = 50.0 / 95.0;
 /// What the higher rate may lose, a share of 1: published are 1.2 points in 50 epochs.
 const HIGHER_MARGIN: f64 = 0.015;
 
-const NOTEBOOK: &str = "Gugger's notebook on the 1cycle policy (2018)";
+pub(super) const NOTEBOOK: &str = "Gugger's notebook on the 1cycle policy (2018)";
 
 /// One cycle as in the notebook.
 pub(super) fn policy(budget: &Budget) -> OneCycle {
@@ -46,12 +46,11 @@ pub(super) fn policy(budget: &Budget) -> OneCycle {
     }
 }
 
-/// The variant that most experiments compare with.
-pub(super) fn one_cycle(setting: &Setting) -> (String, Config) {
-    (
-        ONE_CYCLE.to_owned(),
-        setting.config(policy(&setting.budget)),
-    )
+/// The variant that most experiments compare with. Its noise and sharpness are measured along the way, which changes nothing
+/// else: so the experiments that look at them share its runs with all others.
+pub(super) fn one_cycle(setting: &Setting) -> Result<(String, Config), LabError> {
+    let config = setting.config(policy(&setting.budget));
+    Ok((ONE_CYCLE.to_owned(), measured::along(setting, config)?))
 }
 
 /// `schedule`: the learning rate and momentum of the policy.
@@ -136,7 +135,7 @@ impl Reproduction for FullCycle {
     }
 
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
-        Ok(vec![one_cycle(setting)])
+        Ok(vec![one_cycle(setting)?])
     }
 
     fn claims(
@@ -273,7 +272,7 @@ impl Reproduction for HigherRate {
             ..OneCycle::new(HIGHER_PEAK * setting.budget.lr_max)
         });
         config.epochs = Some(HIGHER_EPOCHS * setting.budget.epochs);
-        Ok(vec![(HIGHER.to_owned(), config), one_cycle(setting)])
+        Ok(vec![(HIGHER.to_owned(), config), one_cycle(setting)?])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
@@ -321,7 +320,7 @@ impl Reproduction for LongAnnihilation {
             annihilation: Span::Fraction(0.5),
             ..OneCycle::new(setting.budget.lr_max)
         });
-        Ok(vec![(LONG.to_owned(), config), one_cycle(setting)])
+        Ok(vec![(LONG.to_owned(), config), one_cycle(setting)?])
     }
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {

@@ -71,7 +71,7 @@ impl Reproduction for Momentum {
     }
 
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
-        let mut variants = vec![cycle::one_cycle(setting)];
+        let mut variants = vec![cycle::one_cycle(setting)?];
         for (momentum, _) in CONSTANTS {
             let policy = OneCycle {
                 momentum: Track::Constant(momentum),
@@ -116,7 +116,7 @@ impl Reproduction for Momentum {
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, LabError> {
         let images = images(setting);
-        let (_, cyclical) = cycle::one_cycle(setting);
+        let (_, cyclical) = cycle::one_cycle(setting)?;
         let mut shown = vec![
             (
                 cycle::schedule_figure("momentum-schedule", &cyclical, images)?,

@@ -62,7 +62,7 @@ impl Reproduction for Optimizers {
         });
         let constant = setting.config(Constant::new(LR_CONSTANT));
         Ok(vec![
-            cycle::one_cycle(setting),
+            cycle::one_cycle(setting)?,
             (
                 "adam-one-cycle".to_owned(),
                 with(setting.config(cycle.clone()), coupled),

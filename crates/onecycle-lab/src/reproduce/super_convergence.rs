@@ -7,7 +7,7 @@ use onecycle::{Clr, Momentum, PiecewiseConstant, Preset, Span};
 use super::{
     Claim, Published, Reproduction, Results, Scale, Seen, Setting,
     cycle::{self, ONE_CYCLE},
-    usual_figures,
+    measured, usual_figures,
 };
 use crate::{
     Config, LabError,
@@ -18,6 +18,8 @@ use crate::{
 
 const PAPER: &str =
     "Smith & Topin, \"Super-Convergence\" (2018), figure 1 and the logs published with it";
+/// Label of the piecewise constant rate over the epochs of one cycle.
+pub(super) const PIECEWISE_EPOCHS: &str = "piecewise-epochs";
 const CLR: &str = "clr";
 /// At the paper's scale the runs have a batch size and augmentation of their own.
 const CYCLE_OF_THE_PAPER: &str = "one-cycle-batch-1000";
@@ -38,6 +40,15 @@ const DROPS: [f64; 2] = [0.625, 0.875];
 pub(super) fn piecewise(lr: f64) -> PiecewiseConstant {
     let [first, second] = DROPS.map(Span::Fraction);
     PiecewiseConstant::new([(Span::Steps(0), lr), (first, 0.1 * lr), (second, 0.01 * lr)])
+}
+
+/// For as many epochs as one cycle. The sharpness of its end is measured, for `flat-minima`.
+pub(super) fn piecewise_epochs(setting: &Setting) -> Result<(String, Config), LabError> {
+    let config = setting.config(piecewise(setting.budget.lr_piecewise));
+    Ok((
+        PIECEWISE_EPOCHS.to_owned(),
+        measured::at_the_end(setting, config)?,
+    ))
 }
 
 /// `super-convergence`.
@@ -141,7 +152,7 @@ impl Reproduction for SuperConvergence {
                     SuperConvergence::config(setting, policy, steps, 1.0),
                 )
             }
-            _ => cycle::one_cycle(setting),
+            _ => cycle::one_cycle(setting)?,
         };
         let clr = SuperConvergence::clr(setting, steps);
         let mut variants = vec![

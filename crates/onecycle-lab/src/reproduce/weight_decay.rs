@@ -49,7 +49,7 @@ impl WeightDecay {
         folder: &Path,
         observer: &mut dyn StudyObserver,
     ) -> Result<Option<Found>, LabError> {
-        let config = cycle::one_cycle(setting).1;
+        let config = setting.config(cycle::policy(&setting.budget));
         let parts = folder.join("weight-decay").join("range_tests");
         WeightDecay::claim_folder(&config, folder, &parts)?;
         let mut watch = Tests {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Cell;
 use crate::{
-    LabError, files,
+    LabError,
+    diagnose::Diagnosis,
+    files,
     finish::Summary,
     record::{EpochRecord, number},
     run_folder::RunFolder,
@@ -32,6 +34,9 @@ pub struct CellResult {
     pub diverged: Option<Divergence>,
     /// Training and validation loss and accuracy after each epoch.
     pub epochs: Vec<EpochRecord>,
+    /// What the run measured of itself along its way, where its configuration says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnoses: Vec<Diagnosis>,
     /// The run's folder, which holds a line a step, and the model unless the run diverged.
     pub run: PathBuf,
 }
@@ -94,6 +99,7 @@ impl CellResult {
             seconds,
             diverged,
             epochs,
+            diagnoses: run.read_diagnoses()?,
             run: run.root().to_path_buf(),
         }))
     }
@@ -177,6 +183,7 @@ mod tests {
                 .zip(0..)
                 .map(|(accuracy, i)| epoch(i, accuracy))
                 .collect(),
+            diagnoses: Vec::new(),
             run: PathBuf::new(),
         };
         let at = |accuracy| {

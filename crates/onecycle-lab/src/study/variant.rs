@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CellResult;
 use crate::{
+    diagnose::Diagnosis,
     figure::{Axis, Colour, Figure, Series, Style},
     record::EpochRecord,
 };
@@ -159,39 +160,62 @@ impl Variant {
         along: Along,
         value: impl Fn(&EpochRecord) -> f64,
     ) -> Vec<Series> {
-        let longest = self
-            .runs
-            .iter()
-            .map(|run| run.epochs.len())
-            .max()
-            .unwrap_or(0);
-        let (mut x, mut mean, mut low, mut high) = (vec![], vec![], vec![], vec![]);
-        for epoch in 0..longest {
-            let records = self.runs.iter().filter_map(|run| run.epochs.get(epoch));
-            let values: Vec<f64> = records.clone().map(&value).collect();
-            let steps = records.map(|record| record.steps).max().unwrap_or(0);
-            x.push(match along {
-                Along::Steps => steps as f64,
-                Along::Epochs => epoch as f64 + 1.0,
-            });
-            mean.push(values.iter().sum::<f64>() / values.len() as f64);
-            low.push(values.iter().copied().fold(f64::INFINITY, f64::min));
-            high.push(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-        }
-        if x.is_empty() {
-            return Vec::new();
-        }
-        let style = match longest > MARKERS {
-            true => Style::Line,
-            false => Style::LinePoints,
+        let at = |record: &EpochRecord| match along {
+            Along::Steps => record.steps as f64,
+            Along::Epochs => record.epoch as f64 + 1.0,
         };
-        let line = Series::line(name, x.clone(), mean).style(style);
-        if self.runs.len() < 2 {
-            return vec![line];
-        }
-        let band = Series::line(format!("{name}, {} seeds", self.runs.len()), x, low);
-        vec![band.style(Style::Band { upper: high }), line]
+        let curve = |run: &CellResult| {
+            let records = run.epochs.iter();
+            records.map(|record| (at(record), value(record))).collect()
+        };
+        banded(name, &self.runs.iter().map(curve).collect::<Vec<_>>())
     }
+
+    /// The same through the diagnoses along the runs, over the updates made. Where a seed has no finite value, there is a gap.
+    pub fn diagnosed(&self, name: &str, value: impl Fn(&Diagnosis) -> f64) -> Vec<Series> {
+        let curve = |run: &CellResult| {
+            let diagnoses = run.diagnoses.iter();
+            diagnoses
+                .map(|one| (one.conditions.step as f64, value(one)))
+                .collect()
+        };
+        banded(name, &self.runs.iter().map(curve).collect::<Vec<_>>())
+    }
+}
+
+/// A curve through the means of curves, each a list of (x, y), over a band from the lowest to the highest of them.
+fn banded(name: &str, curves: &[Vec<(f64, f64)>]) -> Vec<Series> {
+    let longest = curves.iter().map(Vec::len).max().unwrap_or(0);
+    let (mut x, mut mean, mut low, mut high) = (vec![], vec![], vec![], vec![]);
+    for index in 0..longest {
+        let points: Vec<(f64, f64)> = curves
+            .iter()
+            .filter_map(|curve| curve.get(index).copied())
+            .collect();
+        let values = || points.iter().map(|(_, y)| *y);
+        x.push(
+            points
+                .iter()
+                .map(|(x, _)| *x)
+                .fold(f64::NEG_INFINITY, f64::max),
+        );
+        mean.push(values().sum::<f64>() / points.len() as f64);
+        low.push(values().fold(f64::INFINITY, f64::min));
+        high.push(values().fold(f64::NEG_INFINITY, f64::max));
+    }
+    if x.is_empty() {
+        return Vec::new();
+    }
+    let style = match longest > MARKERS {
+        true => Style::Line,
+        false => Style::LinePoints,
+    };
+    let line = Series::line(name, x.clone(), mean).style(style);
+    if curves.len() < 2 {
+        return vec![line];
+    }
+    let band = Series::line(format!("{name}, {} seeds", curves.len()), x, low);
+    vec![band.style(Style::Band { upper: high }), line]
 }
 
 /// Curves of several variants, a colour each.
@@ -250,6 +274,7 @@ mod tests {
             seconds: 2.0 * accuracies.len() as f64,
             diverged: None,
             epochs: accuracies.iter().enumerate().map(epoch).collect(),
+            diagnoses: Vec::new(),
             run: Default::default(),
         }
     }
