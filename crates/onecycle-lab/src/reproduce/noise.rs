@@ -157,7 +157,7 @@ fn grows(cycle: &Variant) -> Claim {
             .map(|(last, first)| (1.0 / last, 1.0 / first));
         let step = ends[0].0.conditions.step;
         return published.larger_ratio(
-            &format!("noise scale in images at the end and at step {step}"),
+            &format!("noise scale in images at the end and at step {step}:"),
             &pairs.collect::<Vec<_>>(),
         );
     }
