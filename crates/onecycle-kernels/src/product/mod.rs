@@ -20,8 +20,17 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 /// of `b` and one broadcast.
 pub(crate) const fn most_rows(registers: usize, vectors: usize) -> usize {
     let rows = (registers - 1) / vectors - 1;
-    if rows > MAX_ROWS { MAX_ROWS } else { rows }
+    let most = if registers <= 16 {
+        MAX_ROWS_SHORT
+    } else {
+        MAX_ROWS
+    };
+    if rows > most { most } else { rows }
 }
+
+/// Rows of the largest tile of short vectors (AVX2): a row's broadcast comes as fast as its multiply-add there, and the
+/// addresses of more rows would be reloaded from the stack before each.
+const MAX_ROWS_SHORT: usize = 8;
 
 /// Rows of the largest tile that is compiled.
 const MAX_ROWS: usize = 14;

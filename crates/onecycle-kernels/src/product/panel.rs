@@ -1,11 +1,12 @@
 //! Short products over many rows: the points of Winograd's algorithm.
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
-use super::add_terms;
+use super::{add_terms, most_rows};
 use crate::simd::{Kernel, Simd};
 
-/// Rows of a [`Panel`] that are worked on at a time.
-const PANEL_ROWS: usize = 8;
+/// Rows of a [`Panel`] that are worked on at a time, at most and where the registers hold them: more bring nothing, since
+/// that many sums already keep the arithmetic busy.
+const MOST_ROWS: usize = 8;
 
 /// A product of few columns and any number of rows, whose terms are next to each other in `a`. Short products would spend
 /// as long on the way into a [`Tile`] as within.
@@ -54,6 +55,22 @@ impl Panel {
 struct Columns<const V: usize>(Panel);
 
 impl<const V: usize> Columns<V> {
+    /// `count` rows from `first` on, no more than [`MOST_ROWS`] and than the registers hold.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(&self, first: usize, count: usize) {
+        macro_rules! shapes {
+            ($($p:literal)*) => {
+                match count {
+                    0 => {}
+                    $($p if const { $p <= most_rows(S::REGISTERS, V) } => self.rows::<S, $p>(first),)*
+                    _ => unreachable!("{count} rows of a panel"),
+                }
+            };
+        }
+        // SAFETY: the caller's guarantees.
+        unsafe { shapes!(1 2 3 4 5 6 7 8) }
+    }
+
     /// `P` rows from `first` on.
     #[inline(always)]
     unsafe fn rows<S: Simd, const P: usize>(&self, first: usize) {
@@ -93,16 +110,15 @@ impl<const V: usize> Kernel for Columns<V> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let rows = self.0.rows;
-        let blocks = rows / PANEL_ROWS;
+        let Panel { rows, .. } = self.0;
+        let most = MOST_ROWS.min(most_rows(S::REGISTERS, V));
+        let whole = rows / most * most;
         // SAFETY: the caller's guarantees; no row is beyond the last.
         unsafe {
-            for block in 0..blocks {
-                self.rows::<S, PANEL_ROWS>(block * PANEL_ROWS);
+            for first in (0..whole).step_by(most) {
+                self.block::<S>(first, most);
             }
-            for row in blocks * PANEL_ROWS..rows {
-                self.rows::<S, 1>(row);
-            }
+            self.block::<S>(whole, rows - whole);
         }
     }
 }
