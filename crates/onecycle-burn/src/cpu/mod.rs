@@ -12,6 +12,7 @@ mod channels_last;
 mod flex;
 mod gradient;
 mod memory;
+mod update;
 
 use burn::{
     backend::{
@@ -20,6 +21,8 @@ use burn::{
     },
     tensor::{DType, Int, Tensor},
 };
+
+pub(crate) use update::{adam, sgd};
 
 /// Whether the kernels can take this tensor.
 pub(crate) fn runs<const D: usize>(tensor: &Tensor<D>) -> bool {

@@ -1,11 +1,14 @@
 //! The update formulas, over one parameter at a time, flattened.
 //!
 //! They are written in the order of PyTorch's arithmetic, so that a run in double precision agrees with it to
-//! the last bits.
+//! the last bits. In single precision on the CPU, SGD with momentum, Adam and AdamW run as one pass over memory
+//! ([`cpu`]), in the same order.
 
 use burn::tensor::Tensor;
+use onecycle_kernels as kernels;
 
 use super::config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
+use crate::cpu;
 
 /// What a step uses for one parameter, after the plan, the defaults and the parameter's group are combined.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,14 +46,8 @@ pub(crate) fn update(
 ) -> Tensor<1> {
     let w = match config {
         OptimizerConfig::Sgd(sgd) => update_sgd(sgd, rates, w, g, memory),
-        OptimizerConfig::Adam(adam) => {
-            let g = add_decay(g, &w, rates.weight_decay);
-            update_adam(adam, rates, w, g, memory)
-        }
-        OptimizerConfig::AdamW(adam) => {
-            let w = shrink(w, rates);
-            update_adam(adam, rates, w, g, memory)
-        }
+        OptimizerConfig::Adam(adam) => update_adam(adam, false, rates, w, g, memory),
+        OptimizerConfig::AdamW(adam) => update_adam(adam, true, rates, w, g, memory),
         OptimizerConfig::RmsProp(rms) => update_rmsprop(rms, rates, w, g, memory),
     };
     memory.steps += 1;
@@ -64,6 +61,20 @@ fn update_sgd(
     g: Tensor<1>,
     memory: &mut Memory,
 ) -> Tensor<1> {
+    if rates.momentum != 0.0 && cpu::runs(&w) {
+        let step = kernels::Sgd {
+            lr: rates.lr,
+            momentum: rates.momentum,
+            dampening: sgd.dampening,
+            weight_decay: rates.weight_decay,
+            decoupled: sgd.decoupled,
+            nesterov: sgd.nesterov,
+            gradient_scale: 1.0,
+        };
+        let (w, velocity) = cpu::sgd(w, memory.velocity.take(), g, step);
+        memory.velocity = Some(velocity);
+        return w;
+    }
     let (w, g) = if sgd.decoupled {
         (shrink(w, rates), g)
     } else {
@@ -88,22 +99,51 @@ fn update_sgd(
 
 fn update_adam(
     adam: &Adam,
+    decoupled: bool,
     rates: Rates,
     w: Tensor<1>,
     g: Tensor<1>,
     memory: &mut Memory,
 ) -> Tensor<1> {
     let beta1 = rates.momentum;
-    let mean = running_mean(memory.mean.take(), g.clone(), beta1);
-    let square = running_mean(memory.square.take(), g.clone() * g, adam.beta2);
     let product = memory.beta1_product.unwrap_or(1.0) * beta1;
     let power = (memory.steps + 1) as f64;
-
     let start_weight = match adam.bias_correction {
         BiasCorrection::Exact => product,
         BiasCorrection::Torch => beta1.powf(power),
     };
+    let lr_corrected = rates.lr / (1.0 - start_weight);
     let root_correction = (1.0 - adam.beta2.powf(power)).sqrt();
+    memory.beta1_product = Some(product);
+
+    if !adam.amsgrad && cpu::runs(&w) {
+        let (weight_decay, shrink) = match decoupled {
+            true => (0.0, 1.0 - rates.lr * rates.weight_decay),
+            false => (rates.weight_decay, 1.0),
+        };
+        let step = kernels::Adam {
+            lr_corrected,
+            beta1,
+            beta2: adam.beta2,
+            root_correction,
+            eps: adam.eps,
+            weight_decay,
+            shrink,
+            gradient_scale: 1.0,
+        };
+        let state = [memory.mean.take(), memory.square.take()];
+        let (w, [mean, square]) = cpu::adam(w, state, g, step);
+        (memory.mean, memory.square) = (Some(mean), Some(square));
+        return w;
+    }
+    let (w, g) = if decoupled {
+        (shrink(w, rates), g)
+    } else {
+        let g = add_decay(g, &w, rates.weight_decay);
+        (w, g)
+    };
+    let mean = running_mean(memory.mean.take(), g.clone(), beta1);
+    let square = running_mean(memory.square.take(), g.clone() * g, adam.beta2);
     let under_root = if adam.amsgrad {
         let largest = match memory.square_max.take() {
             None => square.clone(),
@@ -116,10 +156,9 @@ fn update_adam(
     };
     let denominator = under_root.sqrt() / root_correction + adam.eps;
 
-    memory.beta1_product = Some(product);
     memory.square = Some(square);
     memory.mean = Some(mean.clone());
-    w - mean / denominator * (rates.lr / (1.0 - start_weight))
+    w - mean / denominator * lr_corrected
 }
 
 fn update_rmsprop(
