@@ -6,7 +6,7 @@ use crate::{PolicyError, check, math};
 
 /// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
 const ANCHOR: f64 = 0.1;
-/// Losses within this share of the descent are as good as the same: what a short cycle under another seed differs by.
+/// Losses within this share of the descent are alike: what a short cycle under another seed differs by.
 const ALIKE: f64 = 0.05;
 /// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
 const FAILED: f64 = 0.5;
@@ -24,8 +24,9 @@ const LEAST_DESCENT: f64 = 0.02;
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
 /// while more may be made:
-///     if the best candidate so far lacks its lower or its upper neighbour: try that neighbour
-///     else if a neighbour of the best failed, once: try it again from other weights; the lower loss counts
+///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.05 descent higher
+///     if one is not tried: try it, the nearer to the best first
+///     else if one failed, once: try it again from other weights; the lower loss counts
 ///     else: end
 /// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.05 descent)),  descent = loss at start - best
 /// ```
@@ -34,7 +35,8 @@ const LEAST_DESCENT: f64 = 0.02;
 /// die on the way to a peak that the run would bear.
 ///
 /// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
-/// chance.
+/// chance. For the same reason all candidates that are alike are looked for, and not the best one's neighbours alone: the
+/// middle of a flat bottom depends little on where the search began.
 ///
 /// ```
 /// use onecycle::range_test::{CycleSearch, Verdict};
@@ -45,8 +47,8 @@ const LEAST_DESCENT: f64 = 0.02;
 ///     search.record(loss);
 /// }
 /// let tried: Vec<f64> = search.tried().iter().map(|one| one.lr_max).collect();
-/// assert_eq!(tried, [0.8, 0.4, 0.2]);
-/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.15);
+/// assert_eq!(tried, [0.8, 0.4, 0.2, 0.1, 1.6]);
+/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.05);
 /// assert_eq!(search.answer().verdict, Verdict::Ok);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
@@ -75,6 +77,13 @@ pub struct Tried {
     pub cycles: usize,
     /// `lr_max = 0.1 · 2^exponent`.
     exponent: i32,
+}
+
+/// Where the candidates that are as good as the best end.
+struct End<'a> {
+    exponent: i32,
+    /// None where there was no cycle yet.
+    tried: Option<&'a Tried>,
 }
 
 impl CycleSearch {
@@ -144,14 +153,31 @@ impl CycleSearch {
         let Some(best) = self.best() else {
             return Some((self.start, false));
         };
-        let neighbours = [best.exponent - 1, best.exponent + 1];
-        let known = |exponent: &i32| self.tried.iter().find(|one| one.exponent == *exponent);
-        if let Some(unknown) = neighbours.iter().find(|one| known(one).is_none()) {
-            return Some((*unknown, false));
+        let ends = [-1, 1].map(|direction| self.end(best, direction));
+        let untried = ends.iter().filter(|end| end.tried.is_none());
+        if let Some(nearest) = untried.min_by_key(|end| end.exponent.abs_diff(best.exponent)) {
+            return Some((nearest.exponent, false));
         }
         let failed = |one: &&Tried| one.cycles == 1 && self.has_failed(one, best);
-        let mut tried = neighbours.iter().filter_map(known);
+        let mut tried = ends.iter().filter_map(|end| end.tried);
         tried.find(failed).map(|one| (one.exponent, true))
+    }
+
+    /// From the best on, down or up: the first candidate that is not tried, or whose loss is not alike.
+    fn end(&self, best: &Tried, direction: i32) -> End<'_> {
+        let mut exponent = best.exponent;
+        loop {
+            exponent += direction;
+            let tried = self.tried.iter().find(|one| one.exponent == exponent);
+            if !tried.is_some_and(|one| self.is_alike(one, best)) {
+                return End { exponent, tried };
+            }
+        }
+    }
+
+    fn is_alike(&self, one: &Tried, best: &Tried) -> bool {
+        let descent = self.untrained - best.loss;
+        self.is_descent(descent) && one.loss - best.loss <= ALIKE * descent
     }
 
     fn has_failed(&self, one: &Tried, best: &Tried) -> bool {
