@@ -8,6 +8,8 @@ use crate::{PolicyError, check, math};
 const ANCHOR: f64 = 0.1;
 /// Losses within this share of the descent are alike: what a short cycle under another seed differs by.
 const ALIKE: f64 = 0.05;
+/// Beyond a loss that is higher by this share of the descent, nothing is looked for: it would hardly count.
+const BEYOND: f64 = 2.0 * ALIKE;
 /// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
 const FAILED: f64 = 0.5;
 /// A descent below this share of the loss at the start is none.
@@ -24,7 +26,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
 /// while more may be made:
-///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.05 descent higher
+///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.1 descent higher
 ///     if one is not tried: try it, the nearer to the best first
 ///     else if one failed, once: try it again from other weights; the lower loss counts
 ///     else: end
@@ -35,7 +37,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// die on the way to a peak that the run would bear.
 ///
 /// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
-/// chance. For the same reason all candidates that are alike are looked for, and not the best one's neighbours alone: the
+/// chance. For the same reason all candidates that count are looked for, and not the best one's neighbours alone: the
 /// middle of a flat bottom depends little on where the search began.
 ///
 /// ```
@@ -47,8 +49,8 @@ const LEAST_DESCENT: f64 = 0.02;
 ///     search.record(loss);
 /// }
 /// let tried: Vec<f64> = search.tried().iter().map(|one| one.lr_max).collect();
-/// assert_eq!(tried, [0.8, 0.4, 0.2, 0.1, 1.6]);
-/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.05);
+/// assert_eq!(tried, [0.8, 0.4, 0.2, 0.1, 1.6, 0.05]);
+/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.1);
 /// assert_eq!(search.answer().verdict, Verdict::Ok);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
@@ -79,7 +81,7 @@ pub struct Tried {
     exponent: i32,
 }
 
-/// Where the candidates that are as good as the best end.
+/// Where the candidates that count end.
 struct End<'a> {
     exponent: i32,
     /// None where there was no cycle yet.
@@ -163,21 +165,21 @@ impl CycleSearch {
         tried.find(failed).map(|one| (one.exponent, true))
     }
 
-    /// From the best on, down or up: the first candidate that is not tried, or whose loss is not alike.
+    /// From the best on, down or up: the first candidate that is not tried, or beyond which nothing counts.
     fn end(&self, best: &Tried, direction: i32) -> End<'_> {
         let mut exponent = best.exponent;
         loop {
             exponent += direction;
             let tried = self.tried.iter().find(|one| one.exponent == exponent);
-            if !tried.is_some_and(|one| self.is_alike(one, best)) {
+            if !tried.is_some_and(|one| self.counts(one, best)) {
                 return End { exponent, tried };
             }
         }
     }
 
-    fn is_alike(&self, one: &Tried, best: &Tried) -> bool {
+    fn counts(&self, one: &Tried, best: &Tried) -> bool {
         let descent = self.untrained - best.loss;
-        self.is_descent(descent) && one.loss - best.loss <= ALIKE * descent
+        self.is_descent(descent) && one.loss - best.loss <= BEYOND * descent
     }
 
     fn has_failed(&self, one: &Tried, best: &Tried) -> bool {
