@@ -7,9 +7,7 @@ use crate::{PolicyError, check, math};
 /// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
 const ANCHOR: f64 = 0.1;
 /// Losses within this share of the descent are alike: what a short cycle under another seed differs by.
-const ALIKE: f64 = 0.05;
-/// Beyond a loss that is higher by this share of the descent, nothing is looked for: it would hardly count.
-const BEYOND: f64 = 2.0 * ALIKE;
+const ALIKE: f64 = 0.1;
 /// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
 const FAILED: f64 = 0.5;
 /// A descent below this share of the loss at the start is none.
@@ -30,14 +28,14 @@ const LEAST_DESCENT: f64 = 0.02;
 ///     if one is not tried: try it, the nearer to the best first
 ///     else if one failed, once: try it again from other weights; the lower loss counts
 ///     else: end
-/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.05 descent)),  descent = loss at start - best
+/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.1 descent)),  descent = loss at start - best
 /// ```
 ///
 /// A failure is looked at twice: a short cycle climbs more steeply than the run, and without batch norm an unlucky start can
 /// die on the way to a peak that the run would bear.
 ///
 /// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
-/// chance. For the same reason all candidates that count are looked for, and not the best one's neighbours alone: the
+/// chance. For the same reason all candidates that are alike are looked for, and not the best one's neighbours alone: the
 /// middle of a flat bottom depends little on where the search began.
 ///
 /// ```
@@ -81,7 +79,7 @@ pub struct Tried {
     exponent: i32,
 }
 
-/// Where the candidates that count end.
+/// Where the candidates that are as good as the best end.
 struct End<'a> {
     exponent: i32,
     /// None where there was no cycle yet.
@@ -165,21 +163,21 @@ impl CycleSearch {
         tried.find(failed).map(|one| (one.exponent, true))
     }
 
-    /// From the best on, down or up: the first candidate that is not tried, or beyond which nothing counts.
+    /// From the best on, down or up: the first candidate that is not tried, or whose loss is not alike.
     fn end(&self, best: &Tried, direction: i32) -> End<'_> {
         let mut exponent = best.exponent;
         loop {
             exponent += direction;
             let tried = self.tried.iter().find(|one| one.exponent == exponent);
-            if !tried.is_some_and(|one| self.counts(one, best)) {
+            if !tried.is_some_and(|one| self.is_alike(one, best)) {
                 return End { exponent, tried };
             }
         }
     }
 
-    fn counts(&self, one: &Tried, best: &Tried) -> bool {
+    fn is_alike(&self, one: &Tried, best: &Tried) -> bool {
         let descent = self.untrained - best.loss;
-        self.is_descent(descent) && one.loss - best.loss <= BEYOND * descent
+        self.is_descent(descent) && one.loss - best.loss <= ALIKE * descent
     }
 
     fn has_failed(&self, one: &Tried, best: &Tried) -> bool {
