@@ -24,7 +24,7 @@ const MOST: u64 = 400;
 /// The seed of a second cycle's weights is so much larger.
 const SECOND: u64 = 1000;
 /// Cycles that may be made.
-const CYCLES: usize = 9;
+const CYCLES: usize = 7;
 
 /// Short cycles, and what they say: a part of `range_test.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use crate::{PolicyError, check, math};
 
 /// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
 const ANCHOR: f64 = 0.1;
-/// Losses within this share of the lowest are alike.
-const ALIKE: f64 = 0.075;
+/// Losses are alike that differ by this share of the lowest, or of the descent to it where that is less.
+const ALIKE: f64 = 0.1;
 /// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
 const FAILED: f64 = 0.5;
 /// A descent below this share of the loss at the start is none.
@@ -24,11 +24,12 @@ const LEAST_DESCENT: f64 = 0.02;
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
 /// while more may be made:
-///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.075 best higher
+///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.1 s higher
 ///     if one is not tried: try it, the nearer to the best first
 ///     else if one failed, once: try it again from other weights; the lower loss counts
 ///     else: end
-/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.075 best)),  best = lowest loss
+/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.1 s))
+/// s = min(best, untrained - best),  best = the lowest loss
 /// ```
 ///
 /// A failure is looked at twice: a short cycle climbs more steeply than the run, and without batch norm an unlucky start can
@@ -38,7 +39,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// chance. For the same reason all candidates that are alike are looked for, and not the best one's neighbours alone: the
 /// middle of a flat bottom depends little on where the search began.
 ///
-/// Where losses can be 0 or negative, a share of the descent from the untrained loss stands for one of the lowest loss.
+/// Where the lowest loss is 0 or negative, `s` is the descent.
 ///
 /// ```
 /// use onecycle::range_test::{CycleSearch, Verdict};
@@ -179,15 +180,16 @@ impl CycleSearch {
 
     fn is_alike(&self, one: &Tried, best: &Tried) -> bool {
         let descent = self.untrained - best.loss;
-        self.is_descent(descent) && one.loss - best.loss <= self.alike(best)
+        self.is_descent(descent) && one.loss - best.loss <= ALIKE * self.scale(best)
     }
 
-    /// How much higher than the best loss one is that is alike.
-    fn alike(&self, best: &Tried) -> f64 {
+    /// What differences of losses are shares of.
+    fn scale(&self, best: &Tried) -> f64 {
+        let descent = self.untrained - best.loss;
         if best.loss > 0.0 {
-            ALIKE * best.loss
+            descent.min(best.loss)
         } else {
-            ALIKE * (self.untrained - best.loss)
+            descent
         }
     }
 
@@ -221,7 +223,7 @@ impl CycleSearch {
         }
         let (mut sum, mut weights) = (0.0, 0.0);
         for one in &self.tried {
-            let weight = math::exp(-(one.loss - best.loss) / self.alike(best));
+            let weight = math::exp(-(one.loss - best.loss) / (ALIKE * self.scale(best)));
             sum += weight * math::ln(one.lr_max);
             weights += weight;
         }
