@@ -55,7 +55,11 @@ impl Panel {
 struct Columns<const V: usize>(Panel);
 
 impl<const V: usize> Columns<V> {
-    /// `count` rows from `first` on, no more than [`MOST_ROWS`] and than the registers hold.
+    /// `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// More rows than [`MOST_ROWS`] or than the registers hold. [`Columns::run`] asks for no more, and to leave rows out
+    /// silently would be worse.
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, first: usize, count: usize) {
         macro_rules! shapes {
