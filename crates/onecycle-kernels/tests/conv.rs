@@ -121,6 +121,32 @@ fn widths_around_the_tiles() {
     }
 }
 
+/// Few output channels: two to sixteen neighbours of a row share a vector, where the row has a multiple of so many; and
+/// their bias.
+#[test]
+fn few_output_channels() {
+    for out_channels in [1, 2, 3, 5, 6, 8] {
+        for (width, kernel, stride, padding) in [
+            (6, 3, 1, 1),
+            (14, 5, 1, 2),
+            (16, 3, 2, 1),
+            (13, 4, 3, 0),
+            (5, 1, 1, 0),
+            (9, 9, 1, 0),
+        ] {
+            let size = [9, width];
+            check(
+                &square([3, 2, out_channels], size, kernel, stride, padding),
+                8,
+            );
+            check(
+                &square([3, out_channels, 4], size, kernel, stride, padding),
+                8,
+            );
+        }
+    }
+}
+
 #[test]
 fn strides_and_windows() {
     for stride in [1, 2, 3] {
@@ -242,10 +268,11 @@ fn the_reference_is_a_gradient() {
     }
 }
 
-/// A diverging run must show: NaN reaches every output whose window sees it.
+/// A diverging run must show: NaN reaches every output whose window sees it. (Where there are few output channels, also
+/// those beside it that are computed with it.)
 #[test]
 fn nan_reaches_what_sees_it_and_nothing_else() {
-    let shape = square([2, 3, 5], [6, 6], 3, 1, 1);
+    let shape = square([2, 3, 9], [6, 6], 3, 1, 1);
     let mut x = numbers(1, shape.input_len());
     let w = numbers(2, shape.weight_len());
     // The first channel of the first image's first pixel: four windows see it.

@@ -3,6 +3,9 @@
 //! A row of pixels is a matrix whose neighbouring rows overlap: the window of output `x` begins `step * channels` floats
 //! behind that of output `x - 1`, and a row of the window is contiguous. So a convolution is, for each row of the window, a
 //! product of that matrix with `[window width * channels, out channels]` weights, and no pixel is copied but for the border.
+//!
+//! Where channels would leave half of a vector empty, neighbouring outputs of a row are taken side by side ([`Pass::abreast`]):
+//! channels-last, two of them are one pixel of twice the channels.
 
 use super::axis::Axis;
 use super::shape::Conv2d;
@@ -127,29 +130,77 @@ impl Pass {
         }
     }
 
-    /// Weights of phase, block of output channels, row of the window, column, source channel, output channel.
-    fn pack_weights(&self, block: usize, weights: &[f32], packed: &mut [f32]) {
-        let blocks = self.out_channels.div_ceil(block);
+    /// Outputs of a row that are best computed side by side: as many as bring the most multiplications that count into a
+    /// vector. `n` of them fill `n` times the lanes, but each takes the `(n - 1) * step` taps of its neighbours' windows
+    /// along, with weights of 0.
+    fn best_abreast(&self, path: Path) -> usize {
+        let [[_, horizontal]] = &self.axes[..] else {
+            return 1;
+        };
+        if horizontal.outputs != self.output[1] {
+            return 1;
+        }
+        let possible = (1..=path.lanes() / self.out_channels)
+            .rev() // Of equals, the fewest.
+            .filter(|count| horizontal.outputs.is_multiple_of(*count));
+        let share = |count: usize| {
+            let taps = horizontal.taps + (count - 1) * horizontal.step;
+            (count * horizontal.taps) as f64 / taps as f64
+        };
+        possible
+            .max_by(|a, b| share(*a).total_cmp(&share(*b)))
+            .unwrap_or(1)
+    }
+
+    /// The same pass with `count` neighbouring outputs of a row as one of `count` times the channels, whose window is as
+    /// wide as theirs together. Channels-last, either is the same memory.
+    fn abreast(&self, count: usize) -> Pass {
+        let wide = |horizontal: &Axis| Axis {
+            outputs: horizontal.outputs / count,
+            step: horizontal.step * count,
+            taps: horizontal.taps + (count - 1) * horizontal.step,
+            ..*horizontal
+        };
+        Pass {
+            out_channels: self.out_channels * count,
+            output: [self.output[0], self.output[1] / count],
+            axes: self.axes.iter().map(|[v, h]| [*v, wide(h)]).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Weights of phase, block of output channels, row of the window, column, source channel, output channel, for
+    /// [`Pass::abreast`] of this pass and a `count`.
+    fn pack_weights(&self, count: usize, block: usize, weights: &[f32], packed: &mut [f32]) {
         let channels = self.source.channels;
+        let columns = self.out_channels * count;
         let mut rest = packed;
         for [vertical, horizontal] in &self.axes {
-            let len = vertical.taps * horizontal.taps * channels * block;
-            let (phase, after) = rest.split_at_mut(blocks * len);
+            let taps = horizontal.taps + (count - 1) * horizontal.step;
+            let len = vertical.taps * taps * channels * block;
+            let (phase, after) = rest.split_at_mut(columns.div_ceil(block) * len);
             rest = after;
             for_chunks(phase, len, |index, target| {
                 let first = index * block;
-                let valid = block.min(self.out_channels - first);
                 let mut rows = target.chunks_exact_mut(block);
                 for r in 0..vertical.taps {
-                    for s in 0..horizontal.taps {
-                        let at = vertical.kernel(r) * self.kernel[1] + horizontal.kernel(s);
+                    for s in 0..taps {
                         for c in 0..channels {
                             let Some(row) = rows.next() else { return };
-                            row[valid..].fill(0.0);
-                            for (o, value) in row[..valid].iter_mut().enumerate() {
-                                *value = weights[(first + o) * self.weight_strides[0]
-                                    + c * self.weight_strides[1]
-                                    + at];
+                            for (column, value) in (first..).zip(row) {
+                                let (place, o) =
+                                    (column / self.out_channels, column % self.out_channels);
+                                // The tap that this place's own window has here, if any.
+                                let tap = s.checked_sub(place * horizontal.step);
+                                *value = match tap.filter(|tap| *tap < horizontal.taps) {
+                                    Some(tap) if column < columns => {
+                                        let at = vertical.kernel(r) * self.kernel[1]
+                                            + horizontal.kernel(tap);
+                                        let [out, source] = self.weight_strides;
+                                        weights[o * out + c * source + at]
+                                    }
+                                    _ => 0.0,
+                                };
                             }
                         }
                     }
@@ -186,15 +237,19 @@ impl Pass {
             });
             return;
         }
-        let block = block_channels(path, self.out_channels);
-        let padded_channels = self.out_channels.next_multiple_of(block);
-        let taps: usize = self.axes.iter().map(|[v, h]| v.taps * h.taps).sum();
+        let count = self.best_abreast(path);
+        let wide = self.abreast(count);
+        let block = block_channels(path, wide.out_channels);
+        let padded_channels = wide.out_channels.next_multiple_of(block);
+        let taps: usize = wide.axes.iter().map(|[v, h]| v.taps * h.taps).sum();
         let mut packed = workspace.take(taps * self.source.channels * padded_channels);
-        self.pack_weights(block, weights, &mut packed);
+        self.pack_weights(count, block, weights, &mut packed);
         let mut padded_bias = workspace.take(padded_channels);
         padded_bias.fill(0.0);
         if let Some(bias) = bias {
-            padded_bias[..bias.len()].copy_from_slice(bias);
+            for place in padded_bias.chunks_exact_mut(bias.len()).take(count) {
+                place.copy_from_slice(bias);
+            }
         }
         let group = (GROUP_BYTES / size_of::<f32>() / self.source.len()).max(1);
         self.in_groups(path, group, output, statistics, |index, output| {
@@ -204,7 +259,7 @@ impl Pass {
                 output.fill(0.0);
             }
             path.run(Group {
-                pass: self,
+                pass: &wide,
                 block,
                 weights: &packed,
                 bias: &padded_bias,
