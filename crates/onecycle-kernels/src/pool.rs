@@ -300,7 +300,10 @@ impl Loops for MaxBackward<'_> {
             for (tap, to) in self.shape.pixels(first).enumerate() {
                 let target = &mut self.target[to..][..channels];
                 for ((target, g), chosen) in target.iter_mut().zip(gradient).zip(chosen) {
-                    *target += if *chosen == tap as u16 { *g } else { 0.0 };
+                    // By bits: of a condition on channels that fill no vector, the compiler makes a branch, and nobody
+                    // can foresee which pixel was chosen.
+                    let all_or_none = u32::from(*chosen == tap as u16).wrapping_neg();
+                    *target += f32::from_bits(g.to_bits() & all_or_none);
                 }
             }
         }
