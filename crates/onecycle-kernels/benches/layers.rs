@@ -52,6 +52,7 @@ fn layers(batch: usize) -> Vec<Layer> {
         layer("small 3x3 64>64 @4", 64, 64, 4, 3, 1),
         layer("resnet9 3x3 64>128 @32", 64, 128, 32, 3, 1),
         layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1),
+        layer("lenet 5x5 1>6 @28", 1, 6, 28, 5, 1),
         layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1),
     ]
 }

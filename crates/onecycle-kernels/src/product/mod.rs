@@ -14,7 +14,7 @@ mod panel;
 
 pub(crate) use panel::Panel;
 
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::{Kernel, Simd};
 
 /// The most rows that a tile of one and of two vectors can have, for the registers that there are: the sums, the vectors
 /// of `b` and one broadcast.
@@ -179,7 +179,7 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
                             sums[p][v] = if v + 1 < V || tail == S::LANES {
                                 S::load(at)
                             } else {
-                                load_first::<S>(at, tail)
+                                S::load_first(at, tail)
                             };
                         }
                     }
@@ -206,7 +206,7 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
                     if v + 1 < V || tail == S::LANES {
                         S::store(at, sums[p][v]);
                     } else {
-                        store_first::<S>(at, sums[p][v], tail);
+                        S::store_first(at, sums[p][v], tail);
                     }
                 }
             }
@@ -246,34 +246,6 @@ unsafe fn add_terms<S: Simd, const P: usize, const V: usize>(
     }
 }
 
-/// Reads `count` floats; the other lanes are 0.
-///
-/// # Safety
-/// As [`Simd::load`], for `count` floats, at most `S::LANES`.
-#[inline(always)]
-unsafe fn load_first<S: Simd>(source: *const f32, count: usize) -> S::V {
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: `count` floats are readable and fit into the array.
-    unsafe {
-        core::ptr::copy_nonoverlapping(source, lanes.as_mut_ptr(), count);
-        S::load(lanes.as_ptr())
-    }
-}
-
-/// Writes the first `count` lanes.
-///
-/// # Safety
-/// As [`Simd::store`], for `count` floats, at most `S::LANES`.
-#[inline(always)]
-unsafe fn store_first<S: Simd>(target: *mut f32, v: S::V, count: usize) {
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: the array holds a vector, and `count` floats are writable.
-    unsafe {
-        S::store(lanes.as_mut_ptr(), v);
-        core::ptr::copy_nonoverlapping(lanes.as_ptr(), target, count);
-    }
-}
-
 /// Cuts `length` into pieces of at most `most`, as equal as can be: `(first, length)` each.
 pub(crate) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let count = length.div_ceil(most);
@@ -286,7 +258,7 @@ pub(crate) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Path;
+    use crate::simd::{MAX_LANES, Path};
 
     /// Computes a product of `rows x terms` and `terms x columns` on every path that the machine has.
     struct Product<'a> {

@@ -39,6 +39,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_first(source: *const f32, count: usize) -> __m256 {
+        // SAFETY: see above; lanes that the mask leaves out are not touched.
+        unsafe { _mm256_maskload_ps(source, first(count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(target: *mut f32, v: __m256, count: usize) {
+        // SAFETY: as in `load_first`.
+        unsafe { _mm256_maskstore_ps(target, first(count), v) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -78,6 +90,19 @@ impl Simd for Avx2 {
     unsafe fn prefetch_to_write(target: *mut f32) {
         // SAFETY: see above.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(target.cast_const().cast()) }
+    }
+}
+
+/// The mask of the first `count` lanes.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn first(count: usize) -> __m256i {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
     }
 }
 

@@ -39,6 +39,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_first(source: *const f32, count: usize) -> __m512 {
+        // SAFETY: see above; lanes that the mask leaves out are not touched.
+        unsafe { _mm512_maskz_loadu_ps(first(count), source) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(target: *mut f32, v: __m512, count: usize) {
+        // SAFETY: as in `load_first`.
+        unsafe { _mm512_mask_storeu_ps(target, first(count), v) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -79,6 +91,12 @@ impl Simd for Avx512 {
         // SAFETY: see above.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(target.cast_const().cast()) }
     }
+}
+
+/// The mask of the first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1_u32 << count) - 1) as __mmask16
 }
 
 #[inline(never)]

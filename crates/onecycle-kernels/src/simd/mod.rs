@@ -37,6 +37,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn load(source: *const f32) -> Self::V;
     /// Writes `LANES` floats.
     unsafe fn store(target: *mut f32, v: Self::V);
+    /// Reads the first `count` floats alone, at most `LANES`; the other lanes are 0.
+    unsafe fn load_first(source: *const f32, count: usize) -> Self::V;
+    /// Writes the first `count` lanes alone, at most `LANES`.
+    unsafe fn store_first(target: *mut f32, v: Self::V, count: usize);
     /// `a * b + c`, rounded once where the instructions can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a + b`.

@@ -48,6 +48,26 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_first(source: *const f32, count: usize) -> Self::V {
+        lanes(|i| {
+            if i < count {
+                // SAFETY: the caller guarantees `count` readable floats.
+                unsafe { source.add(i).read() }
+            } else {
+                0.0
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(target: *mut f32, v: Self::V, count: usize) {
+        for (i, x) in v.into_iter().enumerate().take(count) {
+            // SAFETY: the caller guarantees `count` writable floats.
+            unsafe { target.add(i).write(x) }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         lanes(|i| {
             if FUSED {
