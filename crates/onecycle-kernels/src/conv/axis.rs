@@ -56,6 +56,16 @@ impl Axis {
         }
     }
 
+    /// `count` neighbouring outputs as one, whose window is as wide as theirs together. Its taps are no longer the kernel's.
+    pub(crate) fn abreast(&self, count: usize) -> Axis {
+        Axis {
+            outputs: self.outputs / count,
+            step: self.step * count,
+            taps: self.taps + (count - 1) * self.step,
+            ..*self
+        }
+    }
+
     /// Index of the kernel that tap `t` uses.
     pub(crate) fn kernel(&self, t: usize) -> usize {
         self.kernel_first

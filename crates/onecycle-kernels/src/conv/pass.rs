@@ -143,10 +143,8 @@ impl Pass {
         let possible = (1..=path.lanes() / self.out_channels)
             .rev() // Of equals, the fewest.
             .filter(|count| horizontal.outputs.is_multiple_of(*count));
-        let share = |count: usize| {
-            let taps = horizontal.taps + (count - 1) * horizontal.step;
-            (count * horizontal.taps) as f64 / taps as f64
-        };
+        let share =
+            |count: usize| (count * horizontal.taps) as f64 / horizontal.abreast(count).taps as f64;
         possible
             .max_by(|a, b| share(*a).total_cmp(&share(*b)))
             .unwrap_or(1)
@@ -155,16 +153,14 @@ impl Pass {
     /// The same pass with `count` neighbouring outputs of a row as one of `count` times the channels, whose window is as
     /// wide as theirs together. Channels-last, either is the same memory.
     fn abreast(&self, count: usize) -> Pass {
-        let wide = |horizontal: &Axis| Axis {
-            outputs: horizontal.outputs / count,
-            step: horizontal.step * count,
-            taps: horizontal.taps + (count - 1) * horizontal.step,
-            ..*horizontal
-        };
         Pass {
             out_channels: self.out_channels * count,
             output: [self.output[0], self.output[1] / count],
-            axes: self.axes.iter().map(|[v, h]| [*v, wide(h)]).collect(),
+            axes: self
+                .axes
+                .iter()
+                .map(|[v, h]| [*v, h.abreast(count)])
+                .collect(),
             ..self.clone()
         }
     }
@@ -176,7 +172,7 @@ impl Pass {
         let columns = self.out_channels * count;
         let mut rest = packed;
         for [vertical, horizontal] in &self.axes {
-            let taps = horizontal.taps + (count - 1) * horizontal.step;
+            let taps = horizontal.abreast(count).taps;
             let len = vertical.taps * taps * channels * block;
             let (phase, after) = rest.split_at_mut(columns.div_ceil(block) * len);
             rest = after;
@@ -187,20 +183,20 @@ impl Pass {
                     for s in 0..taps {
                         for c in 0..channels {
                             let Some(row) = rows.next() else { return };
-                            for (column, value) in (first..).zip(row) {
-                                let (place, o) =
-                                    (column / self.out_channels, column % self.out_channels);
+                            row.fill(0.0);
+                            let places = row.chunks_mut(self.out_channels).take(count);
+                            for (place, row) in places.enumerate() {
                                 // The tap that this place's own window has here, if any.
                                 let tap = s.checked_sub(place * horizontal.step);
-                                *value = match tap.filter(|tap| *tap < horizontal.taps) {
-                                    Some(tap) if column < columns => {
-                                        let at = vertical.kernel(r) * self.kernel[1]
-                                            + horizontal.kernel(tap);
-                                        let [out, source] = self.weight_strides;
-                                        weights[o * out + c * source + at]
-                                    }
-                                    _ => 0.0,
+                                let Some(tap) = tap.filter(|tap| *tap < horizontal.taps) else {
+                                    continue;
                                 };
+                                let at =
+                                    vertical.kernel(r) * self.kernel[1] + horizontal.kernel(tap);
+                                let [out, source] = self.weight_strides;
+                                for (o, value) in (first..self.out_channels).zip(row) {
+                                    *value = weights[o * out + c * source + at];
+                                }
                             }
                         }
                     }
