@@ -1,12 +1,20 @@
 //! Short products over many rows: the points of Winograd's algorithm.
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
-use super::{add_terms, most_rows};
+use super::add_terms;
 use crate::simd::{Kernel, Simd};
 
-/// Rows of a [`Panel`] that are worked on at a time, at most and where the registers hold them: more bring nothing, since
-/// that many sums already keep the arithmetic busy.
-const MOST_ROWS: usize = 8;
+/// Vectors of sums that a [`Panel`] has in registers at most: twice what two units for multiply-adds with a latency of
+/// four cycles have under way.
+const MOST_SUMS: usize = 16;
+
+/// Rows of a panel of `vectors` that are worked on at a time.
+const fn rows_at_a_time(registers: usize, vectors: usize) -> usize {
+    // The sums, the vectors of `b` and one broadcast.
+    let fit = (registers - 1) / vectors - 1;
+    let most = MOST_SUMS / vectors;
+    if fit < most { fit } else { most }
+}
 
 /// A product of few columns and any number of rows, whose terms are next to each other in `a`. Short products would spend
 /// as long on the way into a [`Tile`] as within.
@@ -43,36 +51,55 @@ impl Panel {
         // SAFETY: the caller's guarantees.
         unsafe {
             match self.columns / S::LANES {
-                1 => S::call(Columns::<1>(self)),
-                2 => S::call(Columns::<2>(self)),
+                1 => self.known_terms::<S, 1>(),
+                2 => self.known_terms::<S, 2>(),
                 vectors => unreachable!("a panel of {vectors} vectors"),
             }
         }
     }
 }
 
-/// A panel of `V` vectors.
-struct Columns<const V: usize>(Panel);
+impl Panel {
+    /// Usual numbers of terms are compiled in where rows lie next to each other: addresses are then offsets from one
+    /// register, and the loop over the terms is unrolled.
+    #[inline(always)]
+    unsafe fn known_terms<S: Simd, const V: usize>(self) {
+        // SAFETY: the caller's guarantees.
+        unsafe {
+            match self.terms {
+                16 if self.a_row == 16 => S::call(Columns::<V, 16>(self)),
+                32 if self.a_row == 32 => S::call(Columns::<V, 32>(self)),
+                64 if self.a_row == 64 => S::call(Columns::<V, 64>(self)),
+                _ => S::call(Columns::<V, ANY>(self)),
+            }
+        }
+    }
+}
 
-impl<const V: usize> Columns<V> {
+/// In place of a number of terms that is not compiled in.
+const ANY: usize = 0;
+
+/// A panel of `V` vectors and `TERMS` terms, which are also the distance between rows, or [`ANY`].
+struct Columns<const V: usize, const TERMS: usize>(Panel);
+
+impl<const V: usize, const TERMS: usize> Columns<V, TERMS> {
     /// `count` rows from `first` on.
     ///
     /// # Panics
-    /// More rows than [`MOST_ROWS`] or than the registers hold. [`Columns::run`] asks for no more, and to leave rows out
-    /// silently would be worse.
+    /// More rows than [`rows_at_a_time`]. [`Columns::run`] asks for no more, and to leave rows out silently would be worse.
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, first: usize, count: usize) {
         macro_rules! shapes {
             ($($p:literal)*) => {
                 match count {
                     0 => {}
-                    $($p if const { $p <= most_rows(S::REGISTERS, V) } => self.rows::<S, $p>(first),)*
+                    $($p if const { $p <= rows_at_a_time(S::REGISTERS, V) } => self.rows::<S, $p>(first),)*
                     _ => unreachable!("{count} rows of a panel"),
                 }
             };
         }
         // SAFETY: the caller's guarantees.
-        unsafe { shapes!(1 2 3 4 5 6 7 8) }
+        unsafe { shapes!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16) }
     }
 
     /// `P` rows from `first` on.
@@ -88,6 +115,11 @@ impl<const V: usize> Columns<V> {
             terms,
             ..
         } = self.0;
+        let (a_row, terms) = if TERMS == ANY {
+            (a_row, terms)
+        } else {
+            (TERMS, TERMS)
+        };
         // SAFETY: `Panel` says what must be readable and writable; the rows are among its own.
         unsafe {
             let mut sums = [[S::splat(0.0); V]; P];
@@ -109,13 +141,13 @@ impl<const V: usize> Columns<V> {
     }
 }
 
-impl<const V: usize> Kernel for Columns<V> {
+impl<const V: usize, const TERMS: usize> Kernel for Columns<V, TERMS> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Panel { rows, .. } = self.0;
-        let most = MOST_ROWS.min(most_rows(S::REGISTERS, V));
+        let most = rows_at_a_time(S::REGISTERS, V);
         let whole = rows / most * most;
         // SAFETY: the caller's guarantees; no row is beyond the last.
         unsafe {

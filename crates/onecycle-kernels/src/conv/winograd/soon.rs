@@ -24,17 +24,16 @@ impl Soon<'_> {
     #[inline(always)]
     pub(super) unsafe fn prefetch<S: Simd>(&mut self, part: usize) {
         for read in self.reads {
-            let range = part * read.len() / POINTS..(part + 1) * read.len() / POINTS;
-            for line in read[range].chunks(LINE) {
-                // SAFETY: the caller has the instructions.
-                unsafe { S::prefetch(line.as_ptr()) }
+            let (from, end) = (part * read.len() / POINTS, (part + 1) * read.len() / POINTS);
+            for at in (from..end).step_by(LINE) {
+                // SAFETY: the caller has the instructions; `at` lies within.
+                unsafe { S::prefetch(read.as_ptr().add(at)) }
             }
         }
         let len = self.write.len();
-        let range = part * len / POINTS..(part + 1) * len / POINTS;
-        for line in self.write[range].chunks_mut(LINE) {
-            // SAFETY: the caller has the instructions.
-            unsafe { S::prefetch_to_write(line.as_mut_ptr()) }
+        for at in (part * len / POINTS..(part + 1) * len / POINTS).step_by(LINE) {
+            // SAFETY: as above.
+            unsafe { S::prefetch_to_write(self.write.as_mut_ptr().add(at)) }
         }
     }
 }

@@ -218,8 +218,8 @@ pub(super) unsafe fn input_row<S: Simd>(
                 S::store(scratch.add(i * row + left + q), value);
             }
         }
-        for t in 0..across {
-            for i in 0..6 {
+        for i in 0..6 {
+            for t in 0..across {
                 for c in (0..channels).step_by(S::LANES) {
                     let from = scratch.add(i * row + 4 * t * channels + c);
                     let line = load6::<S>(from, channels);
@@ -263,8 +263,8 @@ pub(super) unsafe fn gradient_row<S: Simd>(
                 S::store(scratch.add(i * row + q), value);
             }
         }
-        for t in 0..across {
-            for i in 0..6 {
+        for i in 0..6 {
+            for t in 0..across {
                 for c in (0..channels).step_by(S::LANES) {
                     let from = scratch.add(i * row + 4 * t * channels + c);
                     let line = load4::<S>(from, channels);
