@@ -75,6 +75,19 @@ class LeNet5(nn.Module):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
 
 
+class CaffeLeNet(nn.Module):
+    def __init__(self, cin, height, width, classes):
+        super().__init__()
+        side = lambda n: ((n - 4) // 2 - 4) // 2
+        self.conv1, self.conv2 = nn.Conv2d(cin, 20, 5), nn.Conv2d(20, 50, 5)
+        self.fc1, self.fc2 = nn.Linear(50 * side(height) * side(width), 500), nn.Linear(500, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.conv1(x), 2)
+        x = F.max_pool2d(self.conv2(x), 2).flatten(1)
+        return self.fc2(F.relu(self.fc1(x)))
+
+
 class Mlp(nn.Module):
     def __init__(self, pixels, classes):
         super().__init__()
@@ -138,6 +151,8 @@ def build(card, weights):
         return ResNet((int(name[6:]) - 2) // 6, (16, 32, 64), 1, cin, classes)
     if name == "lenet5":
         return LeNet5(cin, shape["height"], shape["width"], classes)
+    if name == "lenet-caffe":
+        return CaffeLeNet(cin, shape["height"], shape["width"], classes)
     if name == "mlp":
         return Mlp(cin * shape["height"] * shape["width"], classes)
     return ConvNet(name == "convnet", cin, classes)

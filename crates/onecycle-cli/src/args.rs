@@ -58,37 +58,42 @@ pub(crate) struct Configuration {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Passes over the training set
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: Option<String>,
     /// Optimizer updates, in place of epochs
-    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "epochs"
+    )]
     pub(crate) steps: Option<String>,
-    /// Network: mlp, lenet5, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
+    /// Network: mlp, lenet5, lenet-caffe, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Data set by name, or path of a folder or archive
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// Train on the first N images only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<String>,
     /// Images an update
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<String>,
     /// Largest learning rate (policy.lr_max)
-    #[arg(long, value_name = "LR")]
+    #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_max: Option<String>,
     /// Weight decay (optimizer.weight_decay)
-    #[arg(long, value_name = "WD")]
+    #[arg(long, value_name = "WD", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<String>,
     /// Seed of every random stream
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<String>,
     /// cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<String>,
 }
 
@@ -164,7 +169,7 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "FILE")]
     pub(crate) figure: Vec<PathBuf>,
     /// Images in the training set, where they are not those of a known data set
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) images: Option<usize>,
 }
 
@@ -205,16 +210,36 @@ pub(crate) struct Diagnose {
     /// Folder of the run: its result is diagnosed, or its newest checkpoint where it is not finished
     pub(crate) run: PathBuf,
     /// Micro-batches for the gradient noise scale, 0 for none; more of them make it surer
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 64
+    )]
     pub(crate) batches: usize,
     /// Images of a micro-batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 64
+    )]
     pub(crate) batch_size: usize,
     /// Training images that curvature, sharpness and slices are measured on, and validation images for the gap
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 1000
+    )]
     pub(crate) images: usize,
     /// Largest eigenvalues of the Hessian, 0 for none
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 3
+    )]
     pub(crate) eigenvalues: usize,
     /// Half width of the box of Keskar's sharpness, for a weight of 0
     #[arg(
@@ -225,10 +250,20 @@ pub(crate) struct Diagnose {
     )]
     pub(crate) epsilon: f64,
     /// Random directions along which the loss is measured, 0 for none
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 2
+    )]
     pub(crate) slices: usize,
     /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
     pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) show: Show,
@@ -265,19 +300,29 @@ pub(crate) struct Fit {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Rungs {
     /// Smallest learning rate of the range test [default: 1e-5; 0 with --linear]
-    #[arg(long, value_name = "LR")]
+    #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_from: Option<f64>,
     /// Largest learning rate of the range test [default: 10; 3 with --linear]
-    #[arg(long, value_name = "LR")]
+    #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_to: Option<f64>,
     /// Updates of a range test; fewer than 25 a decade show an instability late, and the suggested rate is then too high
-    #[arg(long, value_name = "N", default_value_t = 150)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 150
+    )]
     pub(crate) rungs: u64,
     /// Updates at the smallest rate before these
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
     pub(crate) warm_up: u64,
     /// Range tests with so many seeds, beginning with the configured one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, value_parser = at_least_one)]
     pub(crate) seeds: usize,
 }
 
@@ -291,7 +336,7 @@ pub(crate) struct Find {
     #[arg(long)]
     pub(crate) linear: bool,
     /// Measure the accuracy on held-out images every N updates, 0 for never [default: 0; a fortieth of the test with --linear]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) validate_every: Option<usize>,
     /// A curve for each of these weight decays
     #[arg(long, value_name = "WD,..", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["momenta", "batch_sizes"])]
@@ -357,7 +402,7 @@ pub(crate) struct Compare {
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Runs of each file, with the seeds from that of the first file on
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 3, value_parser = at_least_one)]
     pub(crate) seeds: usize,
     /// Validation accuracies (0.9 is 90 %) whose steps and time to tell [default: the largest that all reach]
     #[arg(long, value_name = "A,..", value_delimiter = ',')]
@@ -383,19 +428,19 @@ pub(crate) struct Reproduce {
     #[arg(long, value_name = "SCALE", default_value = "quick")]
     pub(crate) scale: String,
     /// Runs of each variant [default: 3; 1 at the scale of the paper]
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) seeds: Option<usize>,
     /// Network in place of the scale's
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// Training images in place of the scale's, the first N
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) images: Option<usize>,
     /// Test images in place of the scale's, the first N
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
     pub(crate) test_images: Option<usize>,
     /// Epochs of one cycle in place of the scale's; other lengths follow
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: Option<f64>,
     /// Of suggestions: these tasks only
     #[arg(long, value_name = "TASK,..", value_delimiter = ',')]
@@ -418,7 +463,12 @@ pub(crate) struct Trials {
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
     /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
     pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) show: Show,

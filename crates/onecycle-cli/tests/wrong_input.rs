@@ -154,6 +154,8 @@ fn flags_and_settings() {
         ),
         (&["--set", "seed.x=1"], &["seed"]),
         (&["--epochs=-1"], &["epochs = -1"]),
+        (&["--epochs", "-3"], &["epochs = -3"]),
+        (&["--lr-max", "-0.1"], &["lr_max"]),
         (&["--epochs", "many"], &["epochs = \"many\""]),
         (&["--epochs", "1e30"], &["epochs", "at most"]),
         (&["--steps", "1e3"], &["steps = 1000.0", "a whole number"]),
@@ -184,7 +186,7 @@ fn flags_and_settings() {
         refusals.expect(&place.onecycle(&all), names, &what);
         refusals.expect_none(&place.path("run"), &what);
     }
-    refusals.end(24);
+    refusals.end(26);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Conv2dShape {
 }
 
 impl Conv2d {
-    /// A convolution whose weights are drawn from `rng`.
+    /// A convolution whose weights are drawn from `rng`; so is its bias, if any, with [`Init::Uniform`], else it is 0.
     pub fn new(shape: Conv2dShape, init: Init, rng: &mut impl Rng, device: &Device) -> Self {
         let area = shape.kernel * shape.kernel;
         let (fan_in, fan_out) = (shape.channels_in * area, shape.channels_out * area);
@@ -82,7 +82,7 @@ impl Conv2d {
             weight: init.draw(dims, fan_in, fan_out, rng, device),
             bias: shape
                 .bias
-                .then(|| Init::Uniform.draw([shape.channels_out], fan_in, fan_out, rng, device)),
+                .then(|| init.bias(shape.channels_out, fan_in, rng, device)),
             stride: shape.stride,
             padding: shape.padding,
         }

@@ -11,12 +11,15 @@ use rand_core::Rng;
 /// `fan_in` and `fan_out` are the numbers of inputs to and outputs of one unit, kernel size included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
-    /// PyTorch's default for convolutions and linear layers, their biases included: uniform in
+    /// PyTorch's default for convolutions and linear layers, where biases are drawn too: uniform in
     /// `±1/sqrt(fan_in)` (LeCun et al. 1998; `kaiming_uniform_` with `a = sqrt(5)`).
     Uniform,
     /// Normal with variance `2/fan_out` (He et al. 2015, section 2.2): keeps the gradient's size through layers
     /// followed by ReLU. Usual for residual networks.
     KaimingFanOut,
+    /// Caffe's `xavier`: uniform with variance `1/fan_in`, so in `±sqrt(3/fan_in)` (Glorot & Bengio 2010, section 4.2.1,
+    /// forward direction alone).
+    XavierFanIn,
 }
 
 impl Init {
@@ -30,13 +33,14 @@ impl Init {
         device: &Device,
     ) -> Param<Tensor<D>> {
         let count = shape.iter().product();
-        let values: Vec<f32> = match self {
-            Init::Uniform => {
-                let bound = 1.0 / (fan_in as f64).sqrt();
-                (0..count)
-                    .map(|_| ((2.0 * unit(rng) - 1.0) * bound) as f32)
-                    .collect()
-            }
+        let mut uniform = |bound: f64| -> Vec<f32> {
+            (0..count)
+                .map(|_| ((2.0 * unit(rng) - 1.0) * bound) as f32)
+                .collect()
+        };
+        let values = match self {
+            Init::Uniform => uniform(1.0 / (fan_in as f64).sqrt()),
+            Init::XavierFanIn => uniform((3.0 / fan_in as f64).sqrt()),
             Init::KaimingFanOut => {
                 let deviation = (2.0 / fan_out as f64).sqrt();
                 (0..count)
@@ -45,6 +49,20 @@ impl Init {
             }
         };
         Param::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// The bias of `units` beside such a weight: drawn where PyTorch draws it, else 0.
+    pub(crate) fn bias(
+        self,
+        units: usize,
+        fan_in: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Param<Tensor<1>> {
+        match self {
+            Init::Uniform => self.draw([units], fan_in, units, rng, device),
+            Init::KaimingFanOut | Init::XavierFanIn => filled(0.0, units, device),
+        }
     }
 }
 
@@ -91,6 +109,17 @@ mod tests {
         assert!(mean.abs() < 0.005);
         assert!((variance / (0.04 / 3.0) - 1.0).abs() < 0.03);
         assert!(largest <= 0.2 && largest > 0.199);
+    }
+
+    #[test]
+    fn xavier_has_its_variance_and_no_bias() {
+        let (mean, variance, largest) = moments(Init::XavierFanIn, 75, 1);
+        assert!(mean.abs() < 0.005);
+        assert!((variance * 75.0 - 1.0).abs() < 0.03);
+        assert!(largest <= 0.2 && largest > 0.199);
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let bias = Init::XavierFanIn.bias(3, 75, &mut rng, &Device::flex());
+        assert_eq!(bias.val().into_data().try_to_vec::<f32>().unwrap(), [0.0; 3]);
     }
 
     #[test]

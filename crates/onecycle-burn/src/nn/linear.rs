@@ -24,10 +24,21 @@ impl Linear {
         rng: &mut impl Rng,
         device: &Device,
     ) -> Self {
+        Linear::with_init(features_in, features_out, Init::Uniform, rng, device)
+    }
+
+    /// A layer whose weights are drawn from `rng`; so is its bias with [`Init::Uniform`], else it is 0.
+    pub fn with_init(
+        features_in: usize,
+        features_out: usize,
+        init: Init,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
         let shape = [features_out, features_in];
         Linear {
-            weight: Init::Uniform.draw(shape, features_in, features_out, rng, device),
-            bias: Init::Uniform.draw([features_out], features_in, features_out, rng, device),
+            weight: init.draw(shape, features_in, features_out, rng, device),
+            bias: init.bias(features_out, features_in, rng, device),
         }
     }
 

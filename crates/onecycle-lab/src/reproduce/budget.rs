@@ -44,6 +44,8 @@ pub struct Budget {
     pub fewer: Vec<f64>,
     /// Times the batch size in `large-batch`.
     pub large: u32,
+    /// `lenet-mnist`: network, `lenet-caffe` in the paper.
+    pub lenet_model: String,
     /// `lenet-mnist`: data set.
     pub lenet_data: String,
     /// `lenet-mnist`: epochs of the policies to beat; one cycle gets 12/85, 25/85 and all of it.
@@ -110,10 +112,10 @@ impl Scale {
             Scale::Cpu => (0.4, 0.1, 4, vec![0.5, 0.25], 8),
             Scale::Paper => (0.8, 0.35, 8, vec![0.8, 0.6, 0.4, 0.2], 16),
         };
-        let (lenet_data, lenet_epochs, lenet_batch_size, seeds) = match self {
-            Scale::Quick => ("fashion-mnist", 20.0, 128, 3),
-            Scale::Cpu => ("fashion-mnist", 85.0, 512, 3),
-            Scale::Paper => ("mnist", 85.0, 512, 1),
+        let (lenet_model, lenet_data, lenet_epochs, lenet_batch_size, seeds) = match self {
+            Scale::Quick => ("lenet5", "fashion-mnist", 20.0, 128, 3),
+            Scale::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
+            Scale::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
         };
         // Losses and gradients of 6 000 images a diagnosis; of 40 000 at the paper's scale.
         let (diagnoses, noise_batches, surface_images) = match self {
@@ -135,6 +137,7 @@ impl Scale {
             longer,
             fewer,
             large,
+            lenet_model: lenet_model.to_owned(),
             lenet_data: lenet_data.to_owned(),
             lenet_epochs,
             lenet_batch_size,

@@ -31,7 +31,7 @@ impl LenetMnist {
     fn config(setting: &Setting, policy: impl Into<Preset>, epochs: f64) -> Config {
         let budget = &setting.budget;
         let mut config = setting.config(policy);
-        config.model = "lenet5".to_owned();
+        config.model = budget.lenet_model.clone();
         config.data.name = Some(budget.lenet_data.clone());
         config.batch_size = budget.lenet_batch_size;
         config.augment = Augment::default();
@@ -82,7 +82,8 @@ impl Reproduction for LenetMnist {
     fn setup(&self, setting: &Setting) -> String {
         let budget = &setting.budget;
         format!(
-            "LeNet-5 on {} ({}), {} epochs of batches of {}",
+            "{} on {} ({}), {} epochs of batches of {}",
+            budget.lenet_model,
             budget.lenet_data,
             budget.images_in_words(),
             budget.lenet_epochs,

@@ -3,6 +3,7 @@
 //! | name | network | smallest side |
 //! |---|---|---|
 //! | `lenet5` | [`LeNet5`]: LeCun et al. 1998, with ReLU and max pooling | 12 |
+//! | `lenet-caffe` | [`CaffeLeNet`]: Caffe's example for MNIST, 20 and 50 channels | 16 |
 //! | `convnet`, `convnet-plain` | [`ConvNet`]: three convolutions, with and without batch norm | 4 |
 //! | `mlp` | [`Mlp`]: a multi-layer perceptron with two hidden layers | 1 |
 //! | `resnet-small` | [`ResNet`] with a stem of stride 2 and one block a stage, for 28 × 28 | 4 |
@@ -28,7 +29,7 @@ use burn::{
 
 pub use convnet::ConvNet;
 pub use error::ModelError;
-pub use lenet::LeNet5;
+pub use lenet::{CaffeLeNet, LeNet5};
 pub use mlp::Mlp;
 pub use resnet::{BasicBlock, ResNet, ResNetShape, Shortcut};
 pub use resnet9::{ConvNormRelu, ResNet9};
@@ -40,6 +41,8 @@ use crate::ImageShape;
 pub enum Architecture {
     /// [`LeNet5`].
     LeNet5,
+    /// [`CaffeLeNet`].
+    CaffeLeNet,
     /// [`ConvNet`] with or without batch norm.
     ConvNet {
         /// Whether batch norm follows each convolution.
@@ -59,8 +62,9 @@ pub enum Architecture {
 }
 
 /// All networks with their names.
-const ARCHITECTURES: [(&str, Architecture); 12] = [
+const ARCHITECTURES: [(&str, Architecture); 13] = [
     ("lenet5", Architecture::LeNet5),
+    ("lenet-caffe", Architecture::CaffeLeNet),
     ("convnet", Architecture::ConvNet { batch_norm: true }),
     ("convnet-plain", Architecture::ConvNet { batch_norm: false }),
     ("mlp", Architecture::Mlp),
@@ -84,6 +88,7 @@ impl Architecture {
     pub fn min_side(self) -> usize {
         match self {
             Architecture::LeNet5 => LeNet5::MIN_SIDE,
+            Architecture::CaffeLeNet => CaffeLeNet::MIN_SIDE,
             Architecture::ResNet9 => ResNet9::MIN_SIDE,
             Architecture::Mlp => 1,
             _ => 4,
@@ -123,6 +128,8 @@ impl fmt::Display for Architecture {
 pub enum Model {
     /// A [`LeNet5`].
     LeNet5(LeNet5),
+    /// A [`CaffeLeNet`].
+    CaffeLeNet(CaffeLeNet),
     /// A [`ConvNet`].
     ConvNet(ConvNet),
     /// An [`Mlp`].
@@ -154,13 +161,15 @@ impl Model {
                 min_side,
             });
         }
-        let channels = shape.channels;
+        let (channels, size) = (shape.channels, [shape.height, shape.width]);
         let resnet =
             |shape, rng: &mut _| Model::ResNet(ResNet::new(shape, channels, classes, rng, device));
         Ok(match architecture {
             Architecture::LeNet5 => {
-                let size = [shape.height, shape.width];
                 Model::LeNet5(LeNet5::new(channels, size, classes, rng, device))
+            }
+            Architecture::CaffeLeNet => {
+                Model::CaffeLeNet(CaffeLeNet::new(channels, size, classes, rng, device))
             }
             Architecture::ConvNet { batch_norm } => {
                 Model::ConvNet(ConvNet::new(batch_norm, channels, classes, rng, device))
@@ -179,7 +188,7 @@ impl Model {
     #[must_use]
     pub fn with_ghost_batch(mut self, images: usize) -> Self {
         let norms = match &mut self {
-            Model::LeNet5(_) | Model::Mlp(_) => Vec::new(),
+            Model::LeNet5(_) | Model::CaffeLeNet(_) | Model::Mlp(_) => Vec::new(),
             Model::ConvNet(model) => model.norms(),
             Model::ResNet(model) => model.norms(),
             Model::ResNet9(model) => model.norms(),
@@ -194,6 +203,7 @@ impl Model {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         match self {
             Model::LeNet5(model) => model.forward(images),
+            Model::CaffeLeNet(model) => model.forward(images),
             Model::ConvNet(model) => model.forward(images),
             Model::Mlp(model) => model.forward(images),
             Model::ResNet(model) => model.forward(images),
