@@ -4,7 +4,7 @@ use crate::{PolicyError, Span, check};
 
 /// The batch size over a run: constant, or changed at given points.
 ///
-/// Keskar et al., "On Large-Batch Training for Deep Learning" (2017), section 4: small batches first, large ones
+/// Keskar et al., "On Large-Batch Training for Deep Learning" (2017), section 3: small batches first, large ones
 /// later. All other spans of the policy follow: an epoch has fewer steps once the batches are larger.
 ///
 /// In a configuration file a number, or a list of points and sizes: `[["0ep", 64], ["2ep", 256]]`.

@@ -119,7 +119,10 @@ mod tests {
         assert!(largest <= 0.2 && largest > 0.199);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let bias = Init::XavierFanIn.bias(3, 75, &mut rng, &Device::flex());
-        assert_eq!(bias.val().into_data().try_to_vec::<f32>().unwrap(), [0.0; 3]);
+        assert_eq!(
+            bias.val().into_data().try_to_vec::<f32>().unwrap(),
+            [0.0; 3]
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{Config, LabError, study::Variant};
 
-const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), section 4";
-const GOYAL: &str = "Goyal et al., \"Accurate, large minibatch SGD\" (2017), sections 2 and 5";
+const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), section 3";
+const GOYAL: &str = "Goyal et al., \"Accurate, large minibatch SGD\" (2017), tables 1 and 2";
 
 /// What counts as equal, a share of 1.
 const MARGIN: f64 = 0.01;
@@ -99,7 +99,7 @@ impl Reproduction for BatchWarmStart {
         let claim = |text| Published {
             text,
             source: KESKAR,
-            numbers: "figure of warm-started runs, of other networks",
+            numbers: "figure 5 (two other networks): no gain after a few epochs of small batches, a gain after enough of them",
         };
         Ok(vec![
             claim("Batches that grow end more accurate than large ones from the start")
@@ -175,23 +175,36 @@ impl Reproduction for LargeBatch {
             results.get(PIECEWISE_EPOCHS)?,
             results.get("large-warm-up-ghosts")?,
         );
-        let claim = |text| Published {
+        let claim = |text, numbers| Published {
             text,
             source: GOYAL,
-            numbers: "ResNet-50 on ImageNet: equal to 0.1 points up to batches of 8192",
+            numbers,
         };
         Ok(vec![
-            claim("Large batches with linear scaling, warm-up and ghost batches end like small ones (within 1 point)")
-                .alike(ghosts, small, MARGIN),
-            claim("Warm-up helps a scaled rate").more_accurate(
+            claim(
+                "Large batches with linear scaling, warm-up and ghost batches end like small ones (within 1 point)",
+                "76.26 % with batches of 8192, 76.40 % with 256 (±0.09, ±0.12; ResNet-50 on ImageNet)",
+            )
+            .alike(ghosts, small, MARGIN),
+            claim(
+                "Warm-up helps a scaled rate",
+                "76.26 % against 75.16 % without (±0.09, ±0.37)",
+            )
+            .more_accurate(
                 results.get("large-warm-up")?,
                 results.get("large-scaled")?,
                 0.0,
             ),
-            claim("Without scaling the rate, large batches end less accurate than with scaling and warm-up")
-                .more_accurate(ghosts, results.get("large-not-scaled")?, 0.0),
-            claim("Statistics of ghost batches are at least as good as those of the whole batch (at most 1 point less)")
-                .more_accurate(ghosts, results.get("large-warm-up")?, MARGIN),
+            claim(
+                "Without scaling the rate, large batches end less accurate than with scaling and warm-up",
+                "58.33 % against 76.26 % (±0.10, ±0.09)",
+            )
+            .more_accurate(ghosts, results.get("large-not-scaled")?, 0.0),
+            claim(
+                "Statistics of ghost batches are at least as good as those of the whole batch (at most 1 point less)",
+                "statistics over 32 images a worker in all runs, no comparison",
+            )
+            .more_accurate(ghosts, results.get("large-warm-up")?, MARGIN),
         ])
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     study::{CellResult, Variant},
 };
 
-const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017)";
+const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), tables 2 and 3";
 const SMALL: &str = "small-batch";
 const LARGE: &str = "large-batch-same-rate";
 
@@ -80,10 +80,10 @@ impl Reproduction for FlatMinima {
 
     fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, LabError> {
         let results = Results(results.to_vec());
-        let keskar = |text| Published {
+        let keskar = |text, numbers| Published {
             text,
             source: KESKAR,
-            numbers: "figures and tables of other networks",
+            numbers,
         };
         let notebook = |text| Published {
             text,
@@ -95,12 +95,21 @@ impl Reproduction for FlatMinima {
         let eigenvalue = |run: &CellResult| measured::at_end(run, measured::eigenvalue);
         let in_a_box = |run: &CellResult| measured::at_end(run, measured::box_sharpness);
         Ok(vec![
-            keskar("Small batches end more accurate than large ones at the same rate")
-                .more_accurate(small, large, 0.0),
-            keskar("Large batches end in sharper minima than small ones: ε-sharpness")
-                .times_larger(large, small, BOX, in_a_box),
-            keskar("The same by the largest eigenvalue of the Hessian")
-                .times_larger(large, small, EIGENVALUE, eigenvalue),
+            keskar(
+                "Small batches end more accurate than large ones at the same rate",
+                "80.04 against 77.26 % (C1, AlexNet-like), 89.24 against 87.26 % (C2, VGG-like; CIFAR-10, Adam)",
+            )
+            .more_accurate(small, large, 0.0),
+            keskar(
+                "Large batches end in sharper minima than small ones: ε-sharpness",
+                "707 against 28.6 (C1), 925 against 8.68 (C2)",
+            )
+            .times_larger(large, small, BOX, in_a_box),
+            keskar(
+                "The same by the largest eigenvalue of the Hessian",
+                "related to ε-sharpness, not measured",
+            )
+            .times_larger(large, small, EIGENVALUE, eigenvalue),
             notebook("Large rates find flatter minima: a piecewise constant rate ends with a larger ε-sharpness than one cycle")
                 .times_larger(piecewise, cycle, BOX, in_a_box),
             notebook("The same by the largest eigenvalue of the Hessian")
