@@ -1,19 +1,21 @@
 //! Short products over many rows: the points of Winograd's algorithm.
 #![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
-use super::add_terms;
+use super::{add_terms, most_rows};
 use crate::simd::{Kernel, Simd};
 
 /// Vectors of sums that a [`Panel`] has in registers at most: twice what two units for multiply-adds with a latency of
 /// four cycles have under way.
 const MOST_SUMS: usize = 16;
 
-/// Rows of a panel of `vectors` that are worked on at a time.
+/// Rows of a panel of `vectors` that are worked on at a time: thirty-two registers hold [`MOST_SUMS`] beside what they are
+/// made of, sixteen do not.
 const fn rows_at_a_time(registers: usize, vectors: usize) -> usize {
-    // The sums, the vectors of `b` and one broadcast.
-    let fit = (registers - 1) / vectors - 1;
-    let most = MOST_SUMS / vectors;
-    if fit < most { fit } else { most }
+    if registers >= 2 * MOST_SUMS {
+        MOST_SUMS / vectors
+    } else {
+        most_rows(registers, vectors)
+    }
 }
 
 /// A product of few columns and any number of rows, whose terms are next to each other in `a`. Short products would spend
@@ -57,11 +59,9 @@ impl Panel {
             }
         }
     }
-}
 
-impl Panel {
-    /// Usual numbers of terms are compiled in where rows lie next to each other: addresses are then offsets from one
-    /// register, and the loop over the terms is unrolled.
+    /// Usual numbers of terms are compiled in where rows lie next to each other: the addresses of a term are then constant
+    /// distances from one register, else each is computed.
     #[inline(always)]
     unsafe fn known_terms<S: Simd, const V: usize>(self) {
         // SAFETY: the caller's guarantees.
