@@ -20,6 +20,8 @@ use crate::{
 
 /// The study of the suggested rates by its name.
 const SUGGESTIONS: &str = "suggestions";
+/// The experiment whose network is not the scale's.
+const LENET: &str = "lenet-mnist";
 /// Its seeds, where none are asked for.
 const SEEDS: usize = 3;
 /// What it ends with when it is stopped.
@@ -114,7 +116,11 @@ fn setting(args: &Reproduce) -> Result<Setting, LabError> {
     }
     let budget = &mut setting.budget;
     if let Some(model) = &args.model {
-        budget.model.clone_from(model);
+        let own = match args.name.as_str() {
+            LENET => &mut budget.lenet_model,
+            _ => &mut budget.model,
+        };
+        own.clone_from(model);
     }
     if let Some(images) = args.images {
         budget.images = images;
@@ -151,4 +157,31 @@ fn told(result: &Reproduced) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    /// Networks of the scale and of `lenet-mnist` with `--model mlp`.
+    fn networks(experiment: &str) -> [String; 2] {
+        let line = ["onecycle", "reproduce", experiment, "--model", "mlp"];
+        let Command::Reproduce(args) = Args::parse_from(line).command else {
+            panic!("not the command that was asked for");
+        };
+        let budget = setting(&args).map(|setting| setting.budget);
+        budget.map_or_else(
+            |error| panic!("{error}"),
+            |budget| [budget.model, budget.lenet_model],
+        )
+    }
+
+    #[test]
+    fn a_network_replaces_that_of_the_experiment() {
+        assert_eq!(networks("higher-rate"), ["mlp", "lenet5"]);
+        assert_eq!(networks(LENET), ["resnet-small", "mlp"]);
+    }
 }

@@ -202,6 +202,7 @@ impl Budget {
     pub(super) fn flags_over(&self, other: &Budget) -> String {
         let flags = [
             ("--model", &self.model, &other.model),
+            ("--model", &self.lenet_model, &other.lenet_model),
             (
                 "--images",
                 &self.images.to_string(),
