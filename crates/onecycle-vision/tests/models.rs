@@ -21,7 +21,7 @@ fn build(name: &str, shape: ImageShape) -> Result<Model, ModelError> {
 }
 
 #[test]
-fn parameters_are_those_of_the_papers() {
+fn parameters_are_those_counted_by_hand() {
     let cases = [
         // 5 x 5 windows: 6 (1 x 25 + 1), 16 (6 x 25 + 1); units: 120 (400 + 1), 84 (120 + 1), 10 (84 + 1).
         ("lenet5", 61_706),
