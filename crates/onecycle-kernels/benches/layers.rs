@@ -37,6 +37,11 @@ fn layers(batch: usize) -> Vec<Layer> {
                 padding: [kernel / 2; 2],
             },
         };
+    let unpadded = |name, in_channels, out_channels, size, kernel| {
+        let mut unpadded = layer(name, in_channels, out_channels, size, kernel, 1);
+        unpadded.shape.padding = [0; 2];
+        unpadded
+    };
     vec![
         layer("resnet20 3x3 3>16 @32", 3, 16, 32, 3, 1),
         layer("resnet20 3x3 16>16 @32", 16, 16, 32, 3, 1),
@@ -54,6 +59,8 @@ fn layers(batch: usize) -> Vec<Layer> {
         layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1),
         layer("lenet 5x5 1>6 @28", 1, 6, 28, 5, 1),
         layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1),
+        unpadded("caffe 5x5 1>20 @28", 1, 20, 28, 5),
+        unpadded("caffe 5x5 20>50 @12", 20, 50, 12, 5),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Loops, Path, read_ahead, vectorised};
 
 /// Pixels of all images, times channels: slices are `[count, channels]`, e.g. `[batch, height, width, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +133,8 @@ fn add_columns(
     let whole = first.len() / row * row;
     for start in (column..whole).step_by(row) {
         let (first, second) = (&first[start..][..len], &second[start..][..len]);
+        read_ahead(first);
+        read_ahead(second);
         term.add(column, first, second, &mut left[..len], &mut right[..len]);
     }
     let start = (whole + column).min(first.len());

@@ -7,6 +7,8 @@
 //! Where channels would leave half of a vector empty, neighbouring outputs of a row are taken side by side ([`Pass::abreast`]):
 //! channels-last, two of them are one pixel of twice the channels.
 
+use std::ops::Range;
+
 use super::axis::Axis;
 use super::shape::Conv2d;
 use super::source::Padded;
@@ -314,6 +316,13 @@ pub(crate) fn block_channels(path: Path, channels: usize) -> usize {
     }
 }
 
+/// Rows of a window that lie in the source, where its first row lies at `row`: those of the border add nothing.
+fn seen_taps(row: isize, taps: usize, height: usize) -> Range<usize> {
+    let above = row.min(0).unsigned_abs().min(taps);
+    let end = (height as isize - row).clamp(above as isize, taps as isize);
+    above..end as usize
+}
+
 /// Some images.
 struct Group<'a> {
     pass: &'a Pass,
@@ -351,11 +360,13 @@ impl Kernel for Group<'_> {
                 for image in 0..self.images {
                     for y in 0..vertical.outputs {
                         let row = (y * vertical.step) as isize + vertical.first;
+                        let seen = seen_taps(row, vertical.taps, source.height);
                         let place_row = vertical.place_first + y * vertical.place_step;
                         for (x, count) in pieces(horizontal.outputs, most) {
                             let column = (x * horizontal.step) as isize + horizontal.first;
                             let place = horizontal.place_first + x * horizontal.place_step;
-                            let from = image * source.len() + source.at(row, column);
+                            let top = row.saturating_add_unsigned(seen.start);
+                            let from = image * source.len() + source.at(top, column);
                             let to = image * output_image
                                 + (place_row * width + place) * out_channels
                                 + channel;
@@ -365,13 +376,13 @@ impl Kernel for Group<'_> {
                                 a: self.source[from..].as_ptr(),
                                 adjacent: Adjacent::Terms,
                                 stride: horizontal.step * source.channels,
-                                b: weights.as_ptr(),
+                                b: weights[seen.start * terms * self.block..].as_ptr(),
                                 b_step: self.block,
                                 result: self.output[to..].as_mut_ptr(),
                                 result_row: horizontal.place_step * out_channels,
                                 terms,
                                 middle: Loop {
-                                    count: vertical.taps,
+                                    count: seen.len(),
                                     a: source.pitch(),
                                     b: terms * self.block,
                                 },
@@ -380,7 +391,7 @@ impl Kernel for Group<'_> {
                                 relu: self.relu,
                             };
                             debug_assert!(
-                                from + (vertical.taps - 1) * source.pitch()
+                                from + seen.len().saturating_sub(1) * source.pitch()
                                     + (count - 1) * tile.stride
                                     + terms
                                     <= self.source.len()

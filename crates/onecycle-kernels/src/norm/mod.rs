@@ -23,7 +23,7 @@ pub use statistics::{Statistics, batch_norm_statistics};
 use crate::channels::Pixels;
 use crate::error::KernelError;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Loops, Path, read_ahead, vectorised, write_ahead};
 
 /// Scale and shift that follow the normalisation, and what is added to the variance under the root.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +102,8 @@ impl Loops for Forward<'_> {
         match self.residual {
             None => {
                 for (y, x) in rows {
+                    read_ahead(x);
+                    write_ahead(y);
                     for (((y, x), a), b) in y.iter_mut().zip(x).zip(self.scales).zip(self.shifts) {
                         *y = at_least(self.floor, a * x + b);
                     }
@@ -109,6 +111,9 @@ impl Loops for Forward<'_> {
             }
             Some(residual) => {
                 for ((y, x), r) in rows.zip(residual.chunks(self.row)) {
+                    read_ahead(x);
+                    read_ahead(r);
+                    write_ahead(y);
                     let pixels = y.iter_mut().zip(x).zip(r);
                     for (((y, x), r), (a, b)) in pixels.zip(self.scales.iter().zip(self.shifts)) {
                         *y = at_least(self.floor, a * x + b + r);

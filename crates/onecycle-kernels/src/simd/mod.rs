@@ -4,6 +4,7 @@
 //! inside a function that has the target features enabled. [`Loops`] that the compiler turns into vectors by itself
 //! (everything elementwise) need no more than that; the register tiles of the matrix products name their vectors.
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -11,6 +12,7 @@ mod avx512;
 mod path;
 mod portable;
 
+pub(crate) use ahead::{read_ahead, write_ahead};
 pub use path::Path;
 pub(crate) use path::{Kernel, Loops, MAX_LANES, vectorised};
 
