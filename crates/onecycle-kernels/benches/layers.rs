@@ -1,8 +1,11 @@
 //! Convolution layers of the networks trained here: milliseconds, GFLOP/s, share of the measured peak.
 //!
 //! ```text
-//! cargo bench -p onecycle-kernels --bench layers -- [--threads N] [--batch N] [--path avx2] [--only TEXT] [--ms N]
+//! cargo bench -p onecycle-kernels --bench layers -- [--threads N] [--batch N] [--path avx2] [--only TEXT] [--ms N] [--maps N]
 //! ```
+//!
+//! With `--maps` each call takes the next of so many inputs and outputs, so that they are not in cache any more, as between the
+//! layers of a network.
 //!
 //! The peak is what independent multiply-adds on registers reach in the same process on one thread; shares are per
 //! thread. `best` is the fastest of many repetitions (what the machine can do while others leave it alone), `median`
@@ -147,6 +150,7 @@ fn main() {
     let threads: usize = argument("--threads").map_or(1, |n| n.parse().unwrap());
     let batch: usize = argument("--batch").map_or(128, |n| n.parse().unwrap());
     let budget = Duration::from_millis(argument("--ms").map_or(150, |n| n.parse().unwrap()));
+    let maps: usize = argument("--maps").map_or(1, |n| n.parse().unwrap());
     let only = argument("--only").unwrap_or_default();
     let path = argument("--path").map_or(Path::detect(), |name| {
         Path::ALL
@@ -174,20 +178,28 @@ fn main() {
                 let x: Vec<f32> = (0..shape.input_len())
                     .map(|i| (i % 13) as f32 - 6.0)
                     .collect();
+                let y = vec![1.0; shape.output_len().unwrap()];
+                let xs = vec![x; maps];
+                let mut ys = vec![y; maps];
+                let mut turn = (0..maps).cycle();
+                let mut next = || turn.next().unwrap();
                 let w: Vec<f32> = (0..shape.weight_len())
                     .map(|i| (i % 7) as f32 - 3.0)
                     .collect();
-                let mut y = vec![1.0; shape.output_len().unwrap()];
-                let (mut dx, mut dw) = (x.clone(), w.clone());
+                let (mut dxs, mut dw) = (xs.clone(), w.clone());
                 let forward = time(budget, || {
-                    conv2d_forward(&workspace, path, shape, &x, &w, Epilogue::default(), &mut y)
+                    let (i, epilogue) = (next(), Epilogue::default());
+                    conv2d_forward(&workspace, path, shape, &xs[i], &w, epilogue, &mut ys[i])
                         .unwrap()
                 });
                 let data = time(budget, || {
-                    conv2d_backward_data(&workspace, path, shape, &y, &w, &mut dx).unwrap()
+                    let i = next();
+                    conv2d_backward_data(&workspace, path, shape, &ys[i], &w, &mut dxs[i]).unwrap()
                 });
                 let weights = time(budget, || {
-                    conv2d_backward_weights(&workspace, path, shape, &x, &y, &mut dw).unwrap()
+                    let i = next();
+                    conv2d_backward_weights(&workspace, path, shape, &xs[i], &ys[i], &mut dw)
+                        .unwrap()
                 });
                 let show = |(best, median): (f64, f64)| {
                     let rate = shape.flops().unwrap() / best / 1e9;
