@@ -109,9 +109,9 @@ def layers():
     """Name and sizes of each layer in the kernels' own bench, so that there is one list."""
     source = (ROOT / "crates" / "onecycle-kernels" / "benches" / "layers.rs").read_text()
     number = r",\s*(\d+)"
-    found = re.findall(rf'layer\(\s*"([^"]+)"{number * 5}\s*,?\s*\)', source)
+    found = re.findall(rf'layer\(\s*"([^"]+)"{number * 6}\s*,?\s*\)', source)
     if not found:
-        sys.exit("torch_step: no layer(\"name\", in, out, size, kernel, stride) found in layers.rs")
+        sys.exit("torch_step: no layer(\"name\", in, out, size, kernel, stride, padding) found in layers.rs")
     return [(name, *map(int, sizes)) for name, *sizes in found]
 
 
@@ -132,10 +132,10 @@ def measure_layers(args):
     torch.set_num_threads(args.threads)
     backward_of = torch.ops.aten.convolution_backward
     rows = []
-    for name, cin, cout, size, kernel, stride in layers():
+    for name, cin, cout, size, kernel, stride, padding in layers():
         if args.only not in name:
             continue
-        padding, out = kernel // 2, (size + 2 * (kernel // 2) - kernel) // stride + 1
+        out = (size + 2 * padding - kernel) // stride + 1
         flops = 2 * args.batch * cout * out * out * cin * kernel * kernel
         for memory, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
             x = torch.randn(args.batch, cin, size, size).contiguous(memory_format=layout)

@@ -26,44 +26,44 @@ struct Layer {
 }
 
 fn layers(batch: usize) -> Vec<Layer> {
-    let layer =
-        |name, in_channels, out_channels, size: usize, kernel: usize, stride: usize| Layer {
-            name,
-            shape: Conv2d {
-                batch,
-                in_channels,
-                out_channels,
-                height: size,
-                width: size,
-                kernel: [kernel; 2],
-                stride: [stride; 2],
-                padding: [kernel / 2; 2],
-            },
-        };
-    let unpadded = |name, in_channels, out_channels, size, kernel| {
-        let mut unpadded = layer(name, in_channels, out_channels, size, kernel, 1);
-        unpadded.shape.padding = [0; 2];
-        unpadded
+    let layer = |name,
+                 in_channels,
+                 out_channels,
+                 size: usize,
+                 kernel: usize,
+                 stride: usize,
+                 padding: usize| Layer {
+        name,
+        shape: Conv2d {
+            batch,
+            in_channels,
+            out_channels,
+            height: size,
+            width: size,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+        },
     };
     vec![
-        layer("resnet20 3x3 3>16 @32", 3, 16, 32, 3, 1),
-        layer("resnet20 3x3 16>16 @32", 16, 16, 32, 3, 1),
-        layer("resnet20 3x3 16>32 @32 s2", 16, 32, 32, 3, 2),
-        layer("resnet20 1x1 16>32 @32 s2", 16, 32, 32, 1, 2),
-        layer("resnet20 3x3 32>32 @16", 32, 32, 16, 3, 1),
-        layer("resnet20 3x3 32>64 @16 s2", 32, 64, 16, 3, 2),
-        layer("resnet20 1x1 32>64 @16 s2", 32, 64, 16, 1, 2),
-        layer("resnet20 3x3 64>64 @8", 64, 64, 8, 3, 1),
-        layer("small 3x3 1>16 @28 s2", 1, 16, 28, 3, 2),
-        layer("small 3x3 16>16 @14", 16, 16, 14, 3, 1),
-        layer("small 3x3 32>32 @7", 32, 32, 7, 3, 1),
-        layer("small 3x3 64>64 @4", 64, 64, 4, 3, 1),
-        layer("resnet9 3x3 64>128 @32", 64, 128, 32, 3, 1),
-        layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1),
-        layer("lenet 5x5 1>6 @28", 1, 6, 28, 5, 1),
-        layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1),
-        unpadded("caffe 5x5 1>20 @28", 1, 20, 28, 5),
-        unpadded("caffe 5x5 20>50 @12", 20, 50, 12, 5),
+        layer("resnet20 3x3 3>16 @32", 3, 16, 32, 3, 1, 1),
+        layer("resnet20 3x3 16>16 @32", 16, 16, 32, 3, 1, 1),
+        layer("resnet20 3x3 16>32 @32 s2", 16, 32, 32, 3, 2, 1),
+        layer("resnet20 1x1 16>32 @32 s2", 16, 32, 32, 1, 2, 0),
+        layer("resnet20 3x3 32>32 @16", 32, 32, 16, 3, 1, 1),
+        layer("resnet20 3x3 32>64 @16 s2", 32, 64, 16, 3, 2, 1),
+        layer("resnet20 1x1 32>64 @16 s2", 32, 64, 16, 1, 2, 0),
+        layer("resnet20 3x3 64>64 @8", 64, 64, 8, 3, 1, 1),
+        layer("small 3x3 1>16 @28 s2", 1, 16, 28, 3, 2, 1),
+        layer("small 3x3 16>16 @14", 16, 16, 14, 3, 1, 1),
+        layer("small 3x3 32>32 @7", 32, 32, 7, 3, 1, 1),
+        layer("small 3x3 64>64 @4", 64, 64, 4, 3, 1, 1),
+        layer("resnet9 3x3 64>128 @32", 64, 128, 32, 3, 1, 1),
+        layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1, 1),
+        layer("lenet 5x5 1>6 @28", 1, 6, 28, 5, 1, 2),
+        layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1, 2),
+        layer("caffe 5x5 1>20 @28", 1, 20, 28, 5, 1, 0),
+        layer("caffe 5x5 20>50 @12", 20, 50, 12, 5, 1, 0),
     ]
 }
 
