@@ -41,7 +41,7 @@ fn convolution() {
         stride: [1, 1],
         padding: [1, 1],
     };
-    // Many images; strides; large weights in several parts.
+    // Many images; strides; large weights in several parts, and point by point.
     for shape in [
         Conv2d { batch: 37, ..shape },
         Conv2d {
@@ -63,6 +63,14 @@ fn convolution() {
             out_channels: 100,
             height: 3,
             width: 3,
+            ..shape
+        },
+        Conv2d {
+            batch: 50,
+            in_channels: 64,
+            out_channels: 80,
+            height: 8,
+            width: 5,
             ..shape
         },
     ] {

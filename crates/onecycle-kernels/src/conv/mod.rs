@@ -151,6 +151,16 @@ pub fn conv2d_backward_weights(
             None,
         );
     }
+    if winograd::applies_to_weights_by_points(path, shape)? {
+        return winograd::run_weights_by_points(
+            workspace,
+            path,
+            shape,
+            input,
+            output_gradient,
+            weight_gradient,
+        );
+    }
     weight_gradient::run(
         workspace,
         path,

@@ -15,13 +15,18 @@
 //! The points are 0, ±3/4, ±3/2 and infinity, which round less than the usual 0, ±1, ±2: at 64 channels the result is about
 //! 2.6 times as far from the exact one as a direct sum in single precision (`tests/winograd.rs` measures it).
 
+mod by_points;
 mod pass;
 mod soon;
 mod transform;
 mod weight_gradient;
 
+pub(crate) use by_points::run as run_weights_by_points;
 pub(crate) use pass::Prepared;
-pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weights};
+pub(crate) use weight_gradient::{
+    applies as applies_to_weights, applies_by_points as applies_to_weights_by_points,
+    run as run_weights,
+};
 
 use super::axis::Axis;
 use crate::simd::Path;

@@ -25,6 +25,18 @@ const GROUPS: usize = 8;
 
 /// Whether this algorithm is one for the shape.
 pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
+    Ok(has_tiles(path, shape)? && sums_bytes(shape) <= MOST_SUMS_BYTES)
+}
+
+/// Whether it is one [point by point](super::by_points).
+pub(crate) fn applies_by_points(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
+    Ok(has_tiles(path, shape)?
+        && sums_bytes(shape) > MOST_SUMS_BYTES
+        && super::by_points::is_worth_it(shape)?)
+}
+
+/// Whether window, channels and image are those of tiles.
+fn has_tiles(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
     let output = shape.output()?;
     let axes = [0, 1].map(|i| {
         Axis::forward(
@@ -34,24 +46,30 @@ pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
             shape.padding[i],
         )
     });
-    let sums = POINTS * shape.in_channels * shape.out_channels * size_of::<f32>();
-    Ok(
-        super::applies(path, &[axes], shape.in_channels, shape.out_channels)
-            && sums <= MOST_SUMS_BYTES,
-    )
+    Ok(super::applies(
+        path,
+        &[axes],
+        shape.in_channels,
+        shape.out_channels,
+    ))
+}
+
+/// Bytes of all points' sums.
+fn sums_bytes(shape: &Conv2d) -> usize {
+    POINTS * shape.in_channels * shape.out_channels * size_of::<f32>()
 }
 
 /// Sizes that do not depend on the image.
-struct Sizes {
-    source: Plane,
-    gradient: Plane,
-    block: usize,
+pub(super) struct Sizes {
+    pub source: Plane,
+    pub gradient: Plane,
+    pub block: usize,
     /// Images whose points are there at once.
-    images: usize,
+    pub images: usize,
 }
 
 impl Sizes {
-    fn new(shape: &Conv2d, path: Path) -> Result<Sizes, KernelError> {
+    pub(super) fn new(shape: &Conv2d, path: Path) -> Result<Sizes, KernelError> {
         let [rows, columns] = shape.output()?;
         let tiles = tiles([rows, columns]);
         let count = tiles[0] * tiles[1];
@@ -77,7 +95,7 @@ impl Sizes {
     }
 
     /// Floats of all points' sums, `[point][source channel][output channel]`.
-    fn sums_len(&self) -> usize {
+    pub(super) fn sums_len(&self) -> usize {
         POINTS * self.source.channels * self.gradient.channels
     }
 }
@@ -148,14 +166,26 @@ pub(crate) fn run(
     }
     let (total, others) = partial.split_at_mut(len);
     add_groups(total, others);
+    transform_back(workspace, path, shape, &sizes, total, weight_gradient);
+    Ok(())
+}
+
+/// From all points' sums to the gradient, in the order of the weights.
+pub(super) fn transform_back(
+    workspace: &Workspace,
+    path: Path,
+    shape: &Conv2d,
+    sizes: &Sizes,
+    sums: &[f32],
+    weight_gradient: &mut [f32],
+) {
     let mut taps = workspace.take(weight_gradient.len());
     path.run(Back {
-        sizes: &sizes,
-        sums: total,
+        sizes,
+        sums,
         taps: &mut taps,
     });
     unpack(shape, shape.out_channels, &taps, weight_gradient);
-    Ok(())
 }
 
 /// Images whose points are there at once.
@@ -177,10 +207,7 @@ impl Kernel for Images<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
         let Sizes {
-            source,
-            gradient,
-            block,
-            ..
+            source, gradient, ..
         } = *self.sizes;
         let [down, across] = source.tiles;
         let (channels, out_channels) = (source.channels, gradient.channels);
@@ -189,45 +216,16 @@ impl Kernel for Images<'_> {
             (count * channels + SKEW, count * out_channels + SKEW);
         let mut inputs = self.workspace.take(POINTS * input_stride);
         let mut gradients = self.workspace.take(POINTS * gradient_stride);
-        // What the tiles see beyond the images stays zero in either scratch.
-        let [mut input_scratch, mut gradient_scratch] = [channels, out_channels].map(|channels| {
-            let mut scratch = self
-                .workspace
-                .take(INPUTS * transform::scratch_row(across, channels));
-            scratch.fill(0.0);
-            scratch
-        });
-        let mut zeros = self
-            .workspace
-            .take(source.row_len().max(gradient.row_len()));
-        zeros.fill(0.0);
-        let images = self
-            .input
-            .chunks_exact(source.len())
-            .zip(self.gradient.chunks_exact(gradient.len()));
-        for (index, (input, output)) in images.enumerate() {
-            for y in 0..down {
-                let row = (index * down + y) * across;
-                let input = source.strip(input, y, &zeros[..source.row_len()]);
-                let output = gradient.strip(output, y, &zeros[..gradient.row_len()]);
-                // SAFETY: each point has `count` times its channels; channels are whole vectors (`applies`).
-                unsafe {
-                    transform::input_row::<S>(
-                        &input,
-                        &mut input_scratch,
-                        inputs[row * channels..].as_mut_ptr(),
-                        input_stride,
-                    );
-                    transform::gradient_row::<S>(
-                        &output,
-                        &mut gradient_scratch,
-                        gradients[row * out_channels..].as_mut_ptr(),
-                        gradient_stride,
-                    );
-                }
-            }
+        // SAFETY: the caller has the instructions; each point has `count` times its channels.
+        unsafe {
+            transform_images::<S>(
+                self.sizes,
+                self.workspace,
+                [self.input, self.gradient],
+                [&mut inputs, &mut gradients],
+                [input_stride, gradient_stride],
+            );
         }
-        let most = most_rows(S::REGISTERS, block / S::LANES);
         for (point, sums) in self
             .sums
             .chunks_exact_mut(channels * out_channels)
@@ -235,34 +233,117 @@ impl Kernel for Images<'_> {
         {
             // SAFETY: the caller has the instructions.
             unsafe { self.soon.prefetch::<S>(point) }
-            let inputs = &inputs[point * input_stride..][..count * channels];
-            let gradients = &gradients[point * gradient_stride..][..count * out_channels];
-            for (c, rows) in pieces(channels, most) {
-                for k in (0..out_channels).step_by(block) {
-                    let tile = Tile {
-                        rows,
-                        columns: block.min(out_channels - k),
-                        a: inputs[c..].as_ptr(),
-                        adjacent: Adjacent::Rows,
-                        stride: channels,
-                        b: gradients[k..].as_ptr(),
-                        b_step: out_channels,
-                        result: sums[c * out_channels + k..].as_mut_ptr(),
-                        result_row: out_channels,
-                        terms: count,
-                        middle: Loop::ONCE,
-                        outer: Loop::ONCE,
-                        start: if self.fresh {
-                            Start::Zero
-                        } else {
-                            Start::Result
-                        },
-                        relu: false,
-                    };
-                    // SAFETY: `count` tiles of whole vectors of channels are in both; `rows` rows of sums are left.
-                    unsafe { tile.run::<S>() }
-                }
+            let factors = Factors {
+                inputs: &inputs[point * input_stride..][..count * channels],
+                gradients: &gradients[point * gradient_stride..][..count * out_channels],
+                tiles: count,
+                pieces: Loop::ONCE,
+            };
+            // SAFETY: the caller has the instructions; `count` tiles are in both.
+            unsafe { add_point::<S>(self.sizes, &factors, self.fresh, sums) }
+        }
+    }
+}
+
+/// Transforms both sides of some images. Point `p` goes to `targets[side][p * strides[side]..]`, a tile's channels after the
+/// other's.
+///
+/// # Safety
+/// As [`Simd`]; each point has room for the images' tiles times its channels, which are whole vectors (`applies`).
+#[inline(always)]
+pub(super) unsafe fn transform_images<S: Simd>(
+    sizes: &Sizes,
+    workspace: &Workspace,
+    [inputs, gradients]: [&[f32]; 2],
+    [input_points, gradient_points]: [&mut [f32]; 2],
+    [input_stride, gradient_stride]: [usize; 2],
+) {
+    let Sizes {
+        source, gradient, ..
+    } = *sizes;
+    let [down, across] = source.tiles;
+    let (channels, out_channels) = (source.channels, gradient.channels);
+    // What the tiles see beyond the images stays zero in either scratch.
+    let [mut input_scratch, mut gradient_scratch] = [channels, out_channels].map(|channels| {
+        let mut scratch = workspace.take(INPUTS * transform::scratch_row(across, channels));
+        scratch.fill(0.0);
+        scratch
+    });
+    let mut zeros = workspace.take(source.row_len().max(gradient.row_len()));
+    zeros.fill(0.0);
+    let images = inputs
+        .chunks_exact(source.len())
+        .zip(gradients.chunks_exact(gradient.len()));
+    for (index, (input, output)) in images.enumerate() {
+        for y in 0..down {
+            let row = (index * down + y) * across;
+            let input = source.strip(input, y, &zeros[..source.row_len()]);
+            let output = gradient.strip(output, y, &zeros[..gradient.row_len()]);
+            // SAFETY: the caller's guarantees.
+            unsafe {
+                transform::input_row::<S>(
+                    &input,
+                    &mut input_scratch,
+                    input_points[row * channels..].as_mut_ptr(),
+                    input_stride,
+                );
+                transform::gradient_row::<S>(
+                    &output,
+                    &mut gradient_scratch,
+                    gradient_points[row * out_channels..].as_mut_ptr(),
+                    gradient_stride,
+                );
             }
+        }
+    }
+}
+
+/// Both sides of a point's product.
+pub(super) struct Factors<'a> {
+    /// `[tiles, source channels]`, in each piece.
+    pub inputs: &'a [f32],
+    /// `[tiles, output channels]`, likewise.
+    pub gradients: &'a [f32],
+    /// Tiles of a piece.
+    pub tiles: usize,
+    /// Pieces, and how far apart they stand.
+    pub pieces: Loop,
+}
+
+/// Adds a point's product to its sums, `[source channel][output channel]`; `fresh` where they hold nothing yet.
+///
+/// # Safety
+/// As [`Simd`]; all tiles of all pieces are in both slices, whole vectors of channels each.
+#[inline(always)]
+pub(super) unsafe fn add_point<S: Simd>(
+    sizes: &Sizes,
+    factors: &Factors,
+    fresh: bool,
+    sums: &mut [f32],
+) {
+    let (channels, out_channels) = (sizes.source.channels, sizes.gradient.channels);
+    assert_eq!(sums.len(), channels * out_channels);
+    let most = most_rows(S::REGISTERS, sizes.block / S::LANES);
+    for (c, rows) in pieces(channels, most) {
+        for k in (0..out_channels).step_by(sizes.block) {
+            let tile = Tile {
+                rows,
+                columns: sizes.block.min(out_channels - k),
+                a: factors.inputs[c..].as_ptr(),
+                adjacent: Adjacent::Rows,
+                stride: channels,
+                b: factors.gradients[k..].as_ptr(),
+                b_step: out_channels,
+                result: sums[c * out_channels + k..].as_mut_ptr(),
+                result_row: out_channels,
+                terms: factors.tiles,
+                middle: factors.pieces,
+                outer: Loop::ONCE,
+                start: if fresh { Start::Zero } else { Start::Result },
+                relu: false,
+            };
+            // SAFETY: the caller's guarantees; `rows` rows of sums are left.
+            unsafe { tile.run::<S>() }
         }
     }
 }
