@@ -14,7 +14,8 @@ use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
 use crate::simd::{Kernel, Path, Simd};
 use crate::workspace::Workspace;
 
-/// The sums of all points must stay in the second-level cache; beyond, the direct algorithm is as fast.
+/// The sums of all points must stay in the second-level cache; beyond, they are made [point by point](super::by_points), or by the
+/// direct algorithm where the batch is small.
 const MOST_SUMS_BYTES: usize = 640 << 10;
 /// Points of inputs and gradients that are worked on together.
 const BATCH_BYTES: usize = 384 << 10;
