@@ -7,7 +7,7 @@ use crate::{Config, LabError, config::Device};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
-    /// All of them in less than half an hour on two cores: a small residual network on 8 000 images of Fashion-MNIST.
+    /// All of them in about half an hour on two cores: a small residual network on 8 000 images of Fashion-MNIST.
     Quick,
     /// All of them in some hours on two cores: ResNet-20 on CIFAR-10.
     Cpu,
