@@ -241,13 +241,13 @@ fn divisions_of_the_weight_gradient() {
     }
 }
 
-/// The weight gradient of many channels by Winograd's algorithm, a point at a time: a last piece that is not full, several
-/// slices of a batch, images that tiles reach beyond; and too few tiles for it.
+/// The weight gradient of many channels by Winograd's algorithm, a point at a time: a last piece that is not full, two
+/// slices of a batch, the second of them not full either, images that tiles reach beyond; and too few tiles for it.
 #[test]
 fn weight_gradients_of_many_channels() {
     for shape in [
         square([100, 64, 80], [4, 4], 3, 1, 1),
-        square([28, 16, 512], [8, 8], 3, 1, 1),
+        square([27, 16, 512], [8, 8], 3, 1, 1),
         square([25, 80, 64], [7, 5], 3, 1, 1),
         square([23, 96, 64], [8, 6], 3, 1, 1),
     ] {

@@ -79,18 +79,6 @@ impl Simd for Avx2 {
         // SAFETY: see above.
         unsafe { _mm256_max_ps(a, b) }
     }
-
-    #[inline(always)]
-    unsafe fn prefetch(source: *const f32) {
-        // SAFETY: see above.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch_to_write(target: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(target.cast_const().cast()) }
-    }
 }
 
 /// The mask of the first `count` lanes.

@@ -4,17 +4,17 @@
 //! inside a function that has the target features enabled. [`Loops`] that the compiler turns into vectors by itself
 //! (everything elementwise) need no more than that; the register tiles of the matrix products name their vectors.
 
-mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod path;
 mod portable;
+mod prefetch;
 
-pub(crate) use ahead::{read_ahead, write_ahead};
 pub use path::Path;
 pub(crate) use path::{Kernel, Loops, MAX_LANES, vectorised};
+pub(crate) use prefetch::{LINE, prefetch, prefetch_to_write, read_ahead, write_ahead};
 
 /// A vector of `LANES` floats. All methods are `#[inline(always)]`, so they take on the features of their caller.
 ///
@@ -53,8 +53,4 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where `a` is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// Asks for a cache line that is going to be read. A hint: any address will do.
-    unsafe fn prefetch(source: *const f32);
-    /// Asks for a cache line that is going to be written. A hint: any address will do.
-    unsafe fn prefetch_to_write(target: *mut f32);
 }

@@ -97,10 +97,4 @@ impl Simd for Portable {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         lanes(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
-
-    #[inline(always)]
-    unsafe fn prefetch(_source: *const f32) {}
-
-    #[inline(always)]
-    unsafe fn prefetch_to_write(_target: *mut f32) {}
 }

@@ -4,7 +4,9 @@
 //! A slice of the batch is transformed, shared out by images; then its products are added, shared out by points. Who does what
 //! changes no sum, and there is one set of them.
 
-use super::weight_gradient::{Factors, Sizes, add_point, transform_back, transform_images};
+use super::weight_gradient::{
+    Factors, Sizes, add_point, has_tiles, sums_fit, transform_back, transform_images,
+};
 use super::{POINTS, SKEW};
 use crate::conv::Conv2d;
 use crate::error::KernelError;
@@ -20,10 +22,10 @@ const SLICE_BYTES: usize = 8 << 20;
 /// Fewer tiles than these are not worth it to load and store all points' sums.
 const FEWEST_TILES: usize = 96;
 
-/// Whether the batch has tiles enough, where [`applies`](super::weight_gradient::applies) but for the size of the sums.
-pub(crate) fn is_worth_it(shape: &Conv2d) -> Result<bool, KernelError> {
+/// Whether this is the way for the shape.
+pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
     let [down, across] = super::tiles(shape.output()?);
-    Ok(shape.batch * down * across >= FEWEST_TILES)
+    Ok(has_tiles(path, shape)? && !sums_fit(shape) && shape.batch * down * across >= FEWEST_TILES)
 }
 
 /// Computes the gradient, in the order of the weights.

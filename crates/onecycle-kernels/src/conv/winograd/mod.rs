@@ -21,12 +21,9 @@ mod soon;
 mod transform;
 mod weight_gradient;
 
-pub(crate) use by_points::run as run_weights_by_points;
+pub(crate) use by_points::{applies as applies_to_weights_by_points, run as run_weights_by_points};
 pub(crate) use pass::Prepared;
-pub(crate) use weight_gradient::{
-    applies as applies_to_weights, applies_by_points as applies_to_weights_by_points,
-    run as run_weights,
-};
+pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weights};
 
 use super::axis::Axis;
 use crate::simd::Path;

@@ -255,7 +255,7 @@ unsafe fn multiply<S: Simd>(
     input_stride: usize,
     sums: &mut [f32],
     sum_stride: usize,
-    mut soon: Soon,
+    soon: Soon,
 ) {
     let (channels, out_channels) = (sizes.source.channels, sizes.pass.out_channels);
     let block = sizes.block;
@@ -263,8 +263,7 @@ unsafe fn multiply<S: Simd>(
         let channel = index * block;
         for (point, weights) in weights.chunks_exact(channels * block).enumerate() {
             if index == 0 {
-                // SAFETY: the caller's guarantee.
-                unsafe { soon.prefetch::<S>(point) }
+                soon.prefetch(point);
             }
             let inputs = &inputs[point * input_stride..][..tiles * channels];
             let sums = &mut sums[point * sum_stride..][..tiles * out_channels];

@@ -4,36 +4,35 @@
 //! wait for each. It is asked for while products keep the arithmetic busy, a little at each point, since no more than some
 //! twenty lines of cache are on their way at a time.
 
-use super::POINTS;
-use crate::simd::Simd;
+use std::iter::StepBy;
+use std::ops::Range;
 
-/// Floats of a cache line.
-const LINE: usize = 16;
+use super::POINTS;
+use crate::simd::{LINE, prefetch, prefetch_to_write};
 
 /// What the next group of images reads, and what this one writes.
 pub(super) struct Soon<'a> {
     pub reads: &'a [&'a [f32]],
-    pub write: &'a mut [f32],
+    pub write: &'a [f32],
 }
 
 impl Soon<'_> {
     /// Asks for one of [`POINTS`] equal parts.
-    ///
-    /// # Safety
-    /// As [`Simd`].
     #[inline(always)]
-    pub(super) unsafe fn prefetch<S: Simd>(&mut self, part: usize) {
+    pub(super) fn prefetch(&self, part: usize) {
         for read in self.reads {
-            let (from, end) = (part * read.len() / POINTS, (part + 1) * read.len() / POINTS);
-            for at in (from..end).step_by(LINE) {
-                // SAFETY: the caller has the instructions; `at` lies within.
-                unsafe { S::prefetch(read.as_ptr().add(at)) }
+            for at in places(read.len(), part) {
+                prefetch(read.as_ptr().wrapping_add(at));
             }
         }
-        let len = self.write.len();
-        for at in (part * len / POINTS..(part + 1) * len / POINTS).step_by(LINE) {
-            // SAFETY: as above.
-            unsafe { S::prefetch_to_write(self.write.as_mut_ptr().add(at)) }
+        for at in places(self.write.len(), part) {
+            prefetch_to_write(self.write.as_ptr().wrapping_add(at));
         }
     }
+}
+
+/// Where the cache lines of one of [`POINTS`] equal parts begin.
+#[inline(always)]
+fn places(len: usize, part: usize) -> StepBy<Range<usize>> {
+    (part * len / POINTS..(part + 1) * len / POINTS).step_by(LINE)
 }

@@ -26,18 +26,11 @@ const GROUPS: usize = 8;
 
 /// Whether this algorithm is one for the shape.
 pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
-    Ok(has_tiles(path, shape)? && sums_bytes(shape) <= MOST_SUMS_BYTES)
-}
-
-/// Whether it is one [point by point](super::by_points).
-pub(crate) fn applies_by_points(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
-    Ok(has_tiles(path, shape)?
-        && sums_bytes(shape) > MOST_SUMS_BYTES
-        && super::by_points::is_worth_it(shape)?)
+    Ok(has_tiles(path, shape)? && sums_fit(shape))
 }
 
 /// Whether window, channels and image are those of tiles.
-fn has_tiles(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
+pub(super) fn has_tiles(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
     let output = shape.output()?;
     let axes = [0, 1].map(|i| {
         Axis::forward(
@@ -55,9 +48,9 @@ fn has_tiles(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
     ))
 }
 
-/// Bytes of all points' sums.
-fn sums_bytes(shape: &Conv2d) -> usize {
-    POINTS * shape.in_channels * shape.out_channels * size_of::<f32>()
+/// Whether the sums of all points fit into the cache together.
+pub(super) fn sums_fit(shape: &Conv2d) -> bool {
+    POINTS * shape.in_channels * shape.out_channels * size_of::<f32>() <= MOST_SUMS_BYTES
 }
 
 /// Sizes that do not depend on the image.
@@ -143,7 +136,7 @@ pub(crate) fn run(
                 images: next - from,
                 soon: Soon {
                     reads: &[next_input, early[0], early[1]],
-                    write: &mut [],
+                    write: &[],
                 },
                 fresh: from == first,
                 sums,
@@ -206,7 +199,7 @@ impl Kernel for Images<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(mut self) {
+    unsafe fn run<S: Simd>(self) {
         let Sizes {
             source, gradient, ..
         } = *self.sizes;
@@ -232,8 +225,7 @@ impl Kernel for Images<'_> {
             .chunks_exact_mut(channels * out_channels)
             .enumerate()
         {
-            // SAFETY: the caller has the instructions.
-            unsafe { self.soon.prefetch::<S>(point) }
+            self.soon.prefetch(point);
             let factors = Factors {
                 inputs: &inputs[point * input_stride..][..count * channels],
                 gradients: &gradients[point * gradient_stride..][..count * out_channels],
@@ -246,8 +238,8 @@ impl Kernel for Images<'_> {
     }
 }
 
-/// Transforms both sides of some images. Point `p` goes to `targets[side][p * strides[side]..]`, a tile's channels after the
-/// other's.
+/// Transforms both sides of some images. Point `p` of a side begins `p` times its stride behind the first; a tile's channels
+/// stand after the other's.
 ///
 /// # Safety
 /// As [`Simd`]; each point has room for the images' tiles times its channels, which are whole vectors (`applies`).
