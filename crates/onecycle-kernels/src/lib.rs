@@ -70,8 +70,9 @@ pub use elementwise::{add, relu_backward, relu_forward};
 pub use error::KernelError;
 pub use loss::cross_entropy;
 pub use norm::{
-    Affine, AffineGradient, InputGradient, ReluMask, Statistics, batch_norm_backward_in_place,
-    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics,
+    Affine, AffineGradient, IncomingGradient, InputGradient, ReluMask, Statistics,
+    batch_norm_backward_in_place, batch_norm_backward_sums, batch_norm_forward,
+    batch_norm_statistics,
 };
 pub use pool::{
     Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,

@@ -275,9 +275,17 @@ impl Layer {
 
             let input_gradient = |mask, gradient: &[f32], target: &mut [f32]| {
                 let (statistics, affine) = (&self.statistics, self.affine());
-                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
-                    .and_then(|lazy| lazy.write(path, target))
-                    .unwrap();
+                InputGradient::new(
+                    shape,
+                    statistics,
+                    affine,
+                    &sums,
+                    &self.x,
+                    mask,
+                    &gradient[..],
+                )
+                .and_then(|lazy| lazy.write(path, target))
+                .unwrap();
             };
             let in_place = |mask, gradient: &mut [f32]| {
                 let (statistics, affine) = (&self.statistics, self.affine());
@@ -520,31 +528,50 @@ fn convolutions_with_a_batch_norm_behind_them_agree_with_their_parts() {
             let mask = ReluMask::Recomputed;
             let sums =
                 batch_norm_backward_sums(path, &pixels, &parts, affine, &z, mask, &mut g).unwrap();
-            let lazy = InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &g).unwrap();
+            let lazy =
+                || InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &g[..]).unwrap();
             let mut dz = vec![f32::NAN; len];
-            lazy.write(path, &mut dz).unwrap();
+            lazy().write(path, &mut dz).unwrap();
             let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
-            let (mut fused_dx, mut fused_dw) = (dx.clone(), dw.clone());
             conv2d_backward_data(&workspace, path, &shape, &dz, &w, &mut dx).unwrap();
             conv2d_backward_weights(&workspace, path, &shape, &x, &dz, &mut dw).unwrap();
-            let target = Some(&mut fused_dx[..]);
-            conv2d_backward_normalised(
-                &workspace,
-                path,
-                &shape,
-                &x,
-                &w,
-                &lazy,
-                &mut fused_dw,
-                target,
-            )
-            .unwrap();
-            assert_eq!(bits(&fused_dx), bits(&dx), "input, {path:?} {shape:?}");
-            assert_eq!(bits(&fused_dw), bits(&dw), "weights, {path:?} {shape:?}");
-            let mut alone = vec![f32::NAN; w.len()];
-            conv2d_backward_normalised(&workspace, path, &shape, &x, &w, &lazy, &mut alone, None)
+            let mut spent = [(); 2].map(|()| g.clone());
+            let [over, over_alone] = spent.each_mut().map(|g| {
+                InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &mut g[..]).unwrap()
+            });
+            for (what, lazy, lazy_alone) in [("kept", lazy(), lazy()), ("spent", over, over_alone)]
+            {
+                let (mut fused_dx, mut fused_dw) =
+                    (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
+                let target = Some(&mut fused_dx[..]);
+                conv2d_backward_normalised(
+                    &workspace,
+                    path,
+                    &shape,
+                    &x,
+                    &w,
+                    lazy,
+                    &mut fused_dw,
+                    target,
+                )
                 .unwrap();
-            assert_eq!(bits(&alone), bits(&dw), "weights alone, {path:?} {shape:?}");
+                assert_eq!(
+                    bits(&fused_dx),
+                    bits(&dx),
+                    "input, {what} {path:?} {shape:?}"
+                );
+                assert_eq!(
+                    bits(&fused_dw),
+                    bits(&dw),
+                    "weights, {what} {path:?} {shape:?}"
+                );
+                let mut alone = vec![f32::NAN; w.len()];
+                conv2d_backward_normalised(
+                    &workspace, path, &shape, &x, &w, lazy_alone, &mut alone, None,
+                )
+                .unwrap();
+                assert_eq!(bits(&alone), bits(&dw), "alone, {what} {path:?} {shape:?}");
+            }
         }
     }
 }

@@ -112,7 +112,7 @@ fn batch_norm_and_channel_sums() {
             let (mask, gradient) = (ReluMask::Output(&y), &mut gradient);
             let sums =
                 batch_norm_backward_sums(path, &shape, &stats, affine, &x, mask, gradient).unwrap();
-            InputGradient::new(&shape, &stats, affine, &sums, &x, mask, gradient)
+            InputGradient::new(&shape, &stats, affine, &sums, &x, mask, &gradient[..])
                 .and_then(|lazy| lazy.write(path, &mut dx))
                 .unwrap();
             let masked = gradient.clone();

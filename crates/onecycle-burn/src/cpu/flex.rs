@@ -1,6 +1,6 @@
 //! Forward passes, and the operations without gradients.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use burn::{
     backend::{
@@ -111,24 +111,75 @@ pub(super) fn conv(
     fitting("conv2d", y)
 }
 
-/// A convolution without bias, and the statistics of its output.
+/// Images of a batch that are normalised together: runs of equal length, the last of which may be shorter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runs {
+    batch: usize,
+    images: usize,
+}
+
+impl Runs {
+    /// Runs of `ghost` images; 0 for one of the whole batch.
+    pub(super) fn new(batch: usize, ghost: usize) -> Self {
+        let images = if ghost == 0 { batch } else { ghost.min(batch) };
+        Runs {
+            batch,
+            images: images.max(1),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> usize {
+        self.batch.div_ceil(self.images)
+    }
+
+    /// The images of each.
+    pub(super) fn iter(self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.batch)
+            .step_by(self.images)
+            .map(move |first| first..self.batch.min(first + self.images))
+    }
+
+    /// Values of a run, the last apart, in maps of `len` values.
+    pub(super) fn chunk(self, len: usize) -> usize {
+        (len / self.batch.max(1) * self.images).max(1)
+    }
+}
+
+/// Pixels and channels of a run.
+pub(super) fn run_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
+    let [_, channels, height, width] = x.dims;
+    Pixels {
+        count: images.len() * height * width,
+        channels,
+    }
+}
+
+/// A convolution without bias, and the statistics of its output in each run.
 pub(super) fn conv_with_statistics(
     x: &ChannelsLast,
     weight: &FlexTensor,
     shape: &Conv2d,
-) -> (ChannelsLast, Statistics) {
+    runs: Runs,
+) -> (ChannelsLast, Vec<Statistics>) {
     let [height, width] = fitting("conv2d", shape.output());
     let dims = [shape.batch, shape.out_channels, height, width];
     let weight = elements(weight);
-    let mut statistics = None;
+    let mut statistics = Vec::with_capacity(runs.count());
     let y = ChannelsLast::filled(dims, |y| {
-        conv2d_forward_statistics(&WORKSPACE, path(), shape, x.values(), &weight, y)
-            .map(|found| statistics = Some(found))
+        let [x_chunk, y_chunk] = [x.values().len(), y.len()].map(|len| runs.chunk(len));
+        let parts = x.values().chunks(x_chunk).zip(y.chunks_mut(y_chunk));
+        for (images, (x, y)) in runs.iter().zip(parts) {
+            let shape = Conv2d {
+                batch: images.len(),
+                ..*shape
+            };
+            let found = conv2d_forward_statistics(&WORKSPACE, path(), &shape, x, &weight, y)?;
+            statistics.push(found);
+        }
+        Ok(())
     });
-    let y = fitting("conv2d", y);
-    // Computed wherever the convolution was.
-    let statistics = statistics.unwrap_or_else(|| self::statistics(&y));
-    (y, statistics)
+    (fitting("conv2d", y), statistics)
 }
 
 /// Pixels and channels of a feature map.
@@ -164,33 +215,56 @@ impl<'a> Scale<'a> {
     }
 }
 
-pub(super) fn statistics(x: &ChannelsLast) -> Statistics {
-    fitting(
-        "batch norm",
-        batch_norm_statistics(path(), &pixels(x), x.values()),
-    )
+/// The statistics of each run.
+pub(super) fn statistics(x: &ChannelsLast, runs: Runs) -> Vec<Statistics> {
+    let parts = x.values().chunks(runs.chunk(x.values().len()));
+    let of_run = |(images, part): (Range<usize>, &[f32])| {
+        let found = batch_norm_statistics(path(), &run_pixels(x, &images), part);
+        fitting("batch norm", found)
+    };
+    runs.iter().zip(parts).map(of_run).collect()
 }
 
+/// Each run normalised by its own of `statistics`.
 pub(super) fn normalise(
     x: &ChannelsLast,
-    statistics: &Statistics,
+    statistics: &[Statistics],
+    runs: Runs,
     scale: &Scale,
     residual: Option<&ChannelsLast>,
     relu: bool,
 ) -> ChannelsLast {
+    let chunk = runs.chunk(x.values().len());
     let y = ChannelsLast::filled(x.dims, |y| {
-        batch_norm_forward(
-            path(),
-            &pixels(x),
-            statistics,
-            scale.affine(),
-            x.values(),
-            residual.map(ChannelsLast::values),
-            relu,
-            y,
-        )
+        let parts = x.values().chunks(chunk).zip(y.chunks_mut(chunk));
+        for ((images, statistics), (x_run, y)) in runs.iter().zip(statistics).zip(parts) {
+            let image = x_run.len() / images.len();
+            let own = images.start * image..images.end * image;
+            batch_norm_forward(
+                path(),
+                &run_pixels(x, &images),
+                statistics,
+                scale.affine(),
+                x_run,
+                residual.map(|residual| &residual.values()[own]),
+                relu,
+                y,
+            )?;
+        }
+        Ok(())
     });
     fitting("batch norm", y)
+}
+
+/// Means and variances, `[runs, channels]` each.
+pub(super) fn moments(statistics: &[Statistics]) -> [FlexTensor; 2] {
+    let table = |values: Vec<f32>| {
+        let shape = [statistics.len(), values.len() / statistics.len().max(1)];
+        FlexTensor::from_data(TensorData::new(values, shape))
+    };
+    let means = statistics.iter().flat_map(|of| of.mean.iter().copied());
+    let variances = statistics.iter().flat_map(|of| of.variance.iter().copied());
+    [table(means.collect()), table(variances.collect())]
 }
 
 /// The sum, in the memory of `x` where nobody else holds it.
@@ -284,23 +358,22 @@ impl CpuLayers for Flex {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: Maybe<Self>,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let x = ChannelsLast::read(x);
         let residual = residual.into_option().map(ChannelsLast::read);
-        let statistics = statistics(&x);
+        let runs = Runs::new(x.dims[0], ghost);
+        let statistics = statistics(&x, runs);
         let scale = Scale::read(&weight, &bias, epsilon);
-        let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+        let y = normalise(&x, &statistics, runs, &scale, residual.as_ref(), relu);
         x.give_back();
         if let Some(residual) = residual {
             residual.give_back();
         }
-        (
-            y.into_tensor(),
-            vector(statistics.mean),
-            vector(statistics.variance),
-        )
+        let [mean, variance] = moments(&statistics);
+        (y.into_tensor(), mean, variance)
     }
 
     fn cpu_conv_norm_train(
@@ -310,11 +383,12 @@ impl CpuLayers for Flex {
         bias: FloatTensor<Self>,
         residual: Maybe<Self>,
         window: Window,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let z = Self::cpu_conv2d(x, kernel, Maybe::Absent, window, false);
-        Self::cpu_batch_norm_train(z, weight, bias, residual, epsilon, relu)
+        Self::cpu_batch_norm_train(z, weight, bias, residual, ghost, epsilon, relu)
     }
 
     fn cpu_batch_norm(
@@ -329,12 +403,13 @@ impl CpuLayers for Flex {
     ) -> FloatTensor<Self> {
         let x = ChannelsLast::read(x);
         let residual = residual.into_option().map(ChannelsLast::read);
-        let statistics = Statistics {
+        let statistics = [Statistics {
             mean: elements(&mean).into_owned(),
             variance: elements(&variance).into_owned(),
-        };
+        }];
         let scale = Scale::read(&weight, &bias, epsilon);
-        let y = normalise(&x, &statistics, &scale, residual.as_ref(), relu);
+        let whole = Runs::new(x.dims[0], 0);
+        let y = normalise(&x, &statistics, whole, &scale, residual.as_ref(), relu);
         x.give_back();
         if let Some(residual) = residual {
             residual.give_back();

@@ -101,6 +101,7 @@ pub(crate) trait CpuLayers: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         #[extension_type] residual: Maybe<Self>,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -113,6 +114,7 @@ pub(crate) trait CpuLayers: Backend {
         bias: FloatTensor<Self>,
         #[extension_type] residual: Maybe<Self>,
         window: Window,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -174,56 +176,77 @@ pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: boo
     ))
 }
 
-/// Batch norm by the batch's own statistics, plus a residual, then ReLU, where asked for; with the mean and the biased
-/// variance, `[channels]`, which carry no gradient.
+/// What a batch norm by its batch's own statistics gives.
+pub(crate) struct Normalised {
+    /// The feature map.
+    pub(crate) output: Tensor<4>,
+    /// Mean of each run, `[runs, channels]`, without gradient.
+    pub(crate) mean: Tensor<2>,
+    /// Biased variance of each run, likewise.
+    pub(crate) variance: Tensor<2>,
+}
+
+impl Normalised {
+    fn from_dispatch(
+        (output, mean, variance): (
+            FloatTensor<Dispatch>,
+            FloatTensor<Dispatch>,
+            FloatTensor<Dispatch>,
+        ),
+    ) -> Self {
+        Normalised {
+            output: Tensor::from_dispatch(output),
+            mean: Tensor::from_dispatch(mean),
+            variance: Tensor::from_dispatch(variance),
+        }
+    }
+}
+
+/// Batch norm of each run of `ghost` images, 0 for the whole batch, by its own statistics, plus a residual, then ReLU, where
+/// asked for.
 pub(crate) fn batch_norm_train(
     x: Tensor<4>,
     [weight, bias]: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
+    ghost: usize,
     epsilon: f64,
     relu: bool,
-) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let (y, mean, variance) = Dispatch::cpu_batch_norm_train(
+) -> Normalised {
+    Normalised::from_dispatch(Dispatch::cpu_batch_norm_train(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
         Maybe::from(residual),
+        ghost,
         epsilon,
         relu,
-    );
-    (
-        Tensor::from_dispatch(y),
-        Tensor::from_dispatch(mean),
-        Tensor::from_dispatch(variance),
-    )
+    ))
 }
 
 /// [`batch_norm_train`] of the convolution of `x` with `kernel`, without a bias: the statistics are taken while the
 /// convolution's output is in cache, and the gradient between the two never stands in memory.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn conv_norm_train(
     x: Tensor<4>,
     kernel: Tensor<4>,
     window: Window,
     [weight, bias]: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
+    ghost: usize,
     epsilon: f64,
     relu: bool,
-) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let (y, mean, variance) = Dispatch::cpu_conv_norm_train(
+) -> Normalised {
+    Normalised::from_dispatch(Dispatch::cpu_conv_norm_train(
         x.into_dispatch(),
         kernel.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
         Maybe::from(residual),
         window,
+        ghost,
         epsilon,
         relu,
-    );
-    (
-        Tensor::from_dispatch(y),
-        Tensor::from_dispatch(mean),
-        Tensor::from_dispatch(variance),
-    )
+    ))
 }
 
 /// Batch norm by given statistics, plus a residual, then ReLU, where asked for.

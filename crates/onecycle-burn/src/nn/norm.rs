@@ -1,14 +1,14 @@
 use burn::{
     module::{Flag, Module, Param, RunningState},
     tensor::{
-        Device, Tensor,
+        Device, Tensor, TensorData,
         activation::relu,
         module::{batch_norm, batch_norm_train},
     },
 };
 
 use super::{Conv2d, add, init::filled};
-use crate::cpu;
+use crate::cpu::{self, Normalised};
 
 /// Added to the variance under the root.
 const EPSILON: f64 = 1e-5;
@@ -83,23 +83,23 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        let on_the_cpu = input.device().is_autodiff() && cpu::runs(&input);
-        if on_the_cpu && !self.trains(&input) {
+        let on_the_cpu = cpu::runs(&input);
+        if self.trains(&input) {
+            if let (true, Some((kernel, window))) = (on_the_cpu, conv.kernel()) {
+                return self.take_in(cpu::conv_norm_train(
+                    input,
+                    kernel,
+                    window,
+                    [self.weight.val(), self.bias.val()],
+                    residual,
+                    self.ghost_batch,
+                    EPSILON,
+                    with_relu,
+                ));
+            }
+        } else if on_the_cpu && (residual.is_none() || input.device().is_autodiff()) {
+            // A residual would cost walks of its own, which the kernel without gradients spares.
             return self.folded(conv, input, residual, with_relu);
-        }
-        let fused = on_the_cpu && !self.has_ghosts(&input);
-        if let (true, Some((kernel, window))) = (fused, conv.kernel()) {
-            let (output, mean, variance) = cpu::conv_norm_train(
-                input,
-                kernel,
-                window,
-                [self.weight.val(), self.bias.val()],
-                residual,
-                EPSILON,
-                with_relu,
-            );
-            self.advance(&output, mean, variance);
-            return output;
         }
         self.apply(conv.forward(input), residual, with_relu)
     }
@@ -117,7 +117,7 @@ impl BatchNorm2d {
         })
     }
 
-    /// Evaluation with gradients on the CPU: normalising by fixed statistics is a scale and a shift of each channel, which
+    /// Evaluation on the CPU: normalising by fixed statistics is a scale and a shift of each channel, which
     /// the convolution takes into its weights and its bias.
     fn folded(
         &self,
@@ -126,7 +126,7 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        let [mean, variance] = self.running(true);
+        let [mean, variance] = self.running(input.device().is_autodiff());
         let scale = self.weight.val() / (variance + EPSILON).sqrt();
         let shift = self.bias.val() - mean * scale.clone();
         match residual {
@@ -150,45 +150,41 @@ impl BatchNorm2d {
             let output = batch_norm(input, weight, bias, mean, variance, EPSILON);
             return finish(output, residual, with_relu);
         }
-        if self.has_ghosts(&input) {
-            return self.apply_to_ghosts(input, residual, with_relu);
-        }
-        let (output, mean, variance) = self.normalise(input, residual, with_relu);
-        self.advance(&output, mean, variance);
-        output
+        self.take_in(self.normalise(input, residual, with_relu))
     }
 
-    /// Normalises `[batch, channels, height, width]` by its own statistics. With them, `[channels]`; the variance is the
-    /// biased one.
+    /// Normalises `[batch, channels, height, width]`, each run of images by its own statistics.
     fn normalise(
         &self,
         input: Tensor<4>,
         residual: Option<Tensor<4>>,
         with_relu: bool,
-    ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-        let [weight, bias] = [self.weight.val(), self.bias.val()];
+    ) -> Normalised {
         if cpu::runs(&input) {
-            return cpu::batch_norm_train(input, [weight, bias], residual, EPSILON, with_relu);
+            let affine = [self.weight.val(), self.bias.val()];
+            let ghost = self.ghost_batch;
+            return cpu::batch_norm_train(input, affine, residual, ghost, EPSILON, with_relu);
         }
-        let result = batch_norm_train(input, weight, bias, EPSILON);
-        let output = finish(result.output, residual, with_relu);
-        (output, result.mean, result.variance)
+        self.normalise_by_burn(input, residual, with_relu)
     }
 
-    /// Whether a training batch is divided.
-    fn has_ghosts(&self, input: &Tensor<4>) -> bool {
-        self.ghost_batch > 0 && input.dims()[0] > self.ghost_batch
-    }
-
-    /// Normalises each run of [`ghost_batch`](Self::ghost_batch) images by itself.
-    fn apply_to_ghosts(
+    /// The same by Burn's operations.
+    fn normalise_by_burn(
         &self,
         input: Tensor<4>,
         residual: Option<Tensor<4>>,
         with_relu: bool,
-    ) -> Tensor<4> {
-        let [batch, _, height, width] = input.dims();
-        let runs = input.split(self.ghost_batch, 0);
+    ) -> Normalised {
+        let runs = self.runs(input.dims()[0]);
+        if let [_] = runs[..] {
+            let [weight, bias] = [self.weight.val(), self.bias.val()];
+            let result = batch_norm_train(input, weight, bias, EPSILON);
+            return Normalised {
+                output: finish(result.output, residual, with_relu),
+                mean: result.mean.unsqueeze(),
+                variance: result.variance.unsqueeze(),
+            };
+        }
         let residuals: Vec<Option<Tensor<4>>> = match residual {
             None => vec![None; runs.len()],
             Some(residual) => {
@@ -196,35 +192,67 @@ impl BatchNorm2d {
                 parts.into_iter().map(Some).collect()
             }
         };
-        let (mut outputs, mut sums) = (Vec::with_capacity(runs.len()), None);
-        for (run, residual) in runs.into_iter().zip(residuals) {
-            let images = run.dims()[0];
-            let count = (images * height * width) as f64;
-            let (output, mean, variance) = self.normalise(run, residual, with_relu);
-            let share = images as f64 / batch as f64;
-            let mean = mean.detach() * share;
-            let variance = variance.detach() * (share * unbiased(count).unwrap_or(1.0));
-            sums = Some(match sums {
-                None => (mean, variance),
-                Some((means, variances)) => (means + mean, variances + variance),
-            });
-            outputs.push(output);
+        let parts = input.split(self.ghost_batch, 0).into_iter().zip(residuals);
+        let parts: Vec<Normalised> = parts
+            .map(|(run, residual)| self.normalise_by_burn(run, residual, with_relu))
+            .collect();
+        let (mut outputs, mut means, mut variances) = (vec![], vec![], vec![]);
+        for part in parts {
+            outputs.push(part.output);
+            means.push(part.mean);
+            variances.push(part.variance);
         }
-        if let Some((mean, variance)) = sums {
-            advance(&self.running_mean, mean);
-            advance(&self.running_var, variance);
+        Normalised {
+            output: Tensor::cat(outputs, 0),
+            mean: Tensor::cat(means, 0),
+            variance: Tensor::cat(variances, 0),
         }
-        Tensor::cat(outputs, 0)
     }
 
-    /// Takes a batch's mean and biased variance into the running statistics.
-    fn advance(&self, output: &Tensor<4>, mean: Tensor<1>, variance: Tensor<1>) {
-        let [batch, _, height, width] = output.dims();
-        advance(&self.running_mean, mean.detach());
-        // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
-        if let Some(factor) = unbiased((batch * height * width) as f64) {
-            advance(&self.running_var, variance.detach() * factor);
+    /// Images of each run of a training batch.
+    fn runs(&self, batch: usize) -> Vec<usize> {
+        match self.ghost_batch {
+            ghost if ghost > 0 && batch > ghost => {
+                let whole = vec![ghost; batch / ghost];
+                let rest = Some(batch % ghost).filter(|rest| *rest > 0);
+                whole.into_iter().chain(rest).collect()
+            }
+            _ => vec![batch],
         }
+    }
+
+    /// Takes the means and the unbiased variances, of several runs their means weighted by images, into the running
+    /// statistics, and hands the output on.
+    fn take_in(&self, normalised: Normalised) -> Tensor<4> {
+        let Normalised {
+            output,
+            mean,
+            variance,
+        } = normalised;
+        let [batch, channels, height, width] = output.dims();
+        let (mean, variance) = (mean.detach(), variance.detach());
+        let runs = self.runs(batch);
+        if let [images] = runs[..] {
+            advance(&self.running_mean, mean.reshape([channels]));
+            // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
+            if let Some(factor) = unbiased((images * height * width) as f64) {
+                advance(&self.running_var, variance.reshape([channels]) * factor);
+            }
+            return output;
+        }
+        let mean_over_runs = |values: Tensor<2>, factor: &dyn Fn(f64) -> f64| {
+            let factors = runs.iter().map(|images| {
+                let count = (images * height * width) as f64;
+                (*images as f64 / batch as f64 * factor(count)) as f32
+            });
+            let data = TensorData::new(factors.collect::<Vec<_>>(), [runs.len(), 1]);
+            let factors = Tensor::<2>::from_data(data, &values.device());
+            (values * factors).sum_dim(0).reshape([channels])
+        };
+        advance(&self.running_mean, mean_over_runs(mean, &|_| 1.0));
+        let variance = mean_over_runs(variance, &|count| unbiased(count).unwrap_or(1.0));
+        advance(&self.running_var, variance);
+        output
     }
 }
 
@@ -254,7 +282,6 @@ fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 mod tests {
     use super::*;
     use crate::nn::{Conv2dShape, Init};
-    use burn::tensor::TensorData;
     use rand_chacha::rand_core::SeedableRng;
 
     /// Channel 0 holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
@@ -310,11 +337,18 @@ mod tests {
             data.iter::<f64>().collect::<Vec<_>>()
         };
 
-        for with_relu in [false, true] {
+        for (with_relu, by_burn) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut ghosts = BatchNorm2d::new(2, &device);
             ghosts.ghost_batch = 2;
             let whole = images(0..5);
-            let output = ghosts.apply(whole.clone(), Some(whole.clone()), with_relu);
+            let output = match by_burn {
+                false => ghosts.apply(whole.clone(), Some(whole.clone()), with_relu),
+                true => ghosts.take_in(ghosts.normalise_by_burn(
+                    whole.clone(),
+                    Some(whole.clone()),
+                    with_relu,
+                )),
+            };
             let grads = loss(output.clone()).backward();
             let (got, got_grad) = (read(output), read(whole.grad(&grads).expect("a gradient")));
 
@@ -342,7 +376,67 @@ mod tests {
             for (got, known) in pairs {
                 assert_eq!(got.len(), known.len());
                 for (got, known) in got.iter().zip(&known) {
-                    assert!((got - known).abs() < 1e-5, "{got} for {known}");
+                    let most = 1e-5 * known.abs().max(1.0);
+                    assert!((got - known).abs() < most, "{got} for {known}");
+                }
+            }
+        }
+    }
+
+    /// Convolution and batch norm in one, over whole batches and ghosts, are what Burn's own operations make of them.
+    #[test]
+    fn behind_a_convolution_ghosts_are_those_of_burn() {
+        let device = Device::flex().autodiff();
+        let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
+        // Direct, by Winograd's algorithm, and with a stride.
+        for (channels, size, stride) in [(3, 5, 1), (16, 8, 1), (16, 8, 2)] {
+            for (ghost, with_residual) in [(0, true), (2, false), (2, true), (7, false)] {
+                let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+                let shape = Conv2dShape {
+                    stride,
+                    ..Conv2dShape::same(channels, channels, 3)
+                };
+                let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+                let values: Vec<f32> = (0..5 * channels * size * size)
+                    .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
+                    .collect();
+                let run = |fused: bool| {
+                    let mut norm = BatchNorm2d::new(channels, &device);
+                    norm.ghost_batch = ghost;
+                    let data = TensorData::new(values.clone(), [5, channels, size, size]);
+                    let x = Tensor::<4>::from_data(data, &device).require_grad();
+                    let residual = with_residual.then(|| conv.forward(x.clone()).detach() * 0.5);
+                    let output = if fused {
+                        norm.forward_after(&conv, x.clone(), residual, true)
+                    } else {
+                        norm.take_in(norm.normalise_by_burn(
+                            conv.forward(x.clone()),
+                            residual,
+                            true,
+                        ))
+                    };
+                    let grads = (output.clone() * output.clone()).sum().backward();
+                    let mut numbers = read(output);
+                    numbers.extend(read(x.grad(&grads).expect("a gradient")));
+                    numbers.extend(read(conv.weight.val().grad(&grads).expect("a gradient")));
+                    for values in [&norm.weight, &norm.bias] {
+                        let gradient = values.val().grad(&grads).expect("a gradient");
+                        numbers.extend(gradient.into_data().iter::<f64>());
+                    }
+                    for state in [&norm.running_mean, &norm.running_var] {
+                        numbers.extend(state.value().into_data().iter::<f64>());
+                    }
+                    numbers
+                };
+                let (got, known) = (run(true), run(false));
+                assert_eq!(got.len(), known.len());
+                let largest = known.iter().fold(0f64, |largest, v| largest.max(v.abs()));
+                for (got, known) in got.iter().zip(&known) {
+                    let what = format!("{channels} channels, stride {stride}, ghost {ghost}");
+                    assert!(
+                        (got - known).abs() < 1e-5 * largest,
+                        "{what}: {got} for {known}"
+                    );
                 }
             }
         }

@@ -172,8 +172,9 @@ pub fn conv2d_backward_weights(
 }
 
 /// Gradients of the weights and, where asked for, of the input, from the gradient of the output of the batch norm that
-/// follows the convolution without a bias. The gradient of the convolution's own output is computed piece by piece, and
-/// never stands in memory as a whole where Winograd's algorithm applies.
+/// follows the convolution without a bias. Where Winograd's algorithm applies to both, the gradient of the convolution's own
+/// output is computed piece by piece and never stands in memory as a whole; else it is written over the gradient that it
+/// comes from if that is [of no further use](crate::IncomingGradient::Spent), or into memory of the workspace.
 ///
 /// # Errors
 /// The shape is impossible, or a slice does not fit it.
@@ -184,7 +185,7 @@ pub fn conv2d_backward_normalised(
     shape: &Conv2d,
     input: &[f32],
     weights: &[f32],
-    output_gradient: &InputGradient,
+    output_gradient: InputGradient,
     weight_gradient: &mut [f32],
     input_gradient: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
@@ -206,7 +207,7 @@ pub fn conv2d_backward_normalised(
     let pass = Pass::backward(shape)?;
     if winograd::applies_to_weights(path, shape)? && pass.is_winograd(path) {
         let prepared = Prepared::new(&pass, workspace, path, weights, None, false);
-        let gradient = OutputGradient::Normalised(output_gradient);
+        let gradient = OutputGradient::Normalised(&output_gradient);
         let data = input_gradient.map(|target| (&prepared, target));
         return winograd::run_weights(
             workspace,
@@ -218,11 +219,18 @@ pub fn conv2d_backward_normalised(
             data,
         );
     }
-    let mut gradient = workspace.take(len);
-    output_gradient.write(path, &mut gradient)?;
-    conv2d_backward_weights(workspace, path, shape, input, &gradient, weight_gradient)?;
+    let mut beside = None;
+    let gradient = match output_gradient.overwrite(path) {
+        Ok(gradient) => gradient,
+        Err(kept) => {
+            let beside = beside.insert(workspace.take(len));
+            kept.write(path, beside)?;
+            beside
+        }
+    };
+    conv2d_backward_weights(workspace, path, shape, input, gradient, weight_gradient)?;
     match input_gradient {
         None => Ok(()),
-        Some(target) => conv2d_backward_data(workspace, path, shape, &gradient, weights, target),
+        Some(target) => conv2d_backward_data(workspace, path, shape, gradient, weights, target),
     }
 }

@@ -12,16 +12,47 @@ use crate::parallel::for_chunks;
 use crate::simd::{Loops, Path, vectorised};
 
 /// Second half of the backward pass: the input's gradient, `dx = a g + b x + c` with factors for each channel.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct InputGradient<'a> {
     shape: Pixels,
     input: &'a [f32],
-    gradient: &'a [f32],
+    gradient: IncomingGradient<'a>,
     factors: Factors,
 }
 
+/// The gradient of a batch norm's output, as its backward pass gets it.
+#[derive(Debug)]
+pub enum IncomingGradient<'a> {
+    /// Someone else needs it.
+    Kept(&'a [f32]),
+    /// Nobody does: what has to stand in memory as a whole is written over it.
+    Spent(&'a mut [f32]),
+}
+
+impl<'a> From<&'a [f32]> for IncomingGradient<'a> {
+    fn from(gradient: &'a [f32]) -> Self {
+        IncomingGradient::Kept(gradient)
+    }
+}
+
+impl<'a> From<&'a mut [f32]> for IncomingGradient<'a> {
+    fn from(gradient: &'a mut [f32]) -> Self {
+        IncomingGradient::Spent(gradient)
+    }
+}
+
+impl IncomingGradient<'_> {
+    fn values(&self) -> &[f32] {
+        match self {
+            IncomingGradient::Kept(gradient) => gradient,
+            IncomingGradient::Spent(gradient) => gradient,
+        }
+    }
+}
+
 impl<'a> InputGradient<'a> {
-    /// From what [`batch_norm_backward_sums`](super::batch_norm_backward_sums) left in `gradient` and returned, with the same `relu`.
+    /// From what [`batch_norm_backward_sums`](super::batch_norm_backward_sums) left in `gradient` and returned, with the same
+    /// `relu`. A mutable `gradient` is of no further use: see [`IncomingGradient::Spent`].
     ///
     /// # Errors
     /// A slice does not fit the shape.
@@ -33,10 +64,11 @@ impl<'a> InputGradient<'a> {
         sums: &AffineGradient,
         input: &'a [f32],
         relu: ReluMask,
-        gradient: &'a [f32],
+        gradient: impl Into<IncomingGradient<'a>>,
     ) -> Result<Self, KernelError> {
+        let gradient = gradient.into();
         shape.check("input", input)?;
-        shape.check("gradient", gradient)?;
+        shape.check("gradient", gradient.values())?;
         Ok(InputGradient {
             shape: *shape,
             input,
@@ -52,7 +84,7 @@ impl<'a> InputGradient<'a> {
 
     /// What [`InputGradient::compute`] reads for a range.
     pub(crate) fn sources(&self, range: Range<usize>) -> [&[f32]; 2] {
-        [&self.input[range.clone()], &self.gradient[range]]
+        [&self.input[range.clone()], &self.gradient.values()[range]]
     }
 
     /// Writes the elements of a range, which begins at a pixel.
@@ -62,10 +94,28 @@ impl<'a> InputGradient<'a> {
             Beside {
                 factors: &self.factors,
                 input: &self.input[range.clone()],
-                gradient: &self.gradient[range],
+                gradient: &self.gradient.values()[range],
                 target,
             },
         );
+    }
+
+    /// Writes all of it over the gradient that came in; `Err` with the same where that is to be kept.
+    pub(crate) fn overwrite(self, path: Path) -> Result<&'a mut [f32], Self> {
+        let IncomingGradient::Spent(gradient) = self.gradient else {
+            return Err(self);
+        };
+        for_chunks(gradient, self.shape.piece(), |index, gradient| {
+            vectorised(
+                path,
+                InPlace {
+                    factors: &self.factors,
+                    input: &self.input[index * self.shape.piece()..],
+                    gradient,
+                },
+            );
+        });
+        Ok(gradient)
     }
 
     /// Writes all of it.
@@ -97,19 +147,9 @@ pub fn batch_norm_backward_in_place(
     relu: ReluMask,
     gradient: &mut [f32],
 ) -> Result<(), KernelError> {
-    shape.check("input", input)?;
-    shape.check("gradient", gradient)?;
-    let factors = Factors::new(shape, statistics, affine, sums, relu)?;
-    for_chunks(gradient, shape.piece(), |index, gradient| {
-        vectorised(
-            path,
-            InPlace {
-                factors: &factors,
-                input: &input[index * shape.piece()..],
-                gradient,
-            },
-        );
-    });
+    let lazy = InputGradient::new(shape, statistics, affine, sums, input, relu, gradient)?;
+    // It was just said that it may.
+    let _ = lazy.overwrite(path);
     Ok(())
 }
 
@@ -212,7 +252,7 @@ impl FactorsPart<'_> {
     }
 }
 
-/// A piece of [`batch_norm_backward_in_place`].
+/// A piece of [`InputGradient::overwrite`].
 struct InPlace<'a> {
     factors: &'a Factors,
     input: &'a [f32],

@@ -230,7 +230,8 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     bias: db.clone(),
                 };
                 let mask = ReluMask::Absent;
-                InputGradient::new(&shape, &statistics, affine, &sums, x, mask, g)?.write(path, dx)
+                InputGradient::new(&shape, &statistics, affine, &sums, x, mask, &g[..])?
+                    .write(path, dx)
             },
         ),
     ]

@@ -17,14 +17,14 @@ use burn::backend::{
 };
 
 use conv::conv;
-use norm::{ConvNormBackward, ConvNormState, NormBackward, normalise};
+use norm::{ConvNormBackward, ConvNormState, NormBackward, OwnStatistics, normalise};
 use pool::{PoolBackward, PoolState};
 
 use super::{
     CpuLayers, Maybe, Pooling, Window,
     branch::branch,
     channels_last::ChannelsLast,
-    flex::{self, LINEAR, elements, vector},
+    flex::{self, LINEAR, Runs, elements, vector},
 };
 
 /// A tensor with its place in the graph.
@@ -125,6 +125,7 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: Maybe<Self>,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -132,9 +133,11 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             (x.into_parts(), weight.into_parts(), bias.into_parts());
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
-        let statistics = flex::statistics(&x);
-        let moments = [statistics.mean.clone(), statistics.variance.clone()];
-        let forward = || normalise(x, weight, bias, statistics, residual, epsilon, relu);
+        let runs = Runs::new(x.dims[0], ghost);
+        let statistics = flex::statistics(&x, runs);
+        let moments = flex::moments(&statistics);
+        let own = OwnStatistics { statistics, runs };
+        let forward = || normalise(x, weight, bias, own, residual, epsilon, relu);
         let nodes = [x_node, weight_node, bias_node];
         let y = match (residual_node, nodes) {
             (None, nodes) => record::<C, _, _, 3>(NormBackward, nodes, forward),
@@ -142,7 +145,7 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
                 record::<C, _, _, 4>(NormBackward, [x, weight, bias, node], forward)
             }
         };
-        let [mean, variance] = moments.map(|values| constant(vector(values)));
+        let [mean, variance] = moments.map(constant);
         (y, mean, variance)
     }
 
@@ -153,6 +156,7 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         residual: Maybe<Self>,
         window: Window,
+        ghost: usize,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -161,10 +165,12 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
         let shape = flex::conv_shape(&x, &kernel, window);
-        let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape);
-        let moments = [statistics.mean.clone(), statistics.variance.clone()];
+        let runs = Runs::new(shape.batch, ghost);
+        let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape, runs);
+        let moments = flex::moments(&statistics);
+        let own = OwnStatistics { statistics, runs };
         let forward = || {
-            let (y, norm) = normalise(z, weight, bias, statistics, residual, epsilon, relu);
+            let (y, norm) = normalise(z, weight, bias, own, residual, epsilon, relu);
             let state = ConvNormState {
                 shape,
                 x,
@@ -181,7 +187,7 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
                 record::<C, _, _, 5>(ConvNormBackward, nodes, forward)
             }
         };
-        let [mean, variance] = moments.map(|values| constant(vector(values)));
+        let [mean, variance] = moments.map(constant);
         (y, mean, variance)
     }
 
