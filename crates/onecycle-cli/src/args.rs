@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use onecycle_lab::{Config, LabError, config::Layers};
+use onecycle_lab::{Config, LabError, config::Layers, views::Views};
 use onecycle_vision::catalog;
 
 use crate::stop;
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Reproduce(Reproduce),
     /// Classify images by a trained model
     Predict(Predict),
+    /// Say how well a trained model does on labelled images, class by class
+    Evaluate(Evaluate),
     /// Say how noisy a run's gradients are, how sharp its minimum is, how large its gap
     Diagnose(Diagnose),
     /// List, fetch or check data sets
@@ -113,8 +115,7 @@ impl Configuration {
             layers = layers.set(&key, &value)?;
         }
         if let Some(data) = &self.data {
-            let known = catalog::find(data).is_ok() || !Path::new(data).exists() && is_a_word(data);
-            layers = layers.set_text(if known { "data.name" } else { "data.path" }, data)?;
+            layers = layers.set_text(data_key(data), data)?;
         }
         for (key, name) in [("model", &self.model), ("device", &self.device)] {
             if let Some(name) = name {
@@ -151,6 +152,12 @@ pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, LabErr
         Ok((key.trim().to_owned(), value.trim().to_owned()))
     };
     settings.iter().map(pair).collect()
+}
+
+/// The key of the configuration that `--data` is about: a name, or a path.
+pub(crate) fn data_key(data: &str) -> &'static str {
+    let known = catalog::find(data).is_ok() || !Path::new(data).exists() && is_a_word(data);
+    if known { "data.name" } else { "data.path" }
 }
 
 /// Whether this looks like a name rather than a path: the message about an unknown one then lists the names.
@@ -520,6 +527,46 @@ pub(crate) struct Predict {
     /// Classes to show of each image
     #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) views: WhichViews,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Evaluate {
+    /// Folder of a run, or its model.safetensors
+    pub(crate) model: PathBuf,
+    /// Evaluate on the test images of this data set (name, or path of a folder or archive) in place of the run's own
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) views: WhichViews,
+    /// CPU threads, 0 for all cores; results do not depend on it
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
+    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// What the network is shown of an image.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WhichViews {
+    /// Average the answers to each image and to its mirror image: more often right where images were flipped in training
+    #[arg(long)]
+    flip: bool,
+}
+
+impl WhichViews {
+    pub(crate) fn views(&self) -> Views {
+        match self.flip {
+            true => Views::WithMirrorImage,
+            false => Views::Image,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod data;
 mod diagnose;
+mod evaluate;
 mod find;
 mod fit;
 mod plan;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Predict(args) => predict::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Diagnose(args) => diagnose::run(&args, start),
         Command::Data(args) => data::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -116,7 +116,9 @@ fn version_and_help() {
         version.trim(),
         format!("onecycle {}", env!("CARGO_PKG_VERSION"))
     );
-    let commands = ["plan", "train", "resume", "predict", "data", "bench"];
+    let commands = [
+        "plan", "train", "resume", "predict", "evaluate", "data", "bench",
+    ];
     let help = place.succeed(&["--help"]);
     for command in commands {
         assert!(help.contains(command), "{help}");

@@ -13,6 +13,7 @@ use std::{
 
 use common::{Place, binary};
 use image::{GrayImage, Rgb, RgbImage};
+use onecycle_lab::views::Views;
 use onecycle_vision::Source;
 use serde_json::Value;
 
@@ -254,7 +255,9 @@ fn predict_on_images_of_the_test_set() {
     let (mut by_command, mut by_library) = (0, 0);
     for (index, answer) in answers.iter().enumerate() {
         assert_eq!(answer["image"], names[index]);
-        let expected = reloaded.predict(set.test.image(index)).unwrap();
+        let expected = reloaded
+            .predict(set.test.image(index), Views::Image)
+            .unwrap();
         assert_eq!(answer["class"], expected.class, "{index}");
         let probability = answer["probability"].as_f64().unwrap();
         assert!((probability - expected.probability).abs() < 1e-6, "{index}");
@@ -271,6 +274,27 @@ fn predict_on_images_of_the_test_set() {
         "{by_command} of {IMAGES}: nothing was learned"
     );
 
+    // Asked about both views, an image and its mirror image have the same answer.
+    let picture = image::open(place.path("00.png")).unwrap();
+    picture.fliph().save(place.path("mirrored.png")).unwrap();
+    let ask = |flip: &[&str]| {
+        let args = ["predict", "run", "00.png", "mirrored.png"];
+        let answers = place.json(&[&args[..], &classes, flip].concat());
+        [0, 1].map(|i| answers[i]["all"].clone())
+    };
+    let ([one, other], [both, both_mirrored]) = (ask(&[]), ask(&["--flip"]));
+    assert_ne!(one, other);
+    assert_eq!(both, both_mirrored);
+    let of = |answers: &Value, class: &Value| {
+        let pairs = answers.as_array().unwrap().iter();
+        let found = pairs.into_iter().find(|pair| pair[0] == *class).unwrap();
+        found[1].as_f64().unwrap()
+    };
+    for pair in both.as_array().unwrap() {
+        let mean = (of(&one, &pair[0]) + of(&other, &pair[0])) / 2.0;
+        assert!((pair[1].as_f64().unwrap() - mean).abs() < 1e-6, "{pair}");
+    }
+
     let text = place.succeed(&[
         "predict",
         "run/model.safetensors",
@@ -284,6 +308,53 @@ fn predict_on_images_of_the_test_set() {
     let class = answers[0]["class"].as_str().unwrap();
     assert!(lines[0].starts_with(&format!("00.png: {class} ")), "{text}");
     assert_eq!(lines[0].matches('%').count(), 2);
+}
+
+/// What is measured afterwards is what the run measured at its end; class by class, and over mirror images.
+#[test]
+fn evaluate_on_the_test_set() {
+    let place = Place::new();
+    let limit = ["--set", "data.test_limit=500", "--out", "run", "-q"];
+    place.succeed(&[&tiny(&["--epochs", "8"])[..], &limit].concat());
+    let summary: Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
+    let found = place.json(&["evaluate", "run", "--format", "json", "--threads", "1"]);
+    assert_eq!(found["accuracy"], summary["test_accuracy"]);
+    let loss = |value: &Value| value.as_f64().unwrap();
+    assert!((loss(&found["loss"]) - loss(&summary["test_loss"])).abs() < 1e-9);
+    assert_eq!(
+        (&found["images"], &found["flip"]),
+        (&500.into(), &false.into())
+    );
+    let right: f64 = found["classes"].as_array().unwrap().iter().map(right).sum();
+    assert_eq!(right.round(), 500.0 * found["accuracy"].as_f64().unwrap());
+
+    let flipped = place.json(&["evaluate", "run", "--flip", "--format", "json"]);
+    assert_eq!(flipped["flip"], true);
+    assert_ne!(flipped["loss"], found["loss"]);
+
+    // The model alone does not say which images; all of the same set, without the run's limit.
+    let alone = [
+        "evaluate",
+        "run/model.safetensors",
+        "--data",
+        "fashion-mnist",
+    ];
+    let text = place.succeed(&alone);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].contains("of 10000 test images of fashion-mnist"),
+        "{text}"
+    );
+    assert!(lines[2].starts_with("class") && lines.len() == 13, "{text}");
+    assert!(
+        lines[3].starts_with("T-shirt/top ") && lines[3].contains("1000"),
+        "{text}"
+    );
+}
+
+/// Images of a class that were classified rightly.
+fn right(class: &Value) -> f64 {
+    class["images"].as_f64().unwrap() * class["accuracy"].as_f64().unwrap()
 }
 
 /// A folder of pictures, reached by a relative path, stopped, taken up from elsewhere, and asked.

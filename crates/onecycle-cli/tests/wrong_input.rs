@@ -479,6 +479,41 @@ fn models_and_images() {
 }
 
 #[test]
+fn what_cannot_be_evaluated() {
+    let place = Place::new();
+    let tiny = [
+        "train", "--model", "lenet5", "--limit", "64", "--steps", "1", "-q",
+    ];
+    place.succeed(&[&tiny[..], &["--out", "run"]].concat());
+    fs::create_dir(place.path("folder")).unwrap();
+    // As a run that was killed leaves it.
+    fs::create_dir(place.path("begun")).unwrap();
+    fs::copy(place.path("run/run.toml"), place.path("begun/run.toml")).unwrap();
+    for class in ["cat", "dog"] {
+        for part in ["train", "val"] {
+            let path = place.write(&format!("pets/{part}/{class}/0.png"), "");
+            image::GrayImage::new(28, 28).save(path).unwrap();
+        }
+    }
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["nothing"], &["nothing"]),
+        (&["folder"], &["folder", "run.toml"]),
+        (&["begun"], &["begun", "onecycle resume begun"]),
+        (&["run/run.toml"], &["run/run.toml is not a model"]),
+        (&["run/model.safetensors"], &["--data"]),
+        (&["run", "--data", "nowhere/else"], &["nowhere/else"]),
+        (&["run", "--data", "unknown"], &["unknown"]),
+        (&["run", "--data", "pets"], &["pets", "1x28x28"]),
+    ];
+    let mut refusals = Refusals::default();
+    for (args, names) in cases {
+        let all = [&["evaluate"], *args].concat();
+        refusals.expect(&place.onecycle(&all), names, &format!("{args:?}"));
+    }
+    refusals.end(cases.len());
+}
+
+#[test]
 fn the_other_commands() {
     let place = Place::new();
     place.write("policy.toml", "[data]\npath = \"photos\"");

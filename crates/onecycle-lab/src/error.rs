@@ -354,6 +354,17 @@ pub enum LabError {
         run: PathBuf,
     },
 
+    /// A run has no model yet.
+    #[error(
+        "the run in {} has not come to its end and has no model yet; `onecycle resume {}` goes on with it",
+        run.display(),
+        run.display()
+    )]
+    NotFinished {
+        /// The run's folder.
+        run: PathBuf,
+    },
+
     /// A file is no diagnosis.
     #[error("{} is no diagnosis of this version: {source}; run `onecycle diagnose` again", path.display())]
     DiagnosisFile {

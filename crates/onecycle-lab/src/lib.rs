@@ -26,6 +26,7 @@
 //! | [`report`] | `report.html`, a run on one page |
 //! | [`plan_view`] | a plan as table, CSV, JSON, figure and text for a terminal |
 //! | [`predict`] | classes of images by a trained model |
+//! | [`mod@evaluate`], [`views`] | accuracy and loss of a trained model on labelled images; the mean over mirror images |
 //! | [`mod@bench`] | how fast this machine trains a network |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | whole-file writes, JSON lines, safetensors |
@@ -50,6 +51,7 @@ pub mod config;
 pub mod device;
 pub mod diagnose;
 mod error;
+pub mod evaluate;
 pub mod experiment;
 pub mod figure;
 pub mod figures;
@@ -72,6 +74,7 @@ pub mod suggestions;
 pub mod tensors;
 pub mod train;
 pub mod trial;
+pub mod views;
 
 pub use config::Config;
 pub use error::LabError;

@@ -31,8 +31,7 @@ impl Tally {
             let sum: f64 = row.iter().map(|z| f64::from(z - largest).exp()).sum();
             let on_class = row[*label as usize];
             tally.loss += sum.ln() - f64::from(on_class - largest);
-            let first_largest = row.iter().position(|z| *z == largest);
-            tally.correct += u64::from(first_largest == Some(*label as usize));
+            tally.correct += u64::from(self::largest(row) == Some(*label as usize));
             tally.images += 1;
         }
         tally
@@ -159,6 +158,12 @@ fn add_until(
         }
     }
     Ok(())
+}
+
+/// Index of the largest logit, the first of several; none where all are NaN.
+pub(crate) fn largest(row: &[f32]) -> Option<usize> {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter().position(|z| *z == largest)
 }
 
 /// The images of a batch, `[batch, channels, height, width]`, on a device.

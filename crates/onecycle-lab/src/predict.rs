@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData, activation::softmax},
+    tensor::{Device, Tensor, TensorData},
 };
 use onecycle_burn::state;
 use onecycle_vision::{folder, models::Model, random};
@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::{
     LabError,
     finish::{CARD, ModelCard},
-    metrics::host,
+    run_folder::RunFolder,
     tensors,
+    views::{Views, softmax},
 };
 
 /// A trained network with what is needed to feed it.
@@ -37,6 +38,25 @@ pub struct Prediction {
 }
 
 impl Classifier {
+    /// Loads the result of a run by the run's folder, or as [`load`](Self::load) does.
+    ///
+    /// # Errors
+    /// [`LabError::NotFinished`] for a run that has none yet, [`LabError::NoRun`] for any other folder; those of
+    /// [`load`](Self::load).
+    pub fn open(path: &Path, device: &Device) -> Result<Self, LabError> {
+        if !path.is_dir() {
+            return Classifier::load(path, device);
+        }
+        let model = path.join("model.safetensors");
+        if !model.exists() {
+            RunFolder::look(path)?;
+            return Err(LabError::NotFinished {
+                run: path.to_path_buf(),
+            });
+        }
+        Classifier::load(&model, device)
+    }
+
     /// Loads a `model.safetensors` that a run wrote.
     ///
     /// # Errors
@@ -77,21 +97,31 @@ impl Classifier {
         &self.card
     }
 
+    /// The network, in evaluation.
+    pub(crate) fn network(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Classes of one image file, resized and cropped to the network's input.
     ///
     /// # Errors
     /// A file that is not there, or not an image.
-    pub fn predict_file(&self, path: &Path) -> Result<Prediction, LabError> {
+    pub fn predict_file(&self, path: &Path, views: Views) -> Result<Prediction, LabError> {
         std::fs::File::open(path).map_err(LabError::io("read", path))?;
         let pixels = folder::read_image(path, self.card.shape)?;
-        self.predict(&pixels)
+        self.predict(&pixels, views)
     }
 
     /// Classes of one image, bytes `[channels, height, width]` of the network's input shape.
     ///
     /// # Errors
     /// [`LabError::Compute`] where the result cannot be read back.
-    pub fn predict(&self, pixels: &[u8]) -> Result<Prediction, LabError> {
+    pub fn predict(&self, pixels: &[u8], views: Views) -> Result<Prediction, LabError> {
         let shape = self.card.shape;
         let statistics = &self.card.statistics;
         let values: Vec<f32> = pixels
@@ -104,16 +134,14 @@ impl Classifier {
             })
             .collect();
         let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
-        let logits = self
-            .model
-            .forward(Tensor::<4>::from_data(data, &self.device));
-        let probabilities = host(softmax(logits, 1))?;
+        let images = Tensor::<4>::from_data(data, &self.device);
+        let probabilities = softmax(&views.logits(&self.model, images)?);
         let mut all: Vec<(String, f64)> = self
             .card
             .classes
             .iter()
             .cloned()
-            .zip(probabilities.into_iter().map(f64::from))
+            .zip(probabilities)
             .collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         let (class, probability) = all.first().cloned().unwrap_or_default();

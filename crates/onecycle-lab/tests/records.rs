@@ -12,7 +12,7 @@ use burn::{
 use onecycle_burn::state;
 use onecycle_lab::{
     Experiment, LabError, finish::ModelCard, predict::Classifier, run_folder::RunFolder, tensors,
-    train::Silent, train::Training,
+    train::Silent, train::Training, views::Views,
 };
 use onecycle_vision::{Source, models::Model, random};
 use runs::{PER_EPOCH, Run, config, try_config};
@@ -207,7 +207,7 @@ fn the_accuracy_told_is_that_of_the_model_written() {
     assert!(summary.test_accuracy > 0.2, "{}", summary.test_accuracy);
 
     let classifier = Classifier::load(&run.folder.model(), &device).unwrap();
-    let prediction = classifier.predict(test.image(0)).unwrap();
+    let prediction = classifier.predict(test.image(0), Views::Image).unwrap();
     let total: f64 = prediction
         .all
         .iter()

@@ -21,15 +21,11 @@ struct Answer {
 }
 
 pub(crate) fn run(args: &Predict) -> Result<ExitCode, AnyError> {
-    let path = if args.model.is_dir() {
-        args.model.join("model.safetensors")
-    } else {
-        args.model.clone()
-    };
-    let classifier = Classifier::load(&path, &device::open(Device::Cpu)?)?;
+    let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
+    let views = args.views.views();
     let mut answers = Vec::with_capacity(args.images.len());
     for image in &args.images {
-        let mut prediction = classifier.predict_file(image)?;
+        let mut prediction = classifier.predict_file(image, views)?;
         prediction.all.truncate(args.top);
         answers.push(Answer {
             image: image.display().to_string(),
