@@ -430,7 +430,7 @@ pub(crate) struct Reproduce {
     /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers; or suggestions, how good
     /// the suggested rates are
     pub(crate) name: String,
-    /// quick: all of them in half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
+    /// quick: all of them in less than half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
     /// networks, data and epochs, for a GPU
     #[arg(long, value_name = "SCALE", default_value = "quick")]
     pub(crate) scale: String,

@@ -71,6 +71,9 @@ impl Reproduction for NoiseScale {
                 budget.noise_batches,
                 measured::MICRO_BATCH
             ),
+            "The growth along the run is judged by the ratio of end to start; the difference of the reciprocals, which was \
+             tried first, did not decide it."
+                .to_owned(),
         ]
     }
 
