@@ -497,7 +497,7 @@ fn what_cannot_be_evaluated() {
     }
     let cases: &[(&[&str], &[&str])] = &[
         (&["nothing"], &["nothing"]),
-        (&["folder"], &["folder", "run.toml"]),
+        (&["folder"], &["folder/model.safetensors"]),
         (&["begun"], &["begun", "onecycle resume begun"]),
         (&["run/run.toml"], &["run/run.toml is not a model"]),
         (&["run/model.safetensors"], &["--data"]),

@@ -41,15 +41,13 @@ impl Classifier {
     /// Loads the result of a run by the run's folder, or as [`load`](Self::load) does.
     ///
     /// # Errors
-    /// [`LabError::NotFinished`] for a run that has none yet, [`LabError::NoRun`] for any other folder; those of
-    /// [`load`](Self::load).
+    /// [`LabError::NotFinished`] for a run that has none yet; those of [`load`](Self::load).
     pub fn open(path: &Path, device: &Device) -> Result<Self, LabError> {
         if !path.is_dir() {
             return Classifier::load(path, device);
         }
         let model = path.join("model.safetensors");
-        if !model.exists() {
-            RunFolder::look(path)?;
+        if RunFolder::look(path).is_ok() && !model.exists() {
             return Err(LabError::NotFinished {
                 run: path.to_path_buf(),
             });

@@ -87,7 +87,8 @@ pub trait Reproduction: Sync {
     fn variants(&self, _setting: &Setting) -> Result<Vec<(String, Config)>, LabError> {
         Ok(Vec::new())
     }
-    /// The same, or others where something has to be found out before: it is kept in `folder`. `None` where the observer stopped it.
+    /// What to train: each variant under each seed. Where something has to be found out before, it is kept in `folder`, and what
+    /// a cell is may depend on what its own seed found, so that further seeds change none. `None` where the observer stopped it.
     ///
     /// # Errors
     /// Those of what it does.
@@ -96,8 +97,13 @@ pub trait Reproduction: Sync {
         setting: &Setting,
         _folder: &Path,
         _observer: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
-        self.variants(setting).map(Some)
+    ) -> Result<Option<Vec<Cell>>, LabError> {
+        let variants = self.variants(setting)?.into_iter();
+        let cells = variants.flat_map(|(label, config)| {
+            let of_seed = move |seed: &u64| Cell::new(label.clone(), config.clone(), *seed);
+            setting.seeds.iter().map(of_seed)
+        });
+        Ok(Some(cells.collect()))
     }
     /// Claims with what the results say of them.
     ///
@@ -236,17 +242,20 @@ pub fn run(
     for experiment in experiments {
         match experiment.prepare(setting, folder, observer)? {
             None => return Ok(None),
-            Some(variants) => wanted.push(variants),
+            Some(cells) => wanted.push(cells),
         }
     }
-    let Some(results) = train(&wanted, setting, folder, observer)? else {
+    let Some(results) = train(&wanted, folder, observer)? else {
         return Ok(None);
     };
     let mut shown = Vec::with_capacity(experiments.len());
-    for (experiment, variants) in experiments.iter().zip(&wanted) {
-        let own: Vec<Variant> = variants
-            .iter()
-            .filter_map(|(label, _)| results.iter().find(|v| v.label == *label).cloned())
+    for (experiment, cells) in experiments.iter().zip(&wanted) {
+        let mut labels: Vec<&str> = cells.iter().map(|cell| &cell.label[..]).collect();
+        // The seeds of a label follow one another.
+        labels.dedup();
+        let own: Vec<Variant> = labels
+            .into_iter()
+            .filter_map(|label| results.iter().find(|v| v.label == label).cloned())
             .collect();
         shown.push(show(*experiment, setting, folder, &own)?);
     }
@@ -256,27 +265,23 @@ pub fn run(
     Ok(Some(shown.into_iter().map(|one| one.reproduced).collect()))
 }
 
-/// Trains all variants over all seeds, each variant once.
+/// Trains all cells, each once whoever asks for it.
 fn train(
-    wanted: &[Vec<(String, Config)>],
-    setting: &Setting,
+    wanted: &[Vec<Cell>],
     folder: &Path,
     observer: &mut dyn StudyObserver,
 ) -> Result<Option<Vec<Variant>>, LabError> {
     let mut cells: Vec<Cell> = Vec::new();
-    for (label, config) in wanted.iter().flatten() {
-        for seed in &setting.seeds {
-            let cell = Cell::new(label.clone(), config.clone(), *seed);
-            match cells.iter().find(|other| other.name() == cell.name()) {
-                None => cells.push(cell),
-                Some(other) if other.config == cell.config => {}
-                // Two experiments mean different things by one label: a mistake in this module.
-                Some(other) => {
-                    return Err(LabError::OtherSettings {
-                        run: Study::run_folder(folder, &cell),
-                        differences: other.config.differences(&cell.config)?,
-                    });
-                }
+    for cell in wanted.iter().flatten() {
+        match cells.iter().find(|other| other.name() == cell.name()) {
+            None => cells.push(cell.clone()),
+            Some(other) if other.config == cell.config => {}
+            // Two experiments mean different things by one label: a mistake in this module.
+            Some(other) => {
+                return Err(LabError::OtherSettings {
+                    run: Study::run_folder(folder, cell),
+                    differences: other.config.differences(&cell.config)?,
+                });
             }
         }
     }

@@ -10,7 +10,7 @@ use onecycle_lab::{
     record::StepRecord,
     reproduce::{self, Budget, Reproduced, Scale, Seen, Setting},
     run_folder::RunFolder,
-    study::{Position, Silent, StudyObserver},
+    study::{Cell, Position, Silent, StudyObserver},
 };
 use tempfile::TempDir;
 
@@ -274,37 +274,61 @@ fn a_stopped_reproduction_goes_on() {
     assert_eq!((steps[0].momentum, peak.momentum), (Some(0.85), Some(0.95)));
 }
 
+/// What a seed's runs are does not depend on the others: not even where a range test names their peak.
+#[test]
+fn further_seeds_cost_only_themselves() {
+    let place = TempDir::new().unwrap();
+    let experiment = reproduce::named("weight-decay").unwrap();
+    let updates = |seeds: u64| {
+        let mut watch = Watch::default();
+        let (setting, folder) = (setting(seeds), place.path());
+        let shown = reproduce::run(&experiment, &setting, folder, &mut watch)
+            .unwrap()
+            .unwrap();
+        for variant in &shown[0].variants {
+            assert_eq!(variant.seeds.len() as u64, seeds, "{}", variant.label);
+        }
+        (watch.updates, watch.range_tests)
+    };
+    // Four weight decays, two epochs of four updates.
+    assert_eq!(updates(1), (4 * 8, 4));
+    // Tests that are kept are not told of.
+    assert_eq!(updates(3), (2 * 4 * 8, 2 * 4));
+    assert_eq!(updates(3), (0, 0));
+}
+
 #[test]
 fn experiments_of_every_scale_fit_together() {
     // What cannot be trained here can still be checked: labels mean one thing, and configurations are sound.
     for scale in [Scale::Quick, Scale::Cpu, Scale::Paper] {
         let setting = Setting::of(scale);
-        let mut known: Vec<(String, onecycle_lab::Config)> = Vec::new();
+        let mut known: Vec<Cell> = Vec::new();
         for experiment in reproduce::all() {
             if experiment.name() == "weight-decay" {
                 continue; // Begins with range tests.
             }
             let folder = Path::new("nowhere");
-            let variants = experiment
+            let cells = experiment
                 .prepare(&setting, folder, &mut Silent)
                 .unwrap()
                 .unwrap();
-            for (label, config) in variants {
+            for cell in cells {
+                let (name, config) = (cell.name(), &cell.config);
                 config
                     .check()
-                    .unwrap_or_else(|error| panic!("{label}: {error}"));
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
                 let images = match config.data.limit {
                     0 => 50_000,
                     limit => limit,
                 };
-                onecycle_lab::experiment::plan(&config, Some(images))
-                    .unwrap_or_else(|error| panic!("{} {label}: {error}", scale.name()));
-                if let Some((_, other)) = known.iter().find(|(known, _)| *known == label) {
-                    assert_eq!(*other, config, "{} {label}", scale.name());
+                onecycle_lab::experiment::plan(config, Some(images))
+                    .unwrap_or_else(|error| panic!("{} {name}: {error}", scale.name()));
+                if let Some(other) = known.iter().find(|known| known.name() == name) {
+                    assert_eq!(*other, cell, "{} {name}", scale.name());
                 }
-                known.push((label, config));
+                known.push(cell);
             }
         }
-        assert!(known.len() > 30, "{}", known.len());
+        assert!(known.len() > 30 * setting.seeds.len(), "{}", known.len());
     }
 }

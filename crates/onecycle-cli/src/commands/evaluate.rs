@@ -41,9 +41,10 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
 
 /// The run's own configuration, or the default one, with the data that were asked for.
 fn configuration(args: &Evaluate) -> Result<Config, LabError> {
-    let run = match args.model.is_dir() {
-        true => Some(RunFolder::look(&args.model)?.read_run_file()?.config),
-        false => None,
+    let run = match RunFolder::look(&args.model) {
+        Ok(folder) => Some(folder.read_run_file()?.config),
+        // A model alone.
+        Err(_) => None,
     };
     let Some(data) = &args.data else {
         return run.ok_or_else(|| LabError::Setting {

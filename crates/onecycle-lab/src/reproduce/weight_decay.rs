@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use onecycle::{OneCycle, estimate::Estimate, range_test::Ladder};
+use onecycle::{
+    OneCycle,
+    estimate::Estimate,
+    range_test::{Ladder, Rule},
+};
 
 use super::{
     Budget, Claim, Published, Reproduction, Results, Seen, Setting,
@@ -13,9 +17,9 @@ use crate::{
     Config, LabError,
     figure::Figure,
     files,
-    find::{self, FindConfig, FindObserver, Found, Group, Overlay, Parameter},
+    find::{self, FindConfig, FindObserver, Found, Overlay, Parameter, Test},
     number::significant,
-    study::{Along, StudyObserver, Variant},
+    study::{Along, Cell, StudyObserver, Variant},
 };
 
 /// From much too large to hardly any; the logs have 1e-3 to 1e-6.
@@ -106,9 +110,9 @@ impl WeightDecay {
         files::write_whole(&configured, config.to_toml()?.as_bytes())
     }
 
-    /// The peak for a weight decay: what the range test names, or the budget's where it names none.
-    fn peak(group: &Group, budget: &Budget) -> f64 {
-        group.one_cycle_max().map_or(budget.lr_max, rounded)
+    /// The peak by range tests: what they name, or the budget's where they name none.
+    fn peak(named: Option<f64>, budget: &Budget) -> f64 {
+        named.map_or(budget.lr_max, rounded)
     }
 }
 
@@ -145,8 +149,8 @@ impl Reproduction for WeightDecay {
     }
 
     fn notes(&self, _: &Setting) -> Vec<String> {
-        vec!["Each weight decay is trained with the peak that its own range test names; where a test names none, with the \
-              scale's. Range tests are short and tell little about regularisation."
+        vec!["Each weight decay is trained with the peak that its own range test of the same seed names; where a test names \
+              none, with the scale's. Range tests are short and tell little about regularisation."
             .to_owned()]
     }
 
@@ -155,22 +159,22 @@ impl Reproduction for WeightDecay {
         setting: &Setting,
         folder: &Path,
         observer: &mut dyn StudyObserver,
-    ) -> Result<Option<Vec<(String, Config)>>, LabError> {
+    ) -> Result<Option<Vec<Cell>>, LabError> {
         let Some(found) = WeightDecay::tests(setting, folder, observer)? else {
             return Ok(None);
         };
-        let variant = |(decay, group): (f64, &Group)| {
+        let groups = DECAYS.into_iter().zip(&found.groups);
+        let tests = groups.flat_map(|(decay, group)| group.tests.iter().map(move |t| (decay, t)));
+        let cells = tests.map(|(decay, test)| {
             let mut config = setting.config(OneCycle {
-                lr_max: WeightDecay::peak(group, &setting.budget),
+                lr_max: WeightDecay::peak(named(test), &setting.budget),
                 ..cycle::policy(&setting.budget)
             });
             let optimizer = config.optimizer.config.clone();
             config.optimizer.config = optimizer.with_weight_decay(decay);
-            (label(decay), config)
-        };
-        Ok(Some(
-            DECAYS.into_iter().zip(&found.groups).map(variant).collect(),
-        ))
+            Cell::new(label(decay), config, test.seed)
+        });
+        Ok(Some(cells.collect()))
     }
 
     fn claims(
@@ -224,21 +228,18 @@ impl Reproduction for WeightDecay {
     }
 }
 
+/// The peak that a range test names.
+fn named(test: &Test) -> Option<f64> {
+    Rule::OneCycleMax.apply(&test.curve).lr
+}
+
 /// Whether the range tests name a larger rate for the smallest weight decay than for the largest, seed by seed.
 fn larger_rates(published: Published, found: &Found, setting: &Setting) -> Claim {
-    use onecycle::range_test::Rule;
-    let rates = |group: &Group| -> Vec<Option<f64>> {
-        let answers = group
-            .tests
-            .iter()
-            .map(|test| Rule::OneCycleMax.apply(&test.curve).lr);
-        answers.collect()
-    };
-    let named: Vec<String> = DECAYS
+    let peaks: Vec<String> = DECAYS
         .iter()
         .zip(&found.groups)
         .map(|(decay, group)| {
-            let lr = WeightDecay::peak(group, &setting.budget);
+            let lr = WeightDecay::peak(group.one_cycle_max(), &setting.budget);
             let own = if group.one_cycle_max().is_some() {
                 ""
             } else {
@@ -250,12 +251,11 @@ fn larger_rates(published: Published, found: &Found, setting: &Setting) -> Claim
     let (Some(large), Some(small)) = (found.groups.first(), found.groups.last()) else {
         return published.with("no test".to_owned(), Seen::NotDecided);
     };
-    let ratios: Vec<f64> = rates(small)
-        .into_iter()
-        .zip(rates(large))
-        .filter_map(|(small, large)| Some((small? / large?).ln()))
+    let pairs = small.tests.iter().zip(&large.tests);
+    let ratios: Vec<f64> = pairs
+        .filter_map(|(small, large)| Some((named(small)? / named(large)?).ln()))
         .collect();
-    let list = named.join("; ");
+    let list = peaks.join("; ");
     match Estimate::of(&ratios) {
         None => published.with(
             format!("{list}; the tests name no pair of rates"),
