@@ -275,17 +275,9 @@ impl Layer {
 
             let input_gradient = |mask, gradient: &[f32], target: &mut [f32]| {
                 let (statistics, affine) = (&self.statistics, self.affine());
-                InputGradient::new(
-                    shape,
-                    statistics,
-                    affine,
-                    &sums,
-                    &self.x,
-                    mask,
-                    &gradient[..],
-                )
-                .and_then(|lazy| lazy.write(path, target))
-                .unwrap();
+                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
+                    .and_then(|lazy| lazy.write(path, target))
+                    .unwrap();
             };
             let in_place = |mask, gradient: &mut [f32]| {
                 let (statistics, affine) = (&self.statistics, self.affine());

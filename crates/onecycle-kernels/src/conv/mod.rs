@@ -185,7 +185,7 @@ pub fn conv2d_backward_normalised(
     shape: &Conv2d,
     input: &[f32],
     weights: &[f32],
-    output_gradient: InputGradient,
+    mut output_gradient: InputGradient,
     weight_gradient: &mut [f32],
     input_gradient: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
@@ -221,10 +221,10 @@ pub fn conv2d_backward_normalised(
     }
     let mut beside = None;
     let gradient = match output_gradient.overwrite(path) {
-        Ok(gradient) => gradient,
-        Err(kept) => {
+        Some(gradient) => gradient,
+        None => {
             let beside = beside.insert(workspace.take(len));
-            kept.write(path, beside)?;
+            output_gradient.write(path, beside)?;
             beside
         }
     };

@@ -100,10 +100,10 @@ impl<'a> InputGradient<'a> {
         );
     }
 
-    /// Writes all of it over the gradient that came in; `Err` with the same where that is to be kept.
-    pub(crate) fn overwrite(self, path: Path) -> Result<&'a mut [f32], Self> {
-        let IncomingGradient::Spent(gradient) = self.gradient else {
-            return Err(self);
+    /// Writes all of it over the gradient that came in; `None` where that is to be kept.
+    pub(crate) fn overwrite(&mut self, path: Path) -> Option<&mut [f32]> {
+        let IncomingGradient::Spent(gradient) = &mut self.gradient else {
+            return None;
         };
         for_chunks(gradient, self.shape.piece(), |index, gradient| {
             vectorised(
@@ -115,7 +115,7 @@ impl<'a> InputGradient<'a> {
                 },
             );
         });
-        Ok(gradient)
+        Some(gradient)
     }
 
     /// Writes all of it.
@@ -147,7 +147,7 @@ pub fn batch_norm_backward_in_place(
     relu: ReluMask,
     gradient: &mut [f32],
 ) -> Result<(), KernelError> {
-    let lazy = InputGradient::new(shape, statistics, affine, sums, input, relu, gradient)?;
+    let mut lazy = InputGradient::new(shape, statistics, affine, sums, input, relu, gradient)?;
     // It was just said that it may.
     let _ = lazy.overwrite(path);
     Ok(())
