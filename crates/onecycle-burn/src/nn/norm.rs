@@ -376,7 +376,12 @@ mod tests {
             for (got, known) in pairs {
                 assert_eq!(got.len(), known.len());
                 for (got, known) in got.iter().zip(&known) {
-                    let most = 1e-5 * known.abs().max(1.0);
+                    // Burn's operations round otherwise than the kernels that the parts run through.
+                    let most = if by_burn {
+                        1e-5 * known.abs().max(1.0)
+                    } else {
+                        1e-5
+                    };
                     assert!((got - known).abs() < most, "{got} for {known}");
                 }
             }

@@ -21,7 +21,8 @@ pub(crate) fn prefetch(source: *const f32) {
     let _ = source;
 }
 
-/// Asks for a cache line that is going to be written.
+/// Asks for a cache line that is going to be written. Not told of the feature `prfchw`, the compiler makes a prefetch for reading
+/// of it; `prefetchw` itself was measured to be no faster.
 #[inline(always)]
 pub(crate) fn prefetch_to_write(target: *const f32) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
