@@ -16,7 +16,7 @@ use onecycle_kernels::{
     conv2d_forward_statistics, max_pool2d_forward,
 };
 
-use super::{CpuLayers, Maybe, Pooling, Window, channels_last::ChannelsLast};
+use super::{CpuLayers, Maybe, Pooling, Runs, Window, channels_last::ChannelsLast};
 
 /// Scratch memory of all kernels.
 pub(super) static WORKSPACE: Workspace = Workspace::new();
@@ -109,41 +109,6 @@ pub(super) fn conv(
         conv2d_forward(&WORKSPACE, path(), shape, x.values(), &weight, epilogue, y)
     });
     fitting("conv2d", y)
-}
-
-/// Images of a batch that are normalised together: runs of equal length, the last of which may be shorter.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Runs {
-    batch: usize,
-    images: usize,
-}
-
-impl Runs {
-    /// Runs of `ghost` images; 0 for one of the whole batch.
-    pub(super) fn new(batch: usize, ghost: usize) -> Self {
-        let images = if ghost == 0 { batch } else { ghost.min(batch) };
-        Runs {
-            batch,
-            images: images.max(1),
-        }
-    }
-
-    /// How many there are.
-    pub(super) fn count(self) -> usize {
-        self.batch.div_ceil(self.images)
-    }
-
-    /// The images of each.
-    pub(super) fn iter(self) -> impl Iterator<Item = Range<usize>> {
-        (0..self.batch)
-            .step_by(self.images)
-            .map(move |first| first..self.batch.min(first + self.images))
-    }
-
-    /// Values of a run, the last apart, in maps of `len` values.
-    pub(super) fn chunk(self, len: usize) -> usize {
-        (len / self.batch.max(1) * self.images).max(1)
-    }
 }
 
 /// Pixels and channels of a run.

@@ -12,6 +12,7 @@ mod channels_last;
 mod flex;
 mod gradient;
 mod memory;
+mod runs;
 mod update;
 
 use burn::{
@@ -22,6 +23,7 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
+pub(crate) use runs::Runs;
 pub(crate) use update::{adam, sgd};
 
 /// Whether the kernels can take this tensor.

@@ -8,7 +8,7 @@ use burn::{
 };
 
 use super::{Conv2d, add, init::filled};
-use crate::cpu::{self, Normalised};
+use crate::cpu::{self, Normalised, Runs};
 
 /// Added to the variance under the root.
 const EPSILON: f64 = 1e-5;
@@ -211,14 +211,8 @@ impl BatchNorm2d {
 
     /// Images of each run of a training batch.
     fn runs(&self, batch: usize) -> Vec<usize> {
-        match self.ghost_batch {
-            ghost if ghost > 0 && batch > ghost => {
-                let whole = vec![ghost; batch / ghost];
-                let rest = Some(batch % ghost).filter(|rest| *rest > 0);
-                whole.into_iter().chain(rest).collect()
-            }
-            _ => vec![batch],
-        }
+        let runs = Runs::new(batch, self.ghost_batch);
+        runs.iter().map(|images| images.len()).collect()
     }
 
     /// Takes the means and the unbiased variances, of several runs their means weighted by images, into the running

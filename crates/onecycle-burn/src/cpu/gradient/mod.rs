@@ -21,10 +21,10 @@ use norm::{ConvNormBackward, ConvNormState, NormBackward, OwnStatistics, normali
 use pool::{PoolBackward, PoolState};
 
 use super::{
-    CpuLayers, Maybe, Pooling, Window,
+    CpuLayers, Maybe, Pooling, Runs, Window,
     branch::branch,
     channels_last::ChannelsLast,
-    flex::{self, LINEAR, Runs, elements, vector},
+    flex::{self, LINEAR, elements, vector},
 };
 
 /// A tensor with its place in the graph.

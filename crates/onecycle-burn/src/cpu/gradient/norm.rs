@@ -19,8 +19,9 @@ use onecycle_kernels::{
 
 use super::register;
 use crate::cpu::{
+    Runs,
     channels_last::ChannelsLast,
-    flex::{self, Runs, Scale, WORKSPACE, elements, fitting, path, run_pixels, vector},
+    flex::{self, Scale, WORKSPACE, elements, fitting, path, run_pixels, vector},
 };
 
 /// Batch norm; the fourth parent, where there is one, is the residual.
