@@ -17,7 +17,7 @@ use crate::channels::Pixels;
 use crate::error::KernelError;
 use crate::norm::{Moments, Statistics, add_moments};
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
+use crate::product::{Adjacent, Loop, Start, Tile, Walk, most_rows, runs_of_pieces};
 use crate::simd::{Kernel, Path, Simd};
 use crate::workspace::Workspace;
 
@@ -231,7 +231,7 @@ impl Pass {
                 let rest = &source[index * group * source_image..];
                 let (source, rest) = rest.split_at(images * source_image);
                 let next = &rest[..rest.len().min(source.len())];
-                prepared.run(source, output, &[next]);
+                prepared.run(source, output, [next, &[], &[]]);
             });
             return;
         }
@@ -316,11 +316,41 @@ pub(crate) fn block_channels(path: Path, channels: usize) -> usize {
     }
 }
 
-/// Rows of a window that lie in the source, where its first row lies at `row`: those of the border add nothing.
-fn seen_taps(row: isize, taps: usize, height: usize) -> Range<usize> {
+/// The row of the source where the window of row `y` of a phase's outputs begins.
+fn first_row(vertical: &Axis, y: usize) -> isize {
+    (y * vertical.step) as isize + vertical.first
+}
+
+/// Rows of the window of row `y` that lie in the source: those of the border add nothing.
+fn seen_taps(vertical: &Axis, height: usize, y: usize) -> Range<usize> {
+    let (row, taps) = (first_row(vertical, y), vertical.taps);
     let above = row.min(0).unsigned_abs().min(taps);
     let end = (height as isize - row).clamp(above as isize, taps as isize);
     above..end as usize
+}
+
+/// `down` rows of outputs from `y` on, of whose windows the same rows lie in the source.
+struct Alike {
+    y: usize,
+    down: usize,
+    seen: Range<usize>,
+}
+
+/// All rows of a phase's outputs: a few at each border, and those between.
+fn alike_rows(vertical: &Axis, height: usize) -> impl Iterator<Item = Alike> {
+    let seen = move |y| seen_taps(vertical, height, y);
+    let mut y = 0;
+    std::iter::from_fn(move || {
+        let first = y;
+        y = (first..vertical.outputs)
+            .find(|y| seen(*y) != seen(first))
+            .unwrap_or(vertical.outputs);
+        (first < vertical.outputs).then(|| Alike {
+            y: first,
+            down: y - first,
+            seen: seen(first),
+        })
+    })
 }
 
 /// Some images.
@@ -354,15 +384,16 @@ impl Kernel for Group<'_> {
             let len = vertical.taps * terms * self.block;
             let (phase, rest) = weights.split_at(out_channels.div_ceil(self.block) * len);
             weights = rest;
+            let alike: Vec<_> = alike_rows(vertical, source.height).collect();
             for (index, weights) in phase.chunks_exact(len).enumerate() {
                 let channel = index * self.block;
                 let bias = &self.bias[channel..][..self.block];
                 for image in 0..self.images {
-                    for y in 0..vertical.outputs {
-                        let row = (y * vertical.step) as isize + vertical.first;
-                        let seen = seen_taps(row, vertical.taps, source.height);
+                    for Alike { y, down, seen } in &alike {
+                        let (y, down) = (*y, *down);
+                        let row = first_row(vertical, y);
                         let place_row = vertical.place_first + y * vertical.place_step;
-                        for (x, count) in pieces(horizontal.outputs, most) {
+                        for (x, rows, tiles) in runs_of_pieces(horizontal.outputs, most) {
                             let column = (x * horizontal.step) as isize + horizontal.first;
                             let place = horizontal.place_first + x * horizontal.place_step;
                             let top = row.saturating_add_unsigned(seen.start);
@@ -371,10 +402,21 @@ impl Kernel for Group<'_> {
                                 + (place_row * width + place) * out_channels
                                 + channel;
                             let tile = Tile {
-                                rows: count,
+                                rows,
                                 columns: self.block.min(out_channels - channel),
                                 a: self.source[from..].as_ptr(),
-                                adjacent: Adjacent::Terms,
+                                adjacent: Adjacent::Terms([
+                                    Walk {
+                                        count: tiles,
+                                        a: rows * horizontal.step * source.channels,
+                                        result: rows * horizontal.place_step * out_channels,
+                                    },
+                                    Walk {
+                                        count: down,
+                                        a: vertical.step * source.pitch(),
+                                        result: vertical.place_step * width * out_channels,
+                                    },
+                                ]),
                                 stride: horizontal.step * source.channels,
                                 b: weights[seen.start * terms * self.block..].as_ptr(),
                                 b_step: self.block,
@@ -391,8 +433,9 @@ impl Kernel for Group<'_> {
                                 relu: self.relu,
                             };
                             debug_assert!(
-                                from + seen.len().saturating_sub(1) * source.pitch()
-                                    + (count - 1) * tile.stride
+                                from + (down - 1) * vertical.step * source.pitch()
+                                    + seen.len().saturating_sub(1) * source.pitch()
+                                    + (tiles * rows - 1) * tile.stride
                                     + terms
                                     <= self.source.len()
                             );

@@ -36,10 +36,11 @@ const MAX_ROWS_SHORT: usize = 8;
 const MAX_ROWS: usize = 14;
 
 /// In which direction neighbours of `a` are neighbours in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Adjacent {
-    /// Term `t + 1` stands one float behind term `t`; rows are `stride` apart.
-    Terms,
+    /// Term `t + 1` stands one float behind term `t`; rows are `stride` apart. Tiles are computed along a row of tiles and
+    /// down such rows.
+    Terms([Walk; 2]),
     /// Row `p + 1` stands one float behind row `p`; terms are `stride` apart.
     Rows,
 }
@@ -58,6 +59,23 @@ impl Loop {
         count: 1,
         a: 0,
         b: 0,
+    };
+}
+
+/// Tiles next to each other: how many, and how far `a` and the result move from one to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    pub count: usize,
+    pub a: usize,
+    pub result: usize,
+}
+
+impl Walk {
+    /// A single tile.
+    pub(crate) const ONCE: Walk = Walk {
+        count: 1,
+        a: 0,
+        result: 0,
     };
 }
 
@@ -115,9 +133,9 @@ impl Tile {
             ($($p:literal)*) => {
                 match (self.rows, vectors, self.adjacent) {
                     $(
-                        ($p, 1, Adjacent::Terms) => call::<S, $p, 1, true>(self),
+                        ($p, 1, Adjacent::Terms(_)) => call::<S, $p, 1, true>(self),
                         ($p, 1, Adjacent::Rows) => call::<S, $p, 1, false>(self),
-                        ($p, 2, Adjacent::Terms) => call::<S, $p, 2, true>(self),
+                        ($p, 2, Adjacent::Terms(_)) => call::<S, $p, 2, true>(self),
                         ($p, 2, Adjacent::Rows) => call::<S, $p, 2, false>(self),
                     )*
                     _ => unreachable!("a tile of {} rows and {vectors} vectors", self.rows),
@@ -151,6 +169,32 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let tile = self.0;
+        let [along, down] = match tile.adjacent {
+            Adjacent::Terms(walk) if TERMS => walk,
+            _ => [Walk::ONCE; 2],
+        };
+        // SAFETY: the caller's guarantees, which hold for each tile of the walk.
+        unsafe {
+            for y in 0..down.count {
+                let mut a = tile.a.add(y * down.a);
+                let mut result = tile.result.add(y * down.result);
+                for _ in 0..along.count {
+                    self.once::<S>(a, result);
+                    (a, result) = (a.wrapping_add(along.a), result.wrapping_add(along.result));
+                }
+            }
+        }
+    }
+}
+
+impl<const P: usize, const V: usize, const TERMS: bool> Shaped<P, V, TERMS> {
+    /// One tile.
+    ///
+    /// # Safety
+    /// As [`Tile`].
+    #[inline(always)]
+    unsafe fn once<S: Simd>(&self, a: *const f32, result: *mut f32) {
+        let tile = &self.0;
         // The compiler sees which of the two is 1.
         let (row, step) = if TERMS {
             (tile.stride, 1)
@@ -175,7 +219,7 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
                 Start::Result => {
                     for p in 0..P {
                         for v in 0..V {
-                            let at = tile.result.add(p * tile.result_row + v * S::LANES);
+                            let at = result.add(p * tile.result_row + v * S::LANES);
                             sums[p][v] = if v + 1 < V || tail == S::LANES {
                                 S::load(at)
                             } else {
@@ -186,7 +230,7 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
                 }
             }
             for o in 0..tile.outer.count {
-                let (a, b) = (tile.a.add(o * tile.outer.a), tile.b.add(o * tile.outer.b));
+                let (a, b) = (a.add(o * tile.outer.a), tile.b.add(o * tile.outer.b));
                 for m in 0..tile.middle.count {
                     let a = a.add(m * tile.middle.a);
                     let b = b.add(m * tile.middle.b);
@@ -202,7 +246,7 @@ impl<const P: usize, const V: usize, const TERMS: bool> Kernel for Shaped<P, V, 
             }
             for p in 0..P {
                 for v in 0..V {
-                    let at = tile.result.add(p * tile.result_row + v * S::LANES);
+                    let at = result.add(p * tile.result_row + v * S::LANES);
                     if v + 1 < V || tail == S::LANES {
                         S::store(at, sums[p][v]);
                     } else {
@@ -255,6 +299,22 @@ pub(crate) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize,
     })
 }
 
+/// [`pieces`] by their size: `(first, length, count)`, `count` pieces of `length` in a row.
+pub(crate) fn runs_of_pieces(
+    length: usize,
+    most: usize,
+) -> impl Iterator<Item = (usize, usize, usize)> + Clone {
+    let count = length.div_ceil(most);
+    let short = length.checked_div(count).unwrap_or(0);
+    let longer = length - short * count;
+    [
+        (0, short + 1, longer),
+        (longer * (short + 1), short, count - longer),
+    ]
+    .into_iter()
+    .filter(|(_, _, count)| *count > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,7 +353,7 @@ mod tests {
             let lanes = path.lanes();
             for rows in 1..=5 {
                 for columns in [1, lanes - 1, lanes, lanes + 1, 2 * lanes] {
-                    for adjacent in [Adjacent::Terms, Adjacent::Rows] {
+                    for adjacent in [Adjacent::Terms([Walk::ONCE; 2]), Adjacent::Rows] {
                         for relu in [false, true] {
                             let mut out = vec![0.5; rows * wide + MAX_LANES];
                             let tile = Tile {
@@ -321,7 +381,7 @@ mod tests {
                                     let sum: f32 = (0..terms)
                                         .map(|t| {
                                             let at = match adjacent {
-                                                Adjacent::Terms => p * 20 + t,
+                                                Adjacent::Terms(_) => p * 20 + t,
                                                 Adjacent::Rows => t * 20 + p,
                                             };
                                             a[at] * b[t * wide + k]
@@ -343,6 +403,63 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_is_its_tiles() {
+        let (terms, rows, columns) = (3, 2, 4);
+        let a: Vec<f32> = (0..200).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let b: Vec<f32> = (0..terms * MAX_LANES)
+            .map(|i| (i * 5 % 13) as f32 - 6.0)
+            .collect();
+        // Three tiles of two rows along, two rows of tiles down; windows overlap as those of an image do.
+        let along = Walk {
+            count: 3,
+            a: rows * 2,
+            result: rows * columns,
+        };
+        let down = Walk {
+            count: 2,
+            a: 17,
+            result: 3 * rows * columns,
+        };
+        let tile = |walk| Tile {
+            rows,
+            columns,
+            a: a.as_ptr(),
+            adjacent: Adjacent::Terms(walk),
+            stride: 2,
+            b: b.as_ptr(),
+            b_step: MAX_LANES,
+            result: std::ptr::null_mut(),
+            result_row: columns,
+            terms,
+            middle: Loop::ONCE,
+            outer: Loop::ONCE,
+            start: Start::Zero,
+            relu: false,
+        };
+        for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
+            let mut out = vec![0.5; 60];
+            path.run(Product {
+                tile: tile([along, down]),
+                out: &mut out,
+            });
+            let mut want = vec![0.5; 60];
+            for y in 0..down.count {
+                for x in 0..along.count {
+                    let mut one = tile([Walk::ONCE; 2]);
+                    one.a = a[y * down.a + x * along.a..].as_ptr();
+                    path.run(Product {
+                        tile: one,
+                        out: &mut want[y * down.result + x * along.result..],
+                    });
+                }
+            }
+            assert_eq!(out, want, "{path:?}");
+            let written = down.count * along.count * rows * columns;
+            assert!(out[..written].iter().any(|x| *x != 0.5) && out[written..] == [0.5; 12]);
+        }
+    }
+
+    #[test]
     fn pieces_tile_the_length() {
         for length in 0..40 {
             for most in 1..15 {
@@ -351,6 +468,13 @@ mod tests {
                     assert_eq!(first, next);
                     assert!((1..=most).contains(&count));
                     next += count;
+                }
+                assert_eq!(next, length);
+                let mut next = 0;
+                for (first, count, pieces) in runs_of_pieces(length, most) {
+                    assert_eq!(first, next);
+                    assert!((1..=most).contains(&count) && pieces > 0);
+                    next += count * pieces;
                 }
                 assert_eq!(next, length);
             }

@@ -13,6 +13,13 @@ use crate::workspace::{Buffer, Workspace};
 const GROUP_BYTES: usize = 512 << 10;
 /// Fewer tiles than these are not worth it to load a point's weights.
 const FEWEST_TILES: usize = 48;
+/// Processors whose vectors are no longer than these have smaller second-level caches, too: 256 or 512 KiB in place of one or
+/// two MiB. There a group is worked on in bands, so that its points leave room for images and weights...
+const SHORT_LANES: usize = 8;
+/// ...of about this many tiles, whole blocks of a panel's rows...
+const BAND_TILES: usize = 24;
+/// ...where the weights, which each band reads again, are not more than this.
+const BAND_WEIGHTS_BYTES: usize = 256 << 10;
 
 /// Sizes that the images of a pass share.
 struct Sizes<'a> {
@@ -29,6 +36,35 @@ pub(crate) struct Prepared<'a> {
     weights: Buffer<'a>,
     bias: Buffer<'a>,
     relu: bool,
+}
+
+impl Sizes<'_> {
+    /// Rows of tiles that are worked on together.
+    fn band(&self, path: Path) -> usize {
+        let weights = POINTS * self.source.channels * self.pass.out_channels * size_of::<f32>();
+        if path.lanes() <= SHORT_LANES && weights <= BAND_WEIGHTS_BYTES {
+            (BAND_TILES / self.source.tiles[1]).max(1)
+        } else {
+            usize::MAX
+        }
+    }
+}
+
+/// Values of tiles at all points, `[point][tile][channel]`.
+struct Points<'w> {
+    values: Buffer<'w>,
+    /// Floats from one point to the next.
+    stride: usize,
+}
+
+impl<'w> Points<'w> {
+    fn new(workspace: &'w Workspace, tiles: usize, channels: usize) -> Self {
+        let stride = tiles * channels + SKEW;
+        Points {
+            values: workspace.take(POINTS * stride),
+            stride,
+        }
+    }
 }
 
 impl<'a> Prepared<'a> {
@@ -75,7 +111,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Computes the outputs of some images; `next` is read after them on this thread.
-    pub(crate) fn run(&self, source: &[f32], output: &mut [f32], next: &[&[f32]]) {
+    pub(crate) fn run(&self, source: &[f32], output: &mut [f32], next: [&[f32]; 3]) {
         self.path.run(Group {
             sizes: &self.sizes,
             workspace: self.workspace,
@@ -84,6 +120,7 @@ impl<'a> Prepared<'a> {
             relu: self.relu,
             images: source.len() / self.sizes.source.len(),
             source,
+            band: self.sizes.band(self.path),
             next,
             output,
         });
@@ -184,7 +221,10 @@ struct Group<'a> {
     relu: bool,
     source: &'a [f32],
     images: usize,
-    next: &'a [&'a [f32]],
+    /// Rows of tiles that are worked on together.
+    band: usize,
+    /// Read after these images.
+    next: [&'a [f32]; 3],
     output: &'a mut [f32],
 }
 
@@ -196,47 +236,73 @@ impl Kernel for Group<'_> {
         let Sizes { pass, source, .. } = *self.sizes;
         let [down, across] = source.tiles;
         let (channels, out_channels) = (source.channels, pass.out_channels);
-        let count = self.images * down * across;
-        let (input_stride, sum_stride) = (count * channels + SKEW, count * out_channels + SKEW);
-        let mut inputs = self.workspace.take(POINTS * input_stride);
-        let mut sums = self.workspace.take(POINTS * sum_stride);
+        let [height, width] = pass.output;
+        debug_assert_eq!(
+            self.output.len(),
+            self.images * height * width * out_channels
+        );
+        let rows = self.images * down;
+        let band = self.band.min(rows);
+        let mut inputs = Points::new(self.workspace, band * across, channels);
+        let mut sums = Points::new(self.workspace, band * across, out_channels);
         let mut scratch = self
             .workspace
             .take(INPUTS * transform::scratch_row(across, channels));
         scratch.fill(0.0);
+        let mut columns = self
+            .workspace
+            .take(transform::columns_len(across, out_channels));
         let mut zeros = self.workspace.take(source.row_len());
         zeros.fill(0.0);
-        for (index, image) in self.source.chunks_exact(source.len()).enumerate() {
-            for y in 0..down {
-                let strip = source.strip(image, y, &zeros);
-                let first = (index * down + y) * across * channels;
-                // SAFETY: each point has `count * channels` floats; channels are whole vectors (`applies`).
+        let mut soon = Soon::new(self.next, self.output, POINTS * rows.div_ceil(band));
+        for first in (0..rows).step_by(band) {
+            let here = first..rows.min(first + band);
+            for row in here.clone() {
+                let image = &self.source[row / down * source.len()..][..source.len()];
+                let at = (row - first) * across * channels;
+                // SAFETY: each point has `band * across * channels` floats; channels are whole vectors (`applies`).
                 unsafe {
                     transform::input_row::<S>(
-                        &strip,
+                        &source.strip(image, row % down, &zeros),
                         &mut scratch,
-                        inputs[first..].as_mut_ptr(),
-                        input_stride,
+                        inputs.values[at..].as_mut_ptr(),
+                        inputs.stride,
                     );
                 }
             }
-        }
-        // SAFETY: the buffers have the sizes that the functions ask for.
-        unsafe {
-            multiply::<S>(
-                self.sizes,
-                count,
-                self.weights,
-                &inputs,
-                input_stride,
-                &mut sums,
-                sum_stride,
-                Soon {
-                    reads: self.next,
-                    write: self.output,
-                },
-            );
-            write::<S>(self, &sums, sum_stride);
+            // SAFETY: the points have room for the tiles of a band.
+            unsafe {
+                multiply::<S>(
+                    self.sizes,
+                    here.len() * across,
+                    self.weights,
+                    &inputs,
+                    &mut sums,
+                    &mut soon,
+                );
+            }
+            for row in here {
+                let y = row % down * OUTPUTS;
+                let height_here = OUTPUTS.min(height - y);
+                let at = (row / down * height + y) * width * out_channels;
+                let outputs = transform::Outputs {
+                    across,
+                    height: height_here,
+                    bias: self.bias,
+                    relu: self.relu,
+                    pixels: &mut self.output[at..][..height_here * width * out_channels],
+                };
+                let at = (row - first) * across * out_channels;
+                // SAFETY: as for the inputs.
+                unsafe {
+                    transform::output_row::<S>(
+                        sums.values[at..].as_ptr(),
+                        sums.stride,
+                        &mut columns,
+                        outputs,
+                    );
+                }
+            }
         }
     }
 }
@@ -244,18 +310,15 @@ impl Kernel for Group<'_> {
 /// All points' products: `[tiles, channels]` times `[channels, out channels]`.
 ///
 /// # Safety
-/// As [`Simd`]; each point of `inputs` and `sums` holds `tiles` times its channels.
+/// As [`Simd`]; each point of `inputs` and `sums` has room for `tiles` times its channels.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn multiply<S: Simd>(
     sizes: &Sizes,
     tiles: usize,
     weights: &[f32],
-    inputs: &[f32],
-    input_stride: usize,
-    sums: &mut [f32],
-    sum_stride: usize,
-    soon: Soon,
+    inputs: &Points,
+    sums: &mut Points,
+    soon: &mut Soon,
 ) {
     let (channels, out_channels) = (sizes.source.channels, sizes.pass.out_channels);
     let block = sizes.block;
@@ -263,10 +326,10 @@ unsafe fn multiply<S: Simd>(
         let channel = index * block;
         for (point, weights) in weights.chunks_exact(channels * block).enumerate() {
             if index == 0 {
-                soon.prefetch(point);
+                soon.prefetch();
             }
-            let inputs = &inputs[point * input_stride..][..tiles * channels];
-            let sums = &mut sums[point * sum_stride..][..tiles * out_channels];
+            let inputs = &inputs.values[point * inputs.stride..][..tiles * channels];
+            let sums = &mut sums.values[point * sums.stride..][..tiles * out_channels];
             let panel = Panel {
                 rows: tiles,
                 columns: block.min(out_channels - channel),
@@ -280,55 +343,6 @@ unsafe fn multiply<S: Simd>(
             };
             // SAFETY: there are `tiles` rows of `channels` inputs and `out_channels` sums; weights are whole blocks.
             unsafe { panel.run::<S>() }
-        }
-    }
-}
-
-/// `Aᵀ M A`, bias and ReLU, for the outputs that lie within the image.
-///
-/// # Safety
-/// As [`Simd`]; each point of `sums` holds the group's tiles times its channels.
-#[inline(always)]
-unsafe fn write<S: Simd>(group: Group, sums: &[f32], stride: usize) {
-    let Sizes { pass, source, .. } = *group.sizes;
-    let [down, across] = source.tiles;
-    let ([height, width], channels) = (pass.output, pass.out_channels);
-    debug_assert_eq!(group.output.len(), group.images * height * width * channels);
-    let output = group.output.as_mut_ptr();
-    for tile in 0..group.images * down * across {
-        let (image, y, x) = (
-            tile / (down * across),
-            tile / across % down * OUTPUTS,
-            tile % across * OUTPUTS,
-        );
-        let (rows, columns) = (OUTPUTS.min(height - y), OUTPUTS.min(width - x));
-        for k in (0..channels).step_by(S::LANES) {
-            // SAFETY: every point has this tile's channels; `rows` and `columns` keep to the image; channels are whole
-            // vectors.
-            unsafe {
-                let from = sums.as_ptr().add(tile * channels + k);
-                let mut points = [[S::splat(0.0); OUTPUTS]; INPUTS];
-                for j in 0..INPUTS {
-                    let column = transform::load6::<S>(from.add(j * stride), INPUTS * stride);
-                    points[j] = transform::output::<S>(column);
-                }
-                let bias = S::load(group.bias.as_ptr().add(k));
-                for i in 0..OUTPUTS {
-                    if i < rows {
-                        let row = transform::output::<S>(transform::row_of(&points, i));
-                        let at = ((image * height + y + i) * width + x) * channels + k;
-                        for j in 0..OUTPUTS {
-                            if j < columns {
-                                let mut value = S::add(row[j], bias);
-                                if group.relu {
-                                    value = S::max(S::splat(0.0), value);
-                                }
-                                S::store(output.add(at + j * channels), value);
-                            }
-                        }
-                    }
-                }
-            }
         }
     }
 }

@@ -277,3 +277,82 @@ pub(super) unsafe fn gradient_row<S: Simd>(
         }
     }
 }
+
+/// A row of tiles of outputs.
+pub(super) struct Outputs<'a> {
+    /// Tiles.
+    pub across: usize,
+    /// Rows of pixels: four, or fewer at the end of the image.
+    pub height: usize,
+    /// A value for each channel.
+    pub bias: &'a [f32],
+    pub relu: bool,
+    /// The rows, contiguous; where they end within a tile, the rest of it is left out.
+    pub pixels: &'a mut [f32],
+}
+
+impl Outputs<'_> {
+    fn channels(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Floats of a row.
+    fn row_len(&self) -> usize {
+        self.pixels.len() / self.height
+    }
+}
+
+/// Floats of scratch that [`output_row`] needs: each row of outputs at six points.
+pub(super) fn columns_len(across: usize, channels: usize) -> usize {
+    4 * 6 * across * channels
+}
+
+/// Both directions of [`output`] for a row of tiles, bias and ReLU. Point `(i, j)` of tile `t` stands at
+/// `points[(6 i + j) * point_stride + t * channels]`.
+///
+/// # Safety
+/// As [`Simd`]; `points` is readable that far; there is a multiple of the lanes of channels.
+#[inline(always)]
+pub(super) unsafe fn output_row<S: Simd>(
+    points: *const f32,
+    point_stride: usize,
+    columns: &mut [f32],
+    outputs: Outputs,
+) {
+    let channels = outputs.channels();
+    let (len, row_len) = (outputs.across * channels, outputs.row_len());
+    let width = row_len / channels;
+    assert!(columns.len() >= columns_len(outputs.across, channels));
+    assert!(outputs.height <= 4 && width <= 4 * outputs.across);
+    let (columns, pixels) = (columns.as_mut_ptr(), outputs.pixels.as_mut_ptr());
+    let floor = if outputs.relu { 0.0 } else { f32::NEG_INFINITY };
+    // SAFETY: row `i` at point `j` has `len` floats from `columns[(6 i + j) * len]` on; a tile's columns that are written lie
+    // within the row of pixels; else the caller's guarantees.
+    unsafe {
+        let floor = S::splat(floor);
+        for j in 0..6 {
+            for q in (0..len).step_by(S::LANES) {
+                let column = load6::<S>(points.add(j * point_stride + q), 6 * point_stride);
+                for (i, value) in output::<S>(column).into_iter().enumerate() {
+                    S::store(columns.add((6 * i + j) * len + q), value);
+                }
+            }
+        }
+        for i in 0..outputs.height {
+            for t in 0..width.div_ceil(4) {
+                let here = width - 4 * t;
+                for c in (0..channels).step_by(S::LANES) {
+                    let row = load6::<S>(columns.add(6 * i * len + t * channels + c), len);
+                    let bias = S::load(outputs.bias.as_ptr().add(c));
+                    let to = pixels.add(i * row_len + 4 * t * channels + c);
+                    for (j, value) in output::<S>(row).into_iter().enumerate() {
+                        if here >= 4 || j < here {
+                            let value = S::max(floor, S::add(value, bias));
+                            S::store(to.add(j * channels), value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -134,17 +134,14 @@ pub(crate) fn run(
                 input: &input[from * input_image..next * input_image],
                 gradient,
                 images: next - from,
-                soon: Soon {
-                    reads: &[next_input, early[0], early[1]],
-                    write: &[],
-                },
+                next: [next_input, early[0], early[1]],
                 fresh: from == first,
                 sums,
             });
             if let Some((prepared, target)) = &mut data {
                 let target =
                     &mut target[(from - first) * input_image..(next - first) * input_image];
-                prepared.run(gradient, target, &late);
+                prepared.run(gradient, target, [late[0], late[1], &[]]);
             }
         }
     };
@@ -189,7 +186,7 @@ struct Images<'a> {
     input: &'a [f32],
     gradient: &'a [f32],
     images: usize,
-    soon: Soon<'a>,
+    next: [&'a [f32]; 3],
     /// Whether nothing was added yet.
     fresh: bool,
     sums: &'a mut [f32],
@@ -220,12 +217,13 @@ impl Kernel for Images<'_> {
                 [input_stride, gradient_stride],
             );
         }
+        let mut soon = Soon::new(self.next, &[], POINTS);
         for (point, sums) in self
             .sums
             .chunks_exact_mut(channels * out_channels)
             .enumerate()
         {
-            self.soon.prefetch(point);
+            soon.prefetch();
             let factors = Factors {
                 inputs: &inputs[point * input_stride..][..count * channels],
                 gradients: &gradients[point * gradient_stride..][..count * out_channels],
