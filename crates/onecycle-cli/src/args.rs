@@ -264,14 +264,8 @@ pub(crate) struct Diagnose {
         default_value_t = 2
     )]
     pub(crate) slices: usize,
-    /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 0
-    )]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) show: Show,
 }
@@ -463,20 +457,27 @@ pub(crate) struct Reproduce {
     pub(crate) trials: Trials,
 }
 
+/// How many of the machine's cores a command computes on.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct Threads {
+    /// CPU threads, 0 for all cores; results do not depend on it
+    #[arg(
+        long = "threads",
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
+    pub(crate) count: usize,
+}
+
 /// What every command that trains many networks takes.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Trials {
     /// Stop after this time (90s, 10m, 2h), to go on later, with exit code 124
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
-    /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 0
-    )]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) show: Show,
 }
@@ -540,14 +541,8 @@ pub(crate) struct Evaluate {
     pub(crate) data: Option<String>,
     #[command(flatten)]
     pub(crate) views: WhichViews,
-    /// CPU threads, 0 for all cores; results do not depend on it
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 0
-    )]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) show: Show,
 }
@@ -615,9 +610,8 @@ pub(crate) struct Bench {
     /// Classes
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub(crate) classes: usize,
-    /// CPU threads, 0 for all cores
-    #[arg(long, default_value_t = 0)]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     /// cpu, cuda or wgpu
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,

@@ -37,23 +37,29 @@ fn main() {
                 count: batch * size * size,
                 channels,
             };
-            let [forward, sums] = measure(&shape, maps, rounds);
+            let [forward, sums, masked] = measure(&shape, maps, rounds);
             let bytes = (size_of::<f32>() * shape.elements().unwrap()) as f64;
-            let show = |(best, median): (f64, f64)| {
-                let rate = 2.0 * bytes / median / 1e9;
+            // With the maps that are read and written.
+            let show = |(best, median): (f64, f64), moved: f64| {
+                let rate = moved * bytes / median / 1e9;
                 format!("{:6.3} ({:6.3}) {rate:5.1}", best * 1e3, median * 1e3)
             };
             println!(
-                "{channels:3} channels, {size} x {size} | forward {} | sums of the backward pass {}",
-                show(forward),
-                show(sums)
+                "{channels:3} channels, {size} x {size} | forward {} | sums of the backward pass {} | behind a residual {}",
+                show(forward, 2.0),
+                show(sums, 2.0),
+                show(masked, 4.0)
             );
         }
     });
 }
 
-/// Best and median seconds a map of the forward pass and of the sums of the backward pass.
-fn measure(shape: &Pixels, maps: usize, rounds: usize) -> [(f64, f64); 2] {
+/// Goes over a layer's input, output and gradient.
+type Walk<'a> = &'a mut dyn FnMut(&mut [Vec<f32>; 3]);
+
+/// Best and median seconds a map of the forward pass, and of the sums of the backward pass with the ReLU's mask computed again
+/// and read from the output.
+fn measure(shape: &Pixels, maps: usize, rounds: usize) -> [(f64, f64); 3] {
     let path = Path::detect();
     let channels = shape.channels;
     let (weight, bias) = (vec![1.0; channels], vec![0.1; channels]);
@@ -66,28 +72,32 @@ fn measure(shape: &Pixels, maps: usize, rounds: usize) -> [(f64, f64); 2] {
         mean: vec![0.1; channels],
         variance: vec![1.0; channels],
     };
-    let pairs = maps.div_ceil(2);
     let map = || -> Vec<f32> {
         (0..shape.elements().unwrap())
             .map(|i| (i % 13) as f32 - 6.0)
             .collect()
     };
-    let mut pairs: Vec<_> = (0..pairs).map(|_| (map(), map())).collect();
-    let mut times = [const { Vec::new() }; 2];
+    // Inputs, outputs and gradients.
+    let mut layers: Vec<_> = (0..maps.div_ceil(3))
+        .map(|_| [map(), map(), map()])
+        .collect();
+    let sums = |x: &[f32], relu: ReluMask, g: &mut [f32]| {
+        black_box(batch_norm_backward_sums(path, shape, &statistics, affine, x, relu, g).unwrap());
+    };
+    let mut times = [const { Vec::new() }; 3];
     for _ in 0..rounds {
-        let start = Instant::now();
-        for (x, y) in &mut pairs {
-            batch_norm_forward(path, shape, &statistics, affine, x, None, true, y).unwrap();
+        let mut walks: [Walk; 3] = [
+            &mut |[x, y, _]| {
+                batch_norm_forward(path, shape, &statistics, affine, x, None, true, y).unwrap();
+            },
+            &mut |[x, _, g]| sums(x, ReluMask::Recomputed, g),
+            &mut |[x, y, g]| sums(x, ReluMask::Output(y), g),
+        ];
+        for (walk, times) in walks.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            layers.iter_mut().for_each(&mut **walk);
+            times.push(start.elapsed().as_secs_f64() / layers.len() as f64);
         }
-        let middle = Instant::now();
-        for (x, y) in &mut pairs {
-            let relu = ReluMask::Recomputed;
-            black_box(
-                batch_norm_backward_sums(path, shape, &statistics, affine, x, relu, y).unwrap(),
-            );
-        }
-        times[0].push((middle - start).as_secs_f64() / pairs.len() as f64);
-        times[1].push(middle.elapsed().as_secs_f64() / pairs.len() as f64);
     }
     times.map(|mut times| {
         times.sort_by(f64::total_cmp);

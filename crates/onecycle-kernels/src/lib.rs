@@ -9,7 +9,7 @@
 //! |---|---|
 //! | convolution, linear layer | [`conv2d_forward`], [`conv2d_backward_data`], [`conv2d_backward_weights`], [`channel_sums`] |
 //! | convolution with a batch norm behind it | [`conv2d_forward_statistics`], [`conv2d_backward_normalised`] |
-//! | batch norm with residual and ReLU | [`batch_norm_statistics`], [`batch_norm_forward`], [`batch_norm_backward_sums`], [`InputGradient`], [`batch_norm_backward_in_place`] |
+//! | batch norm with residual and ReLU | [`batch_norm_statistics`], [`batch_norm_forward`], [`batch_norm_backward_sums`], [`InputGradient`] |
 //! | pooling | [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`], [`average_pool2d_backward`] |
 //! | ReLU, sum | [`relu_forward`], [`relu_backward`], [`add`] |
 //! | loss | [`cross_entropy`] |
@@ -71,8 +71,7 @@ pub use error::KernelError;
 pub use loss::cross_entropy;
 pub use norm::{
     Affine, AffineGradient, IncomingGradient, InputGradient, ReluMask, Statistics,
-    batch_norm_backward_in_place, batch_norm_backward_sums, batch_norm_forward,
-    batch_norm_statistics,
+    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics,
 };
 pub use pool::{
     Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,

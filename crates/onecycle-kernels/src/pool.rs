@@ -1,8 +1,9 @@
 //! Maximum and average over windows, channels-last. A window as large as the image is global pooling.
+#![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Kernel, Loops, MAX_LANES, Path, Simd, vectorised};
 
 /// Shape of a pooling without padding. Images are `[batch, height, width, channels]`; pairs are `[vertical, horizontal]`.
 /// Rows and columns that no window reaches are left out, as in PyTorch.
@@ -97,23 +98,67 @@ impl Pool2d {
             stride,
             ..
         } = *self;
-        (0..rows * columns).map(move |pixel| {
-            let (y, x) = (pixel / columns * stride[0], pixel % columns * stride[1]);
-            (pixel * channels, (y * width + x) * channels)
+        (0..rows).flat_map(move |y| {
+            (0..columns).map(move |x| {
+                let first = y * stride[0] * width + x * stride[1];
+                ((y * columns + x) * channels, first * channels)
+            })
         })
     }
 
-    /// Where the channels of the pixels of a window begin, `first` its first, in row-major order.
-    #[inline(always)]
-    fn pixels(&self, first: usize) -> impl Iterator<Item = usize> {
-        let Pool2d {
-            channels,
-            width,
-            kernel: [height, across],
-            ..
-        } = *self;
-        (0..height * across)
-            .map(move |tap| first + (tap / across * width + tap % across) * channels)
+    /// Whether a pixel may lie in several windows.
+    fn overlaps(&self) -> bool {
+        self.kernel[0] > self.stride[0] || self.kernel[1] > self.stride[1]
+    }
+
+    /// Whether every pixel lies in a window.
+    fn covered(&self, size: [usize; 2]) -> bool {
+        let [height, width] = [0, 1].map(|i| size[i] * self.stride[i]);
+        self.kernel == self.stride && [height, width] == [self.height, self.width]
+    }
+
+    /// Where the channels of the pixels of a window begin, counted from those of its first, in row-major order.
+    fn taps(&self) -> Vec<usize> {
+        let [height, across] = self.kernel;
+        (0..height)
+            .flat_map(|y| (0..across).map(move |x| (y * self.width + x) * self.channels))
+            .collect()
+    }
+}
+
+/// As many of a slice's values from `at` on as a vector holds, of which `count` matter: the others are whatever follows, or 0.
+///
+/// # Safety
+/// As [`Simd`]; `count` values are there, at most a vector.
+#[inline(always)]
+unsafe fn read<S: Simd>(values: &[f32], at: usize, count: usize) -> S::V {
+    debug_assert!(count <= S::LANES && at + count <= values.len());
+    // SAFETY: a whole vector is read where it lies in the slice, else the caller's guarantee.
+    unsafe {
+        let from = values.as_ptr().add(at);
+        if at + S::LANES <= values.len() {
+            S::load(from)
+        } else {
+            S::load_first(from, count)
+        }
+    }
+}
+
+/// Writes `count` values from `at` on, and over what follows where a vector fits.
+///
+/// # Safety
+/// As [`read`].
+#[inline(always)]
+unsafe fn write<S: Simd>(values: &mut [f32], at: usize, vector: S::V, count: usize) {
+    debug_assert!(count <= S::LANES && at + count <= values.len());
+    // SAFETY: as in `read`.
+    unsafe {
+        let to = values.as_mut_ptr().add(at);
+        if at + S::LANES <= values.len() {
+            S::store(to, vector);
+        } else {
+            S::store_first(to, vector, count);
+        }
     }
 }
 
@@ -134,18 +179,17 @@ pub fn max_pool2d_forward(
     check_len("chosen", chosen, shape.output_len()?)?;
     check_len("input", input, shape.input_len())?;
     let image = size[0] * size[1] * shape.channels;
+    let taps = shape.taps();
     for_chunk_pairs((output, chosen), [image; 2], |index, output, chosen| {
         let input = &input[index * shape.input_image()..][..shape.input_image()];
-        vectorised(
-            path,
-            MaxForward {
-                shape,
-                size,
-                input,
-                output,
-                chosen,
-            },
-        );
+        path.run(MaxForward {
+            shape,
+            size,
+            taps: &taps,
+            input,
+            output,
+            chosen,
+        });
     });
     Ok(())
 }
@@ -166,19 +210,18 @@ pub fn max_pool2d_backward(
     check_len("chosen", chosen, shape.output_len()?)?;
     check_len("input_gradient", input_gradient, shape.input_len())?;
     let image = size[0] * size[1] * shape.channels;
+    let taps = shape.taps();
     for_chunks(input_gradient, shape.input_image(), |index, target| {
         let gradient = &output_gradient[index * image..][..image];
         let chosen = &chosen[index * image..][..image];
-        vectorised(
-            path,
-            MaxBackward {
-                shape,
-                size,
-                gradient,
-                chosen,
-                target,
-            },
-        );
+        path.run(MaxBackward {
+            shape,
+            size,
+            taps: &taps,
+            gradient,
+            chosen,
+            target,
+        });
     });
     Ok(())
 }
@@ -197,6 +240,7 @@ pub fn average_pool2d_forward(
     check_len("output", output, shape.output_len()?)?;
     check_len("input", input, shape.input_len())?;
     let image = size[0] * size[1] * shape.channels;
+    let taps = shape.taps();
     let share = share(shape);
     for_chunks(output, image, |index, output| {
         let input = &input[index * shape.input_image()..][..shape.input_image()];
@@ -205,6 +249,7 @@ pub fn average_pool2d_forward(
             AverageForward {
                 shape,
                 size,
+                taps: &taps,
                 share,
                 input,
                 output,
@@ -228,6 +273,7 @@ pub fn average_pool2d_backward(
     check_len("output_gradient", output_gradient, shape.output_len()?)?;
     check_len("input_gradient", input_gradient, shape.input_len())?;
     let image = size[0] * size[1] * shape.channels;
+    let taps = shape.taps();
     let share = share(shape);
     for_chunks(input_gradient, shape.input_image(), |index, target| {
         let gradient = &output_gradient[index * image..][..image];
@@ -236,6 +282,7 @@ pub fn average_pool2d_backward(
             AverageBackward {
                 shape,
                 size,
+                taps: &taps,
                 share,
                 gradient,
                 target,
@@ -254,27 +301,37 @@ fn share(shape: &Pool2d) -> f32 {
 struct MaxForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
+    taps: &'a [usize],
     input: &'a [f32],
     output: &'a mut [f32],
     chosen: &'a mut [u16],
 }
 
-impl Loops for MaxForward<'_> {
+impl Kernel for MaxForward<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let channels = self.shape.channels;
         for (at, first) in self.shape.windows(self.size) {
-            let best = &mut self.output[at..][..channels];
-            let chosen = &mut self.chosen[at..][..channels];
-            best.copy_from_slice(&self.input[first..][..channels]);
-            chosen.fill(0);
-            for (tap, from) in self.shape.pixels(first).enumerate().skip(1) {
-                let x = &self.input[from..][..channels];
-                for ((best, chosen), x) in best.iter_mut().zip(&mut *chosen).zip(x) {
-                    let larger = *x > *best || x.is_nan();
-                    *best = if larger { *x } else { *best };
-                    *chosen = if larger { tap as u16 } else { *chosen };
+            for c in (0..channels).step_by(S::LANES) {
+                let count = S::LANES.min(channels - c);
+                let mut taps = [0.0; MAX_LANES];
+                // SAFETY: the caller has the instructions; the window's pixels have `count` channels from `c` on, as does
+                // the output's. What is written beyond is of pixels that follow, and is written again.
+                unsafe {
+                    let mut best = read::<S>(self.input, first + c, count);
+                    let mut chosen = S::splat(0.0);
+                    for (tap, offset) in self.taps.iter().enumerate().skip(1) {
+                        let x = read::<S>(self.input, first + offset + c, count);
+                        chosen = S::where_larger(x, best, S::splat(tap as f32), chosen);
+                        best = S::where_larger(x, best, x, best);
+                    }
+                    write::<S>(self.output, at + c, best, count);
+                    S::store(taps.as_mut_ptr(), chosen);
                 }
+                // SAFETY: the numbers of pixels, fewer than 2^16.
+                unsafe { write_taps::<S>(&mut self.chosen[at + c..], taps, count) }
             }
         }
     }
@@ -284,28 +341,98 @@ impl Loops for MaxForward<'_> {
 struct MaxBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
+    taps: &'a [usize],
     gradient: &'a [f32],
     chosen: &'a [u16],
     target: &'a mut [f32],
 }
 
-impl Loops for MaxBackward<'_> {
+impl Kernel for MaxBackward<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run(self) {
+    unsafe fn run<S: Simd>(self) {
         let channels = self.shape.channels;
-        self.target.fill(0.0);
+        let overlap = self.shape.overlaps();
+        if overlap || !self.shape.covered(self.size) {
+            self.target.fill(0.0);
+        }
         for (at, first) in self.shape.windows(self.size) {
-            let gradient = &self.gradient[at..][..channels];
-            let chosen = &self.chosen[at..][..channels];
-            for (tap, to) in self.shape.pixels(first).enumerate() {
-                let target = &mut self.target[to..][..channels];
-                for ((target, g), chosen) in target.iter_mut().zip(gradient).zip(chosen) {
-                    // By bits: of a condition on channels that fill no vector, the compiler makes a branch, and nobody
-                    // can foresee which pixel was chosen.
-                    let all_or_none = u32::from(*chosen == tap as u16).wrapping_neg();
-                    *target += f32::from_bits(g.to_bits() & all_or_none);
+            for c in (0..channels).step_by(S::LANES) {
+                let count = S::LANES.min(channels - c);
+                let taps = read_taps::<S>(&self.chosen[at + c..], count);
+                // SAFETY: the caller has the instructions; the pixels of both sides have `count` channels from `c` on.
+                unsafe {
+                    let chosen = S::load(taps.as_ptr());
+                    let gradient = some::<S>(self.gradient.as_ptr().add(at + c), count);
+                    for (tap, offset) in self.taps.iter().enumerate() {
+                        let to = self.target.as_mut_ptr().add(first + offset + c);
+                        let zero = S::splat(0.0);
+                        let mut sum = S::where_equal(chosen, S::splat(tap as f32), gradient, zero);
+                        if overlap {
+                            sum = S::add(some::<S>(to, count), sum);
+                        }
+                        if count == S::LANES {
+                            S::store(to, sum);
+                        } else {
+                            S::store_first(to, sum, count);
+                        }
+                    }
                 }
             }
+        }
+    }
+}
+
+/// Numbers of pixels that were chosen, `count` at least: a vector where there are enough, since the loop is then of a constant
+/// length.
+#[inline(always)]
+fn read_taps<S: Simd>(chosen: &[u16], count: usize) -> [f32; MAX_LANES] {
+    let mut taps = [0.0; MAX_LANES];
+    if chosen.len() >= S::LANES {
+        for i in 0..S::LANES {
+            taps[i] = f32::from(chosen[i]);
+        }
+    } else {
+        for i in 0..count {
+            taps[i] = f32::from(chosen[i]);
+        }
+    }
+    taps
+}
+
+/// The reverse of [`read_taps`].
+///
+/// # Safety
+/// All of `taps` are whole numbers from 0 to 2^16 - 1.
+#[inline(always)]
+unsafe fn write_taps<S: Simd>(chosen: &mut [u16], taps: [f32; MAX_LANES], count: usize) {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        if chosen.len() >= S::LANES {
+            for i in 0..S::LANES {
+                chosen[i] = taps[i].to_int_unchecked::<i32>() as u16;
+            }
+        } else {
+            for i in 0..count {
+                chosen[i] = taps[i].to_int_unchecked::<i32>() as u16;
+            }
+        }
+    }
+}
+
+/// `count` values, at most a vector; the others are 0.
+///
+/// # Safety
+/// As [`Simd`]; `count` values are readable.
+#[inline(always)]
+unsafe fn some<S: Simd>(values: *const f32, count: usize) -> S::V {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        if count == S::LANES {
+            S::load(values)
+        } else {
+            S::load_first(values, count)
         }
     }
 }
@@ -314,6 +441,7 @@ impl Loops for MaxBackward<'_> {
 struct AverageForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
+    taps: &'a [usize],
     share: f32,
     input: &'a [f32],
     output: &'a mut [f32],
@@ -326,7 +454,7 @@ impl Loops for AverageForward<'_> {
         for (at, first) in self.shape.windows(self.size) {
             let output = &mut self.output[at..][..channels];
             output.fill(0.0);
-            for from in self.shape.pixels(first) {
+            for from in self.taps.iter().map(|tap| first + tap) {
                 for (y, x) in output.iter_mut().zip(&self.input[from..][..channels]) {
                     *y += x;
                 }
@@ -342,6 +470,7 @@ impl Loops for AverageForward<'_> {
 struct AverageBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
+    taps: &'a [usize],
     share: f32,
     gradient: &'a [f32],
     target: &'a mut [f32],
@@ -354,7 +483,7 @@ impl Loops for AverageBackward<'_> {
         self.target.fill(0.0);
         for (at, first) in self.shape.windows(self.size) {
             let gradient = &self.gradient[at..][..channels];
-            for to in self.shape.pixels(first) {
+            for to in self.taps.iter().map(|tap| first + tap) {
                 let target = &mut self.target[to..][..channels];
                 for (target, g) in target.iter_mut().zip(gradient) {
                     *target += g * self.share;

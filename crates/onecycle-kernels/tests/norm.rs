@@ -6,9 +6,9 @@ mod common;
 use common::*;
 use onecycle_kernels::{
     Affine, AffineGradient, Epilogue, InputGradient, Pixels, ReluMask, Statistics, Workspace,
-    batch_norm_backward_in_place, batch_norm_backward_sums, batch_norm_forward,
-    batch_norm_statistics, channel_sums, conv2d_backward_data, conv2d_backward_normalised,
-    conv2d_backward_weights, conv2d_forward, conv2d_forward_statistics,
+    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics, channel_sums,
+    conv2d_backward_data, conv2d_backward_normalised, conv2d_backward_weights, conv2d_forward,
+    conv2d_forward_statistics,
 };
 use proptest::prelude::*;
 
@@ -281,10 +281,10 @@ impl Layer {
             };
             let in_place = |mask, gradient: &mut [f32]| {
                 let (statistics, affine) = (&self.statistics, self.affine());
-                batch_norm_backward_in_place(
-                    path, shape, statistics, affine, &sums, &self.x, mask, gradient,
-                )
-                .unwrap();
+                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
+                    .unwrap()
+                    .overwrite(path)
+                    .unwrap();
             };
             let mut separate = vec![f32::NAN; x.len()];
             input_gradient(mask, &gradient, &mut separate);

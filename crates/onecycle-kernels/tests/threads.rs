@@ -116,9 +116,12 @@ fn batch_norm_and_channel_sums() {
                 .and_then(|lazy| lazy.write(path, &mut dx))
                 .unwrap();
             let masked = gradient.clone();
-            batch_norm_backward_in_place(path, &shape, &stats, affine, &sums, &x, mask, gradient)
-                .unwrap();
-            let in_place = gradient.clone();
+            let spent = &mut gradient[..];
+            let in_place = InputGradient::new(&shape, &stats, affine, &sums, &x, mask, spent)
+                .unwrap()
+                .overwrite(path)
+                .unwrap()
+                .to_vec();
             let channel_sums = channel_sums(path, &shape, &x).unwrap();
             let (mean, variance) = (stats.mean, stats.variance);
             let results = [mean, variance, y, masked, dx, in_place, channel_sums];

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
     for (key, value, most) in [
         ("--batch", args.batch, most),
         ("--classes", args.classes, MOST_CLASSES),
-        ("--threads", args.threads, MOST_THREADS),
+        ("--threads", args.threads.count, MOST_THREADS),
     ] {
         if value > most {
             return Err(Box::new(LabError::Setting {
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
             }));
         }
     }
-    device::set_threads(args.threads)?;
+    device::set_threads(args.threads.count)?;
     let config = BenchConfig {
         architecture,
         shape,

@@ -12,7 +12,7 @@ use crate::{
 pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> {
     let settings = pairs(&args.settings)?;
     let comparison = Comparison::read(&args.files, &settings, args.seeds, &args.accuracies)?;
-    device::set_threads(args.trials.threads)?;
+    device::set_threads(args.trials.threads.count)?;
     let out = args.out.clone().unwrap_or_else(|| place(&comparison));
     let stop = Stop::listen(start, args.trials.max_time, trials::how_to_go_on((0, 0)));
     let mut watch = Watch::new(args.trials.show.quiet, stop.clone());

@@ -20,7 +20,7 @@ use crate::{
 const REDRAW: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &args::Diagnose, start: Instant) -> Result<ExitCode, AnyError> {
-    device::set_threads(args.threads)?;
+    device::set_threads(args.threads.count)?;
     let options = DiagnoseOptions {
         batches: args.batches,
         batch_size: args.batch_size,

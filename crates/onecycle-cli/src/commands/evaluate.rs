@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
-    device::set_threads(args.threads)?;
+    device::set_threads(args.threads.count)?;
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
     let config = configuration(args)?;
     let bar = bar(args.show.quiet);

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     }
     let experiments = reproduce::named(&args.name)?;
     let setting = setting(args)?;
-    device::set_threads(args.trials.threads)?;
+    device::set_threads(args.trials.threads.count)?;
     let out = args.out.clone().unwrap_or_else(|| {
         PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
     });
@@ -84,7 +84,7 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         tasks,
         seeds: (1..=args.seeds.unwrap_or(SEEDS) as u64).collect(),
     };
-    device::set_threads(args.trials.threads)?;
+    device::set_threads(args.trials.threads.count)?;
     let out = args
         .out
         .clone()

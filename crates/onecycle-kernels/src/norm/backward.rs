@@ -4,7 +4,7 @@ use super::{Affine, Statistics, check_statistics, inverse_root, scale_and_shift}
 use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
 use crate::parallel::for_chunk_pairs;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Loops, Path, read_ahead, vectorised};
 
 /// Where the mask of the ReLU comes from that followed in the forward pass.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +102,13 @@ impl Loops for BackwardSums<'_> {
     #[inline(always)]
     fn run(self) {
         if let Some(output) = self.output {
-            for (g, y) in self.gradient.iter_mut().zip(output) {
-                *g = masked(*g, *y, 0.0);
+            let row = self.shape.row();
+            for (gradient, output) in self.gradient.chunks_mut(row).zip(output.chunks(row)) {
+                read_ahead(gradient);
+                read_ahead(output);
+                for (g, y) in gradient.iter_mut().zip(output) {
+                    *g = masked(*g, *y, 0.0);
+                }
             }
         }
         let (shape, mean) = (self.shape, self.mean);

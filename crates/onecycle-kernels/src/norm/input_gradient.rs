@@ -100,8 +100,9 @@ impl<'a> InputGradient<'a> {
         );
     }
 
-    /// Writes all of it over the gradient that came in; `None` where that is to be kept.
-    pub(crate) fn overwrite(&mut self, path: Path) -> Option<&mut [f32]> {
+    /// Writes all of it over the gradient that came in, and hands that out; `None`, and nothing is written, where it
+    /// is to be [kept](IncomingGradient::Kept).
+    pub fn overwrite(&mut self, path: Path) -> Option<&mut [f32]> {
         let IncomingGradient::Spent(gradient) = &mut self.gradient else {
             return None;
         };
@@ -130,27 +131,6 @@ impl<'a> InputGradient<'a> {
         });
         Ok(())
     }
-}
-
-/// [`InputGradient`] written over `gradient` itself.
-///
-/// # Errors
-/// A slice does not fit the shape.
-#[allow(clippy::too_many_arguments)]
-pub fn batch_norm_backward_in_place(
-    path: Path,
-    shape: &Pixels,
-    statistics: &Statistics,
-    affine: Affine,
-    sums: &AffineGradient,
-    input: &[f32],
-    relu: ReluMask,
-    gradient: &mut [f32],
-) -> Result<(), KernelError> {
-    let mut lazy = InputGradient::new(shape, statistics, affine, sums, input, relu, gradient)?;
-    // It was just said that it may.
-    let _ = lazy.overwrite(path);
-    Ok(())
 }
 
 /// What [`InputGradient`] does to each channel, a row of pixels each: `dx = a g + b x + c`, where `g` counts only if

@@ -16,7 +16,7 @@ mod input_gradient;
 mod statistics;
 
 pub use backward::{AffineGradient, ReluMask, batch_norm_backward_sums};
-pub use input_gradient::{IncomingGradient, InputGradient, batch_norm_backward_in_place};
+pub use input_gradient::{IncomingGradient, InputGradient};
 pub(crate) use statistics::{Moments, add_moments};
 pub use statistics::{Statistics, batch_norm_statistics};
 

@@ -79,6 +79,22 @@ impl Simd for Avx512 {
         // SAFETY: see above.
         unsafe { _mm512_max_ps(a, b) }
     }
+
+    #[inline(always)]
+    unsafe fn where_larger(x: __m512, y: __m512, chosen: __m512, other: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let larger = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, y);
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            _mm512_mask_blend_ps(larger | nan, other, chosen)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(x: __m512, y: __m512, chosen: __m512, other: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y), other, chosen) }
+    }
 }
 
 /// The mask of the first `count` lanes.

@@ -53,4 +53,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where `a` is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Lanes of `chosen` where `x` is larger than `y` or NaN, else of `other`.
+    unsafe fn where_larger(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V;
+    /// Lanes of `chosen` where `x` equals `y`, else of `other`.
+    unsafe fn where_equal(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V;
 }

@@ -97,4 +97,20 @@ impl Simd for Portable {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         lanes(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
+
+    #[inline(always)]
+    unsafe fn where_larger(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V {
+        lanes(|i| {
+            if x[i] > y[i] || x[i].is_nan() {
+                chosen[i]
+            } else {
+                other[i]
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V {
+        lanes(|i| if x[i] == y[i] { chosen[i] } else { other[i] })
+    }
 }

@@ -14,7 +14,7 @@ use burn::backend::{
 };
 use onecycle_kernels::{
     AffineGradient, Conv2d, IncomingGradient, InputGradient, Pixels, ReluMask, Statistics,
-    batch_norm_backward_in_place, batch_norm_backward_sums, conv2d_backward_normalised,
+    batch_norm_backward_sums, conv2d_backward_normalised,
 };
 
 use super::register;
@@ -91,21 +91,6 @@ impl Run<'_> {
         );
         fitting("batch norm", lazy)
     }
-
-    /// The same, over `gradient`.
-    fn overwrite(&self, sums: &AffineGradient, gradient: &mut [f32]) {
-        let done = batch_norm_backward_in_place(
-            path(),
-            &self.pixels,
-            self.statistics,
-            self.scale.affine(),
-            sums,
-            self.x,
-            self.mask,
-            gradient,
-        );
-        fitting("batch norm", done);
-    }
 }
 
 impl NormState {
@@ -181,7 +166,9 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
             }
             None => register(grads, x_node, || {
                 for (run, sums) in runs.iter().zip(&sums) {
-                    run.overwrite(sums, &mut gradient.values_mut()[run.values.clone()]);
+                    let spent = &mut gradient.values_mut()[run.values.clone()];
+                    let written = run.input_gradient(sums, spent).overwrite(path()).is_some();
+                    debug_assert!(written, "what is spent may be written");
                 }
                 gradient.into_tensor()
             }),
