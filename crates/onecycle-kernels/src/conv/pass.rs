@@ -389,8 +389,7 @@ impl Kernel for Group<'_> {
                 let channel = index * self.block;
                 let bias = &self.bias[channel..][..self.block];
                 for image in 0..self.images {
-                    for Alike { y, down, seen } in &alike {
-                        let (y, down) = (*y, *down);
+                    for &Alike { y, down, ref seen } in &alike {
                         let row = first_row(vertical, y);
                         let place_row = vertical.place_first + y * vertical.place_step;
                         for (x, rows, tiles) in runs_of_pieces(horizontal.outputs, most) {

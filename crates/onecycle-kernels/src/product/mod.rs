@@ -303,7 +303,7 @@ pub(crate) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize,
 pub(crate) fn runs_of_pieces(
     length: usize,
     most: usize,
-) -> impl Iterator<Item = (usize, usize, usize)> + Clone {
+) -> impl Iterator<Item = (usize, usize, usize)> {
     let count = length.div_ceil(most);
     let short = length.checked_div(count).unwrap_or(0);
     let longer = length - short * count;

@@ -44,7 +44,7 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskload_ps(source, first(count)) }
     }
 
-    /// In halves: AMD's processors take a dozen cycles for a store under a mask (Zen 3).
+    /// In parts: a store under a mask costs ten cycles more on AMD's processors (Zen 3).
     #[inline(always)]
     unsafe fn store_first(target: *mut f32, v: __m256, count: usize) {
         // SAFETY: see above; each part is written where `count` reaches beyond it.

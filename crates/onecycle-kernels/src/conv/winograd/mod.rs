@@ -27,6 +27,7 @@ pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weigh
 
 use super::axis::Axis;
 use crate::simd::Path;
+use crate::workspace::{Buffer, Workspace};
 use transform::Strip;
 
 /// Outputs of a tile in each direction.
@@ -94,6 +95,23 @@ impl Plane {
             left: self.before[1],
             rows: [row(0), row(1), row(2), row(3), row(4), row(5)],
             zeros,
+        }
+    }
+}
+
+/// Values of tiles at all points, `[point][tile][channel]`.
+struct Points<'w> {
+    values: Buffer<'w>,
+    /// Floats from one point to the next.
+    stride: usize,
+}
+
+impl<'w> Points<'w> {
+    fn new(workspace: &'w Workspace, tiles: usize, channels: usize) -> Self {
+        let stride = tiles * channels + SKEW;
+        Points {
+            values: workspace.take(POINTS * stride),
+            stride,
         }
     }
 }

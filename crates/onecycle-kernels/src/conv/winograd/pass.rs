@@ -3,7 +3,7 @@
 
 use super::super::pass::{Pass, block_channels};
 use super::soon::Soon;
-use super::{INPUTS, OUTPUTS, POINTS, Plane, SKEW, tiles, transform};
+use super::{INPUTS, OUTPUTS, POINTS, Plane, Points, tiles, transform};
 use crate::parallel::for_chunks;
 use crate::product::Panel;
 use crate::simd::{Kernel, MAX_LANES, Path, Simd};
@@ -28,18 +28,8 @@ struct Sizes<'a> {
     block: usize,
 }
 
-/// A pass that this algorithm [applies](super::applies) to, with its weights transformed.
-pub(crate) struct Prepared<'a> {
-    sizes: Sizes<'a>,
-    workspace: &'a Workspace,
-    path: Path,
-    weights: Buffer<'a>,
-    bias: Buffer<'a>,
-    relu: bool,
-}
-
 impl Sizes<'_> {
-    /// Rows of tiles that are worked on together.
+    /// Rows of tiles that are worked on together, if the group has as many.
     fn band(&self, path: Path) -> usize {
         let weights = POINTS * self.source.channels * self.pass.out_channels * size_of::<f32>();
         if path.lanes() <= SHORT_LANES && weights <= BAND_WEIGHTS_BYTES {
@@ -50,21 +40,14 @@ impl Sizes<'_> {
     }
 }
 
-/// Values of tiles at all points, `[point][tile][channel]`.
-struct Points<'w> {
-    values: Buffer<'w>,
-    /// Floats from one point to the next.
-    stride: usize,
-}
-
-impl<'w> Points<'w> {
-    fn new(workspace: &'w Workspace, tiles: usize, channels: usize) -> Self {
-        let stride = tiles * channels + SKEW;
-        Points {
-            values: workspace.take(POINTS * stride),
-            stride,
-        }
-    }
+/// A pass that this algorithm [applies](super::applies) to, with its weights transformed.
+pub(crate) struct Prepared<'a> {
+    sizes: Sizes<'a>,
+    workspace: &'a Workspace,
+    path: Path,
+    weights: Buffer<'a>,
+    bias: Buffer<'a>,
+    relu: bool,
 }
 
 impl<'a> Prepared<'a> {

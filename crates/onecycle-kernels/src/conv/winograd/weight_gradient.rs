@@ -7,7 +7,7 @@ use super::super::pass::block_channels;
 use super::super::shape::Conv2d;
 use super::super::weight_gradient::{add_groups, unpack};
 use super::soon::Soon;
-use super::{INPUTS, POINTS, Plane, Prepared, SKEW, tiles, transform};
+use super::{INPUTS, POINTS, Plane, Points, Prepared, tiles, transform};
 use crate::error::KernelError;
 use crate::parallel::{for_chunk_pairs, for_chunks};
 use crate::product::{Adjacent, Loop, Start, Tile, most_rows, pieces};
@@ -186,6 +186,7 @@ struct Images<'a> {
     input: &'a [f32],
     gradient: &'a [f32],
     images: usize,
+    /// Read after these images.
     next: [&'a [f32]; 3],
     /// Whether nothing was added yet.
     fresh: bool,
@@ -203,18 +204,16 @@ impl Kernel for Images<'_> {
         let [down, across] = source.tiles;
         let (channels, out_channels) = (source.channels, gradient.channels);
         let count = self.images * down * across;
-        let (input_stride, gradient_stride) =
-            (count * channels + SKEW, count * out_channels + SKEW);
-        let mut inputs = self.workspace.take(POINTS * input_stride);
-        let mut gradients = self.workspace.take(POINTS * gradient_stride);
+        let mut inputs = Points::new(self.workspace, count, channels);
+        let mut gradients = Points::new(self.workspace, count, out_channels);
         // SAFETY: the caller has the instructions; each point has `count` times its channels.
         unsafe {
             transform_images::<S>(
                 self.sizes,
                 self.workspace,
                 [self.input, self.gradient],
-                [&mut inputs, &mut gradients],
-                [input_stride, gradient_stride],
+                [&mut inputs.values, &mut gradients.values],
+                [inputs.stride, gradients.stride],
             );
         }
         let mut soon = Soon::new(self.next, &[], POINTS);
@@ -225,8 +224,8 @@ impl Kernel for Images<'_> {
         {
             soon.prefetch();
             let factors = Factors {
-                inputs: &inputs[point * input_stride..][..count * channels],
-                gradients: &gradients[point * gradient_stride..][..count * out_channels],
+                inputs: &inputs.values[point * inputs.stride..][..count * channels],
+                gradients: &gradients.values[point * gradients.stride..][..count * out_channels],
                 tiles: count,
                 pieces: Loop::ONCE,
             };
