@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Training steps of onecycle and of PyTorch, alternately on this machine: medians and ratios.
+"""Alternates training steps of onecycle and PyTorch on this machine and prints medians and ratios.
 
     python3 benches/compare_with_pytorch.py [--only resnet20:128] [--threads 1,2] [--rounds 5] [--json FILE]
 
-A first round measures PyTorch in each of its modes. The rounds that follow alternate: one process of onecycle, then one
-of each of PyTorch's two best modes, the order turned round by round, so that a machine that slows down slows both. The
-ratio of a round is onecycle's rate over that of the best PyTorch mode in that round; the table shows medians over the
-rounds. benches/README.md says what is measured and how to read it.
+A survey first measures PyTorch in each of its modes. Each of the following rounds runs one process of
+onecycle and one of each of PyTorch's two best modes. The order is reversed every round, so that a
+machine that slows down slows both programs. The ratio of a round is onecycle's rate divided by that of
+the best PyTorch mode in that round; the table shows medians over the rounds. benches/README.md
+describes what is measured and how to read it.
 """
 
 import argparse
@@ -25,10 +26,10 @@ import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORKER = pathlib.Path(__file__).resolve().parent / "torch_step.py"
-# The version that the figures in the documentation were measured against.
+# The versions behind the numbers in docs/evidence.md.
 PACKAGES = ("torch==2.15.0", "numpy", "safetensors")
 MODES = ("default", "channels_last", "compiled", "compiled_channels_last")
-# Network, images a step, shape of an image (CIFAR's, Fashion-MNIST's); ten classes.
+# Network, batch size, shape of an image (CIFAR's, Fashion-MNIST's); ten classes.
 CASES = (
     ("resnet20", 128, "3x32x32"),
     ("resnet20", 512, "3x32x32"),
@@ -40,15 +41,15 @@ CASES = (
     ("convnet-plain", 128, "1x28x28"),
     ("lenet5", 128, "1x28x28"),
 )
-# Steps of each process that are not counted; PyTorch compiles in the first.
+# Warm-up steps of each process, not counted; PyTorch compiles during the first one.
 WARM_UP = 2
-# Steps of a process: as many as fill --seconds, but at least and at most these.
+# Measured steps of a process: enough to fill --seconds, within these bounds.
 FEWEST_STEPS, MOST_STEPS = 5, 300
 MIB = 1 << 20
 
 
 class Failed(Exception):
-    """A measuring process that did not end well; the text says which and why."""
+    """A measuring process failed; the text names it and the reason."""
 
 
 def cache_folder():
@@ -57,7 +58,7 @@ def cache_folder():
 
 
 def prepare_python(folder, given):
-    """The Python of the virtual environment in `folder`, made and filled unless the user gave it."""
+    """The Python of the virtual environment `folder`, which is created unless the user `given` it."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not given and not python.exists():
         print(f"setting up {', '.join(PACKAGES)} in {folder}", file=sys.stderr)
@@ -72,7 +73,7 @@ def prepare_python(folder, given):
 
 
 def prepare_onecycle(given):
-    """The `onecycle` command: the one given, or the one that cargo builds now."""
+    """The `onecycle` command: the given one, or a fresh build by cargo."""
     if given is None:
         command = ["cargo", "build", "--release", "--locked", "-p", "onecycle-cli"]
         subprocess.run(command, cwd=ROOT, check=True)
@@ -84,7 +85,7 @@ def prepare_onecycle(given):
 
 
 def machine(python):
-    """What the figures depend on, as name and value."""
+    """Properties of the machine and the versions that the numbers depend on."""
     try:
         cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -106,7 +107,7 @@ def machine(python):
 
 
 class Bench:
-    """Starts measuring processes, one at a time, and reads the JSON object that each prints."""
+    """Runs measuring processes one at a time and reads the JSON object that each prints."""
 
     def __init__(self, onecycle, python, wrap):
         self.onecycle, self.python, self.wrap = onecycle, python, wrap
@@ -119,7 +120,7 @@ class Bench:
         return json.loads(done.stdout)
 
     def step(self, name, case, threads, steps):
-        """Whole training steps of `onecycle` or of PyTorch in the mode `name`."""
+        """Measures training steps: `name` is "onecycle" or a mode of PyTorch."""
         if name == "onecycle":
             command = [self.onecycle, "bench", "--format", "json"]
         else:
@@ -130,7 +131,7 @@ class Bench:
 
 
 def steps_for(result, seconds):
-    """Number of steps that take about `seconds` at the rate of `result`."""
+    """The number of steps that take about `seconds` at the rate of `result`."""
     count = round(seconds * result["images_per_second"] / result["batch_size"])
     return min(max(count, FEWEST_STEPS), MOST_STEPS)
 
@@ -144,7 +145,7 @@ def note(text):
 
 
 def compare(bench, case, threads, args):
-    """All rounds of one network: what every process printed, and the medians."""
+    """Runs all rounds of one network; returns the output of every process and the medians."""
     model, batch, shape = case
     survey = {"onecycle": bench.step("onecycle", case, threads, FEWEST_STEPS)}
     few = steps_for(survey["onecycle"], args.seconds / 5)
@@ -155,7 +156,7 @@ def compare(bench, case, threads, args):
         except Failed as failure:
             note(f"left out: {failure}")
     if len(survey) == 1:
-        raise Failed(f"PyTorch ran {model} at batch size {batch} in none of its modes")
+        raise Failed(f"PyTorch failed to run {model} at batch size {batch} in any of its modes")
     ranked = sorted(survey.keys() - {"onecycle"}, key=lambda mode: rate(survey[mode]), reverse=True)
     modes = ranked if args.all_modes else ranked[:2]
     names = ["onecycle", *modes]
@@ -204,7 +205,7 @@ def table_row(row):
 
 
 def parse_case(text):
-    """`resnet20` or `resnet20:128`: those of CASES that it names."""
+    """The entries of CASES that `text` names, such as `resnet20` or `resnet20:128`."""
     name, _, batch = text.partition(":")
     found = [one for one in CASES if one[0] == name and batch in ("", str(one[1]))]
     if not found:
@@ -226,29 +227,29 @@ def at_least_one(text):
 
 
 def listed(parse):
-    """Argument type of a list with commas."""
+    """An argument type for a comma-separated list of what `parse` accepts."""
     return lambda text: [parse(item) for item in text.split(",")]
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", type=listed(parse_case), metavar="NETWORK[:BATCH],..", help="some of the networks")
+    add("--only", type=listed(parse_case), metavar="NETWORK[:BATCH],..", help="compare only these networks")
     add("--threads", type=listed(at_least_one), default=[1, 2], help="numbers of threads (default 1,2)")
     add("--modes", type=listed(parse_mode), default=list(MODES), help=f"PyTorch's modes (default {','.join(MODES)})")
     add("--all-modes", action="store_true", help="alternate with every mode, not only with the best two")
     add("--rounds", type=at_least_one, default=5, help="rounds after the survey (default 5)")
     add("--seconds", type=float, default=5.0, help="measured seconds of one process (default 5)")
-    add("--venv", type=pathlib.Path, help=f"virtual environment that has {', '.join(PACKAGES)}; made if not given")
-    add("--onecycle", type=pathlib.Path, help="the command to measure; built by cargo if not given")
-    add("--wrap", type=shlex.split, default=[], metavar="COMMAND", help="put before each process, as 'taskset -c 0,1'")
-    add("--json", type=pathlib.Path, metavar="FILE", help="write all that was measured")
+    add("--venv", type=pathlib.Path, help=f"existing virtual environment with {', '.join(PACKAGES)}; created if not given")
+    add("--onecycle", type=pathlib.Path, help="command to measure; built by cargo if not given")
+    add("--wrap", type=shlex.split, default=[], metavar="COMMAND", help="prefix of each process, such as 'taskset -c 0,1'")
+    add("--json", type=pathlib.Path, metavar="FILE", help="write every number of every process")
     args = parser.parse_args()
     if shutil.which(os.environ.get("CXX", "g++")) is None and any(mode.startswith("compiled") for mode in args.modes):
-        print("no C++ compiler (g++, or the one that CXX names): the compiled modes are skipped", file=sys.stderr)
+        print("no C++ compiler (g++, or the one named by CXX): skipping the compiled modes", file=sys.stderr)
         args.modes = [mode for mode in args.modes if not mode.startswith("compiled")]
         if not args.modes:
-            parser.error("--modes names compiled modes only")
+            parser.error("--modes names only compiled modes, which need a C++ compiler")
     return args
 
 
@@ -277,7 +278,7 @@ def main():
             report["results"].append(row)
             print(table_row(row), flush=True)
             if args.json:
-                # After each network: a comparison that is stopped keeps what it has.
+                # Written after each network, so that a stopped comparison keeps its results.
                 args.json.write_text(json.dumps(report, indent=1) + "\n")
     note(f"{(time.monotonic() - start) / 60:.0f} minutes")
     sys.exit(failures > 0)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""One measuring process of PyTorch: whole training steps of a network, or convolution layers one by one.
+"""Measures PyTorch in one process: training steps of a network, or single convolution layers.
 
     python benches/torch_step.py step --model resnet20 --batch 128 --shape 3x32x32 --threads 2 --mode channels_last
     python benches/torch_step.py layers --threads 2 --batch 128 [--json]
 
-`step` is the twin of `onecycle bench --format json` and prints the same keys. The networks are those of
-scripts/check_with_pytorch.py. Both commands do what a user of PyTorch gets without tuning the environment: its own
-thread pool, its own allocator, oneDNN for the convolutions.
+`step` measures the same as `onecycle bench --format json` and prints the same keys. The networks are
+those of scripts/check_with_pytorch.py. Both commands measure PyTorch as it comes, without tuning the
+environment: its own thread pool, its own allocator, oneDNN for the convolutions.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from torch.nn import functional as F
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODES = ("default", "channels_last", "compiled", "compiled_channels_last")
 CLASSES = 10
-# Channels of the three stages; the weights file tells them to check_with_pytorch.py, and here there is none.
+# Channels of the three stages. check_with_pytorch.py reads them from a model file; there is none here.
 RESNET_SMALL_CHANNELS = (32, 64, 128)
 
 
 def peak_memory():
-    """Largest resident memory of this process so far, in bytes; 0 where the system does not tell."""
+    """Largest resident memory of this process so far, in bytes; 0 if the system does not report it."""
     try:
         text = pathlib.Path("/proc/self/status").read_text()
     except OSError:
@@ -39,7 +39,7 @@ def peak_memory():
 
 
 def network(name, shape):
-    """The network `name` of the zoo for images of `shape` [channels, height, width], as check_with_pytorch.py has it."""
+    """The network `name` of check_with_pytorch.py for images of `shape` (channels, height, width)."""
     path = ROOT / "scripts" / "check_with_pytorch.py"
     spec = importlib.util.spec_from_file_location("check_with_pytorch", path)
     twins = importlib.util.module_from_spec(spec)
@@ -54,7 +54,7 @@ def network(name, shape):
 
 
 def measure_step(args):
-    """Medians over whole steps: forward and loss, gradients, update by SGD with momentum, float32."""
+    """Medians over whole float32 steps: forward and loss, backward, update by SGD with momentum."""
     imported = peak_memory()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
@@ -64,7 +64,7 @@ def measure_step(args):
     if args.mode.endswith("channels_last"):
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    # The fused update is PyTorch's fastest; it is not the default.
+    # The fused update is PyTorch's fastest, but not its default.
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=args.fused)
 
     def loss_of(images, labels):
@@ -97,16 +97,16 @@ def measure_step(args):
         "forward_ms": 1e3 * forward,
         "backward_ms": 1e3 * backward,
         "update_ms": 1e3 * update,
-        # Of the whole process, compilation included.
+        # The whole process, including compilation.
         "peak_memory_bytes": peak_memory(),
-        # What `import torch` alone takes.
+        # After `import torch`, before anything else.
         "import_memory_bytes": imported,
         "torch": torch.__version__,
     }
 
 
 def layers():
-    """Name and sizes of each layer in the kernels' own bench, so that there is one list."""
+    """Name and sizes of each layer, read from the kernels' own bench so that there is only one list."""
     source = (ROOT / "crates" / "onecycle-kernels" / "benches" / "layers.rs").read_text()
     number = r",\s*(\d+)"
     found = re.findall(rf'layer\(\s*"([^"]+)"{number * 6}\s*,?\s*\)', source)
@@ -116,7 +116,7 @@ def layers():
 
 
 def best_and_median(work, seconds):
-    """Best and median seconds of `work`, repeated for `seconds` and at least five times."""
+    """Best and median time of `work` in seconds, over `seconds` but at least five repetitions."""
     work()
     times, start = [], time.perf_counter()
     while time.perf_counter() - start < seconds or len(times) < 5:
@@ -127,7 +127,7 @@ def best_and_median(work, seconds):
 
 
 def measure_layers(args):
-    """GFLOP/s of each convolution: forward, gradient of its input, gradient of its weights, in both memory formats."""
+    """GFLOP/s of each convolution (forward, input gradient, weight gradient) in both memory formats."""
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     backward_of = torch.ops.aten.convolution_backward
@@ -175,17 +175,17 @@ def main():
     step = commands.add_parser("step", help="whole training steps; prints one JSON object")
     step.add_argument("--model", required=True)
     step.add_argument("--batch", type=int, default=128)
-    step.add_argument("--shape", type=shape, default=(3, 32, 32), help="of an image (default 3x32x32)")
+    step.add_argument("--shape", type=shape, default=(3, 32, 32), help="shape of an image (default 3x32x32)")
     step.add_argument("--threads", type=int, default=1)
     step.add_argument("--mode", choices=MODES, default="default")
-    step.add_argument("--warm-up", type=int, default=3, help="steps that are not counted (default 3)")
-    step.add_argument("--steps", type=int, default=10, help="steps that are (default 10)")
-    step.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True, help="SGD's fused update")
+    step.add_argument("--warm-up", type=int, default=3, help="steps before the measured ones (default 3)")
+    step.add_argument("--steps", type=int, default=10, help="measured steps (default 10)")
+    step.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True, help="use SGD's fused update")
     conv = commands.add_parser("layers", help="median ms and best GFLOP/s of forward, input and weight gradient")
     conv.add_argument("--batch", type=int, default=128)
     conv.add_argument("--threads", type=int, default=1)
-    conv.add_argument("--only", default="", help="layers whose name contains this")
-    conv.add_argument("--ms", type=float, default=150, help="time of one measurement (default 150)")
+    conv.add_argument("--only", default="", help="measure only layers whose name contains this")
+    conv.add_argument("--ms", type=float, default=150, help="milliseconds per measurement (default 150)")
     conv.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     args = parser.parse_args()
     with torch.no_grad() if args.command == "layers" else torch.enable_grad():

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Loads a run's model.safetensors into PyTorch and measures its accuracy on the test set again.
+"""Loads a run's model.safetensors into PyTorch and measures its test accuracy again.
 
     python3 -m venv ~/venv && ~/venv/bin/pip install torch safetensors numpy
     ~/venv/bin/python scripts/check_with_pytorch.py runs/NAME [--data data/fashion-mnist]
 
-The networks are written down here a second time, in PyTorch's own layers, so that the two programs share nothing but
-the file. `load_state_dict(strict=True)` fails on any name or shape that differs. Exit code 1 if the accuracy differs
-from the one in the run's summary.json by more than one image: the two add up in different orders, and a logit within
-rounding of another may change places.
+The networks are defined again here in PyTorch's own layers, so that the two programs share only the
+file. `load_state_dict(strict=True)` fails on any name or shape that differs. The exit code is 1 if the
+accuracy differs from the one in the run's summary.json by more than one image. One image is allowed
+because the programs sum in different orders, so two nearly equal logits may swap.
 """
 
 import argparse
@@ -166,7 +166,7 @@ def read_idx(path):
 
 
 def test_set(folder):
-    """Images [count, channels, height, width] and labels of an IDX or a CIFAR-10 folder."""
+    """Test images [count, channels, height, width] and labels of an IDX or CIFAR-10 folder."""
     cifar = folder / "test_batch.bin"
     if cifar.exists():
         rows = np.frombuffer(cifar.read_bytes(), np.uint8).reshape(-1, 3073)
@@ -185,7 +185,7 @@ def main():
         card = json.loads(file.metadata()["onecycle"])
         weights = {name: file.get_tensor(name) for name in file.keys()}
     model = build(card, weights).eval()
-    # PyTorch counts batches in its batch norms; the count plays no part in evaluation.
+    # PyTorch's batch norms also count batches; the count is not used in evaluation.
     counts = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
     model.load_state_dict(weights | counts, strict=True)
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes what `onecycle reproduce all --out FOLDER` found into docs/reproduction.md.
+"""Writes the results of `onecycle reproduce all --out FOLDER` into docs/reproduction.md.
 
     python3 scripts/write_reproduction.py FOLDER
 
-Each section `## NAME: title` gets the experiment's set-up, its table of claims and the figures that the section shows
-already; sub-sections and everything else stay as they are. Figures are copied to docs/figures/reproduce-*.svg. At the end
-the verdicts are counted.
+Each section `## NAME: title` is replaced by the experiment's set-up, its table of claims and the
+figures that the section shows already. Sub-sections (`###`) and sections of other names are kept.
+The figures are copied to docs/figures/reproduce-*.svg, and the line that counts the verdicts is
+updated. The introduction (scale, machine, date, duration) is written by hand.
 """
 
 import argparse
@@ -14,28 +15,33 @@ import json
 import pathlib
 import re
 import shutil
+import textwrap
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
-VERDICTS = {"seen": "seen", "not_seen_here": "**not seen here**", "not_decided": "not decided"}
+VERDICTS = {"seen": "seen", "not_decided": "not decided", "not_seen_here": "**not seen here**"}
 PICTURE = re.compile(r'src="figures/reproduce-([a-z0-9-]+)\.svg"')
+COUNTS = re.compile(r"^Verdicts: .*$", re.M)
 
 
 def table(claims):
-    rows = ["| claim | published | here | |", "|---|---|---|---|"]
+    """The claims of one experiment as a Markdown table."""
+    rows = ["| claim | published | measured here | verdict |", "|---|---|---|---|"]
     for claim in claims:
-        cells = [f"{claim['text']} ({claim['source']})", claim["published"], claim["ours"], VERDICTS[claim["seen"]]]
+        text = f"{claim['text']} ({claim['source']})"
+        cells = [text, claim["published"], claim["ours"], VERDICTS[claim["seen"]]]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 
 
 def section(result, pictures):
-    about = " ".join([result["setup"] + "."] + result["notes"])
-    return f"## {result['name']}: {result['title']}\n\n{about}\n\n{table(result['claims'])}\n\n{pictures}\n"
+    """The section of one experiment; `result` is its result.json, `pictures` the figures as HTML."""
+    setup = textwrap.fill(" ".join([result["setup"] + "."] + result["notes"]), 100)
+    return f"## {result['name']}: {result['title']}\n\n{setup}\n\n{table(result['claims'])}\n\n{pictures}\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, help="what --out named")
     folder = parser.parse_args().folder
 
     page = DOCS / "reproduction.md"
@@ -47,14 +53,18 @@ def main():
         if found is None:
             raise SystemExit(f"{page} has no section `## {result['name']}: ...`")
         old = found.group()
-        # From the first picture on.
+        # The figures are the last part of a section.
         pictures = old[re.search(r"^<(?:p|img)\b", old, re.M).start() :].rstrip() + "\n"
         for name in PICTURE.findall(pictures):
-            shutil.copyfile(file.parent / "figures" / f"{name}.svg", DOCS / "figures" / f"reproduce-{name}.svg")
+            figure = file.parent / "figures" / f"{name}.svg"
+            shutil.copyfile(figure, DOCS / "figures" / f"reproduce-{name}.svg")
         text = text.replace(old, section(result, pictures))
         verdicts.update(claim["seen"] for claim in result["claims"])
-    page.write_text(text)
-    print(", ".join(f"{VERDICTS[verdict].strip('*')}: {count}" for verdict, count in verdicts.most_common()))
+    counts = ", ".join(f"{verdicts[key]} {name.strip('*')}" for key, name in VERDICTS.items())
+    if not COUNTS.search(text):
+        raise SystemExit(f"{page} has no line that begins with `Verdicts: `")
+    page.write_text(COUNTS.sub(f"Verdicts: {counts}.", text))
+    print(counts)
 
 
 if __name__ == "__main__":
