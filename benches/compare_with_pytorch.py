@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Alternates training steps of onecycle and PyTorch on this machine and prints medians and ratios.
 
-    python3 benches/compare_with_pytorch.py [--only resnet20:128] [--threads 1,2] [--rounds 5] [--json FILE]
+    python3 benches/compare_with_pytorch.py [--only resnet20:128] [--threads 1,2] [--rounds 5]
 
-A survey first measures PyTorch in each of its modes. Each of the following rounds runs one process of
-onecycle and one of each of PyTorch's two best modes. The order is reversed every round, so that a
-machine that slows down slows both programs. The ratio of a round is onecycle's rate divided by that of
-the best PyTorch mode in that round; the table shows medians over the rounds. benches/README.md
-describes what is measured and how to read it.
+A survey first measures PyTorch in each of its modes. Each of the following rounds runs one process
+of onecycle and one of each of PyTorch's two best modes. The order is reversed every round, so that
+a machine that slows down slows both programs. The ratio of a round is onecycle's rate divided by
+that of the best PyTorch mode in that round; the table shows medians over the rounds.
+benches/README.md describes what is measured and how to read it.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def cache_folder():
 
 
 def prepare_python(folder, given):
-    """The Python of the virtual environment `folder`, which is created unless the user `given` it."""
+    """The Python of the virtual environment `folder`, created unless `given` by the user."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not given and not python.exists():
         print(f"setting up {', '.join(PACKAGES)} in {folder}", file=sys.stderr)

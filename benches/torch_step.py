@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Measures PyTorch in one process: training steps of a network, or single convolution layers.
 
-    python benches/torch_step.py step --model resnet20 --batch 128 --shape 3x32x32 --threads 2 --mode channels_last
+    python benches/torch_step.py step --model resnet20 --batch 128 --threads 2 --mode channels_last
     python benches/torch_step.py layers --threads 2 --batch 128 [--json]
 
-`step` measures the same as `onecycle bench --format json` and prints the same keys. The networks are
-those of scripts/check_with_pytorch.py. Both commands measure PyTorch as it comes, without tuning the
-environment: its own thread pool, its own allocator, oneDNN for the convolutions.
+`step` measures the same as `onecycle bench --format json` and prints the same keys. The networks
+are those of scripts/check_with_pytorch.py. Both commands measure PyTorch as it comes, without
+tuning the environment: its own thread pool, its own allocator, oneDNN for the convolutions.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from torch.nn import functional as F
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODES = ("default", "channels_last", "compiled", "compiled_channels_last")
 CLASSES = 10
-# Channels of the three stages. check_with_pytorch.py reads them from a model file; there is none here.
+# Channels of the three stages; check_with_pytorch.py reads them from a model file.
 RESNET_SMALL_CHANNELS = (32, 64, 128)
 
 
 def peak_memory():
-    """Largest resident memory of this process so far, in bytes; 0 if the system does not report it."""
+    """Largest resident memory of this process so far, in bytes; 0 if it is not reported."""
     try:
         text = pathlib.Path("/proc/self/status").read_text()
     except OSError:
@@ -39,7 +39,7 @@ def peak_memory():
 
 
 def network(name, shape):
-    """The network `name` of check_with_pytorch.py for images of `shape` (channels, height, width)."""
+    """A network of check_with_pytorch.py for images of `shape` (channels, height, width)."""
     path = ROOT / "scripts" / "check_with_pytorch.py"
     spec = importlib.util.spec_from_file_location("check_with_pytorch", path)
     twins = importlib.util.module_from_spec(spec)
@@ -106,7 +106,7 @@ def measure_step(args):
 
 
 def layers():
-    """Name and sizes of each layer, read from the kernels' own bench so that there is only one list."""
+    """Name and sizes of each layer, read from the kernels' own bench."""
     source = (ROOT / "crates" / "onecycle-kernels" / "benches" / "layers.rs").read_text()
     number = r",\s*(\d+)"
     found = re.findall(rf'layer\(\s*"([^"]+)"{number * 6}\s*,?\s*\)', source)
@@ -127,7 +127,7 @@ def best_and_median(work, seconds):
 
 
 def measure_layers(args):
-    """GFLOP/s of each convolution (forward, input gradient, weight gradient) in both memory formats."""
+    """GFLOP/s of each convolution, forward and backward, in both memory formats."""
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     backward_of = torch.ops.aten.convolution_backward

@@ -4,10 +4,10 @@
     python3 -m venv ~/venv && ~/venv/bin/pip install torch safetensors numpy
     ~/venv/bin/python scripts/check_with_pytorch.py runs/NAME [--data data/fashion-mnist]
 
-The networks are defined again here in PyTorch's own layers, so that the two programs share only the
-file. `load_state_dict(strict=True)` fails on any name or shape that differs. The exit code is 1 if the
-accuracy differs from the one in the run's summary.json by more than one image. One image is allowed
-because the programs sum in different orders, so two nearly equal logits may swap.
+The networks are defined again here in PyTorch's own layers, so that the two programs share only
+the file. `load_state_dict(strict=True)` fails on any name or shape that differs. The exit code is 1
+if the accuracy differs from the one in the run's summary.json by more than one image. One image is
+allowed because the programs sum in different orders, so two nearly equal logits may swap.
 """
 
 import argparse

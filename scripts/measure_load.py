@@ -6,8 +6,8 @@ Needs Linux; uses only Python's standard library.
     cargo build --release -p onecycle-cli
     python3 scripts/measure_load.py target/release/onecycle
 
-First trains 10 000 steps of LeNet-5 in batches of 4 (`--steps`) and reads the process's memory after
-10 %, 50 % and 99 % of them. Then writes a folder of 100 000 PNG files in 1000 classes (`--images`,
+First trains 10 000 steps of LeNet-5 in batches of 4 (`--steps`) and reads the process's memory
+after 10 %, 50 % and 99 % of them. Then writes a folder of 100 000 PNG files in 1000 classes (`--images`,
 `--classes`, `--size`) and trains one step on it twice: decoding the files, then from the cache.
 Prints a table for docs/evidence.md.
 """
@@ -86,7 +86,7 @@ def measure_folder(args, home: pathlib.Path, row) -> None:
 def measure_steps(args, home: pathlib.Path, row) -> None:
     command = [args.onecycle, "train", "--model", "lenet5", "--limit", "1000", "--steps", str(args.steps)]
     command += ["--batch-size", "4", "--quiet", "--out", "long"]
-    # Small evaluation batches keep the evaluation from setting the peak, so growth comes from the run.
+    # Small evaluation batches, so that memory growth comes from the training.
     command += ["--set", "eval_batch_size=100", "--set", "checkpoint_steps=500"]
     since = time.monotonic()
     child = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)

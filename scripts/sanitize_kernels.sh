@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs the tests of onecycle-kernels, where all of the workspace's unsafe code is, under AddressSanitizer: an access
-# outside of a slice or of a buffer, on any path that this machine has (portable, AVX2, AVX-512), ends the run. Where the
-# toolchain has Miri, the unit tests are interpreted as well, on the portable path.
+# Runs the tests of onecycle-kernels, which contains all unsafe code of the workspace, under
+# AddressSanitizer. Any access outside a slice or a buffer ends the run, on every instruction set
+# that this machine has (portable, AVX2, AVX-512). If the toolchain has Miri, it also interprets the
+# unit tests on the portable path.
 #
 #     scripts/sanitize_kernels.sh [arguments for cargo test]
 #
-# A stable toolchain will do: RUSTC_BOOTSTRAP unlocks the sanitiser that it ships with. What comes from a workspace may be
-# larger than asked for, and the sanitiser sees only the end of what was allocated.
+# A stable toolchain is enough: RUSTC_BOOTSTRAP enables the sanitiser that it ships with. Buffers
+# from a workspace may be larger than requested; the sanitiser only sees the end of the allocation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ export RUSTC_BOOTSTRAP=1
 host="$(rustc -vV | sed -n 's/^host: //p')"
 
 echo "== AddressSanitizer, $host"
-# With a target named, the flags are for the tests alone and not for build scripts.
+# Naming a target applies the flags to the tests only, not to build scripts.
 RUSTFLAGS="-Zsanitizer=address" cargo test --locked -p onecycle-kernels --target "$host" --lib --tests "$@"
 
 if cargo miri --version >/dev/null 2>&1; then

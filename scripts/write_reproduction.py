@@ -34,9 +34,10 @@ def table(claims):
 
 
 def section(result, pictures):
-    """The section of one experiment; `result` is its result.json, `pictures` the figures as HTML."""
+    """The section of one experiment, from its result.json and the HTML of its figures."""
     setup = textwrap.fill(" ".join([result["setup"] + "."] + result["notes"]), 100)
-    return f"## {result['name']}: {result['title']}\n\n{setup}\n\n{table(result['claims'])}\n\n{pictures}\n"
+    heading = f"## {result['name']}: {result['title']}"
+    return f"{heading}\n\n{setup}\n\n{table(result['claims'])}\n\n{pictures}\n"
 
 
 def main():
