@@ -5,11 +5,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use onecycle_lab::{Config, LabError, config::Layers, views::Views};
-use onecycle_vision::catalog;
-
 use crate::stop;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use onecycle_train::{Config, ConfigError, config::Layers, tta::Tta};
+use onecycle_vision::catalog;
 
 /// Train image classifiers fast by Leslie Smith's 1cycle policy.
 #[derive(Debug, Parser)]
@@ -101,12 +100,12 @@ pub(crate) struct Configuration {
 
 impl Configuration {
     /// Defaults, file, `--set`, flags, in this order.
-    pub(crate) fn resolve(&self) -> Result<Config, LabError> {
+    pub(crate) fn resolve(&self) -> Result<Config, ConfigError> {
         self.layers()?.resolve()
     }
 
     /// The same, before it is checked.
-    pub(crate) fn layers(&self) -> Result<Layers, LabError> {
+    pub(crate) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::new()?;
         if let Some(path) = &self.config {
             layers = layers.file(path)?;
@@ -142,13 +141,11 @@ impl Configuration {
 }
 
 /// Keys and values of what `--set` was given.
-pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, LabError> {
+pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
     let pair = |setting: &String| {
-        let (key, value) = setting.split_once('=').ok_or_else(|| LabError::Setting {
-            key: "--set".to_owned(),
-            value: setting.clone(),
-            expected: "KEY=VALUE".to_owned(),
-        })?;
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| ConfigError::setting("--set", setting.clone(), "KEY=VALUE"))?;
         Ok((key.trim().to_owned(), value.trim().to_owned()))
     };
     settings.iter().map(pair).collect()
@@ -556,10 +553,10 @@ pub(crate) struct WhichViews {
 }
 
 impl WhichViews {
-    pub(crate) fn views(&self) -> Views {
+    pub(crate) fn views(&self) -> Tta {
         match self.flip {
-            true => Views::WithMirrorImage,
-            false => Views::Image,
+            true => Tta::WithMirrorImage,
+            false => Tta::Image,
         }
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod data;
 mod diagnose;
+mod divergence;
 mod evaluate;
 mod find;
 mod fit;

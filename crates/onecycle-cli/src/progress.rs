@@ -5,13 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle_lab::{
-    record::{EpochRecord, StepRecord},
-    train::Observer,
-};
-
 use crate::{output, stop::Stop};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_train::{
+    observer::Observer,
+    record::{EpochRecord, StepRecord},
+};
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -18,6 +18,18 @@ pub struct Hyper {
     pub batch_size: Option<u64>,
 }
 
+impl Hyper {
+    /// This learning rate, and nothing else set.
+    pub fn new(lr: f64) -> Self {
+        Hyper {
+            lr,
+            momentum: None,
+            weight_decay: None,
+            batch_size: None,
+        }
+    }
+}
+
 /// What one parameter group takes of the plan: factors on its learning rate and weight decay.
 ///
 /// Momentum and batch size are the same for all groups.

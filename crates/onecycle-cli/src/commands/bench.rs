@@ -1,19 +1,18 @@
 use std::process::ExitCode;
 
-use onecycle_lab::{
-    LabError,
-    bench::{self, BenchConfig, BenchResult},
-    config::{self, Config},
-    device,
-};
-use onecycle_vision::{ImageShape, models::Architecture};
-use serde::Serialize;
-
 use crate::{
     args::{Bench, Format},
     output::{self, AnyError},
     progress::duration,
 };
+use onecycle_train::{
+    ConfigError, TrainError,
+    bench::{self, BenchConfig, BenchResult},
+    config::Config,
+    device,
+};
+use onecycle_vision::{ImageShape, models::Architecture};
+use serde::Serialize;
 
 /// Largest height, width and number of channels.
 const LARGEST_SIDE: usize = 1024;
@@ -34,11 +33,11 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         ("--threads", args.threads.count, MOST_THREADS),
     ] {
         if value > most {
-            return Err(Box::new(LabError::Setting {
-                key: key.to_owned(),
-                value: value.to_string(),
-                expected: format!("at most {most}"),
-            }));
+            return Err(Box::new(ConfigError::setting(
+                key.to_owned(),
+                value,
+                format!("at most {most}"),
+            )));
         }
     }
     device::set_threads(args.threads.count)?;
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         shape,
         classes: args.classes,
         batch_size: args.batch,
-        device: config::Device::parse(&args.device)?,
+        device: args.device.parse()?,
         warm_up: args.warm_up,
         steps: args.steps,
     };
@@ -101,7 +100,7 @@ struct WithForecast<'a> {
 const TEST_IMAGES: usize = 10_000;
 
 /// Measures the default run's network too, unless it was the one.
-fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, LabError> {
+fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, TrainError> {
     let train_images = |shape: ImageShape| match shape {
         ImageShape {
             channels: 1,
@@ -134,7 +133,7 @@ fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, La
 }
 
 /// The shape that was asked for, or the one of the network's usual data set.
-fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, LabError> {
+fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainError> {
     let Some(text) = &args.shape else {
         return Ok(match architecture {
             Architecture::ResNet { .. } | Architecture::ResNet9 => ImageShape::new(3, 32, 32),
@@ -150,10 +149,11 @@ fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, LabErro
         {
             Ok(ImageShape::new(channels, height, width))
         }
-        _ => Err(LabError::Setting {
-            key: "--shape".to_owned(),
-            value: text.clone(),
-            expected: format!("three sizes such as 3x32x32, each 1 to {LARGEST_SIDE}"),
-        }),
+        _ => Err(ConfigError::setting(
+            "--shape",
+            text.clone(),
+            format!("three sizes such as 3x32x32, each 1 to {LARGEST_SIDE}"),
+        )
+        .into()),
     }
 }

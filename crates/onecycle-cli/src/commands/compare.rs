@@ -1,13 +1,14 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use onecycle_lab::{compare::Comparison, device};
-
-use super::trials::{self, Watch};
 use crate::{
     args::{Compare, Format, pairs},
     output::{self, AnyError},
     stop::Stop,
 };
+use onecycle_studies::compare::Comparison;
+use onecycle_train::device;
+
+use super::trials::{self, Watch};
 
 pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> {
     let settings = pairs(&args.settings)?;

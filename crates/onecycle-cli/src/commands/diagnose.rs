@@ -4,16 +4,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle_lab::{
-    LabError, device,
-    diagnose::{self, DiagnoseObserver, DiagnoseOptions, Diagnosis},
-};
-
 use crate::{
     args::{self, Format},
     output::{self, AnyError},
     progress::duration,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_train::{
+    ConfigError, TrainError, config::DiagnoseConfig, device, diagnose::Diagnosis, diagnose_run,
+    observer::Observer,
 };
 
 /// Time between two redraws of the bar.
@@ -21,18 +20,19 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &args::Diagnose, start: Instant) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
-    let options = DiagnoseOptions {
+    let options = DiagnoseConfig {
         batches: args.batches,
         batch_size: args.batch_size,
         images: args.images,
         eigenvalues: args.eigenvalues,
-        epsilon: Some(args.epsilon),
+        epsilon: args.epsilon,
         slices: args.slices,
+        ..DiagnoseConfig::thorough()
     };
     let mut watch = Watch::new(args.show.quiet);
-    let diagnosis = diagnose::diagnose(&args.run, &options, &mut watch).map_err(in_flags)?;
+    let diagnosis = diagnose_run::diagnose(&args.run, &options, &mut watch).map_err(in_flags)?;
     watch.bar.finish_and_clear();
-    diagnose::write(&args.run, &diagnosis)?;
+    diagnose_run::write(&args.run, &diagnosis)?;
     match args.show.format {
         Format::Json => output::json(&diagnosis)?,
         Format::Text => {
@@ -47,22 +47,21 @@ pub(crate) fn run(args: &args::Diagnose, start: Instant) -> Result<ExitCode, Any
     Ok(ExitCode::SUCCESS)
 }
 
-/// A wrong option, told in the name of its flag.
-fn in_flags(error: LabError) -> LabError {
-    match error {
-        LabError::Setting {
-            key,
-            value,
-            expected,
-        } if ["batches", "batch-size", "images", "epsilon"].contains(&key.as_str()) => {
-            LabError::Setting {
-                key: format!("--{key}"),
-                value,
-                expected,
-            }
-        }
-        other => other,
-    }
+/// A wrong option under the name of its flag.
+fn in_flags(error: TrainError) -> TrainError {
+    let TrainError::Config(ConfigError::Setting {
+        key,
+        value,
+        expected,
+    }) = error
+    else {
+        return error;
+    };
+    let key = match key.strip_prefix("diagnose.") {
+        Some(option) => format!("--{}", option.replace('_', "-")),
+        None => key,
+    };
+    ConfigError::setting(key, value, expected).into()
 }
 
 /// A finding a paragraph: name and number on a line, below it what that means.
@@ -105,8 +104,8 @@ impl Watch {
     }
 }
 
-impl DiagnoseObserver for Watch {
-    fn part(&mut self, name: &str, batches: usize) {
+impl Observer for Watch {
+    fn diagnosis_part(&mut self, name: &str, batches: usize) {
         if self.lines && batches > 0 {
             output::note(name);
         }
@@ -115,7 +114,7 @@ impl DiagnoseObserver for Watch {
         self.bar.set_message(name.to_owned());
     }
 
-    fn batch(&mut self) {
+    fn diagnosis_batch(&mut self) {
         self.bar.inc(1);
     }
 

@@ -1,18 +1,18 @@
 use std::{io::IsTerminal, process::ExitCode};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle_lab::{
-    Config, LabError,
-    config::{DataConfig, Device},
-    device,
-    evaluate::{self, ClassResult, Evaluation},
-    predict::Classifier,
-    run_folder::RunFolder,
-};
-
 use crate::{
     args::{Evaluate, Format, data_key},
     output::{self, AnyError},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_train::{
+    Config, ConfigError, TrainError,
+    config::DataConfig,
+    device,
+    device::Device,
+    evaluate::{self, ClassResult, Evaluation},
+    predict::Classifier,
+    run_folder::RunFolder,
 };
 
 pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
@@ -40,20 +40,20 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
 }
 
 /// The run's own configuration, or the default one, with the data that were asked for.
-fn configuration(args: &Evaluate) -> Result<Config, LabError> {
+fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
     let run = match RunFolder::look(&args.model) {
         Ok(folder) => Some(folder.read_run_file()?.config),
         // A model alone.
         Err(_) => None,
     };
     let Some(data) = &args.data else {
-        return run.ok_or_else(|| LabError::Setting {
+        return Ok(run.ok_or_else(|| ConfigError::Setting {
             key: "--data".to_owned(),
             value: "nothing".to_owned(),
             expected:
                 "the images to evaluate on: a model file alone does not say where its own are"
                     .to_owned(),
-        });
+        })?);
     };
     let config = run.unwrap_or_default();
     let (name, path) = match data_key(data) {

@@ -1,20 +1,26 @@
 use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle::range_test::Ladder;
-use onecycle_lab::{
-    Config, LabError, device,
-    find::{self, FindConfig, FindObserver, Found, Journal, Overlay, Parameter},
-    plan_view::Charset,
-    run_folder::RunFolder,
-};
-
-use super::plan;
 use crate::{
     args::{Find, FindFormat, Rungs},
     output::{self, AnyError},
     stop::Stop,
 };
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle::range_test::Ladder;
+use onecycle_plot::terminal::Charset;
+use onecycle_train::{
+    Config, ConfigError, device,
+    lr_search::{
+        found::RangeTestResult,
+        journal::Journal,
+        range_test,
+        settings::{Overlay, RangeTestConfig, SweptParameter},
+    },
+    observer::Observer,
+    run_folder::RunFolder,
+};
+
+use super::plan;
 
 /// Lines of the plot, for each curve.
 const HEIGHT: usize = 14;
@@ -38,7 +44,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     let mut journal = journal(args.out.as_deref());
     let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
     let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
-    let found = find::find_from(&config, &find, &mut journal, &mut watch)?;
+    let found = range_test::run_from(&config, &find, &mut journal, &mut watch)?;
     watch.finish();
     let Some(found) = found else {
         return Ok(stopped(args.out.as_deref(), &stop));
@@ -89,7 +95,7 @@ pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
 }
 
 /// The smoothed curves, as wide as the terminal.
-pub(super) fn plot(found: &Found) -> String {
+pub(super) fn plot(found: &RangeTestResult) -> String {
     found.terminal(
         plan::width(),
         HEIGHT * found.groups.len().min(3),
@@ -98,7 +104,11 @@ pub(super) fn plot(found: &Found) -> String {
 }
 
 /// The test that the flags ask for.
-pub(super) fn test(rungs: &Rungs, linear: bool, config: &Config) -> Result<FindConfig, LabError> {
+pub(super) fn test(
+    rungs: &Rungs,
+    linear: bool,
+    config: &Config,
+) -> Result<RangeTestConfig, ConfigError> {
     let (from, to) = if linear { (0.0, 3.0) } else { (1e-5, 10.0) };
     let (from, to) = (rungs.lr_from.unwrap_or(from), rungs.lr_to.unwrap_or(to));
     let ladder = if linear {
@@ -115,16 +125,16 @@ pub(super) fn test(rungs: &Rungs, linear: bool, config: &Config) -> Result<FindC
     let seeds = (0..rungs.seeds as u64)
         .map(|i| config.seed.wrapping_add(i))
         .collect();
-    Ok(FindConfig {
+    Ok(RangeTestConfig {
         ladder,
         warm_up: rungs.warm_up,
         seeds,
-        ..FindConfig::new(config.seed)?
+        ..RangeTestConfig::new(config.seed)?
     })
 }
 
 /// An impossible ladder, told in the names of the flags.
-fn explained(error: onecycle::PolicyError, named: impl Fn(&str) -> &'static str) -> LabError {
+fn explained(error: onecycle::PolicyError, named: impl Fn(&str) -> &'static str) -> ConfigError {
     use onecycle::PolicyError::{Negative, NotFinite, Order, OutOfRange};
     let (name, value, expected) = match &error {
         NotFinite { name, value } => (*name, *value, "a finite number"),
@@ -137,13 +147,13 @@ fn explained(error: onecycle::PolicyError, named: impl Fn(&str) -> &'static str)
         Order {
             high, high_value, ..
         } => (*high, *high_value, "a rate above --lr-from"),
-        _ => return LabError::from(error),
+        _ => return ConfigError::from(error),
     };
-    LabError::Setting {
-        key: named(name).to_owned(),
-        value: value.to_string(),
-        expected: expected.replace("`start`", "--lr-from"),
-    }
+    ConfigError::setting(
+        named(name).to_owned(),
+        value,
+        expected.replace("`start`", "--lr-from"),
+    )
 }
 
 fn overlay(args: &Find) -> Option<Overlay> {
@@ -153,9 +163,9 @@ fn overlay(args: &Find) -> Option<Overlay> {
         .map(|size| f64::from(*size))
         .collect();
     let lists = [
-        (Parameter::WeightDecay, &args.weight_decays),
-        (Parameter::Momentum, &args.momenta),
-        (Parameter::BatchSize, &sizes),
+        (SweptParameter::WeightDecay, &args.weight_decays),
+        (SweptParameter::Momentum, &args.momenta),
+        (SweptParameter::BatchSize, &sizes),
     ];
     let (parameter, values) = lists.into_iter().find(|(_, values)| !values.is_empty())?;
     Some(Overlay {
@@ -197,8 +207,8 @@ impl Watch {
     }
 }
 
-impl FindObserver for Watch {
-    fn test(&mut self, index: usize, label: &str, updates: u64) {
+impl Observer for Watch {
+    fn range_test(&mut self, index: usize, label: &str, updates: u64) {
         let text = format!("range test {} of {}: {label}", index + 1, self.tests);
         if self.lines {
             output::note(&text);
@@ -208,11 +218,11 @@ impl FindObserver for Watch {
         self.bar.set_message(text);
     }
 
-    fn step(&mut self, _lr: f64) {
+    fn search_step(&mut self, _lr: f64) {
         self.bar.inc(1);
     }
 
-    fn cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
+    fn short_cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
         let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
         if self.lines {
             output::note(&text);

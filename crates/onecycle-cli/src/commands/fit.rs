@@ -1,21 +1,26 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
+use crate::{
+    args::{Course, Fit, Format},
+    output::{self, AnyError},
+    stop::Stop,
+};
 use onecycle::range_test::Ladder;
-use onecycle_lab::{
-    Config, Experiment, LabError, device,
-    find::{self, FindConfig, Found, Journal, Overlay, Parameter},
-    fit,
+use onecycle_train::{
+    Config, ConfigError, Experiment, RunError, TrainError, device,
+    lr_search::{
+        fit,
+        found::RangeTestResult,
+        journal::Journal,
+        range_test,
+        settings::{Overlay, RangeTestConfig, SweptParameter},
+    },
     run_folder::RunFolder,
 };
 
 use super::{
     find::{Watch, how_to_go_on, journal, plot, stopped, test},
     train,
-};
-use crate::{
-    args::{Course, Fit, Format},
-    output::{self, AnyError},
-    stop::Stop,
 };
 
 /// Epochs with `--quick`.
@@ -27,11 +32,11 @@ const QUICK_LADDER: (f64, u64) = (1e-3, 80);
 pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let given = &args.configuration;
     if let Some(lr_max) = &given.lr_max {
-        return Err(Box::new(LabError::Setting {
-            key: "--lr-max".to_owned(),
-            value: lr_max.clone(),
-            expected: "nothing, as `fit` finds it; `onecycle train` takes one".to_owned(),
-        }));
+        return Err(Box::new(ConfigError::setting(
+            "--lr-max",
+            lr_max.clone(),
+            "nothing, as `fit` finds it; `onecycle train` takes one",
+        )));
     }
     let mut config = given.resolve()?;
     fit::check(&config)?;
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         }
     }
     find.overlay = Some(Overlay {
-        parameter: Parameter::WeightDecay,
+        parameter: SweptParameter::WeightDecay,
         values,
     });
     let mut journal = journal(args.out.as_deref());
@@ -83,7 +88,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let found = match found {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(stopped(args.out.as_deref(), &stop)),
-        Err(error @ LabError::NoRate { .. }) => {
+        Err(error @ TrainError::Run(RunError::NoRate { .. })) => {
             // The same tests would come to the same.
             journal.discard()?;
             return Err(Box::new(error));
@@ -124,11 +129,11 @@ fn begun(out: &Path) -> Option<RunFolder> {
 /// Range tests, choice and short cycles. `None` where the observer ended them.
 fn tested(
     config: &Config,
-    find: &FindConfig,
+    find: &RangeTestConfig,
     journal: &mut Journal,
     watch: &mut Watch,
-) -> Result<Option<Found>, LabError> {
-    match find::find_from(config, find, journal, watch)? {
+) -> Result<Option<RangeTestResult>, TrainError> {
+    match range_test::run_from(config, find, journal, watch)? {
         Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, journal, watch),
         None => Ok(None),
     }

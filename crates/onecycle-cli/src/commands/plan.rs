@@ -1,15 +1,13 @@
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
-use onecycle_lab::{
-    Config, LabError, experiment, files,
-    plan_view::{Charset, PlanView},
-};
-use onecycle_vision::{catalog, source};
-
 use crate::{
     args::{Plan, PlanFormat},
     output::{self, AnyError},
 };
+use onecycle_plot::terminal::Charset;
+use onecycle_train::{Config, ConfigError, TrainError, experiment, files, plan_view::PlanView};
+
+use onecycle_vision::{catalog, source};
 
 /// Columns of the plot where the terminal does not say how many it has.
 const WIDTH: usize = 80;
@@ -59,15 +57,16 @@ enum FigureFormat {
 }
 
 impl FigureFormat {
-    fn of(path: &Path) -> Result<Self, LabError> {
+    fn of(path: &Path) -> Result<Self, TrainError> {
         match path.extension().and_then(OsStr::to_str) {
             Some("svg") => Ok(FigureFormat::Svg),
             Some("png") => Ok(FigureFormat::Png),
-            _ => Err(LabError::Setting {
-                key: "--figure".to_owned(),
-                value: path.display().to_string(),
-                expected: "a file that ends in .svg or .png".to_owned(),
-            }),
+            _ => Err(ConfigError::setting(
+                "--figure",
+                path.display(),
+                "a file that ends in .svg or .png",
+            )
+            .into()),
         }
     }
 }

@@ -1,16 +1,15 @@
 use std::process::ExitCode;
 
-use onecycle_lab::{
-    config::Device,
-    device,
-    predict::{Classifier, Prediction},
-};
-use serde::Serialize;
-
 use crate::{
     args::{Format, Predict},
     output::{self, AnyError},
 };
+use onecycle_train::{
+    device,
+    device::Device,
+    predict::{Classifier, Prediction},
+};
+use serde::Serialize;
 
 /// One image's answer for programs.
 #[derive(Serialize)]

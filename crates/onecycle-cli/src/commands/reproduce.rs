@@ -1,21 +1,22 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use onecycle_lab::{
-    LabError,
-    config::Device,
-    device,
+use crate::{
+    args::{Format, Reproduce},
+    output::{self, AnyError},
+    stop::Stop,
+};
+use onecycle_studies::{
     reproduce::{self, Reproduced, Scale, Setting},
     suggestions,
+};
+use onecycle_train::{
+    ConfigError,
+    device::{self, Device},
 };
 
 use super::{
     find,
     trials::{self, Watch},
-};
-use crate::{
-    args::{Format, Reproduce},
-    output::{self, AnyError},
-    stop::Stop,
 };
 
 /// The study of the suggested rates by its name.
@@ -69,13 +70,13 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         ("--epochs", args.epochs.is_some()),
     ];
     if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
-        return Err(Box::new(LabError::Setting {
-            key: flag.to_owned(),
-            value: "given".to_owned(),
-            expected: format!("nothing: the tasks of `{SUGGESTIONS}` are what they are"),
-        }));
+        return Err(Box::new(ConfigError::setting(
+            flag.to_owned(),
+            "given",
+            format!("nothing: the tasks of `{SUGGESTIONS}` are what they are"),
+        )));
     }
-    let device = Device::parse(&args.device)?;
+    let device = args.device.parse::<Device>()?;
     let mut tasks = suggestions::tasks(&args.tasks)?;
     for task in &mut tasks {
         task.config.device = device;
@@ -108,9 +109,9 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
 }
 
 /// The scale with what the flags put in its place.
-fn setting(args: &Reproduce) -> Result<Setting, LabError> {
+fn setting(args: &Reproduce) -> Result<Setting, AnyError> {
     let mut setting = Setting::of(Scale::parse(&args.scale)?);
-    setting.device = Device::parse(&args.device)?;
+    setting.device = args.device.parse::<Device>()?;
     if let Some(seeds) = args.seeds {
         setting.seeds = (1..=seeds as u64).collect();
     }
@@ -130,11 +131,7 @@ fn setting(args: &Reproduce) -> Result<Setting, LabError> {
     }
     if let Some(epochs) = args.epochs {
         if !(epochs.is_finite() && epochs > 0.0) {
-            return Err(LabError::Setting {
-                key: "--epochs".to_owned(),
-                value: epochs.to_string(),
-                expected: "a number above 0".to_owned(),
-            });
+            return Err(ConfigError::setting("--epochs", epochs, "a number above 0").into());
         }
         budget.lenet_epochs *= epochs / budget.epochs;
         budget.epochs = epochs;

@@ -1,11 +1,10 @@
 use std::process::ExitCode;
 
-use onecycle_lab::suggest::{self, Suggestions};
-
 use crate::{
     args::{Format, Suggest},
     output::{self, AnyError},
 };
+use onecycle_train::lr_search::suggest::{self, Suggestions};
 
 pub(crate) fn run(args: &Suggest) -> Result<ExitCode, AnyError> {
     let suggestions = Suggestions::of(&suggest::read_curve(&args.curve)?);

@@ -1,19 +1,18 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
-use onecycle_lab::{
-    Experiment, LabError,
-    config::OnDivergence,
-    device, files,
-    finish::Summary,
-    run_folder::{RunFile, RunFolder},
-    train::{Observer, Outcome, ResumeOptions, Training},
-};
-
+use super::divergence;
 use crate::{
     args::{Course, Format, Show, Train},
     output::{self, AnyError},
     progress::{Progress, duration},
     stop::Stop,
+};
+use onecycle_train::{
+    ConfigError, Experiment, device, files,
+    finish::Summary,
+    observer::Observer,
+    run_folder::{RunFile, RunFolder},
+    training::{Outcome, ResumeOptions, Training},
 };
 
 pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
@@ -23,11 +22,11 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
         return resume(run, threads, course, &args.show, start);
     }
     if course.accept_changes {
-        return Err(Box::new(LabError::Setting {
-            key: "--accept-changes".to_owned(),
-            value: "given".to_owned(),
-            expected: "it together with --resume".to_owned(),
-        }));
+        return Err(Box::new(ConfigError::setting(
+            "--accept-changes",
+            "given",
+            "it together with --resume",
+        )));
     }
     let mut layers = args.configuration.layers()?;
     if let Some(word) = &course.on_divergence {
@@ -51,14 +50,16 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
 }
 
 /// The number in `every=N`.
-fn every_of(text: &str) -> Result<&str, LabError> {
+fn every_of(text: &str) -> Result<&str, ConfigError> {
     let number = text.strip_prefix("every=").map(str::trim);
     number
         .filter(|number| number.parse::<u64>().is_ok_and(|n| n > 0))
-        .ok_or_else(|| LabError::Setting {
-            key: "--diagnose".to_owned(),
-            value: text.to_owned(),
-            expected: "every=N with a number of steps of at least 1, such as every=100".to_owned(),
+        .ok_or_else(|| {
+            ConfigError::setting(
+                "--diagnose",
+                text,
+                "every=N with a number of steps of at least 1, such as every=100",
+            )
         })
 }
 
@@ -75,7 +76,7 @@ pub(super) fn train(
         progress.note(note);
     }
     let training = Training::start(experiment, folder.clone())?;
-    let outcome = training.run(&mut progress)?;
+    let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     conclude(outcome, progress, stop, &folder, show)
 }
 
@@ -115,7 +116,7 @@ pub(super) fn go_on(
     let options = ResumeOptions {
         accept_changes: course.accept_changes,
         on_divergence: match &course.on_divergence {
-            Some(word) => Some(OnDivergence::parse(word)?),
+            Some(word) => Some(word.parse()?),
             None => None,
         },
     };
@@ -139,7 +140,7 @@ pub(super) fn go_on(
             training.experiment().plan.steps()
         ));
     }
-    let outcome = training.run(&mut progress)?;
+    let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     conclude(outcome, progress, stop, &folder, show)
 }
 
@@ -225,7 +226,7 @@ fn tell(summary: &Summary, folder: &RunFolder, show: &Show) -> Result<ExitCode, 
 
 impl crate::args::Configuration {
     /// `--threads` alone, 0 where it is not given.
-    fn threads(&self) -> Result<usize, LabError> {
+    fn threads(&self) -> Result<usize, ConfigError> {
         Ok(self.resolve()?.threads)
     }
 }

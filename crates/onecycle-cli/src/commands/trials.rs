@@ -7,13 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle_lab::{
-    record::StepRecord,
-    study::{CellResult, Position, StudyObserver},
-};
-
 use crate::{output, progress::duration, stop::Stop};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_train::{
+    observer::{Observer, RunEnd, RunPosition},
+    record::StepRecord,
+};
 
 /// Time between two lines within a cell where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -23,6 +22,10 @@ pub(super) struct Watch {
     bar: ProgressBar,
     lines: bool,
     last_line: Instant,
+    /// Where the current run is in the study, in words.
+    place: String,
+    /// Updates made in the current run, and all of its updates.
+    steps: (u64, u64),
     /// Cells done, of how many.
     done: (usize, usize),
     /// Notes that were told: every run on the same data has the same ones.
@@ -47,6 +50,8 @@ impl Watch {
             bar,
             lines: !quiet && !on_terminal,
             last_line: Instant::now(),
+            place: String::new(),
+            steps: (0, 0),
             done: (0, 0),
             told: BTreeSet::new(),
             stop,
@@ -65,17 +70,16 @@ impl Watch {
     }
 
     /// `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
-    fn place(position: &Position<'_>) -> String {
+    fn place(position: &RunPosition<'_>) -> String {
         let left = position.seconds_left.map_or(String::new(), |seconds| {
             format!(", {} left", duration(seconds))
         });
-        let cell = position.cell;
         format!(
             "run {} of {} ({}, seed {}){left}",
             position.index + 1,
-            position.cells,
-            cell.label,
-            cell.seed
+            position.runs,
+            position.label,
+            position.seed
         )
     }
 }
@@ -90,42 +94,43 @@ pub(super) fn how_to_go_on(done: (usize, usize)) -> String {
     format!("{stopped}; the same command goes on")
 }
 
-impl StudyObserver for Watch {
-    fn begin(&mut self, cells: usize, done: usize) {
-        self.done = (done, cells);
+impl Observer for Watch {
+    fn study(&mut self, runs: usize, done: usize) {
+        self.done = (done, runs);
         self.stop.at_once(how_to_go_on(self.done));
-        if self.lines && done > 0 && done < cells {
-            output::note(&format!("{done} of {cells} runs are done already"));
+        if self.lines && done > 0 && done < runs {
+            output::note(&format!("{done} of {runs} runs are done already"));
         }
     }
 
-    fn cell(&mut self, position: &Position<'_>) {
+    fn run_begin(&mut self, position: &RunPosition<'_>) {
         self.stop.after_step();
         self.bar.set_length(position.steps);
         self.bar.set_position(position.step);
         self.bar.set_message(Watch::place(position));
     }
 
-    fn step(&mut self, position: &Position<'_>, record: &StepRecord) {
+    fn run_position(&mut self, position: &RunPosition<'_>) {
+        self.place = Watch::place(position);
+        self.steps = (position.step, position.steps);
         self.bar.set_position(position.step);
-        self.bar.set_message(Watch::place(position));
+        self.bar.set_message(self.place.clone());
+    }
+
+    fn step(&mut self, record: &StepRecord) {
         if self.lines && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            output::note(&format!(
-                "{}, step {} of {}, loss {:.4}",
-                Watch::place(position),
-                position.step,
-                position.steps,
-                record.loss
-            ));
+            let (step, steps) = self.steps;
+            let text = format!("step {step} of {steps}, loss {:.4}", record.loss);
+            output::note(&format!("{}, {text}", self.place));
         }
     }
 
-    fn done(&mut self, position: &Position<'_>, result: &CellResult) {
+    fn run_end(&mut self, position: &RunPosition<'_>, end: RunEnd) {
         self.done.0 += 1;
-        let outcome = match &result.diverged {
-            None => format!("{:.2} %", 100.0 * result.final_accuracy),
-            Some(diverged) => format!("diverged at step {}", diverged.step),
+        let outcome = match end.diverged_at {
+            None => format!("{:.2} %", 100.0 * end.final_accuracy),
+            Some(step) => format!("diverged at step {step}"),
         };
         let text = format!("{}: {outcome}", Watch::place(position));
         if self.lines {
@@ -134,7 +139,7 @@ impl StudyObserver for Watch {
         } else {
             self.bar.println(text);
         }
-        // What follows, the next cell's data or the result, can be made again.
+        // What follows, the next run's data or the result, can be made again.
         self.stop.at_once(how_to_go_on(self.done));
     }
 

@@ -1,0 +1,297 @@
+//! `onecycle compare` and `onecycle reproduce`, as a user drives them: told, interrupted, gone on with, refused.
+
+use crate::common;
+use crate::trial;
+
+use std::fs;
+
+use common::{Place, Refusals};
+use trial::{timeless_json, write_digits};
+
+/// Two files: one cycle, and a constant rate for twice the epochs.
+fn write_policies(place: &Place) {
+    write_digits(place);
+    let common = "model = \"lenet5\"\nbatch_size = 8\neval_batch_size = 16\nthreads = 1\ndata.path = \"digits\"\n";
+    place.write(
+        "cycle.toml",
+        format!("epochs = 2\n{common}[policy]\nkind = \"one_cycle\"\nlr_max = 0.05\n"),
+    );
+    place.write(
+        "flat.toml",
+        format!("epochs = 4\n{common}[policy]\nkind = \"constant\"\nlr = 0.01\n"),
+    );
+}
+
+const COMPARE: [&str; 7] = [
+    "compare",
+    "cycle.toml",
+    "flat.toml",
+    "--seeds",
+    "2",
+    "--threads",
+    "1",
+];
+
+#[test]
+fn two_policies_are_compared_however_often_it_is_stopped() {
+    let place = Place::new();
+    write_policies(&place);
+    let accuracies = ["--accuracies", "0.2,0.999", "--format", "json", "-q"];
+    let whole = place.json(&[&COMPARE, &accuracies[..], &["--out", "whole"]].concat());
+
+    let variants = whole["variants"].as_array().unwrap();
+    let labels: Vec<&str> = variants
+        .iter()
+        .map(|v| v["label"].as_str().unwrap())
+        .collect();
+    assert_eq!(labels, ["cycle", "flat"]);
+    assert_eq!(
+        (variants[0]["steps"].as_u64(), variants[1]["steps"].as_u64()),
+        (Some(12), Some(24))
+    );
+    assert_eq!(whole["runs"].as_array().unwrap().len(), 4);
+    assert_eq!(whole["runs"][0]["epochs"].as_array().unwrap().len(), 2);
+    assert_eq!(whole["budgets_differ"], true);
+    let reached = &variants[0]["reached"][0];
+    assert_eq!(
+        (reached["accuracy"].as_f64(), reached["runs"].as_u64()),
+        (Some(0.2), Some(2))
+    );
+    let mean = |seeds: [usize; 2]| {
+        let of = |i: usize| whole["runs"][i]["final_accuracy"].as_f64().unwrap();
+        (of(seeds[0]) + of(seeds[1])) / 2.0
+    };
+    // The runs of a variant stand together, a seed after the other.
+    let told = variants[1]["final_accuracy"]["mean"].as_f64().unwrap();
+    assert!((told - mean([2, 3])).abs() < 1e-12);
+    assert!(variants[1]["final_accuracy"]["half_width"].is_f64());
+    let keys: Vec<&str> = whole["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|setting| setting["key"].as_str().unwrap())
+        .collect();
+    assert!(
+        keys.contains(&"epochs") && keys.contains(&"policy.kind") && !keys.contains(&"seed"),
+        "{keys:?}"
+    );
+
+    let page = place.text("whole/compare.html");
+    for part in [
+        "cycle",
+        "flat",
+        "steps to 20 %",
+        "The budgets differ (epochs)",
+        "<svg",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    for figure in [
+        "val_accuracy",
+        "val_loss",
+        "train_loss",
+        "gap",
+        "final_accuracy",
+    ] {
+        for ending in ["svg", "png", "csv"] {
+            let path = place.path(&format!("whole/figures/{figure}.{ending}"));
+            assert!(
+                fs::metadata(&path).unwrap().len() > 100,
+                "{}",
+                path.display()
+            );
+        }
+    }
+
+    // Its time is over at once: every command makes a step and stops.
+    let cut = [&COMPARE, &accuracies[..], &["--out", "cut"]].concat();
+    for _ in 0..5 {
+        let answer = place.onecycle(&[&cut[..], &["--max-time", "0.001s"]].concat());
+        assert_eq!(answer.code, 124, "{}", answer.err);
+        assert!(
+            answer.err.contains(
+                "the time is up: stopped with 0 of 4 runs done; the same command goes on"
+            ),
+            "{}",
+            answer.err
+        );
+        assert!(answer.out.is_empty() && !place.path("cut/compare.json").exists());
+    }
+    assert_eq!(
+        timeless_json(place.json(&cut)),
+        timeless_json(whole.clone())
+    );
+    let steps = place.text("cut/runs/cycle-seed1/steps.jsonl");
+    assert_eq!(steps, place.text("whole/runs/cycle-seed1/steps.jsonl"));
+
+    // What is there is not trained again; a further seed costs itself alone.
+    let before = fs::metadata(place.path("cut/runs/cycle-seed1/steps.jsonl"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let three = place.json(&[
+        "compare",
+        "cycle.toml",
+        "flat.toml",
+        "--seeds",
+        "3",
+        "--threads",
+        "1",
+        "--format",
+        "json",
+        "-q",
+        "--out",
+        "cut",
+    ]);
+    assert_eq!(three["runs"].as_array().unwrap().len(), 6);
+    let after = fs::metadata(place.path("cut/runs/cycle-seed1/steps.jsonl"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(before, after);
+
+    let told = place.succeed(&[&COMPARE, &["--out", "cut"][..]].concat());
+    for part in [
+        "variant",
+        "cycle",
+        "±",
+        "setting",
+        "policy.kind",
+        "95 % interval of the difference",
+        "cut/compare.html",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let place = Place::new();
+    write_policies(&place);
+    place.write(
+        "other.toml",
+        "model = \"resnet8\"\ndata.path = \"digits\"\n",
+    );
+    place.write(
+        "fewer.toml",
+        "model = \"lenet5\"\ndata = { path = \"digits\", limit = 20 }\n",
+    );
+    place.write("sub/cycle.toml", "model = \"lenet5\"\n");
+    place.write("broken.toml", "model = \"lenet5\"\nepochs = -1\n");
+    let mut refusals = Refusals::default();
+    let cases: [(&[&str], &[&str]); 7] = [
+        (
+            &["cycle.toml", "other.toml"],
+            &["model differs", "cycle: \"lenet5\"", "other: \"resnet8\""],
+        ),
+        (
+            &["cycle.toml", "fewer.toml"],
+            &["data.limit differs", "fewer: 20"],
+        ),
+        (
+            &["cycle.toml", "sub/cycle.toml"],
+            &["files = cycle", "different names"],
+        ),
+        (&["cycle.toml", "broken.toml"], &["epochs = -1"]),
+        (&["cycle.toml", "missing.toml"], &["missing.toml"]),
+        (
+            &["cycle.toml", "flat.toml", "--accuracies", "90"],
+            &["accuracies = 90", "0.9"],
+        ),
+        (
+            &["cycle.toml", "flat.toml", "--set", "epochs"],
+            &["--set = epochs", "KEY=VALUE"],
+        ),
+    ];
+    for (args, names) in cases {
+        let answer = place.onecycle(&[&["compare", "--out", "none"], args].concat());
+        refusals.expect(&answer, names, &args.join(" "));
+    }
+    // Runs of other settings.
+    place.succeed(&[&COMPARE, &["--out", "kept", "-q"][..]].concat());
+    let answer =
+        place.onecycle(&[&COMPARE, &["--out", "kept", "-q", "--set", "epochs=1"][..]].concat());
+    refusals.expect(
+        &answer,
+        &[
+            "kept/runs/cycle-seed1",
+            "epochs was 2.0, is 1.0",
+            "another --out",
+        ],
+        "other epochs",
+    );
+    for (args, names) in [
+        (
+            ["reproduce", "momenta"],
+            [
+                "NAME = momenta",
+                "super-convergence, momentum, weight-decay",
+            ],
+        ),
+        (
+            ["reproduce", "--scale=huge"],
+            ["scale = huge", "quick, cpu or paper"],
+        ),
+    ] {
+        let args = if args[1].starts_with("--") {
+            vec!["reproduce", "all", args[1]]
+        } else {
+            args.to_vec()
+        };
+        refusals.expect(&place.onecycle(&args), &names, &args.join(" "));
+    }
+    refusals.expect_none(&place.path("none"), "a refused comparison");
+    refusals.end(10);
+}
+
+#[test]
+fn an_experiment_of_the_literature_is_repeated() {
+    let place = Place::new();
+    let plan = place.json(&["reproduce", "schedule", "--format", "json", "--out", "plan"]);
+    assert_eq!(plan[0]["claims"][0]["seen"], "seen");
+    assert!(place.path("plan/schedule/figures/schedule.png").exists());
+
+    let small = [
+        "reproduce",
+        "higher-rate",
+        "--model",
+        "lenet5",
+        "--images",
+        "48",
+        "--test-images",
+        "32",
+        "--epochs",
+        "2",
+        "--seeds",
+        "2",
+        "--out",
+        "small",
+        "-q",
+    ];
+    let stopped = place.onecycle(&[&small[..], &["--max-time", "0.001s"]].concat());
+    assert_eq!(stopped.code, 124, "{}", stopped.err);
+    let told = place.succeed(&small);
+    for part in [
+        "higher-rate: ",
+        "published: 92.31 %",
+        "ours: ",
+        "small/higher-rate/index.html",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let json = place.json(&[&small[..], &["--format", "json"]].concat());
+    let result = &json[0];
+    assert_eq!(
+        (result["name"].as_str(), result["scale"].as_str()),
+        (Some("higher-rate"), Some("quick"))
+    );
+    assert_eq!(result["variants"].as_array().unwrap().len(), 2);
+    let page = place.text("small/higher-rate/index.html");
+    for part in [
+        "with a changed budget",
+        "lenet5 on fashion-mnist (48 training images",
+        "onecycle reproduce higher-rate --scale quick --seeds 2 --model lenet5 --images 48 --test-images 32 --epochs 2",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+}

@@ -1,0 +1,33 @@
+//! All integration tests of this crate in one binary: each further binary would link Burn once more.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#[path = "../../../onecycle-vision/tests/bad_data/mod.rs"]
+mod bad_data;
+mod browser;
+mod cli;
+mod common;
+mod compare;
+#[cfg(unix)]
+mod continued;
+mod diagnose;
+mod disk;
+mod find;
+mod killed;
+mod load;
+#[cfg(unix)]
+mod pages;
+mod plan;
+#[path = "../../../onecycle-train/tests/it/presets/mod.rs"]
+mod presets;
+#[cfg(target_os = "linux")]
+mod reading;
+#[cfg(unix)]
+mod stopped;
+#[cfg(unix)]
+mod studies;
+mod suggest;
+mod train;
+mod trial;
+mod wrong_data;
+mod wrong_input;
+mod wrong_policy;

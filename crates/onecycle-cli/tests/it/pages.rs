@@ -1,0 +1,106 @@
+//! The pages that the commands leave, in a real browser: no failing script, no request to anything, every figure drawn, and
+//! nothing wider than the window.
+
+use crate::browser;
+use crate::common;
+use crate::trial;
+
+use std::path::Path;
+
+use browser::Browser;
+use common::Place;
+use trial::write_digits;
+
+/// Figures that show less than a line of some length, by their names: their drawn shapes, the axes' apart.
+const EMPTY_FIGURES: &str = r#"
+    [...document.querySelectorAll("figure")].filter(figure => {
+        const shapes = [...figure.querySelectorAll("svg .line, svg .area, svg circle")];
+        return !shapes.some(shape => {
+            const box = shape.getBoundingClientRect();
+            return box.width > 0 && box.height >= 0 && box.width + box.height > 2;
+        });
+    }).map(figure => figure.id)
+"#;
+
+/// Opens a page wide and narrow.
+fn check(browser: &mut Browser, page: &Path, figures: usize) {
+    for width in [1400, 420] {
+        let told = browser.open(page, width);
+        let what = format!("{} at {width} pixels", page.display());
+        assert!(told.errors.is_empty(), "{what}: {:?}", told.errors);
+        assert!(told.requests.is_empty(), "{what}: {:?}", told.requests);
+        let count = browser.evaluate("document.querySelectorAll('figure svg').length");
+        assert_eq!(count, figures, "{what}");
+        let empty = browser.evaluate(EMPTY_FIGURES);
+        assert_eq!(empty, serde_json::json!([]), "{what}");
+        let over = browser.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+        assert!(
+            over.as_i64().unwrap() <= 0,
+            "{what}: {over} pixels too wide"
+        );
+    }
+}
+
+#[test]
+fn pages_are_whole_in_a_browser() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let place = Place::new();
+    write_digits(&place);
+    let small = "model = \"lenet5\"\nepochs = 2\nbatch_size = 8\neval_batch_size = 16\ndata.path = \"digits\"\n";
+    place.write("a.toml", small);
+    place.write("b.toml", format!("{small}optimizer.weight_decay = 1e-3\n"));
+    place.succeed(&["train", "--config", "a.toml", "--out", "run", "-q"]);
+    check(&mut browser, &place.path("run/report.html"), 5);
+    place.succeed(&[
+        "compare", "a.toml", "b.toml", "--seeds", "2", "--out", "compared", "-q",
+    ]);
+    check(&mut browser, &place.path("compared/compare.html"), 5);
+    place.succeed(&[
+        "reproduce",
+        "long-annihilation",
+        "--model",
+        "lenet5",
+        "--images",
+        "64",
+        "--test-images",
+        "32",
+        "--epochs",
+        "2",
+        "--seeds",
+        "2",
+        "--out",
+        "repeated",
+        "-q",
+    ]);
+    check(
+        &mut browser,
+        &place.path("repeated/long-annihilation/index.html"),
+        4,
+    );
+}
+
+/// What the checks are worth: each of them fails on a page that is made to fail it.
+#[test]
+fn broken_pages_are_found() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let place = Place::new();
+    let page = |body: &str| {
+        place.write(
+            "page.html",
+            format!("<!doctype html><html><body>{body}</body></html>"),
+        )
+    };
+    let told = browser.open(&page("<script>undefined.x</script>"), 800);
+    assert_eq!(told.errors.len(), 1, "{told:?}");
+    let told = browser.open(&page("<img src=\"other.png\">"), 800);
+    assert!(told.requests[0].ends_with("other.png"), "{told:?}");
+    browser.open(
+        &page("<figure id=\"none\"><svg><path class=\"axis\" d=\"M0 0H9\"/></svg></figure>"),
+        800,
+    );
+    assert_eq!(browser.evaluate(EMPTY_FIGURES), serde_json::json!(["none"]));
+}

@@ -1,0 +1,70 @@
+//! Data that are wrong, and images that are merely unusual, given to the real command.
+
+use crate::bad_data;
+use crate::common;
+
+use std::fs;
+
+use bad_data::{Case, cases, unusual_images};
+use common::{Place, Refusals};
+
+#[test]
+fn every_mistake_in_data_is_one_message_and_no_run() {
+    let mut refusals = Refusals::default();
+    for Case { name, make, says } in cases() {
+        let place = Place::new();
+        fs::create_dir(place.path("data")).unwrap();
+        let source = make(&place.path("data"));
+        // A known name with a path, and options that the command does not have, are the library's alone.
+        if source.name.is_some() || ["no size", "all for validation"].contains(&name) {
+            continue;
+        }
+        let path = source.path.unwrap();
+        let answer = place.onecycle(&[
+            "train",
+            "--model",
+            "lenet5",
+            "--steps",
+            "1",
+            "--out",
+            "run",
+            "-q",
+            "--data",
+            path.to_str().unwrap(),
+        ]);
+        refusals.expect(&answer, says, name);
+        refusals.expect_none(&place.path("run"), name);
+    }
+    refusals.end(60);
+}
+
+/// 16 bits, CMYK, transparency, an animation (its first picture), one pixel: they are taken, to train on and to predict.
+#[test]
+fn unusual_images_are_images() {
+    let place = Place::new();
+    let images = unusual_images();
+    for (index, (name, bytes)) in images.iter().enumerate() {
+        let class = ["cat", "dog"][index % 2];
+        place.write(&format!("pets/train/{class}/{name}"), bytes);
+        place.write(&format!("pets/val/{class}/{name}"), bytes);
+        place.write(name, bytes);
+    }
+    place.succeed(&[
+        "train",
+        "--data",
+        "pets",
+        "--model",
+        "convnet",
+        "--set",
+        "data.image_size=16",
+        "--steps",
+        "1",
+        "--out",
+        "run",
+        "-q",
+    ]);
+    let names: Vec<&str> = images.iter().map(|(name, _)| *name).collect();
+    let args = [&["predict", "run"], &names[..], &["--format", "json"]].concat();
+    let answers = place.json(&args);
+    assert_eq!(answers.as_array().unwrap().len(), names.len());
+}

@@ -1,0 +1,355 @@
+//! Figures: one description, written as SVG, PNG and CSV with the same data.
+//!
+//! The SVG writer is the only one that draws; the PNG is a rendering of that SVG with an embedded font,
+//! so both look alike on every machine and the same figure gives the same bytes. The colours are those
+//! of Okabe and Ito, told apart with any colour vision; lines differ in dashes or markers too.
+
+mod csv;
+mod layout;
+mod legend;
+mod png;
+mod scale;
+mod svg;
+mod text;
+mod thin;
+
+use crate::PlotError;
+
+pub use text::escape_xml;
+
+/// Width of a figure in SVG user units; the PNG has [`PNG_SCALE`] pixels for each.
+pub const WIDTH: u32 = 680;
+/// Height of a figure in SVG user units.
+pub const HEIGHT: u32 = 440;
+/// Pixels of the PNG for each SVG user unit.
+pub const PNG_SCALE: u32 = 2;
+
+/// What a figure shows, apart from how it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Name of the figure's files without their ending: letters, digits, `-` and `_`, a letter first.
+    pub name: String,
+    /// One line above the figure.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis on the left.
+    pub y: Axis,
+    /// A second vertical axis, on the right; needed where a series is on [`Side::Right`].
+    pub right: Option<Axis>,
+    /// What is drawn, the later over the earlier; bands and faint lines lie below all others.
+    pub series: Vec<Series>,
+    /// Named vertical lines, such as the first steps of phases.
+    pub marks: Vec<Mark>,
+    /// A line of small print below the figure.
+    pub note: Option<String>,
+}
+
+/// An axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// Its title, with the unit.
+    pub label: String,
+    /// How values are laid out along it.
+    pub scale: Scale,
+    /// Its first and last value; `None` lets the data decide. What lies outside is cut off.
+    pub range: Option<(f64, f64)>,
+}
+
+/// How values are laid out along an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// Equal differences take equal lengths.
+    #[default]
+    Linear,
+    /// Equal ratios take equal lengths; values that are not positive are gaps.
+    Log,
+}
+
+/// Points that belong together. A value that is not finite is a gap in the line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its name in the legend and in the CSV.
+    pub name: String,
+    /// Horizontal values, in the order in which the points are joined.
+    pub x: Vec<f64>,
+    /// Vertical values, as many as `x`.
+    pub y: Vec<f64>,
+    /// How it is drawn.
+    pub style: Style,
+    /// The vertical axis that `y` belongs to.
+    pub side: Side,
+    /// Its colour; `None` takes the next of [`Colour::ORDER`].
+    pub colour: Option<Colour>,
+}
+
+/// How a series is drawn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Style {
+    /// A line.
+    #[default]
+    Line,
+    /// A dashed line.
+    Dashed,
+    /// A thin, pale line below the others, for noisy raw values.
+    Faint,
+    /// Markers.
+    Points,
+    /// Markers joined by a line.
+    LinePoints,
+    /// The area between `y` and `upper`.
+    Band {
+        /// The other edge, as many values as `x`.
+        upper: Vec<f64>,
+    },
+}
+
+/// The vertical axis of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// [`Figure::y`].
+    #[default]
+    Left,
+    /// [`Figure::right`].
+    Right,
+}
+
+/// Colours of Okabe and Ito ("Color Universal Design", 2008), without yellow, which is lost on white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the colours
+pub enum Colour {
+    Blue,
+    Vermillion,
+    Green,
+    Purple,
+    Orange,
+    Sky,
+    Black,
+}
+
+impl Colour {
+    /// The order in which series take colours.
+    pub const ORDER: [Self; 7] = [
+        Self::Blue,
+        Self::Vermillion,
+        Self::Green,
+        Self::Purple,
+        Self::Orange,
+        Self::Sky,
+        Self::Black,
+    ];
+
+    /// The colour on white, as `#rrggbb`.
+    #[must_use]
+    pub fn hex(self) -> &'static str {
+        match self {
+            Self::Blue => "#0072b2",
+            Self::Vermillion => "#d55e00",
+            Self::Green => "#009e73",
+            Self::Purple => "#cc79a7",
+            Self::Orange => "#e69f00",
+            Self::Sky => "#56b4e9",
+            Self::Black => "#333333",
+        }
+    }
+
+    /// The class that SVG elements of this colour carry, by which a page can restyle them.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Vermillion => "vermillion",
+            Self::Green => "green",
+            Self::Purple => "purple",
+            Self::Orange => "orange",
+            Self::Sky => "sky",
+            Self::Black => "black",
+        }
+    }
+}
+
+/// A vertical line with a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Where it stands on the horizontal axis.
+    pub x: f64,
+    /// Its name, written above the plot; left out of the picture where there is no room for it.
+    pub label: String,
+}
+
+impl Axis {
+    /// A linear axis that fits its data.
+    #[must_use]
+    pub fn linear(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            scale: Scale::Linear,
+            range: None,
+        }
+    }
+
+    /// A logarithmic axis that fits its data.
+    #[must_use]
+    pub fn log(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            scale: Scale::Log,
+            range: None,
+        }
+    }
+}
+
+impl Series {
+    /// A line on the left axis.
+    #[must_use]
+    pub fn line(name: impl Into<String>, x: Vec<f64>, y: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            x,
+            y,
+            style: Style::Line,
+            side: Side::Left,
+            colour: None,
+        }
+    }
+
+    /// The same series in another style.
+    #[must_use]
+    pub fn style(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+
+    /// The same series in a given colour.
+    #[must_use]
+    pub fn colour(self, colour: Colour) -> Self {
+        Self {
+            colour: Some(colour),
+            ..self
+        }
+    }
+
+    /// The same series on the right axis.
+    #[must_use]
+    pub fn on_right(self) -> Self {
+        Self {
+            side: Side::Right,
+            ..self
+        }
+    }
+}
+
+impl Figure {
+    /// A figure without series; push at least one.
+    #[must_use]
+    pub fn new(name: impl Into<String>, title: impl Into<String>, x: Axis, y: Axis) -> Self {
+        Self {
+            name: name.into(),
+            title: title.into(),
+            x,
+            y,
+            right: None,
+            series: Vec::new(),
+            marks: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// The figure as a free-standing SVG document without outside references.
+    ///
+    /// # Errors
+    /// [`PlotError::FigureName`], [`PlotError::EmptyFigure`] and [`PlotError::SeriesLength`] where the
+    /// description is not sound. A figure without any finite value is drawn, and says so.
+    pub fn svg(&self) -> Result<String, PlotError> {
+        self.check()?;
+        Ok(svg::draw(self))
+    }
+
+    /// The figure as a PNG of [`WIDTH`] × [`HEIGHT`] × [`PNG_SCALE`]² pixels.
+    ///
+    /// # Errors
+    /// Those of [`svg`](Self::svg), and [`PlotError::Picture`].
+    pub fn png(&self) -> Result<Vec<u8>, PlotError> {
+        png::render(&self.svg()?, &self.name)
+    }
+
+    /// All the figure's data: columns `series,x,y`, a row a point; with a fourth column `upper` where a
+    /// series is a [`Style::Band`]. Numbers read back to the same bits; gaps are `NaN`, `inf` or `-inf`.
+    ///
+    /// # Errors
+    /// Those of [`svg`](Self::svg).
+    pub fn csv(&self) -> Result<String, PlotError> {
+        self.check()?;
+        Ok(csv::write(self))
+    }
+
+    /// The figure's files: names `NAME.svg`, `NAME.png` and `NAME.csv` with their contents.
+    ///
+    /// # Errors
+    /// Those of [`svg`](Self::svg) and [`png`](Self::png).
+    pub fn files(&self) -> Result<[(String, Vec<u8>); 3], PlotError> {
+        let (svg, csv) = (self.svg()?, self.csv()?);
+        let png = png::render(&svg, &self.name)?;
+        let name = |ending| format!("{}.{ending}", self.name);
+        Ok([
+            (name("svg"), svg.into_bytes()),
+            (name("png"), png),
+            (name("csv"), csv.into_bytes()),
+        ])
+    }
+
+    /// The colour of each series.
+    fn colours(&self) -> Vec<Colour> {
+        let mut next = Colour::ORDER.into_iter().cycle();
+        // The cycle never ends; the fallback is for the type only.
+        let mut next = || next.next().unwrap_or(Colour::Black);
+        self.series
+            .iter()
+            .map(|series| series.colour.unwrap_or_else(&mut next))
+            .collect()
+    }
+
+    fn check(&self) -> Result<(), PlotError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !self.name.starts_with(|c: char| c.is_ascii_alphabetic())
+            || !self.name.chars().all(plain)
+        {
+            return Err(PlotError::FigureName {
+                name: self.name.clone(),
+            });
+        }
+        let empty = |what: &str| PlotError::EmptyFigure {
+            figure: self.name.clone(),
+            what: what.to_owned(),
+        };
+        if self.series.is_empty() {
+            return Err(empty("the list of series"));
+        }
+        for series in &self.series {
+            let mut lists = vec![("y", series.y.len())];
+            if let Style::Band { upper } = &series.style {
+                lists.push(("upper", upper.len()));
+            }
+            if let Some((list, y)) = lists.into_iter().find(|(_, len)| *len != series.x.len()) {
+                let (figure, series_name, x) =
+                    (self.name.clone(), series.name.clone(), series.x.len());
+                return Err(PlotError::SeriesLength {
+                    figure,
+                    series: series_name,
+                    x,
+                    y,
+                    list,
+                });
+            }
+            if series.x.is_empty() {
+                return Err(empty(&format!("series {:?}", series.name)));
+            }
+            if series.side == Side::Right && self.right.is_none() {
+                return Err(PlotError::NoRightAxis {
+                    figure: self.name.clone(),
+                    series: series.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Numbers as people read them.
+
+/// Four significant digits; `nan` and `inf` as words.
+pub fn significant(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return value.to_string().to_lowercase();
+    }
+    // Through the exponent of the rounded number, so that 9.99996 has the digits of 10.
+    let scientific = format!("{value:.3e}");
+    let exponent = scientific
+        .split('e')
+        .nth(1)
+        .and_then(|e| e.parse::<i32>().ok())
+        .unwrap_or(0);
+    if !(-4..6).contains(&exponent) {
+        return scientific;
+    }
+    let decimals = (3 - exponent).max(0) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// A share of 1 in percent with two decimals.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() {
+        format!("{:.2} %", 100.0 * share)
+    } else {
+        significant(share)
+    }
+}
+
+/// Seconds as `8.1 s`, `5 min 3 s` or `1 h 2 min`.
+pub fn duration(seconds: f64) -> String {
+    if !(seconds.is_finite() && seconds >= 59.95) {
+        return if seconds.is_finite() {
+            format!("{seconds:.1} s")
+        } else {
+            significant(seconds)
+        };
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_digits() {
+        let cases = [
+            (0.8, "0.8"),
+            (0.08333333, "0.08333"),
+            (9.99996, "10"),
+            (1234.5678, "1235"),
+            (123_456.7, "123457"),
+            (0.0008, "0.0008"),
+            (8e-6, "8.000e-6"),
+            (-0.012_346, "-0.01235"),
+            (f64::NAN, "nan"),
+            (f64::INFINITY, "inf"),
+            (0.0, "0"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(significant(value), text);
+        }
+    }
+
+    #[test]
+    fn percents_and_durations() {
+        assert_eq!(percent(0.92431), "92.43 %");
+        assert_eq!(percent(f64::NAN), "nan");
+        let cases = [
+            (8.06, "8.1 s"),
+            (59.96, "1 min 0 s"),
+            (303.0, "5 min 3 s"),
+            (3725.0, "1 h 2 min"),
+            (f64::NAN, "nan"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+use onecycle::estimate::{Estimate, Sign};
+use serde::{Deserialize, Serialize};
+
+use crate::study::{Along, CellResult, Variant, VariantSummary, curves};
+use onecycle_plot::{
+    Axis, Figure, Series, Style,
+    format::{duration, percent, significant},
+    table::align,
+};
+
+/// The result of a comparison: `compare.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Settings in which the variants differ.
+    pub settings: Vec<Setting>,
+    /// Whether one of these is of the budget: epochs, steps or batch size.
+    pub budgets_differ: bool,
+    /// Validation accuracies, 0 to 1, whose steps and time are in `variants`.
+    pub accuracies: Vec<f64>,
+    /// The variants in the order in which they were given.
+    pub variants: Vec<VariantSummary>,
+    /// Each variant but the first against the first.
+    pub differences: Vec<Difference>,
+    /// All runs with all their epochs.
+    pub runs: Vec<CellResult>,
+}
+
+/// A setting and its value in each variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The key with its tables.
+    pub key: String,
+    /// Its value as TOML, none where it is not set; a value a variant.
+    pub values: Vec<Option<String>>,
+    /// Whether it is one of the budget.
+    pub of_the_budget: bool,
+}
+
+/// How much more accurate a variant is than another, at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The variant.
+    pub label: String,
+    /// The one it is compared with.
+    pub against: String,
+    /// Difference of the final validation accuracies, 0 to 1, seed by seed.
+    pub final_accuracy: Estimate,
+    /// In words.
+    pub verdict: String,
+}
+
+impl Compared {
+    pub(super) fn new(settings: Vec<Setting>, variants: &[Variant], accuracies: &[f64]) -> Self {
+        let accuracies = match accuracies {
+            [] => common(variants).into_iter().collect(),
+            given => given.to_vec(),
+        };
+        let differences = variants.split_first().map_or(vec![], |(first, others)| {
+            let against = |other: &Variant| Difference::of(other, first);
+            others.iter().filter_map(against).collect()
+        });
+        Compared {
+            budgets_differ: settings.iter().any(|setting| setting.of_the_budget),
+            settings,
+            variants: variants.iter().map(|v| v.summary(&accuracies)).collect(),
+            accuracies,
+            differences,
+            runs: variants.iter().flat_map(|v| v.runs.clone()).collect(),
+        }
+    }
+
+    /// Names of the columns of [`rows`](Self::rows).
+    pub(super) fn header(&self) -> Vec<String> {
+        let fixed = [
+            "variant",
+            "final accuracy",
+            "best accuracy",
+            "gap",
+            "steps",
+            "time a run",
+        ];
+        let reached = self.accuracies.iter().flat_map(|accuracy| {
+            let accuracy = significant(100.0 * accuracy);
+            [
+                format!("steps to {accuracy} %"),
+                format!("time to {accuracy} %"),
+            ]
+        });
+        fixed
+            .into_iter()
+            .map(str::to_owned)
+            .chain(reached)
+            .collect()
+    }
+
+    /// A row a variant, with 95 % intervals.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        let row = |variant: &VariantSummary| {
+            let seeds = variant.seeds.len();
+            let mut cells = vec![
+                match variant.diverged {
+                    0 => variant.label.clone(),
+                    n => format!("{} ({n} of {seeds} diverged)", variant.label),
+                },
+                accuracy(&variant.final_accuracy),
+                accuracy(&variant.best_accuracy),
+                or_dash(variant.generalisation_gap.as_ref(), |gap| {
+                    with_interval(gap, significant)
+                }),
+                variant.steps.to_string(),
+                duration(variant.seconds.mean),
+            ];
+            for reached in &variant.reached {
+                let of = match reached.runs {
+                    n if n == seeds => String::new(),
+                    n => format!(" ({n} of {seeds})"),
+                };
+                let steps = |steps: &Estimate| format!("{:.0}{of}", steps.mean);
+                cells.push(or_dash(reached.steps.as_ref(), steps));
+                let time = |seconds: &Estimate| format!("{}{of}", duration(seconds.mean));
+                cells.push(or_dash(reached.seconds.as_ref(), time));
+            }
+            cells
+        };
+        self.variants.iter().map(row).collect()
+    }
+
+    /// What there is to say besides the table, a sentence an item.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences: Vec<String> = self
+            .differences
+            .iter()
+            .map(|difference| difference.verdict.clone())
+            .collect();
+        if self.budgets_differ {
+            let keys: Vec<&str> = self
+                .settings
+                .iter()
+                .filter(|setting| setting.of_the_budget)
+                .map(|setting| setting.key.as_str())
+                .collect();
+            sentences.push(format!(
+                "The budgets differ ({}): compare the steps and times, not the accuracies alone.",
+                keys.join(", ")
+            ));
+        }
+        sentences
+    }
+
+    /// Tables of the results and of the settings that differ, as text.
+    pub fn table(&self) -> String {
+        let mut rows = vec![self.header()];
+        rows.extend(self.rows());
+        let mut text = align(&rows);
+        let mut settings = vec![
+            ["setting".to_owned()]
+                .into_iter()
+                .chain(self.variants.iter().map(|variant| variant.label.clone()))
+                .collect::<Vec<_>>(),
+        ];
+        settings.extend(self.setting_rows());
+        text.push('\n');
+        text.push_str(&align(&settings));
+        text
+    }
+
+    pub(super) fn setting_rows(&self) -> Vec<Vec<String>> {
+        let row = |setting: &Setting| {
+            let values = setting.values.iter();
+            let values = values.map(|value| value.clone().unwrap_or_else(|| "–".to_owned()));
+            [setting.key.clone()].into_iter().chain(values).collect()
+        };
+        self.settings.iter().map(row).collect()
+    }
+
+    /// The figures with their captions.
+    pub(super) fn figures(&self, variants: &[Variant]) -> Vec<(Figure, &'static str)> {
+        let named: Vec<(&str, &Variant)> = variants.iter().map(|v| (v.label.as_str(), v)).collect();
+        let along = match self
+            .settings
+            .iter()
+            .any(|setting| setting.key == "batch_size")
+        {
+            true => Along::Epochs,
+            false => Along::Steps,
+        };
+        let percent = |label| (along, Axis::linear(label));
+        let mut figures = vec![
+            (
+                curves(
+                    "val_accuracy",
+                    "Validation accuracy",
+                    percent("validation accuracy (%)"),
+                    &named,
+                    |epoch| 100.0 * epoch.val_accuracy,
+                ),
+                "Share of the validation images classified rightly after each epoch.",
+            ),
+            (
+                curves(
+                    "val_loss",
+                    "Validation loss",
+                    (along, Axis::log("loss (logarithmic)")),
+                    &named,
+                    |epoch| epoch.val_loss,
+                ),
+                "Mean cross-entropy on the validation images after each epoch.",
+            ),
+            (
+                curves(
+                    "train_loss",
+                    "Training loss",
+                    (along, Axis::log("loss (logarithmic)")),
+                    &named,
+                    |epoch| epoch.train_loss,
+                ),
+                "Mean cross-entropy over each epoch's training images, augmented, each before its update.",
+            ),
+            (
+                curves(
+                    "gap",
+                    "Generalisation gap",
+                    (along, Axis::linear("validation − training loss")),
+                    &named,
+                    |epoch| epoch.generalisation_gap,
+                ),
+                "Validation less training loss: it grows where a network over-fits.",
+            ),
+        ];
+        figures.retain(|(figure, _)| !figure.series.is_empty());
+        figures.push((
+            finals(variants),
+            "Final validation accuracy of each run, and the mean over the seeds with its 95 % interval.",
+        ));
+        figures
+    }
+}
+
+impl Difference {
+    fn of(variant: &Variant, against: &Variant) -> Option<Self> {
+        let difference = variant.difference(against, |run| run.final_accuracy)?;
+        let (a, b) = (&variant.label, &against.label);
+        let points = significant(100.0 * difference.mean.abs());
+        let verdict = match (difference.sign(), difference.interval()) {
+            (Sign::Above, _) => format!("{a} is more accurate than {b}, by {points} points"),
+            (Sign::Below, _) => format!("{a} is less accurate than {b}, by {points} points"),
+            (Sign::Open, None) => format!(
+                "{a} against {b}: {} points in one seed, which decides nothing",
+                significant(100.0 * difference.mean)
+            ),
+            (Sign::Open, Some(_)) => format!("{a} against {b}: not decided by these seeds"),
+        };
+        let interval = difference.interval().map_or(String::new(), |(low, high)| {
+            let [low, high] = [low, high].map(|end| significant(100.0 * end));
+            format!(" (95 % interval of the difference: {low} to {high} points)")
+        });
+        Some(Difference {
+            label: a.clone(),
+            against: b.clone(),
+            final_accuracy: difference,
+            verdict: format!("{verdict}{interval}."),
+        })
+    }
+}
+
+/// The largest whole per cent that the mean final accuracy of every variant reaches.
+fn common(variants: &[Variant]) -> Option<f64> {
+    let lowest = variants
+        .iter()
+        .map(|variant| variant.estimate(|run| run.final_accuracy).mean)
+        .fold(f64::INFINITY, f64::min);
+    let whole = (100.0 * lowest).floor() / 100.0;
+    (whole > 0.0 && whole < 1.0).then_some(whole)
+}
+
+/// Final accuracies, a column a variant.
+fn finals(variants: &[Variant]) -> Figure {
+    let mut x = Axis::linear("variant, in the order of the table");
+    x.range = Some((0.5, variants.len() as f64 + 0.5));
+    let y = Axis::linear("final validation accuracy (%)");
+    let mut figure = Figure::new("final_accuracy", "Final accuracy of each run", x, y);
+    for (i, variant) in variants.iter().enumerate() {
+        let x = i as f64 + 1.0;
+        let values: Vec<f64> = variant
+            .runs
+            .iter()
+            .map(|run| 100.0 * run.final_accuracy)
+            .collect();
+        let colour = onecycle_plot::Colour::ORDER[i % onecycle_plot::Colour::ORDER.len()];
+        let estimate = variant.estimate(|run| 100.0 * run.final_accuracy);
+        if let Some((low, high)) = estimate.interval() {
+            let band = Series::line(
+                format!("{}, 95 % interval", variant.label),
+                vec![x - 0.2, x + 0.2],
+                vec![low; 2],
+            );
+            figure.series.push(
+                band.style(Style::Band {
+                    upper: vec![high; 2],
+                })
+                .colour(colour),
+            );
+        }
+        let points = Series::line(variant.label.clone(), vec![x; values.len()], values);
+        figure
+            .series
+            .push(points.style(Style::Points).colour(colour));
+    }
+    figure
+}
+
+/// An accuracy in per cent with the half width of its interval.
+fn accuracy(estimate: &Estimate) -> String {
+    match estimate.half_width {
+        None => percent(estimate.mean),
+        Some(half) => format!("{:.2} ± {:.2} %", 100.0 * estimate.mean, 100.0 * half),
+    }
+}
+
+fn with_interval(estimate: &Estimate, number: fn(f64) -> String) -> String {
+    match estimate.half_width {
+        None => number(estimate.mean),
+        Some(half) => format!("{} ± {}", number(estimate.mean), number(half)),
+    }
+}
+
+fn or_dash<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), text)
+}

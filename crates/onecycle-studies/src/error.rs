@@ -1,0 +1,41 @@
+use onecycle_train::{ConfigError, FileError, RunError, TrainError};
+
+/// Any error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// A run of the study failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+
+    /// Configurations whose accuracies cannot be compared.
+    #[error(
+        "{key} differs ({}): only runs of the same network on the same images can be compared; give all files the same `{key}`",
+        values.join(", ")
+    )]
+    NotComparable {
+        /// The key with its tables.
+        key: String,
+        /// Each variant with its value.
+        values: Vec<String>,
+    },
+}
+
+macro_rules! from_parts_of_train {
+    ($($error:ty),*) => {
+        $(impl From<$error> for StudyError {
+            fn from(error: $error) -> Self {
+                StudyError::Train(error.into())
+            }
+        })*
+    };
+}
+
+from_parts_of_train!(
+    ConfigError,
+    FileError,
+    RunError,
+    onecycle::PolicyError,
+    onecycle_plot::PlotError,
+    onecycle_vision::DataError
+);

@@ -1,0 +1,224 @@
+use onecycle_vision::{Augment, Border};
+use serde::{Deserialize, Serialize};
+
+use crate::StudyError;
+use onecycle_train::{Config, ConfigError, device::Device};
+
+/// How much a reproduction may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// All of them in less than half an hour on two cores: a small residual network on 6 000 images of Fashion-MNIST.
+    Quick,
+    /// All of them in some hours on two cores: ResNet-20 on CIFAR-10.
+    Cpu,
+    /// The original's network, data and epochs: a GPU's work.
+    Paper,
+}
+
+/// What the cells of a scale have in common. Experiments state where they differ from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Network.
+    pub model: String,
+    /// Data set.
+    pub data: String,
+    /// Training images, the first so many; 0 for all.
+    pub images: usize,
+    /// RangeTestRun images, the first so many; 0 for all.
+    pub test_images: usize,
+    /// Epochs of a run of one cycle.
+    pub epochs: f64,
+    /// Images an update.
+    pub batch_size: usize,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Pixels of padding before a random crop.
+    pub pad: usize,
+    /// Peak of one cycle.
+    pub lr_max: f64,
+    /// First rate of the piecewise constant policy; a tenth and a hundredth follow.
+    pub lr_piecewise: f64,
+    /// Times the steps of one cycle that the piecewise constant policy gets in `super-convergence`.
+    pub longer: u32,
+    /// Shares of the images in `super-convergence` with fewer images.
+    pub fewer: Vec<f64>,
+    /// Times the batch size in `large-batch`.
+    pub large: u32,
+    /// `lenet-mnist`: network, `lenet-caffe` in the paper.
+    pub lenet_model: String,
+    /// `lenet-mnist`: data set.
+    pub lenet_data: String,
+    /// `lenet-mnist`: epochs of the policies to beat; one cycle gets 12/85, 25/85 and all of it.
+    pub lenet_epochs: f64,
+    /// `lenet-mnist`: images an update.
+    pub lenet_batch_size: usize,
+    /// `noise-scale`, `flat-minima`: diagnoses along a run of one cycle, the last one at its end.
+    pub diagnoses: u64,
+    /// Micro-batches of 32 images for the noise scale of each.
+    pub noise_batches: usize,
+    /// Training images for curvature and sharpness of each.
+    pub surface_images: usize,
+    /// Runs of each variant.
+    pub seeds: usize,
+}
+
+impl Scale {
+    /// The scale of this name.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] with the names that there are.
+    pub fn parse(name: &str) -> Result<Self, StudyError> {
+        match name {
+            "quick" => Ok(Scale::Quick),
+            "cpu" => Ok(Scale::Cpu),
+            "paper" => Ok(Scale::Paper),
+            _ => Err(ConfigError::setting("scale", name, "quick, cpu or paper").into()),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Quick => "quick",
+            Scale::Cpu => "cpu",
+            Scale::Paper => "paper",
+        }
+    }
+
+    /// Its budget: all that a scale is, in one table.
+    pub fn budget(self) -> Budget {
+        // model, data, images, test images, epochs, batch, weight decay, pad
+        let (model, data, images, test_images, epochs, batch_size, weight_decay, pad) = match self {
+            Scale::Quick => (
+                "resnet-small",
+                "fashion-mnist",
+                6_000,
+                3_000,
+                4.0,
+                96,
+                5e-4,
+                0,
+            ),
+            Scale::Cpu => ("resnet20", "cifar10", 20_000, 5_000, 8.0, 128, 5e-4, 4),
+            Scale::Paper => ("resnet56", "cifar10", 0, 0, 95.0, 512, 1e-4, 4),
+        };
+        // lr_max, lr_piecewise, longer, fewer images, large batch
+        let (lr_max, lr_piecewise, longer, fewer, large) = match self {
+            Scale::Quick => (0.2, 0.1, 4, vec![0.25], 4),
+            Scale::Cpu => (0.4, 0.1, 4, vec![0.5, 0.25], 8),
+            Scale::Paper => (0.8, 0.35, 8, vec![0.8, 0.6, 0.4, 0.2], 16),
+        };
+        let (lenet_model, lenet_data, lenet_epochs, lenet_batch_size, seeds) = match self {
+            Scale::Quick => ("lenet5", "fashion-mnist", 20.0, 128, 3),
+            Scale::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
+            Scale::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
+        };
+        // Losses and gradients of 6 000 images a diagnosis; of 40 000 at the paper's scale.
+        let (diagnoses, noise_batches, surface_images) = match self {
+            Scale::Quick => (6, 64, 128),
+            Scale::Cpu => (8, 64, 128),
+            Scale::Paper => (19, 256, 1000),
+        };
+        Budget {
+            model: model.to_owned(),
+            data: data.to_owned(),
+            images,
+            test_images,
+            epochs,
+            batch_size,
+            weight_decay,
+            pad,
+            lr_max,
+            lr_piecewise,
+            longer,
+            fewer,
+            large,
+            lenet_model: lenet_model.to_owned(),
+            lenet_data: lenet_data.to_owned(),
+            lenet_epochs,
+            lenet_batch_size,
+            diagnoses,
+            noise_batches,
+            surface_images,
+            seeds,
+        }
+    }
+}
+
+impl Budget {
+    /// Network, data, augmentation and optimizer; the policy is still the default one.
+    pub(super) fn base(&self, device: Device) -> Config {
+        let mut config = Config {
+            epochs: Some(self.epochs),
+            model: self.model.clone(),
+            device,
+            batch_size: self.batch_size,
+            augment: Augment {
+                flip: true,
+                pad: self.pad,
+                border: Border::Reflect,
+                ..Augment::default()
+            },
+            ..Config::default()
+        };
+        config.data.name = Some(self.data.clone());
+        config.data.limit = self.images;
+        config.data.test_limit = self.test_images;
+        let optimizer = config.optimizer.config.clone();
+        config.optimizer.config = optimizer.with_weight_decay(self.weight_decay);
+        config
+    }
+
+    /// In words: network, data, epochs.
+    pub(super) fn words(&self) -> String {
+        format!(
+            "{} on {} ({}), {} epochs of batches of {}",
+            self.model,
+            self.data,
+            self.images_in_words(),
+            self.epochs,
+            self.batch_size
+        )
+    }
+
+    /// How many images there are to train on and to test with.
+    pub(super) fn images_in_words(&self) -> String {
+        let of = |images: usize| match images {
+            0 => "all".to_owned(),
+            n => n.to_string(),
+        };
+        format!(
+            "{} training images, {} test images",
+            of(self.images),
+            of(self.test_images)
+        )
+    }
+
+    /// The flags that put this budget in the place of another one.
+    pub(super) fn flags_over(&self, other: &Budget) -> String {
+        let flags = [
+            ("--model", &self.model, &other.model),
+            ("--model", &self.lenet_model, &other.lenet_model),
+            (
+                "--images",
+                &self.images.to_string(),
+                &other.images.to_string(),
+            ),
+            (
+                "--test-images",
+                &self.test_images.to_string(),
+                &other.test_images.to_string(),
+            ),
+            (
+                "--epochs",
+                &self.epochs.to_string(),
+                &other.epochs.to_string(),
+            ),
+        ];
+        let changed = flags.iter().filter(|(_, own, other)| own != other);
+        changed
+            .map(|(flag, own, _)| format!(" {flag} {own}"))
+            .collect()
+    }
+}

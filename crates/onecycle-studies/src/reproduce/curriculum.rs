@@ -1,0 +1,91 @@
+//! Bengio: easy examples first, against and together with one cycle.
+
+use std::path::Path;
+
+use onecycle::Constant;
+
+use super::{
+    Claim, Published, Reproduction, Results, Setting,
+    cycle::{self, ONE_CYCLE},
+};
+use crate::{
+    StudyError,
+    study::{Along, Variant},
+};
+use onecycle_train::{Config, config::CurriculumConfig};
+
+const PAPER: &str = "Bengio et al., \"Curriculum learning\" (2009), section 4";
+/// Constant rate, as a share of the peak of one cycle.
+const RATE: f64 = 0.25;
+/// Share of the run after which all images are drawn from.
+const UNTIL: f64 = 0.5;
+
+/// `curriculum`.
+pub(super) struct CurriculumFirst;
+
+impl CurriculumFirst {
+    fn easy_first(setting: &Setting, mut config: Config) -> Config {
+        config.data.curriculum = Some(CurriculumConfig {
+            start: 0.25,
+            epochs: UNTIL * setting.budget.epochs,
+            scoring_epochs: 1,
+            scoring_lr: RATE * setting.budget.lr_max,
+        });
+        config
+    }
+}
+
+impl Reproduction for CurriculumFirst {
+    fn name(&self) -> &'static str {
+        "curriculum"
+    }
+
+    fn title(&self) -> &'static str {
+        "Easy examples first, against and together with one cycle"
+    }
+
+    fn notes(&self, _: &Setting) -> Vec<String> {
+        vec!["How hard an image is, the same network says after one epoch of its own: by its loss. The first epoch draws from \
+              the easiest quarter, from the middle of the run on from all images. The cost of the scoring epoch is not counted."
+            .to_owned()]
+    }
+
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+        let constant = setting.config(Constant::new(RATE * setting.budget.lr_max));
+        let cycle = setting.config(cycle::policy(&setting.budget));
+        Ok(vec![
+            cycle::one_cycle(setting)?,
+            (
+                "one-cycle-easy-first".to_owned(),
+                CurriculumFirst::easy_first(setting, cycle),
+            ),
+            ("constant".to_owned(), constant.clone()),
+            (
+                "constant-easy-first".to_owned(),
+                CurriculumFirst::easy_first(setting, constant),
+            ),
+        ])
+    }
+
+    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+        let results = Results(results.to_vec());
+        let claim = |text| Published {
+            text,
+            source: PAPER,
+            numbers: "figure on other tasks (shapes, language)",
+        };
+        let easy = results.get("constant-easy-first")?;
+        Ok(vec![
+            claim("Easy examples first end more accurate than a random order, at a constant rate")
+                .more_accurate(easy, results.get("constant")?, 0.0),
+            claim("Easy examples first add to one cycle")
+                .more_accurate(results.get("one-cycle-easy-first")?, results.get(ONE_CYCLE)?, 0.0),
+            claim("Easy examples first at a constant rate do what one cycle does (at most 1 point less)")
+                .more_accurate(easy, results.get(ONE_CYCLE)?, 0.01),
+        ])
+    }
+
+    fn along(&self) -> Along {
+        Along::Steps
+    }
+}

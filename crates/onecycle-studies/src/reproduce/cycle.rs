@@ -1,0 +1,374 @@
+//! Gugger's notebook on the 1cycle policy: its schedule, and the runs of its figures.
+
+use std::path::Path;
+
+use onecycle::{OneCycle, Span, estimate::Estimate};
+
+use super::{
+    Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    claim::{above, interval},
+    measured, usual_figures,
+};
+use crate::{
+    StudyError,
+    study::{Along, CellResult, Variant},
+};
+use onecycle_plot::{Figure, Series, Style, format::significant};
+use onecycle_train::{
+    Config,
+    experiment::plan,
+    figures::{self, Tracks},
+    plan_view::PlanView,
+    record::StepRecord,
+    run_folder::RunFolder,
+};
+
+/// Label of the run that most experiments compare with.
+pub(super) const ONE_CYCLE: &str = "one-cycle";
+const HIGHER: &str = "higher-rate";
+const LONG: &str = "long-annihilation";
+
+/// Share of the run that is annihilation in the notebook: 13 of 95 epochs.
+const ANNIHILATION: f64 = 13.0 / 95.0;
+/// The higher peak over the usual one, 3 over 0.8; its start is a twentieth of it.
+const HIGHER_PEAK: f64 = 3.0 / 0.8;
+const HIGHER_DIV: f64 = 20.0;
+/// Epochs of the higher rate over those of the full cycle.
+const HIGHER_EPOCHS: f64 = 50.0 / 95.0;
+/// What the higher rate may lose, a share of 1: published are 1.2 points in 50 epochs.
+const HIGHER_MARGIN: f64 = 0.015;
+
+pub(super) const NOTEBOOK: &str = "Gugger's notebook on the 1cycle policy (2018)";
+
+/// One cycle as in the notebook.
+pub(super) fn policy(budget: &Budget) -> OneCycle {
+    OneCycle {
+        annihilation: Span::Fraction(ANNIHILATION),
+        ..OneCycle::new(budget.lr_max)
+    }
+}
+
+/// The variant that most experiments compare with. Its noise and sharpness are measured along the way, which changes nothing
+/// else: so the experiments that look at them share its runs with all others.
+pub(super) fn one_cycle(setting: &Setting) -> Result<(String, Config), StudyError> {
+    let config = setting.config(policy(&setting.budget));
+    Ok((ONE_CYCLE.to_owned(), measured::along(setting, config)?))
+}
+
+/// `schedule`: the learning rate and momentum of the policy.
+pub(super) struct Schedule;
+
+impl Reproduction for Schedule {
+    fn name(&self) -> &'static str {
+        "schedule"
+    }
+
+    fn title(&self) -> &'static str {
+        "The learning rate of the 1cycle policy"
+    }
+
+    fn notes(&self, _: &Setting) -> Vec<String> {
+        vec!["A plan, not a training: 0.08 to 0.8 and back in two legs of 41 epochs of 98 steps, then 13 epochs down to 0.0008.".to_owned()]
+    }
+
+    fn claims(&self, _: &Setting, _: &Path, _: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+        let plan = notebook_plan()?;
+        let leg = 41 * 98;
+        let steps = [0, leg, 2 * leg, plan.steps() - 1];
+        let rates = steps.map(|step| plan.at(step).lr);
+        let wanted = [0.08, 0.8, 0.08, 0.0008];
+        // To a step's difference: the notebook's 41 epochs are 82 of 95, here legs are whole steps of the whole run.
+        let step = 0.72 / leg as f64;
+        let near = rates.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= step);
+        let published = Published {
+            text: "The rate goes up and down in two equal legs, then far below its start",
+            source: NOTEBOOK,
+            numbers: "0.08, 0.8, 0.08, 0.0008 at epochs 0, 41, 82 and 95",
+        };
+        let ours = rates.map(significant).join(", ");
+        let seen = if near { Seen::Seen } else { Seen::NotSeenHere };
+        Ok(vec![published.with(ours, seen)])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        _: &Path,
+        _: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        let mut figure = PlanView::new(&notebook_plan()?).figure();
+        figure.name = "schedule".to_owned();
+        let caption = "Learning rate and momentum of each step: two straight legs, then the annihilation; momentum mirrors the rate.";
+        Ok(vec![(figure, caption.to_owned())])
+    }
+}
+
+fn notebook_plan() -> Result<onecycle::Plan, StudyError> {
+    let mut config = Config {
+        epochs: Some(95.0),
+        batch_size: 512,
+        ..Config::default()
+    };
+    config.policy.preset = OneCycle {
+        annihilation: Span::Epochs(13.0),
+        ..OneCycle::new(0.8)
+    }
+    .into();
+    Ok(plan(&config, Some(50_000))?)
+}
+
+/// `full-cycle`: one long cycle and its losses.
+pub(super) struct FullCycle;
+
+impl Reproduction for FullCycle {
+    fn name(&self) -> &'static str {
+        "full-cycle"
+    }
+
+    fn title(&self) -> &'static str {
+        "A full cycle: training and validation loss over 41 + 41 + 13 epochs"
+    }
+
+    fn notes(&self, setting: &Setting) -> Vec<String> {
+        vec![format!(
+            "Peak {}, the start a tenth of it, the end a hundredth of that; 13/95 of the run are annihilation.",
+            setting.budget.lr_max
+        )]
+    }
+
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+        Ok(vec![one_cycle(setting)?])
+    }
+
+    fn claims(
+        &self,
+        setting: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
+        let results = Results(results.to_vec());
+        let run = results.get(ONE_CYCLE)?;
+        let accuracy = run.estimate(|run| run.final_accuracy);
+        // Gain in accuracy from the epoch with the highest rate to the end.
+        let after_peak = run.estimate(|run| run.final_accuracy - at_peak(run));
+        let second_half = Published {
+            text: "Accuracy is still well below its end when the rate is highest; it comes when the rate falls",
+            source: NOTEBOOK,
+            numbers: "figure: validation loss falls in the last phases",
+        };
+        let points = |share: f64| significant(100.0 * share);
+        let gain = format!(
+            "{} points after the epoch of the peak",
+            interval(&after_peak, points)
+        );
+        let reached = Published {
+            text: "A full cycle ends at 93.5 %",
+            source: NOTEBOOK,
+            numbers: "93.53 % (ResNet-56, CIFAR-10, 95 epochs)",
+        };
+        Ok(vec![
+            second_half.with(gain, above(after_peak, 0.0)),
+            level(reached, &accuracy, 0.9353, setting.is_original()),
+        ])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        losses(self.name(), results, ONE_CYCLE)
+    }
+}
+
+/// A claim of an accuracy, `value`, that only the original's network, data and length can bear out.
+fn level(published: Published, accuracy: &Estimate, value: f64, original: bool) -> Claim {
+    // Few seeds that differ much have an interval beyond what an accuracy can be.
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share.clamp(0.0, 1.0));
+    let ours = interval(accuracy, percent);
+    if !original {
+        let ours = format!("{ours}, with another network, data or length");
+        return published.with(ours, Seen::NotDecided);
+    }
+    let seen = match accuracy.interval() {
+        Some((_, high)) if high < value => Seen::NotSeenHere,
+        Some((low, high)) if low <= value && value <= high || low > value => Seen::Seen,
+        _ => Seen::NotDecided,
+    };
+    published.with(ours, seen)
+}
+
+/// Validation accuracy after the epoch whose end had the highest rate.
+fn at_peak(run: &CellResult) -> f64 {
+    let peak = run.epochs.iter().max_by(|a, b| a.lr.total_cmp(&b.lr));
+    peak.map_or(f64::NAN, |epoch| epoch.val_accuracy)
+}
+
+/// Training loss of each step and validation loss of each epoch, with the learning rate; of the first seed.
+fn losses(
+    name: &str,
+    results: &[Variant],
+    label: &str,
+) -> Result<Vec<(Figure, String)>, StudyError> {
+    let all = Results(results.to_vec());
+    let variant = all.get(label)?;
+    let mut shown = Vec::new();
+    if let Some(run) = variant.runs.first() {
+        let folder = RunFolder::look(&run.run)?;
+        let steps = folder.read_steps()?;
+        let records = figures::RunRecords {
+            steps: &steps,
+            epochs: &run.epochs,
+            phases: &[],
+        };
+        if !run.epochs.is_empty() {
+            let mut figure = figures::losses(&records);
+            figure.name = format!("{name}-losses");
+            figure.right = Some(onecycle_plot::Axis::linear("learning rate"));
+            figure.series.insert(0, rate(&steps));
+            let caption = format!(
+                "Training and validation loss of {label}, seed {}, with the learning rate. While the rate is high the \
+                 validation loss stays up or swings; it falls with the rate.",
+                run.seed
+            );
+            shown.push((figure, caption));
+        }
+    }
+    shown.extend(usual_figures(name, Along::Steps, results));
+    Ok(shown)
+}
+
+fn rate(steps: &[StepRecord]) -> Series {
+    let mut done = Vec::with_capacity(steps.len());
+    for epoch in steps.chunk_by(|a, b| a.epoch == b.epoch) {
+        let length = epoch.len() as f64;
+        done.extend((0..epoch.len()).map(|i| epoch[i].epoch as f64 + (i + 1) as f64 / length));
+    }
+    let lr = steps.iter().map(|step| step.lr).collect();
+    Series::line("learning rate", done, lr)
+        .style(Style::Dashed)
+        .colour(onecycle_plot::Colour::Green)
+        .on_right()
+}
+
+/// `higher-rate`: a much higher peak in half the epochs.
+pub(super) struct HigherRate;
+
+impl Reproduction for HigherRate {
+    fn name(&self) -> &'static str {
+        "higher-rate"
+    }
+
+    fn title(&self) -> &'static str {
+        "A learning rate of 3: a higher peak in half the epochs"
+    }
+
+    fn notes(&self, setting: &Setting) -> Vec<String> {
+        vec![format!(
+            "Peak {} ({HIGHER_PEAK} times that of the full cycle, as 3 is of 0.8), the start a twentieth of it, 50/95 of the \
+             epochs, a tenth of them annihilation.",
+            significant(HIGHER_PEAK * setting.budget.lr_max)
+        )]
+    }
+
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+        let mut config = setting.config(OneCycle {
+            div: Some(HIGHER_DIV),
+            ..OneCycle::new(HIGHER_PEAK * setting.budget.lr_max)
+        });
+        config.epochs = Some(HIGHER_EPOCHS * setting.budget.epochs);
+        Ok(vec![(HIGHER.to_owned(), config), one_cycle(setting)?])
+    }
+
+    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+        let results = Results(results.to_vec());
+        let published = Published {
+            text: "With a peak 3.75 times as high, half the epochs lose less than 1.5 points",
+            source: NOTEBOOK,
+            numbers: "92.31 % in 50 epochs, 93.08 % in 70, against 93.53 % in 95",
+        };
+        let (higher, full) = (results.get(HIGHER)?, results.get(ONE_CYCLE)?);
+        Ok(vec![published.more_accurate(higher, full, HIGHER_MARGIN)])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        losses(self.name(), results, HIGHER)
+    }
+}
+
+/// `long-annihilation`: half of the run at small rates over-fits.
+pub(super) struct LongAnnihilation;
+
+impl Reproduction for LongAnnihilation {
+    fn name(&self) -> &'static str {
+        "long-annihilation"
+    }
+
+    fn title(&self) -> &'static str {
+        "A smaller cycle and half of the run as annihilation"
+    }
+
+    fn notes(&self, _: &Setting) -> Vec<String> {
+        vec![
+            "The same peak and the same epochs as the full cycle; half of them are annihilation."
+                .to_owned(),
+        ]
+    }
+
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+        let config = setting.config(OneCycle {
+            annihilation: Span::Fraction(0.5),
+            ..OneCycle::new(setting.budget.lr_max)
+        });
+        Ok(vec![(LONG.to_owned(), config), one_cycle(setting)?])
+    }
+
+    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+        let results = Results(results.to_vec());
+        let (long, full) = (results.get(LONG)?, results.get(ONE_CYCLE)?);
+        let less_accurate = Published {
+            text: "With half of the run as annihilation the network ends less accurate",
+            source: NOTEBOOK,
+            numbers: "93.53 % (13 of 95 epochs) against 92.58 % (half)",
+        };
+        let wider_gap = Published {
+            text: "It over-fits: the gap between validation and training loss is larger",
+            source: NOTEBOOK,
+            numbers: "figure: a larger gap",
+        };
+        Ok(vec![
+            less_accurate.more_accurate(full, long, 0.0),
+            wider_gap.larger(long, full, "gap", |run| run.generalisation_gap),
+        ])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        losses(self.name(), results, LONG)
+    }
+}
+
+/// Learning rate and momentum of a configuration over the steps.
+pub(super) fn schedule_figure(
+    name: &str,
+    config: &Config,
+    images: usize,
+) -> Result<Figure, StudyError> {
+    let view = PlanView::new(&plan(config, Some(images))?);
+    let mut figure = figures::schedule(&Tracks {
+        phases: view.marks().to_vec(),
+        ..view.tracks().clone()
+    });
+    figure.name = name.to_owned();
+    Ok(figure)
+}

@@ -1,0 +1,124 @@
+//! What experiments measure of the networks along their runs: gradient noise and sharpness.
+//!
+//! The measuring is a run's own ([`DiagnoseConfig`]): it leaves the training as it is, is kept in the run's folder, and goes on
+//! with the run. Here are the settings for it, the numbers that claims are about, and figures over the steps of one cycle.
+
+use super::{Setting, cycle, super_convergence::images};
+use crate::{StudyError, study::CellResult};
+use onecycle_plot::{Axis, Colour, Figure, Series, Style};
+use onecycle_train::{
+    Config, config::DiagnoseConfig, diagnose::Diagnosis, experiment::plan, plan_view::PlanView,
+};
+
+/// Images of a micro-batch for the noise scale.
+pub(super) const MICRO_BATCH: usize = 32;
+
+/// A number of a diagnosis; NaN where it was not measured.
+pub(super) type Measure = fn(&Diagnosis) -> f64;
+
+/// The same training, which measures noise and sharpness some times along its way and at its end.
+///
+/// # Errors
+/// A policy that does not fit the run.
+pub(super) fn along(setting: &Setting, config: Config) -> Result<Config, StudyError> {
+    let times = setting.budget.diagnoses.max(1);
+    with(setting, config, times, setting.budget.noise_batches)
+}
+
+/// The same training, which measures sharpness at its end.
+///
+/// # Errors
+/// A policy that does not fit the run.
+pub(super) fn at_the_end(setting: &Setting, config: Config) -> Result<Config, StudyError> {
+    with(setting, config, 1, 0)
+}
+
+fn with(
+    setting: &Setting,
+    config: Config,
+    times: u64,
+    batches: usize,
+) -> Result<Config, StudyError> {
+    let steps = plan(&config, Some(images(setting)))?.steps();
+    let diagnose = DiagnoseConfig {
+        every: steps.div_ceil(times),
+        batches,
+        batch_size: MICRO_BATCH,
+        images: setting.budget.surface_images,
+        ..DiagnoseConfig::default()
+    };
+    Ok(Config { diagnose, ..config })
+}
+
+/// Largest eigenvalue of the Hessian; NaN where it was not measured.
+pub(super) fn eigenvalue(diagnosis: &Diagnosis) -> f64 {
+    let hessian = diagnosis.hessian.as_ref();
+    let largest = hessian.and_then(|hessian| hessian.curvature.eigenvalues.first());
+    largest.map_or(f64::NAN, |one| one.value)
+}
+
+/// Keskar's ε-sharpness in per cent; NaN where it was not measured.
+pub(super) fn box_sharpness(diagnosis: &Diagnosis) -> f64 {
+    let sharpness = diagnosis.sharpness;
+    sharpness.map_or(f64::NAN, |found| found.sharpness)
+}
+
+/// `|G|²`, squared length of the gradient; NaN where it was not measured.
+pub(super) fn gradient(diagnosis: &Diagnosis) -> f64 {
+    let noise = diagnosis.noise;
+    noise.map_or(f64::NAN, |noise| noise.micro_batches.gradient.value)
+}
+
+/// `tr Σ`, the variance of one image's gradient; NaN where it was not measured.
+pub(super) fn variance(diagnosis: &Diagnosis) -> f64 {
+    let noise = diagnosis.noise;
+    noise.map_or(f64::NAN, |noise| noise.micro_batches.trace.value)
+}
+
+/// `|G|² / tr Σ`, the reciprocal of the noise scale, in 1 / images. Where noise hides the gradient the noise scale has no
+/// value; this one has, close to 0 or below it, so that means over seeds leave no seed out.
+pub(super) fn signal(diagnosis: &Diagnosis) -> f64 {
+    gradient(diagnosis) / variance(diagnosis)
+}
+
+/// A number of the network that a run ended with; NaN where it was not measured.
+pub(super) fn at_end(run: &CellResult, value: impl Fn(&Diagnosis) -> f64) -> f64 {
+    run.diagnoses.last().map_or(f64::NAN, value)
+}
+
+/// What is drawn beside a measurement, dashed on the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    Lr,
+    Momentum,
+}
+
+/// A figure over the steps of one cycle, so far with its learning rate or its momentum.
+pub(super) fn over_the_cycle(
+    setting: &Setting,
+    (name, title): (&str, &str),
+    y: Axis,
+    beside: Beside,
+) -> Result<Figure, StudyError> {
+    let (_, config) = cycle::one_cycle(setting)?;
+    let view = PlanView::new(&plan(&config, Some(images(setting)))?);
+    let tracks = view.tracks();
+    let (label, track, colour) = match beside {
+        Beside::Lr => ("learning rate", Some(&tracks.lr), Colour::Blue),
+        Beside::Momentum => ("momentum", tracks.momentum.as_ref(), Colour::Blue),
+    };
+    let mut figure = Figure::new(name, title, Axis::linear("steps made"), y);
+    if let Some(track) = track {
+        figure.right = Some(Axis::linear(label));
+        let series = Series::line(label, tracks.step.clone(), track.clone());
+        let series = series.style(Style::Dashed).colour(colour).on_right();
+        figure.series.push(series);
+    }
+    figure.marks = view.marks().to_vec();
+    if setting.seeds.len() > 1 {
+        figure.note = Some(
+            "Lines: means over the seeds; areas: from the lowest to the highest seed.".to_owned(),
+        );
+    }
+    Ok(figure)
+}

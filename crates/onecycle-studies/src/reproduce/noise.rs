@@ -1,0 +1,251 @@
+//! The noise of stochastic gradients: the ratio of learning rate to batch size, and what is measured along one cycle.
+
+use std::path::Path;
+
+use onecycle::{Constant, estimate::Estimate};
+
+use super::{
+    Claim, Published, Reproduction, Results, Seen, Setting,
+    claim::{above, interval, sound},
+    cycle::{self, ONE_CYCLE},
+    measured::{self, Beside, Measure},
+    usual_figures,
+};
+use crate::{StudyError, study::Variant};
+use onecycle_plot::{Axis, Colour, Figure, Series, Style, format::significant};
+use onecycle_train::{Config, diagnose::Diagnosis};
+
+const JASTRZEBSKI: &str = "Jastrzębski et al., \"Three factors influencing minima in SGD\" (2018)";
+const MCCANDLISH: &str =
+    "McCandlish et al., \"An empirical model of large-batch training\" (2018, arXiv:1812.06162)";
+
+/// Constant rate of the budget's batch size, as a share of the peak of one cycle.
+pub(super) const RATE: f64 = 0.25;
+/// What counts as equal, a share of 1.
+const MARGIN: f64 = 0.01;
+/// Factors on learning rate and batch size. The first is the reference; the next two hold the ratio, the last quarters it.
+const PAIRS: [(f64, f64); 4] = [(1.0, 1.0), (0.5, 0.5), (2.0, 2.0), (0.5, 2.0)];
+
+/// `noise-scale`.
+pub(super) struct NoiseScale;
+
+impl NoiseScale {
+    /// A constant rate and a batch size.
+    fn variant(setting: &Setting, (of_lr, of_batch): (f64, f64)) -> (String, Config) {
+        let lr = of_lr * RATE * setting.budget.lr_max;
+        let mut config = setting.config(Constant::new(lr));
+        config.batch_size = ((of_batch * setting.budget.batch_size as f64) as usize).max(1);
+        let label = format!("lr-{}-batch-{}", significant(lr), config.batch_size);
+        (label, config)
+    }
+
+    fn labels(setting: &Setting) -> [String; 4] {
+        PAIRS.map(|pair| NoiseScale::variant(setting, pair).0)
+    }
+}
+
+impl Reproduction for NoiseScale {
+    fn name(&self) -> &'static str {
+        "noise-scale"
+    }
+
+    fn title(&self) -> &'static str {
+        "The ratio of learning rate to batch size, and gradient noise along one cycle"
+    }
+
+    fn notes(&self, setting: &Setting) -> Vec<String> {
+        let budget = &setting.budget;
+        vec![
+            "Constant rates and momentum 0.9; all runs see the same number of images, so curves are drawn over epochs. The last \
+             variant of them has a quarter of the others' ratio."
+                .to_owned(),
+            format!(
+                "Gradient noise is measured {} times along one cycle, each time on {} micro-batches of {} augmented training \
+                 images with batch norm in evaluation. The noise scale is tr Σ / |G|²: the variance of one image's gradient \
+                 over the squared length of the mean one. Where noise hides the mean, its reciprocal still has a value.",
+                budget.diagnoses,
+                budget.noise_batches,
+                measured::MICRO_BATCH
+            ),
+            "The growth along the run is judged by the ratio of end to start; the difference of the reciprocals, which was \
+             tried first, did not decide it."
+                .to_owned(),
+        ]
+    }
+
+    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+        let mut variants = PAIRS
+            .map(|pair| NoiseScale::variant(setting, pair))
+            .to_vec();
+        variants.push(cycle::one_cycle(setting)?);
+        Ok(variants)
+    }
+
+    fn claims(
+        &self,
+        setting: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
+        let results = Results(results.to_vec());
+        let labels = NoiseScale::labels(setting);
+        let [reference, half, double, quarter] = [0, 1, 2, 3].map(|i| results.get(&labels[i]));
+        let claim = |text| Published {
+            text,
+            source: JASTRZEBSKI,
+            numbers: "figures: curves of equal ratio lie on one another",
+        };
+        let reference = reference?;
+        Ok(vec![
+            claim("Half the rate with half the batch ends alike (within 1 point)")
+                .alike(half?, reference, MARGIN),
+            claim("Twice the rate with twice the batch ends alike (within 1 point)")
+                .alike(double?, reference, MARGIN),
+            claim("A quarter of the ratio ends with a larger training loss after as many epochs")
+                .larger(quarter?, reference, "training loss", |run| {
+                    run.epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss)
+                }),
+            grows(results.get(ONE_CYCLE)?),
+        ])
+    }
+
+    fn figures(
+        &self,
+        setting: &Setting,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        let (cycle, pairs): (Vec<Variant>, Vec<Variant>) = results
+            .iter()
+            .cloned()
+            .partition(|variant| variant.label == ONE_CYCLE);
+        let mut shown = Vec::new();
+        for cycle in &cycle {
+            shown.push(scale_figure(setting, cycle)?);
+            shown.push(parts_figure(setting, cycle)?);
+        }
+        shown.extend(usual_figures(self.name(), self.along(), &pairs));
+        Ok(shown)
+    }
+}
+
+/// Whether the noise scale at the end of one cycle is above that of the first measurement: by their ratio, or by the difference of
+/// the reciprocals where noise hides the gradient in a run.
+fn grows(cycle: &Variant) -> Claim {
+    let published = Published {
+        text: "The gradient noise scale grows along the run",
+        source: MCCANDLISH,
+        numbers: "said in the abstract: it increases as the loss decreases over a run",
+    };
+    let runs = sound(cycle).runs;
+    let ends: Vec<(&Diagnosis, &Diagnosis)> = runs
+        .iter()
+        .filter_map(|run| match run.diagnoses.as_slice() {
+            [first, .., last] => Some((first, last)),
+            _ => None,
+        })
+        .collect();
+    let (first, last): (Vec<f64>, Vec<f64>) = ends
+        .iter()
+        .map(|(first, last)| (measured::signal(first), measured::signal(last)))
+        .unzip();
+    if !ends.is_empty() && first.iter().chain(&last).all(|signal| *signal > 0.0) {
+        let pairs = last
+            .iter()
+            .zip(&first)
+            .map(|(last, first)| (1.0 / last, 1.0 / first));
+        let step = ends[0].0.conditions.step;
+        return published.larger_ratio(
+            &format!("noise scale in images at the end and at step {step}:"),
+            &pairs.collect::<Vec<_>>(),
+        );
+    }
+    let estimates = (
+        Estimate::of(&first),
+        Estimate::of(&last),
+        Estimate::of_difference(&first, &last),
+    );
+    let (Some(first), Some(last), Some(fall)) = estimates else {
+        return published.with("not measured twice in any run".to_owned(), Seen::NotDecided);
+    };
+    let scale = |signal: f64| match signal > 0.0 {
+        true => format!("{} images", significant(1.0 / signal)),
+        false => "too large to be told".to_owned(),
+    };
+    let ours = format!(
+        "{} at step {}, {} at the end; |G|² / tr Σ falls by {}",
+        scale(first.mean),
+        ends[0].0.conditions.step,
+        scale(last.mean),
+        interval(&fall, significant)
+    );
+    published.with(ours, above(fall, 0.0))
+}
+
+/// The noise scale along one cycle, with the batch size and the learning rate.
+fn scale_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+    let mut figure = measured::over_the_cycle(
+        setting,
+        ("noise-scale-cycle", "Gradient noise scale along one cycle"),
+        Axis::log("images (logarithmic)"),
+        Beside::Lr,
+    )?;
+    let batch = setting.budget.batch_size as f64;
+    let steps = cycle.runs.iter().map(|run| run.steps).max().unwrap_or(1) as f64;
+    let batch = Series::line("batch size", vec![0.0, steps], vec![batch; 2]);
+    figure.series.push(batch.colour(Colour::Black));
+    let scale = cycle.diagnosed("noise scale", measured::signal);
+    let scale = scale.into_iter().map(inverted);
+    figure
+        .series
+        .extend(scale.map(|series| series.colour(Colour::Vermillion)));
+    let caption = "Batch size at which the gradient's noise is as large as the gradient, tr Σ / |G|², with the batch size of the run \
+        and the learning rate. Means over the seeds are those of the reciprocal; there is a gap where noise hides the gradient. \
+        Compare: McCandlish et al. (2018), who find that it grows as the loss falls.";
+    Ok((figure, caption.to_owned()))
+}
+
+/// The two parts of the noise scale along one cycle, and what learning rate and batch size make of the noise.
+fn parts_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+    let mut figure = measured::over_the_cycle(
+        setting,
+        (
+            "noise-scale-cycle-parts",
+            "Gradient and its noise along one cycle",
+        ),
+        Axis::log("squared length (logarithmic)"),
+        Beside::Momentum,
+    )?;
+    let parts: [(&str, Colour, Measure); 3] = [
+        ("tr Σ", Colour::Vermillion, measured::variance),
+        ("|G|²", Colour::Green, measured::gradient),
+        ("lr / B · tr Σ", Colour::Purple, |one| {
+            one.conditions.lr_per_sample * measured::variance(one)
+        }),
+    ];
+    for (name, colour, value) in parts {
+        let series = cycle.diagnosed(name, value).into_iter();
+        figure
+            .series
+            .extend(series.map(|series| series.colour(colour)));
+    }
+    let caption = "Variance of one image's gradient, squared length of the mean gradient, and the variance times lr / batch size: the \
+        noise that, after Jastrzębski et al. (2018), decides how wide the minima are that SGD ends in. It follows the learning \
+        rate; momentum runs against it.";
+    Ok((figure, caption.to_owned()))
+}
+
+/// A curve or band of reciprocals.
+fn inverted(series: Series) -> Series {
+    let of = |values: Vec<f64>| -> Vec<f64> { values.into_iter().map(f64::recip).collect() };
+    let (y, style) = match series.style {
+        Style::Band { upper } => (
+            of(upper),
+            Style::Band {
+                upper: of(series.y),
+            },
+        ),
+        style => (of(series.y), style),
+    };
+    Series { y, style, ..series }
+}

@@ -1,0 +1,166 @@
+use std::path::Path;
+
+use super::{Claim, Reproduced, Seen, Setting, Shown};
+use crate::{StudyError, study::VariantSummary};
+use onecycle_plot::{
+    escape_xml as escape,
+    format::{duration, percent, significant},
+};
+use onecycle_train::{FileError, files, report::Page};
+
+/// `NAME/result.json` and `NAME/index.html`.
+pub(super) fn write_one(folder: &Path, setting: &Setting, shown: &Shown) -> Result<(), StudyError> {
+    let own = folder.join(&shown.reproduced.name);
+    files::write_whole(&own.join("result.json"), &json(&shown.reproduced)?)?;
+    let mut page = Page::new(&shown.reproduced.title);
+    page.paragraph("soft", &setup(setting));
+    section(&mut page, "figures", shown)?;
+    page.heading("repeat", "How to repeat it");
+    page.code(&command(&shown.reproduced.name, setting));
+    Ok(files::write_whole(
+        &own.join("index.html"),
+        page.finish().as_bytes(),
+    )?)
+}
+
+/// `reproduce.json` and `reproduce.html`: all experiments on one page.
+pub(super) fn write_all(folder: &Path, setting: &Setting, all: &[Shown]) -> Result<(), StudyError> {
+    let results: Vec<&Reproduced> = all.iter().map(|shown| &shown.reproduced).collect();
+    files::write_whole(&folder.join("reproduce.json"), &json(&results)?)?;
+
+    let mut page = Page::new("The 1cycle literature, repeated");
+    page.paragraph("soft", &setup(setting));
+    page.heading("claims", "Claims");
+    let mut rows = Vec::new();
+    for shown in all {
+        let name = escape(&shown.reproduced.name);
+        for claim in &shown.reproduced.claims {
+            let mut row = vec![format!("<a href=\"#{name}\">{name}</a>")];
+            row.extend(cells(claim));
+            rows.push(row);
+        }
+    }
+    page.table_of_sentences(&["experiment", "claim", "published", "ours", "seen"], &rows);
+    page.paragraph("soft", LEGEND);
+    for shown in all {
+        let result = &shown.reproduced;
+        page.heading(&result.name, &format!("{}: {}", result.name, result.title));
+        section(&mut page, &format!("{}/figures", result.name), shown)?;
+    }
+    page.heading("repeat", "How to repeat it");
+    page.code(&command("all", setting));
+    Ok(files::write_whole(
+        &folder.join("reproduce.html"),
+        page.finish().as_bytes(),
+    )?)
+}
+
+const LEGEND: &str = "Numbers in brackets are 95 % intervals by Student's distribution over the seeds; differences are taken seed \
+    by seed. Seen: the whole interval lies on the claimed side. Not seen here: it lies wholly on the other side. Not decided: it \
+    holds both, or there is one seed only.";
+
+/// An experiment: notes, claims, variants, figures.
+fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), StudyError> {
+    let result = &shown.reproduced;
+    page.paragraph("soft", &format!("{}.", result.setup));
+    for note in &result.notes {
+        page.paragraph("", note);
+    }
+    let rows: Vec<Vec<String>> = result.claims.iter().map(cells).collect();
+    page.table_of_sentences(&["claim", "published", "ours", "seen"], &rows);
+    if !result.variants.is_empty() {
+        let rows: Vec<Vec<String>> = result.variants.iter().map(variant).collect();
+        let header = [
+            "variant",
+            "final accuracy",
+            "best accuracy",
+            "gap",
+            "steps",
+            "time a run",
+        ];
+        page.table(&header, &rows);
+    }
+    let figures = shown.figures.iter();
+    Ok(page.figures(
+        folder,
+        figures.map(|(figure, caption)| (figure, caption.as_str())),
+    )?)
+}
+
+/// Claim, published, ours, verdict, as HTML.
+fn cells(claim: &Claim) -> Vec<String> {
+    let class = match claim.seen {
+        Seen::Seen => "seen",
+        Seen::NotSeenHere => "not-seen",
+        Seen::NotDecided => "open",
+    };
+    vec![
+        format!(
+            "{}<br><small>{}</small>",
+            escape(&claim.text),
+            escape(&claim.source)
+        ),
+        escape(&claim.published),
+        escape(&claim.ours),
+        format!(
+            "<span class=\"verdict {class}\">{}</span>",
+            claim.seen.words()
+        ),
+    ]
+}
+
+fn variant(variant: &VariantSummary) -> Vec<String> {
+    let with = |estimate: &onecycle::estimate::Estimate| match estimate.half_width {
+        None => percent(estimate.mean),
+        Some(half) => format!("{:.2} ± {:.2} %", 100.0 * estimate.mean, 100.0 * half),
+    };
+    let label = match variant.diverged {
+        0 => variant.label.clone(),
+        n => format!(
+            "{} ({n} of {} diverged)",
+            variant.label,
+            variant.seeds.len()
+        ),
+    };
+    let gap = variant.generalisation_gap;
+    vec![
+        label,
+        with(&variant.final_accuracy),
+        with(&variant.best_accuracy),
+        gap.map_or("–".to_owned(), |gap| significant(gap.mean)),
+        variant.steps.to_string(),
+        duration(variant.seconds.mean),
+    ]
+}
+
+fn setup(setting: &Setting) -> String {
+    let changed = match setting.budget == setting.scale.budget() {
+        true => "",
+        false => ", with a changed budget",
+    };
+    format!(
+        "Scale {}{changed}, {} seeds, onecycle {}.",
+        setting.scale.name(),
+        setting.seeds.len(),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The command that comes to these results again.
+fn command(name: &str, setting: &Setting) -> String {
+    format!(
+        "onecycle reproduce {name} --scale {} --seeds {}{}",
+        setting.scale.name(),
+        setting.seeds.len(),
+        setting.budget.flags_over(&setting.scale.budget())
+    )
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StudyError> {
+    Ok(
+        serde_json::to_vec_pretty(value).map_err(|source| FileError::ToJson {
+            what: "the result".to_owned(),
+            source,
+        })?,
+    )
+}

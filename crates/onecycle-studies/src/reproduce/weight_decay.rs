@@ -1,0 +1,280 @@
+//! Smith: range tests under several weight decays, and the training that follows from each.
+
+use std::path::{Path, PathBuf};
+
+use onecycle::{
+    OneCycle,
+    estimate::Estimate,
+    range_test::{Ladder, Rule},
+};
+
+use super::{
+    Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    claim::{above, interval},
+    cycle, usual_figures,
+};
+use crate::{
+    StudyError,
+    study::{Along, Cell, Variant},
+};
+use onecycle_plot::{Figure, format::significant};
+use onecycle_train::{
+    Config, RunError, files,
+    lr_search::{
+        found::{self, RangeTestResult, RangeTestRun},
+        range_test,
+        settings::{Overlay, RangeTestConfig, SweptParameter},
+    },
+    observer::Observer,
+};
+
+/// From much too large to hardly any; the logs have 1e-3 to 1e-6.
+const DECAYS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
+/// Rungs of the range tests.
+const RUNGS: u64 = 150;
+/// A rate that a range test names is taken down to four digits, as a person would.
+fn rounded(lr: f64) -> f64 {
+    format!("{lr:.3e}").parse().unwrap_or(lr)
+}
+
+const DISCIPLINED: &str = "Smith, \"A disciplined approach\" (2018), section 4.4";
+const LOGS: &str = "Smith & Topin's logs (CLR 0.1 to 3, ResNet-56, CIFAR-10)";
+
+fn label(decay: f64) -> String {
+    format!("weight-decay-{decay:e}")
+}
+
+/// `weight-decay`.
+pub(super) struct WeightDecay;
+
+impl WeightDecay {
+    fn record(folder: &Path) -> PathBuf {
+        folder.join("weight-decay").join("range_test.json")
+    }
+
+    /// The range tests of the folder. Each is kept as soon as it is made, and made where it is not there. `None` where the
+    /// observer stopped them.
+    fn tests(
+        setting: &Setting,
+        folder: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<RangeTestResult>, StudyError> {
+        let config = setting.config(cycle::policy(&setting.budget));
+        let parts = folder.join("weight-decay").join("range_tests");
+        WeightDecay::claim_folder(&config, folder, &parts)?;
+        let mut watch = Tests {
+            observer,
+            made: 0,
+            of: DECAYS.len() * setting.seeds.len(),
+        };
+        let mut found = Vec::with_capacity(watch.of);
+        for (decay, seed) in DECAYS
+            .iter()
+            .flat_map(|decay| setting.seeds.iter().map(move |seed| (*decay, *seed)))
+        {
+            let kept = parts.join(format!("{}-seed{seed}.json", label(decay)));
+            watch.made += 1;
+            if kept.exists() {
+                found.push(RangeTestResult::read(&kept)?);
+                continue;
+            }
+            let test = RangeTestConfig {
+                ladder: Ladder::exponential(1e-4, 10.0, RUNGS)?,
+                overlay: Some(Overlay {
+                    parameter: SweptParameter::WeightDecay,
+                    values: vec![decay],
+                }),
+                ..RangeTestConfig::new(seed)?
+            };
+            let Some(one) = range_test::run(&config, &test, &mut watch)? else {
+                return Ok(None);
+            };
+            one.write_json(&kept)?;
+            found.push(one);
+        }
+        let found = RangeTestResult::together(found);
+        if let Some(found) = &found {
+            found.write_json(&WeightDecay::record(folder))?;
+        }
+        Ok(found)
+    }
+
+    /// Checks that what is in the folder was made by this configuration, or writes down that it will be.
+    fn claim_folder(config: &Config, folder: &Path, parts: &Path) -> Result<(), StudyError> {
+        let configured = folder.join("weight-decay").join("range_test.toml");
+        if configured.exists() {
+            let differences = Config::read(&configured)?.differences(config)?;
+            return match differences.is_empty() {
+                true => Ok(()),
+                false => Err(RunError::OtherSettings {
+                    run: folder.join("weight-decay"),
+                    differences,
+                }
+                .into()),
+            };
+        }
+        files::create_folder(parts)?;
+        Ok(files::write_whole(
+            &configured,
+            config.to_toml()?.as_bytes(),
+        )?)
+    }
+
+    /// The peak by range tests: what they name, or the budget's where they name none.
+    fn peak(named: Option<f64>, budget: &Budget) -> f64 {
+        named.map_or(budget.lr_max, rounded)
+    }
+}
+
+/// Tells of range tests as a study tells of itself.
+struct Tests<'a> {
+    observer: &'a mut dyn Observer,
+    /// Which test it is, of how many.
+    made: usize,
+    of: usize,
+}
+
+impl Observer for Tests<'_> {
+    fn range_test(&mut self, _: usize, label: &str, _: u64) {
+        self.observer
+            .note(&format!("range test {} of {}: {label}", self.made, self.of));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+
+    fn stop(&mut self) -> bool {
+        self.observer.stop()
+    }
+}
+
+impl Reproduction for WeightDecay {
+    fn name(&self) -> &'static str {
+        "weight-decay"
+    }
+
+    fn title(&self) -> &'static str {
+        "Weight decay: range tests, and the training that follows from each"
+    }
+
+    fn notes(&self, _: &Setting) -> Vec<String> {
+        vec!["Each weight decay is trained with the peak that its own range test of the same seed names; where a test names \
+              none, with the scale's. Range tests are short and tell little about regularisation."
+            .to_owned()]
+    }
+
+    fn prepare(
+        &self,
+        setting: &Setting,
+        folder: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Vec<Cell>>, StudyError> {
+        let Some(found) = WeightDecay::tests(setting, folder, observer)? else {
+            return Ok(None);
+        };
+        let groups = DECAYS.into_iter().zip(&found.groups);
+        let tests = groups.flat_map(|(decay, group)| group.tests.iter().map(move |t| (decay, t)));
+        let cells = tests.map(|(decay, test)| {
+            let mut config = setting.config(OneCycle {
+                lr_max: WeightDecay::peak(named(test), &setting.budget),
+                ..cycle::policy(&setting.budget)
+            });
+            let optimizer = config.optimizer.config.clone();
+            config.optimizer.config = optimizer.with_weight_decay(decay);
+            Cell::new(label(decay), config, test.seed)
+        });
+        Ok(Some(cells.collect()))
+    }
+
+    fn claims(
+        &self,
+        setting: &Setting,
+        folder: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
+        let found = RangeTestResult::read(&WeightDecay::record(folder))?;
+        let results = Results(results.to_vec());
+        let of = |decay: f64| results.get(&label(decay));
+        let claim = |text, source, numbers| Published {
+            text,
+            source,
+            numbers,
+        };
+        let rates = claim(
+            "A smaller weight decay allows a larger learning rate",
+            DISCIPLINED,
+            "figures of range tests under several weight decays",
+        );
+        Ok(vec![
+            larger_rates(rates, &found, setting),
+            claim(
+                "Weight decay 1e-4 ends more accurate than 1e-3 under a very large rate",
+                LOGS,
+                "92.44 % with 1e-4; 1e-3 diverges",
+            )
+            .more_accurate(of(1e-4)?, of(1e-3)?, 0.0),
+            claim(
+                "Weight decay 1e-4 ends more accurate than 1e-5",
+                LOGS,
+                "92.44 against 88.28 %",
+            )
+            .more_accurate(of(1e-4)?, of(1e-5)?, 0.0),
+        ])
+    }
+
+    fn figures(
+        &self,
+        _: &Setting,
+        folder: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<(Figure, String)>, StudyError> {
+        let mut figure = found::figure(&RangeTestResult::read(&WeightDecay::record(folder))?);
+        figure.name = "weight-decay-range-test".to_owned();
+        let caption = "Range tests under several weight decays: where the loss turns up again is the largest rate.";
+        let mut shown = vec![(figure, caption.to_owned())];
+        shown.extend(usual_figures(self.name(), Along::Steps, results));
+        Ok(shown)
+    }
+}
+
+/// The peak that a range test names.
+fn named(test: &RangeTestRun) -> Option<f64> {
+    Rule::OneCycleMax.apply(&test.curve).lr
+}
+
+/// Whether the range tests name a larger rate for the smallest weight decay than for the largest, seed by seed.
+fn larger_rates(published: Published, found: &RangeTestResult, setting: &Setting) -> Claim {
+    let peaks: Vec<String> = DECAYS
+        .iter()
+        .zip(&found.groups)
+        .map(|(decay, group)| {
+            let lr = WeightDecay::peak(group.one_cycle_max(), &setting.budget);
+            let own = if group.one_cycle_max().is_some() {
+                ""
+            } else {
+                ", none named"
+            };
+            format!("{decay:e}: {}{own}", significant(lr))
+        })
+        .collect();
+    let (Some(large), Some(small)) = (found.groups.first(), found.groups.last()) else {
+        return published.with("no test".to_owned(), Seen::NotDecided);
+    };
+    let pairs = small.tests.iter().zip(&large.tests);
+    let ratios: Vec<f64> = pairs
+        .filter_map(|(small, large)| Some((named(small)? / named(large)?).ln()))
+        .collect();
+    let list = peaks.join("; ");
+    match Estimate::of(&ratios) {
+        None => published.with(
+            format!("{list}; the tests name no pair of rates"),
+            Seen::NotDecided,
+        ),
+        Some(ratio) => {
+            let times = interval(&ratio, |log| significant(log.exp()));
+            let ours = format!("{list}; ratio of smallest to largest decay {times}");
+            published.with(ours, above(ratio, 0.0))
+        }
+    }
+}

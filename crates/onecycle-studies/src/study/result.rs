@@ -1,0 +1,202 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Cell;
+use crate::StudyError;
+use onecycle_train::{
+    FileError,
+    diagnose::{self, Diagnosis},
+    files,
+    finish::Summary,
+    record::{EpochRecord, number},
+    run_folder::RunFolder,
+};
+
+/// What became of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellResult {
+    /// The cell's label.
+    pub label: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Share of the validation images classified rightly at the end, 0 to 1; that of guessing where the run diverged.
+    pub final_accuracy: f64,
+    /// The largest such share after any epoch; that of guessing where there was none.
+    pub best_accuracy: f64,
+    /// Validation less training loss of the last epoch; infinite where the run diverged.
+    #[serde(with = "number")]
+    pub generalisation_gap: f64,
+    /// Updates made.
+    pub steps: u64,
+    /// Time of training in seconds, evaluation left out; up to the last whole epoch where the run diverged.
+    pub seconds: f64,
+    /// Where the loss was no longer finite.
+    pub diverged: Option<Divergence>,
+    /// Training and validation loss and accuracy after each epoch.
+    pub epochs: Vec<EpochRecord>,
+    /// What the run measured of itself along its way, where its configuration says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnoses: Vec<Diagnosis>,
+    /// The run's folder, which holds a line a step, and the model unless the run diverged.
+    pub run: PathBuf,
+}
+
+/// A loss that was not finite: `diverged.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The update that would have been made.
+    pub step: u64,
+    /// Learning rate there.
+    pub lr: f64,
+    /// Accuracy of guessing, 1 / classes: what a network of such weights is worth.
+    pub chance: f64,
+}
+
+/// The first epoch whose end saw an accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Updates made by then.
+    pub steps: u64,
+    /// Seconds of training by then.
+    pub seconds: f64,
+}
+
+impl CellResult {
+    /// The result of a cell whose run is done; none of one that is not.
+    pub(super) fn read(cell: &Cell, run: &RunFolder) -> Result<Option<Self>, StudyError> {
+        let diverged = match run.diverged() {
+            path if path.exists() => Some(read_json::<Divergence>(&path)?),
+            _ => None,
+        };
+        if diverged.is_none() && !run.is_finished() {
+            return Ok(None);
+        }
+        let epochs = run.read_epochs()?;
+        let best = epochs
+            .iter()
+            .map(|epoch| epoch.val_accuracy)
+            .fold(f64::NAN, f64::max);
+        let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+        let (final_accuracy, generalisation_gap, steps) = match (&diverged, epochs.last()) {
+            (Some(diverged), _) => (diverged.chance, f64::INFINITY, diverged.step),
+            (None, Some(last)) => (last.val_accuracy, last.generalisation_gap, last.steps),
+            // A run ends with an epoch; without one its summary is another run's.
+            (None, None) => {
+                return Err(FileError::TooFewLines {
+                    path: run.epochs(),
+                    found: 0,
+                    wanted: 1,
+                }
+                .into());
+            }
+        };
+        Ok(Some(CellResult {
+            label: cell.label.clone(),
+            seed: cell.seed,
+            final_accuracy,
+            best_accuracy: best.max(final_accuracy),
+            generalisation_gap,
+            steps,
+            seconds,
+            diverged,
+            epochs,
+            diagnoses: diagnose::read_along(run)?,
+            run: run.root().to_path_buf(),
+        }))
+    }
+
+    /// When the validation accuracy first was at least `accuracy` (0 to 1), to the epoch; none where it never was.
+    pub fn reached(&self, accuracy: f64) -> Option<Reached> {
+        let mut seconds = 0.0;
+        self.epochs.iter().find_map(|epoch| {
+            seconds += epoch.seconds;
+            (epoch.val_accuracy >= accuracy).then_some(Reached {
+                steps: epoch.steps,
+                seconds,
+            })
+        })
+    }
+
+    /// Reads `summary.json` of its run; none where it diverged.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn summary(&self) -> Result<Option<Summary>, StudyError> {
+        match self.diverged {
+            Some(_) => Ok(None),
+            None => read_json(&self.run.join("summary.json")).map(Some),
+        }
+    }
+}
+
+impl Divergence {
+    pub(super) fn write(&self, path: &Path) -> Result<(), StudyError> {
+        let text = serde_json::to_string(self).map_err(|source| FileError::ToJson {
+            what: "the divergence".to_owned(),
+            source,
+        })?;
+        Ok(files::write_whole(path, text.as_bytes())?)
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StudyError> {
+    let text = files::read_text(path)?;
+    Ok(
+        serde_json::from_str(&text).map_err(|source| FileError::JsonLine {
+            path: path.to_path_buf(),
+            line: source.line(),
+            source,
+        })?,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(epoch: u64, val_accuracy: f64) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            steps: 10 * (epoch + 1),
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            val_loss: 1.5,
+            val_accuracy,
+            generalisation_gap: 0.5,
+            lr: 0.1,
+            momentum: None,
+            seconds: 2.0,
+            images_per_second: 100.0,
+        }
+    }
+
+    #[test]
+    fn an_accuracy_is_reached_once() {
+        let result = CellResult {
+            label: "a".to_owned(),
+            seed: 1,
+            final_accuracy: 0.7,
+            best_accuracy: 0.8,
+            generalisation_gap: 0.5,
+            steps: 40,
+            seconds: 8.0,
+            diverged: None,
+            epochs: [0.5, 0.8, f64::NAN, 0.7]
+                .into_iter()
+                .zip(0..)
+                .map(|(accuracy, i)| epoch(i, accuracy))
+                .collect(),
+            diagnoses: Vec::new(),
+            run: PathBuf::new(),
+        };
+        let at = |accuracy| {
+            let reached: Option<Reached> = result.reached(accuracy);
+            reached.map(|reached| (reached.steps, reached.seconds))
+        };
+        assert_eq!(at(0.5), Some((10, 2.0)));
+        assert_eq!(at(0.6), Some((20, 4.0)));
+        assert_eq!(at(0.8), Some((20, 4.0)));
+        assert_eq!(at(0.81), None);
+    }
+}

@@ -1,0 +1,335 @@
+use onecycle::estimate::Estimate;
+use serde::{Deserialize, Serialize};
+
+use super::CellResult;
+use onecycle_plot::{Axis, Colour, Figure, Series, Style};
+use onecycle_train::{diagnose::Diagnosis, record::EpochRecord};
+
+/// More epochs than this are drawn without markers.
+const MARKERS: usize = 40;
+
+/// The runs of one label, a run a seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The label.
+    pub label: String,
+    /// Its runs, at least one, in the order of the seeds.
+    pub runs: Vec<CellResult>,
+}
+
+/// A [`Variant`] in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariantSummary {
+    /// The label.
+    pub label: String,
+    /// Seeds of its runs.
+    pub seeds: Vec<u64>,
+    /// Runs that diverged. They count with the accuracy of guessing.
+    pub diverged: usize,
+    /// Validation accuracy at the end, 0 to 1.
+    pub final_accuracy: Estimate,
+    /// Largest validation accuracy after any epoch, 0 to 1.
+    pub best_accuracy: Estimate,
+    /// Validation less training loss of the last epoch, over the runs that did not diverge.
+    pub generalisation_gap: Option<Estimate>,
+    /// Validation loss of the last epoch, over the runs that did not diverge.
+    pub val_loss: Option<Estimate>,
+    /// Updates of a run that came to its end.
+    pub steps: u64,
+    /// Seconds of training a run.
+    pub seconds: Estimate,
+    /// When accuracies were reached.
+    pub reached: Vec<ReachedSummary>,
+}
+
+/// When an accuracy was reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReachedSummary {
+    /// Validation accuracy, 0 to 1.
+    pub accuracy: f64,
+    /// Runs that reached it. The estimates are over these alone.
+    pub runs: usize,
+    /// Updates made by the end of the first epoch with it.
+    pub steps: Option<Estimate>,
+    /// Seconds of training by then.
+    pub seconds: Option<Estimate>,
+}
+
+/// What curves are drawn over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// Updates made.
+    Steps,
+    /// Epochs done: images seen, where batch sizes differ.
+    Epochs,
+}
+
+impl Variant {
+    /// Results by their labels, in the order in which these first appear.
+    pub fn group(results: Vec<CellResult>) -> Vec<Variant> {
+        let mut variants: Vec<Variant> = Vec::new();
+        for result in results {
+            match variants.iter_mut().find(|v| v.label == result.label) {
+                Some(variant) => variant.runs.push(result),
+                None => variants.push(Variant {
+                    label: result.label.clone(),
+                    runs: vec![result],
+                }),
+            }
+        }
+        variants
+    }
+
+    /// The numbers, with when each of `accuracies` (0 to 1) was reached.
+    pub fn summary(&self, accuracies: &[f64]) -> VariantSummary {
+        let sound: Vec<&CellResult> = self
+            .runs
+            .iter()
+            .filter(|run| run.diverged.is_none())
+            .collect();
+        let of_sound = |value: fn(&CellResult) -> Option<f64>| {
+            let values: Vec<f64> = sound.iter().filter_map(|run| value(run)).collect();
+            Estimate::of(&values)
+        };
+        VariantSummary {
+            label: self.label.clone(),
+            seeds: self.runs.iter().map(|run| run.seed).collect(),
+            diverged: self.runs.len() - sound.len(),
+            final_accuracy: self.estimate(|run| run.final_accuracy),
+            best_accuracy: self.estimate(|run| run.best_accuracy),
+            generalisation_gap: of_sound(|run| Some(run.generalisation_gap)),
+            val_loss: of_sound(|run| Some(run.epochs.last()?.val_loss)),
+            steps: self.runs.iter().map(|run| run.steps).max().unwrap_or(0),
+            seconds: self.estimate(|run| run.seconds),
+            reached: accuracies
+                .iter()
+                .map(|accuracy| self.reached(*accuracy))
+                .collect(),
+        }
+    }
+
+    /// The estimate of a number over the seeds.
+    pub fn estimate(&self, value: impl Fn(&CellResult) -> f64) -> Estimate {
+        let values: Vec<f64> = self.runs.iter().map(value).collect();
+        // There is at least one run.
+        Estimate::of(&values).unwrap_or(Estimate {
+            mean: f64::NAN,
+            half_width: None,
+            n: 0,
+        })
+    }
+
+    /// The estimate of how much larger a number is here than in `other`, seed by seed over the seeds that both have.
+    pub fn difference(
+        &self,
+        other: &Variant,
+        value: impl Fn(&CellResult) -> f64,
+    ) -> Option<Estimate> {
+        let pairs = self.runs.iter().filter_map(|run| {
+            let twin = other.runs.iter().find(|twin| twin.seed == run.seed)?;
+            Some((value(run), value(twin)))
+        });
+        let (own, others): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        Estimate::of_difference(&own, &others)
+    }
+
+    fn reached(&self, accuracy: f64) -> ReachedSummary {
+        let reached: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|run| run.reached(accuracy))
+            .collect();
+        let steps: Vec<f64> = reached.iter().map(|reached| reached.steps as f64).collect();
+        let seconds: Vec<f64> = reached.iter().map(|reached| reached.seconds).collect();
+        ReachedSummary {
+            accuracy,
+            runs: reached.len(),
+            steps: Estimate::of(&steps),
+            seconds: Estimate::of(&seconds),
+        }
+    }
+
+    /// A curve through the means after each epoch, over a band from the lowest to the highest seed. An epoch counts the runs
+    /// that came to it.
+    pub fn series(
+        &self,
+        name: &str,
+        along: Along,
+        value: impl Fn(&EpochRecord) -> f64,
+    ) -> Vec<Series> {
+        let at = |record: &EpochRecord| match along {
+            Along::Steps => record.steps as f64,
+            Along::Epochs => record.epoch as f64 + 1.0,
+        };
+        let curve = |run: &CellResult| {
+            let records = run.epochs.iter();
+            records.map(|record| (at(record), value(record))).collect()
+        };
+        banded(name, &self.runs.iter().map(curve).collect::<Vec<_>>())
+    }
+
+    /// The same through the diagnoses along the runs, over the updates made. Where a seed has no finite value, there is a gap.
+    pub fn diagnosed(&self, name: &str, value: impl Fn(&Diagnosis) -> f64) -> Vec<Series> {
+        let curve = |run: &CellResult| {
+            let diagnoses = run.diagnoses.iter();
+            diagnoses
+                .map(|one| (one.conditions.step as f64, value(one)))
+                .collect()
+        };
+        banded(name, &self.runs.iter().map(curve).collect::<Vec<_>>())
+    }
+}
+
+/// A curve through the means of curves, each a list of (x, y), over a band from the lowest to the highest of them.
+fn banded(name: &str, curves: &[Vec<(f64, f64)>]) -> Vec<Series> {
+    let longest = curves.iter().map(Vec::len).max().unwrap_or(0);
+    let (mut x, mut mean, mut low, mut high) = (vec![], vec![], vec![], vec![]);
+    for index in 0..longest {
+        let points: Vec<(f64, f64)> = curves
+            .iter()
+            .filter_map(|curve| curve.get(index).copied())
+            .collect();
+        let values = || points.iter().map(|(_, y)| *y);
+        x.push(
+            points
+                .iter()
+                .map(|(x, _)| *x)
+                .fold(f64::NEG_INFINITY, f64::max),
+        );
+        mean.push(values().sum::<f64>() / points.len() as f64);
+        low.push(values().fold(f64::INFINITY, f64::min));
+        high.push(values().fold(f64::NEG_INFINITY, f64::max));
+    }
+    if x.is_empty() {
+        return Vec::new();
+    }
+    let style = match longest > MARKERS {
+        true => Style::Line,
+        false => Style::LinePoints,
+    };
+    let line = Series::line(name, x.clone(), mean).style(style);
+    if curves.len() < 2 {
+        return vec![line];
+    }
+    let band = Series::line(format!("{name}, {} seeds", curves.len()), x, low);
+    vec![band.style(Style::Band { upper: high }), line]
+}
+
+/// Curves of several variants, a colour each.
+pub fn curves(
+    name: &str,
+    title: &str,
+    (along, y): (Along, Axis),
+    variants: &[(&str, &Variant)],
+    value: impl Fn(&EpochRecord) -> f64,
+) -> Figure {
+    let x = Axis::linear(match along {
+        Along::Steps => "steps made",
+        Along::Epochs => "epochs done",
+    });
+    let mut figure = Figure::new(name, title, x, y);
+    for ((name, variant), colour) in variants.iter().zip(Colour::ORDER.into_iter().cycle()) {
+        let series = variant.series(name, along, &value);
+        figure
+            .series
+            .extend(series.into_iter().map(|series| series.colour(colour)));
+    }
+    if variants.iter().any(|(_, variant)| variant.runs.len() > 1) {
+        figure.note = Some(
+            "Lines: means over the seeds; areas: from the lowest to the highest seed.".to_owned(),
+        );
+    }
+    figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Divergence;
+
+    fn run(label: &str, seed: u64, accuracies: &[f64]) -> CellResult {
+        let epoch = |(i, val_accuracy): (usize, &f64)| EpochRecord {
+            epoch: i as u64,
+            steps: 10 * (i as u64 + 1),
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            val_loss: 1.5,
+            val_accuracy: *val_accuracy,
+            generalisation_gap: 0.5,
+            lr: 0.1,
+            momentum: None,
+            seconds: 2.0,
+            images_per_second: 100.0,
+        };
+        CellResult {
+            label: label.to_owned(),
+            seed,
+            final_accuracy: accuracies[accuracies.len() - 1],
+            best_accuracy: accuracies.iter().copied().fold(0.0, f64::max),
+            generalisation_gap: 0.5,
+            steps: 10 * accuracies.len() as u64,
+            seconds: 2.0 * accuracies.len() as f64,
+            diverged: None,
+            epochs: accuracies.iter().enumerate().map(epoch).collect(),
+            diagnoses: Vec::new(),
+            run: Default::default(),
+        }
+    }
+
+    #[test]
+    fn seeds_are_put_together_by_label() {
+        let mut gone = run("b", 2, &[0.3]);
+        gone.diverged = Some(Divergence {
+            step: 12,
+            lr: 1.0,
+            chance: 0.1,
+        });
+        (gone.final_accuracy, gone.generalisation_gap) = (0.1, f64::INFINITY);
+        let runs = vec![
+            run("b", 1, &[0.4, 0.8]),
+            run("a", 1, &[0.5, 0.6]),
+            gone,
+            run("a", 2, &[0.7, 0.9]),
+        ];
+        let variants = Variant::group(runs);
+        assert_eq!(variants[0].label, "b");
+        let [b, a] = [0, 1].map(|i| variants[i].summary(&[0.7]));
+        assert_eq!((b.diverged, b.seeds), (1, vec![1, 2]));
+        assert!((b.final_accuracy.mean - 0.45).abs() < 1e-12);
+        // Of the run that came to its end alone.
+        let gap = b.generalisation_gap.map(|gap| (gap.mean, gap.n));
+        assert_eq!(gap, Some((0.5, 1)));
+        assert_eq!((a.reached[0].runs, b.reached[0].runs), (1, 1));
+        assert_eq!(a.reached[0].steps.map(|steps| steps.mean), Some(10.0));
+        assert_eq!(b.reached[0].seconds.map(|seconds| seconds.mean), Some(4.0));
+        // Seed by seed: 0.6 - 0.8 and 0.9 - 0.1.
+        let difference = variants[1].difference(&variants[0], |run| run.final_accuracy);
+        assert!(difference.is_some_and(|difference| (difference.mean - 0.3).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_band_reaches_from_the_lowest_to_the_highest_seed() {
+        let variant = Variant {
+            label: "a".to_owned(),
+            runs: vec![run("a", 1, &[0.5, 0.6]), run("a", 2, &[0.7])],
+        };
+        let series = variant.series("a", Along::Steps, |epoch| epoch.val_accuracy);
+        let [band, line] = series.as_slice() else {
+            panic!("{series:?}");
+        };
+        assert_eq!(line.x, [10.0, 20.0]);
+        assert_eq!(line.y, [0.6, 0.6], "the mean of those that came so far");
+        assert_eq!(band.y, [0.5, 0.6]);
+        assert_eq!(
+            band.style,
+            Style::Band {
+                upper: vec![0.7, 0.6]
+            }
+        );
+        let alone = Variant {
+            label: "a".to_owned(),
+            runs: vec![run("a", 1, &[0.5])],
+        };
+        assert_eq!(alone.series("a", Along::Epochs, |e| e.val_loss).len(), 1);
+    }
+}

@@ -1,0 +1,90 @@
+use onecycle_train::{
+    observer::{Observer, RunEnd, RunPosition},
+    record::{EpochRecord, StepRecord},
+};
+
+use super::{Cell, CellResult, clock::Clock};
+
+/// Turns the events of a run into those of a study.
+pub(super) struct Watch<'a> {
+    index: usize,
+    runs: usize,
+    cell: &'a Cell,
+    step: u64,
+    steps: u64,
+    clock: &'a mut Clock,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        index: usize,
+        runs: usize,
+        cell: &'a Cell,
+        clock: &'a mut Clock,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        Watch {
+            index,
+            runs,
+            cell,
+            step: 0,
+            steps: 1,
+            clock,
+            observer,
+        }
+    }
+
+    /// The run begins or continues at `step` of `steps`.
+    pub(super) fn begin(&mut self, step: u64, steps: u64) {
+        (self.step, self.steps) = (step, steps);
+        self.clock.start(step as f64 / steps as f64);
+        self.observer.run_begin(&self.position());
+    }
+
+    /// The run is finished.
+    pub(super) fn end(&mut self, result: &CellResult) {
+        self.step = self.steps;
+        let position = self.position();
+        self.clock.end(self.index);
+        let end = RunEnd {
+            final_accuracy: result.final_accuracy,
+            diverged_at: result.diverged.map(|diverged| diverged.step),
+        };
+        self.observer.run_end(&position, end);
+    }
+
+    fn position(&self) -> RunPosition<'a> {
+        let share = self.step as f64 / self.steps as f64;
+        RunPosition {
+            index: self.index,
+            runs: self.runs,
+            label: &self.cell.label,
+            seed: self.cell.seed,
+            step: self.step,
+            steps: self.steps,
+            seconds_left: self.clock.seconds_left(self.index, share),
+        }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, record: &StepRecord) {
+        self.step = record.step + 1;
+        self.observer.run_position(&self.position());
+        self.observer.step(record);
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.observer.run_position(&self.position());
+        self.observer.epoch(record);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+
+    fn stop(&mut self) -> bool {
+        self.observer.stop()
+    }
+}

@@ -1,0 +1,117 @@
+use std::path::{Path, PathBuf};
+
+use onecycle::range_test::Ladder;
+use serde::{Deserialize, Serialize};
+
+use super::Task;
+use crate::StudyError;
+use onecycle_train::{
+    Config, RunError,
+    files::{self, JsonLines},
+    lr_search::{found::RangeTestRun, trial::Trial},
+    run_folder::RunLock,
+};
+
+/// All that was trained for a task, in its folder: what is there is not trained again.
+///
+/// | file | a line |
+/// |---|---|
+/// | `run.toml` | the settings, its seed apart |
+/// | `range_tests.jsonl` | a range test |
+/// | `trials.jsonl` | a cycle, short or whole |
+#[derive(Debug)]
+pub(super) struct Ledger {
+    tests: Book<Ranged>,
+    trials: Book<Trial>,
+    _lock: RunLock,
+}
+
+/// A range test with its ladder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ranged {
+    pub(super) ladder: Ladder,
+    pub(super) test: RangeTestRun,
+}
+
+/// The lines of one file, in memory and on the disk.
+#[derive(Debug)]
+struct Book<T> {
+    lines: Vec<T>,
+    file: JsonLines<T>,
+}
+
+impl<T: Serialize + serde::de::DeserializeOwned> Book<T> {
+    /// Reads the whole lines. One that was cut off by a kill is removed.
+    fn open(path: PathBuf) -> Result<Self, StudyError> {
+        let lines = match path.exists() {
+            true => files::read_json_lines(&path)?.values,
+            false => Vec::new(),
+        };
+        files::keep_lines(&path, lines.len())?;
+        Ok(Book {
+            lines,
+            file: JsonLines::open(&path)?,
+        })
+    }
+
+    fn push(&mut self, line: T) -> Result<(), StudyError> {
+        self.file.push(&line)?;
+        self.lines.push(line);
+        Ok(self.file.sync()?)
+    }
+}
+
+impl Ledger {
+    /// The ledger of a task below `folder`.
+    ///
+    /// # Errors
+    /// [`RunError::InUse`] where another process works on the task; [`RunError::OtherSettings`] where the folder is of other
+    /// settings; files that cannot be read or written.
+    pub(super) fn open(folder: &Path, task: &Task) -> Result<Self, StudyError> {
+        let root = folder.join(task.name);
+        files::create_folder(&root)?;
+        let lock = RunLock::acquire(&root)?;
+        let settings = root.join("run.toml");
+        if settings.exists() {
+            let differences = Config::read(&settings)?.differences(&task.config)?;
+            if !differences.is_empty() {
+                return Err(RunError::OtherSettings {
+                    run: root,
+                    differences,
+                }
+                .into());
+            }
+        } else {
+            files::write_whole(&settings, task.config.to_toml()?.as_bytes())?;
+        }
+        Ok(Ledger {
+            tests: Book::open(root.join("range_tests.jsonl"))?,
+            trials: Book::open(root.join("trials.jsonl"))?,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn test(&self, ladder: &Ladder, seed: u64) -> Option<&RangeTestRun> {
+        let mut of_seed = self.tests.lines.iter().filter(|one| one.test.seed == seed);
+        of_seed
+            .find(|one| one.ladder == *ladder)
+            .map(|one| &one.test)
+    }
+
+    pub(super) fn push_test(
+        &mut self,
+        ladder: Ladder,
+        test: RangeTestRun,
+    ) -> Result<(), StudyError> {
+        self.tests.push(Ranged { ladder, test })
+    }
+
+    pub(super) fn trial(&self, seed: u64, lr_max: f64, steps: u64) -> Option<&Trial> {
+        let mut of_seed = self.trials.lines.iter().filter(|one| one.seed == seed);
+        of_seed.find(|one| one.lr_max == lr_max && one.steps == steps)
+    }
+
+    pub(super) fn push_trial(&mut self, trial: Trial) -> Result<(), StudyError> {
+        self.trials.push(trial)
+    }
+}

@@ -1,0 +1,305 @@
+use onecycle::range_test::Rule;
+use serde::{Deserialize, Serialize};
+
+use super::{GridPoint, Regret, Seen, Task, answer, regret};
+use onecycle_plot::{
+    format::{percent, significant},
+    table::align,
+};
+use onecycle_train::Experiment;
+
+/// Whatever names a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnyRule {
+    /// The search by short cycles.
+    ShortCycles,
+    /// A rule on the curve of a range test.
+    Curve(Rule),
+}
+
+impl AnyRule {
+    /// All of them, this program's own first.
+    fn all() -> impl Iterator<Item = AnyRule> {
+        let curves = Rule::ALL.into_iter().map(AnyRule::Curve);
+        std::iter::once(AnyRule::ShortCycles).chain(curves)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            AnyRule::ShortCycles => "short_cycles",
+            AnyRule::Curve(rule) => rule.name(),
+        }
+    }
+}
+
+/// The study: `suggestions.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suggested {
+    /// Each rule over all tasks.
+    pub overall: Vec<Overall>,
+    /// Each task.
+    pub tasks: Vec<TaskResult>,
+}
+
+/// A task, its grid and what the rules named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// Its name.
+    pub name: String,
+    /// Network, data, batch size and optimizer in words.
+    pub setup: String,
+    /// Updates of a whole run.
+    pub steps: u64,
+    /// Seeds.
+    pub seeds: Vec<u64>,
+    /// Accuracy at each peak.
+    pub grid: Vec<GridPoint>,
+    /// Peak with the best mean accuracy.
+    pub best_lr: f64,
+    /// That accuracy, 0 to 1.
+    pub best_accuracy: f64,
+    /// Each rule.
+    pub rules: Vec<Answers>,
+}
+
+/// A rule's answers for a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// The rule.
+    pub rule: String,
+    /// The rate that it named, one a seed.
+    pub lr: Vec<Option<f64>>,
+    /// Largest over smallest of them.
+    pub spread: Option<f64>,
+    /// Mean regret over the seeds with an answer, 0 to 1.
+    pub regret_mean: Option<f64>,
+    /// Worst of them.
+    pub regret_worst: Option<f64>,
+    /// Some answer lies outside the grid, and the true regret is larger.
+    pub at_least: bool,
+    /// Updates that an answer took, as a share of a run's; the mean over seeds.
+    pub cost: f64,
+}
+
+/// A rule over all tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overall {
+    /// The rule.
+    pub rule: String,
+    /// Mean over the tasks of their mean regrets, 0 to 1.
+    pub regret_mean: Option<f64>,
+    /// The worst regret of any task and seed.
+    pub regret_worst: Option<f64>,
+    /// Some answer lies outside its grid.
+    pub at_least: bool,
+    /// The largest spread over seeds of any task.
+    pub spread_worst: Option<f64>,
+    /// Answers that were refused, of all tasks and seeds.
+    pub refused: usize,
+    /// Mean cost, as a share of a run's updates.
+    pub cost: f64,
+}
+
+impl TaskResult {
+    pub(super) fn new(task: &Task, experiments: &[Experiment], seen: &[Seen]) -> Self {
+        let grid: Vec<GridPoint> = task
+            .grid
+            .iter()
+            .enumerate()
+            .map(|(i, lr_max)| {
+                let accuracy = |(one, experiment): (&Seen, &Experiment)| {
+                    let chance = 1.0 / experiment.data.classes.len() as f64;
+                    let measured = one.grid.get(i).and_then(|trial| trial.measured);
+                    measured.map_or(chance, |score| score.accuracy)
+                };
+                let each = seen.iter().zip(experiments).map(accuracy);
+                GridPoint::new(*lr_max, each.collect())
+            })
+            .collect();
+        let best = grid.iter().max_by(|a, b| a.mean.total_cmp(&b.mean));
+        let steps = experiments.first().map_or(0, |one| one.plan.steps());
+        let config = &task.config;
+        TaskResult {
+            name: task.name.to_owned(),
+            setup: format!(
+                "{}, {} images of {}, batch size {}, {}",
+                config.model,
+                experiments.first().map_or(0, |one| one.data.train.len()),
+                experiments.first().map_or("", |one| &one.data.name),
+                config.batch_size,
+                config.optimizer.config.kind(),
+            ),
+            steps,
+            seeds: experiments.iter().map(|one| one.config.seed).collect(),
+            best_lr: best.map_or(f64::NAN, |point| point.lr_max),
+            best_accuracy: best.map_or(f64::NAN, |point| point.mean),
+            rules: AnyRule::all()
+                .map(|rule| Answers::new(rule, &grid, steps, seen))
+                .collect(),
+            grid,
+        }
+    }
+}
+
+impl Answers {
+    fn new(rule: AnyRule, grid: &[GridPoint], steps: u64, seen: &[Seen]) -> Self {
+        let each: Vec<(Option<f64>, u64)> = seen.iter().map(|one| answer(rule, one)).collect();
+        let named: Vec<f64> = each.iter().filter_map(|(lr, _)| *lr).collect();
+        let regrets: Vec<Regret> = named.iter().filter_map(|lr| regret(grid, *lr)).collect();
+        let shares = regrets.iter().map(|one| one.share);
+        let updates: u64 = each.iter().map(|(_, updates)| *updates).sum();
+        Answers {
+            rule: rule.name().to_owned(),
+            spread: spread(&named),
+            regret_mean: mean(shares.clone()),
+            regret_worst: largest(shares),
+            at_least: regrets.iter().any(|one| one.at_least),
+            cost: updates as f64 / (steps * each.len() as u64) as f64,
+            lr: each.into_iter().map(|(lr, _)| lr).collect(),
+        }
+    }
+
+    /// The rates in words: smallest to largest.
+    fn range(&self) -> String {
+        let named = self.lr.iter().flatten().copied();
+        let (low, high) = named.fold((f64::INFINITY, 0.0_f64), |(low, high), lr| {
+            (low.min(lr), high.max(lr))
+        });
+        match low <= high {
+            false => "–".to_owned(),
+            true if low == high => significant(low),
+            true => format!("{} to {}", short(low), short(high)),
+        }
+    }
+}
+
+impl Suggested {
+    pub(super) fn new(tasks: Vec<TaskResult>) -> Self {
+        let overall = AnyRule::all().map(|rule| {
+            let of_rule = |task: &TaskResult| {
+                let mut answers = task.rules.iter();
+                answers.find(|one| one.rule == rule.name()).cloned()
+            };
+            let each: Vec<Answers> = tasks.iter().filter_map(of_rule).collect();
+            Overall {
+                rule: rule.name().to_owned(),
+                regret_mean: mean(each.iter().filter_map(|one| one.regret_mean)),
+                regret_worst: largest(each.iter().filter_map(|one| one.regret_worst)),
+                at_least: each.iter().any(|one| one.at_least),
+                spread_worst: largest(each.iter().filter_map(|one| one.spread)),
+                refused: each
+                    .iter()
+                    .flat_map(|one| &one.lr)
+                    .filter(|lr| lr.is_none())
+                    .count(),
+                cost: mean(each.iter().map(|one| one.cost)).unwrap_or(0.0),
+            }
+        });
+        Suggested {
+            overall: overall.collect(),
+            tasks,
+        }
+    }
+
+    /// Tables for people: all rules over all tasks, then each task.
+    pub fn text(&self) -> String {
+        let header = [
+            "rule",
+            "mean regret",
+            "worst",
+            "spread over seeds",
+            "no answer",
+            "cost",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        rows.extend(self.overall.iter().map(|one| {
+            vec![
+                one.rule.clone(),
+                points(one.regret_mean, one.at_least),
+                points(one.regret_worst, one.at_least),
+                factor(one.spread_worst),
+                one.refused.to_string(),
+                percent(one.cost),
+            ]
+        }));
+        let mut text = align(&rows);
+        for task in &self.tasks {
+            text.push_str(&format!(
+                "\n{}: {}; {} steps; best lr_max {} with {}\n",
+                task.name,
+                task.setup,
+                task.steps,
+                significant(task.best_lr),
+                percent(task.best_accuracy)
+            ));
+            let header = ["rule", "lr", "mean regret", "worst", "cost"];
+            let mut rows = vec![header.map(str::to_owned).to_vec()];
+            rows.extend(task.rules.iter().map(|one| {
+                vec![
+                    one.rule.clone(),
+                    one.range(),
+                    points(one.regret_mean, one.at_least),
+                    points(one.regret_worst, one.at_least),
+                    percent(one.cost),
+                ]
+            }));
+            text.push_str(&align(&rows));
+        }
+        text
+    }
+
+    /// A line a task, rule and seed.
+    pub fn csv(&self) -> String {
+        let mut text = String::from("task,rule,seed,lr,regret,at_least,cost\n");
+        for task in &self.tasks {
+            for one in &task.rules {
+                for (lr, seed) in one.lr.iter().zip(&task.seeds) {
+                    let regret = lr.and_then(|lr| regret(&task.grid, lr));
+                    text.push_str(&format!(
+                        "{},{},{seed},{},{},{},{}\n",
+                        task.name,
+                        one.rule,
+                        lr.map_or(String::new(), |lr| format!("{lr:?}")),
+                        regret.map_or(String::new(), |one| format!("{:?}", one.share)),
+                        regret.is_some_and(|one| one.at_least),
+                        one.cost
+                    ));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// A regret in percentage points.
+fn points(share: Option<f64>, at_least: bool) -> String {
+    let sign = if at_least { "≥ " } else { "" };
+    share.map_or_else(
+        || "–".to_owned(),
+        |share| format!("{sign}{:.2}", 100.0 * share),
+    )
+}
+
+fn factor(spread: Option<f64>) -> String {
+    spread.map_or_else(|| "–".to_owned(), |spread| format!("{spread:.2}"))
+}
+
+/// Two digits: rates of several seeds side by side.
+fn short(lr: f64) -> String {
+    significant(format!("{lr:.1e}").parse().unwrap_or(lr))
+}
+
+fn spread(named: &[f64]) -> Option<f64> {
+    let low = named.iter().copied().reduce(f64::min)?;
+    let high = named.iter().copied().reduce(f64::max)?;
+    Some(high / low)
+}
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
+    let count = values.clone().count();
+    (count > 0).then(|| values.sum::<f64>() / count as f64)
+}
+
+fn largest(values: impl Iterator<Item = f64>) -> Option<f64> {
+    values.reduce(f64::max)
+}

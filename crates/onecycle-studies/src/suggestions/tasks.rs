@@ -1,0 +1,179 @@
+use crate::StudyError;
+use onecycle_train::{Config, ConfigError, config::Layers};
+
+/// Settings that all tasks share: the paper's 1cycle, and every tenth training image held out. The test set plays no part.
+const COMMON: [(&str, &str); 1] = [("data.validation", "0.1")];
+/// The grid's rates are this one times powers of two.
+const ANCHOR: f64 = 0.1;
+
+/// A training whose best peak is looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its name, also that of its folder.
+    pub name: &'static str,
+    /// Data, network, optimizer and length.
+    pub config: Config,
+    /// The grid's peaks, a factor of two apart.
+    pub grid: Vec<f64>,
+}
+
+/// A task as it is written down: name, settings, exponents of the lowest and the highest peak.
+type Line = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    (i32, i32),
+);
+
+/// The tasks differ in depth, batch norm, data, number of images, batch size and optimizer.
+const TASKS: [Line; 9] = [
+    (
+        "resnet-small",
+        &[
+            ("model", "resnet-small"),
+            ("batch_size", "32"),
+            ("steps", "600"),
+        ],
+        (-3, 3),
+    ),
+    (
+        "convnet",
+        &[("model", "convnet"), ("batch_size", "64"), ("steps", "800")],
+        (-3, 4),
+    ),
+    (
+        "convnet-plain",
+        &[
+            ("model", "convnet-plain"),
+            ("batch_size", "64"),
+            ("steps", "800"),
+        ],
+        (-3, 3),
+    ),
+    (
+        "convnet-small-batch",
+        &[
+            ("model", "convnet"),
+            ("batch_size", "32"),
+            ("steps", "800"),
+            ("data.limit", "10000"),
+            ("data.validation", "0.6"),
+        ],
+        (-3, 4),
+    ),
+    (
+        "convnet-adamw",
+        &[
+            ("model", "convnet"),
+            ("batch_size", "32"),
+            ("steps", "800"),
+            ("optimizer.kind", "adamw"),
+            ("optimizer.weight_decay", "0.01"),
+        ],
+        (-8, 0),
+    ),
+    (
+        "lenet-mnist",
+        &[
+            ("model", "lenet5"),
+            ("data.name", "mnist"),
+            ("batch_size", "32"),
+            ("steps", "1500"),
+        ],
+        (-4, 2),
+    ),
+    (
+        // 512 training images, 40 epochs.
+        "lenet-512",
+        &[
+            ("model", "lenet5"),
+            ("batch_size", "32"),
+            ("steps", "640"),
+            ("data.limit", "6512"),
+            ("data.validation", "0.9214"),
+        ],
+        (-4, 2),
+    ),
+    (
+        "mlp-large-batch",
+        &[("model", "mlp"), ("batch_size", "512"), ("steps", "400")],
+        (-3, 4),
+    ),
+    (
+        "resnet8-cifar",
+        &[
+            ("model", "resnet8"),
+            ("data.name", "cifar10"),
+            ("batch_size", "32"),
+            ("steps", "800"),
+            ("data.limit", "20000"),
+            ("data.validation", "0.3"),
+        ],
+        (-3, 3),
+    ),
+];
+
+/// Names of the tasks, in their order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TASKS.iter().map(|(name, ..)| *name)
+}
+
+/// The tasks of these names, all where there is none.
+///
+/// # Errors
+/// [`ConfigError::Setting`] with the names that there are.
+pub fn tasks(wanted: &[String]) -> Result<Vec<Task>, StudyError> {
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !names().any(|known| known == **name))
+    {
+        return Err(ConfigError::setting(
+            "--tasks",
+            unknown.clone(),
+            names().collect::<Vec<_>>().join(", "),
+        )
+        .into());
+    }
+    TASKS
+        .iter()
+        .filter(|(name, ..)| wanted.is_empty() || wanted.iter().any(|one| one == name))
+        .map(|(name, settings, (low, high))| {
+            let mut layers = Layers::new()?;
+            for (key, value) in COMMON.iter().chain(settings.iter()) {
+                layers = layers.set(key, value)?;
+            }
+            Ok(Task {
+                name,
+                config: layers.resolve()?,
+                grid: (*low..=*high).map(|k| ANCHOR * f64::powi(2.0, k)).collect(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_holds_images_out_and_says_its_length() -> Result<(), StudyError> {
+        let all = tasks(&[])?;
+        assert_eq!(all.len(), TASKS.len());
+        for task in all {
+            assert!(task.config.data.validation > 0.0, "{}", task.name);
+            assert!(task.config.steps.is_some(), "{}", task.name);
+            let ratios = task.grid.windows(2).map(|pair| pair[1] / pair[0]);
+            assert!(
+                ratios.into_iter().all(|ratio| ratio == 2.0),
+                "{}",
+                task.name
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_task_is_told_the_known_ones() {
+        let error = tasks(&["lenet".to_owned()]).map_or_else(|e| e.to_string(), |_| String::new());
+        assert!(error.contains("lenet-mnist"), "{error}");
+    }
+}

@@ -1,0 +1,344 @@
+//! All experiments of the literature with a budget of seconds: what they leave, and that nothing is trained twice.
+
+use std::{fs, path::Path};
+
+use onecycle_studies::{
+    StudyError,
+    reproduce::{self, Budget, Reproduced, Scale, Seen, Setting},
+    study::Cell,
+};
+use onecycle_train::{
+    RunError, TrainError,
+    diagnose::{self, Diagnosis},
+    files,
+    observer::{Observer, Silent},
+    record::StepRecord,
+    run_folder::RunFolder,
+};
+
+use tempfile::TempDir;
+
+/// The quick scale with LeNet-5 on a few images.
+fn setting(seeds: u64) -> Setting {
+    let quick = Setting::of(Scale::Quick);
+    Setting {
+        budget: Budget {
+            model: "lenet5".to_owned(),
+            images: 64,
+            test_images: 32,
+            epochs: 2.0,
+            batch_size: 16,
+            lr_max: 0.05,
+            lr_piecewise: 0.01,
+            longer: 2,
+            large: 2,
+            lenet_epochs: 4.0,
+            lenet_batch_size: 16,
+            diagnoses: 2,
+            noise_batches: 4,
+            surface_images: 32,
+            ..quick.budget.clone()
+        },
+        seeds: (1..=seeds).collect(),
+        ..quick
+    }
+}
+
+/// Counts updates, and stops after some.
+#[derive(Default)]
+struct Watch {
+    updates: u64,
+    range_tests: usize,
+    stop_after: Option<u64>,
+}
+
+impl Observer for Watch {
+    fn step(&mut self, _: &StepRecord) {
+        self.updates += 1;
+    }
+
+    fn note(&mut self, text: &str) {
+        self.range_tests += usize::from(text.starts_with("range test"));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop_after.is_some_and(|limit| self.updates >= limit)
+    }
+}
+
+#[test]
+fn every_experiment_leaves_its_claims_and_figures() {
+    let home = TempDir::new().unwrap();
+    let all = reproduce::named("all").unwrap();
+    let setting = setting(1);
+    let mut watch = Watch::default();
+    let results = reproduce::run(&all, &setting, home.path(), &mut watch)
+        .unwrap()
+        .unwrap();
+    assert_eq!(watch.range_tests, 4, "a test a weight decay");
+    let page = fs::read_to_string(home.path().join("reproduce.html")).unwrap();
+    assert_eq!(results.len(), 14);
+    for result in &results {
+        let name = &result.name;
+        assert!(!result.claims.is_empty(), "{name}");
+        for claim in &result.claims {
+            // One seed has no interval; the schedule is no matter of chance.
+            let seen = if name == "schedule" {
+                Seen::Seen
+            } else {
+                Seen::NotDecided
+            };
+            assert_eq!(claim.seen, seen, "{name}: {claim:?}");
+            assert!(
+                !claim.published.is_empty() && !claim.ours.is_empty() && !claim.source.is_empty()
+            );
+        }
+        assert!(!result.figures.is_empty(), "{name}");
+        for figure in &result.figures {
+            for ending in ["svg", "png", "csv"] {
+                let path = home.path().join(figure).with_extension(ending);
+                assert!(
+                    fs::metadata(&path).unwrap().len() > 40,
+                    "{}",
+                    path.display()
+                );
+            }
+            let id = figure.file_name().unwrap().to_str().unwrap();
+            assert_eq!(
+                page.matches(&format!("<figure class=\"card\" id=\"{id}\">"))
+                    .count(),
+                1,
+                "{id}"
+            );
+        }
+        assert!(page.contains(&format!("<h2 id=\"{name}\">")), "{name}");
+        let own = files::read_text(&home.path().join(name).join("result.json")).unwrap();
+        assert_eq!(&serde_json::from_str::<Reproduced>(&own).unwrap(), result);
+        assert!(home.path().join(name).join("index.html").exists());
+    }
+    let json = files::read_text(&home.path().join("reproduce.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Vec<Reproduced>>(&json).unwrap(),
+        results
+    );
+    noise_and_sharpness_are_measured(home.path(), &results);
+
+    // The same again, and one of them alone, train nothing.
+    for experiments in [all, reproduce::named("momentum").unwrap()] {
+        let mut watch = Watch::default();
+        reproduce::run(&experiments, &setting, home.path(), &mut watch)
+            .unwrap()
+            .unwrap();
+        assert_eq!((watch.updates, watch.range_tests), (0, 0));
+    }
+    other_settings_are_refused(home.path());
+}
+
+/// Along one cycle, and at the end of what it is compared with; figures show what the runs have measured.
+fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
+    let diagnoses = |label: &str| {
+        let run = folder.join("runs").join(format!("{label}-seed1"));
+        diagnose::read_along(&RunFolder::look(&run).unwrap()).unwrap()
+    };
+    let steps_of = |diagnoses: &[Diagnosis]| -> Vec<u64> {
+        diagnoses.iter().map(|one| one.conditions.step).collect()
+    };
+    let sharp = |one: &Diagnosis| {
+        assert_eq!(one.problems, Vec::<String>::new());
+        let eigenvalue = one.hessian.as_ref().unwrap().curvature.eigenvalues[0].value;
+        let sharpness = one.sharpness.unwrap().sharpness;
+        for value in [eigenvalue, sharpness] {
+            assert!(value.is_finite() && value > 0.0, "{one:?}");
+        }
+        (eigenvalue, sharpness)
+    };
+    let cycle = diagnoses("one-cycle");
+    // Two epochs of four updates.
+    assert_eq!(steps_of(&cycle), [4, 8]);
+    for one in &cycle {
+        sharp(one);
+        let noise = one.noise.unwrap();
+        assert_eq!((noise.batches, noise.batch_size), (4, 16));
+        let trace = noise.micro_batches.trace.value;
+        assert!(trace.is_finite() && trace > 0.0);
+        assert!(noise.micro_batches.gradient.value.is_finite());
+    }
+    // Half and twice the batches, for the same epochs.
+    for (label, last) in [
+        ("small-batch", 16),
+        ("large-batch-same-rate", 4),
+        ("piecewise-epochs", 8),
+    ] {
+        let found = diagnoses(label);
+        assert_eq!(steps_of(&found), [last], "{label}");
+        sharp(&found[0]);
+        assert!(found[0].noise.is_none());
+    }
+    // Nothing else is.
+    assert!(diagnoses("momentum-0.90").is_empty());
+    assert!(diagnoses("one-cycle-easy-first").is_empty());
+
+    let [noise, minima] = ["noise-scale", "flat-minima"]
+        .map(|name| results.iter().find(|result| result.name == name).unwrap());
+    let csv = |result: &Reproduced, figure: &str| {
+        let path = Path::new(&result.name).join("figures").join(figure);
+        assert!(result.figures.contains(&path), "{:?}", result.figures);
+        files::read_text(&folder.join(path).with_extension("csv")).unwrap()
+    };
+    let trace = cycle[1].noise.unwrap().micro_batches.trace.value;
+    let parts = csv(noise, "noise-scale-cycle-parts");
+    assert!(parts.contains(&format!("tr Σ,8.0,{trace:?}")), "{parts}");
+    assert!(csv(noise, "noise-scale-cycle").contains("\nnoise scale,8.0,"));
+    let (eigenvalue, sharpness) = sharp(&cycle[1]);
+    let along = csv(minima, "flat-minima-cycle");
+    assert!(
+        along.contains(&format!("largest eigenvalue,8.0,{eigenvalue:?}")),
+        "{along}"
+    );
+    assert!(
+        along.contains(&format!("ε-sharpness (%),8.0,{sharpness:?}")),
+        "{along}"
+    );
+    for figure in ["flat-minima-eigenvalue", "flat-minima-box"] {
+        let csv = csv(minima, figure);
+        for variant in &minima.variants {
+            let rows = csv.lines().filter(|row| row.starts_with(&variant.label));
+            assert_eq!(rows.count(), 3, "{csv}");
+        }
+    }
+    assert_eq!((noise.claims.len(), minima.claims.len()), (4, 6));
+    for claim in &minima.claims[1..] {
+        assert!(
+            claim.ours.contains("ratio") && !claim.ours.contains("nan"),
+            "{claim:?}"
+        );
+    }
+}
+
+fn other_settings_are_refused(folder: &Path) {
+    let mut other = setting(1);
+    other.budget.epochs = 3.0;
+    for name in ["full-cycle", "weight-decay"] {
+        let experiments = reproduce::named(name).unwrap();
+        let error = reproduce::run(&experiments, &other, folder, &mut Silent).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StudyError::Train(TrainError::Run(RunError::OtherSettings { .. }))
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains("epochs was 2"), "{error}");
+    }
+}
+
+#[test]
+fn a_stopped_reproduction_goes_on() {
+    let home = TempDir::new().unwrap();
+    let momentum = reproduce::named("momentum").unwrap();
+    let setting = setting(2);
+    // Five variants of two seeds, two epochs of four updates.
+    let whole = 5 * 2 * 8;
+    let (mut updates, mut stops) = (0, 0);
+    let results = loop {
+        let mut watch = Watch {
+            stop_after: Some(11),
+            ..Watch::default()
+        };
+        let outcome = reproduce::run(&momentum, &setting, home.path(), &mut watch).unwrap();
+        updates += watch.updates;
+        if let Some(results) = outcome {
+            break results;
+        }
+        stops += 1;
+        assert!(!home.path().join("momentum/result.json").exists());
+        assert!(stops < 20);
+    };
+    assert_eq!(updates, whole);
+    let [result] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert_eq!(result.variants.len(), 5);
+    for variant in &result.variants {
+        assert_eq!(
+            (variant.seeds.as_slice(), variant.steps),
+            ([1, 2].as_slice(), 8)
+        );
+        assert!(variant.final_accuracy.half_width.is_some());
+    }
+    // What was measured before a stop is kept, and not measured again.
+    for (label, wanted) in [("one-cycle", vec![4, 8]), ("momentum-0.90", vec![])] {
+        let run = home.path().join("runs").join(format!("{label}-seed2"));
+        let found = diagnose::read_along(&RunFolder::look(&run).unwrap()).unwrap();
+        let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
+        assert_eq!(steps, wanted, "{label}");
+    }
+    // The opposite phase: momentum is highest where the rate is.
+    let steps =
+        fs::read_to_string(home.path().join("runs/momentum-opposite-seed1/steps.jsonl")).unwrap();
+    let steps: Vec<StepRecord> = steps
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let peak = steps.iter().max_by(|a, b| a.lr.total_cmp(&b.lr)).unwrap();
+    assert_eq!((steps[0].momentum, peak.momentum), (Some(0.85), Some(0.95)));
+}
+
+/// What a seed's runs are does not depend on the others: not even where a range test names their peak.
+#[test]
+fn further_seeds_cost_only_themselves() {
+    let place = TempDir::new().unwrap();
+    let experiment = reproduce::named("weight-decay").unwrap();
+    let updates = |seeds: u64| {
+        let mut watch = Watch::default();
+        let (setting, folder) = (setting(seeds), place.path());
+        let shown = reproduce::run(&experiment, &setting, folder, &mut watch)
+            .unwrap()
+            .unwrap();
+        for variant in &shown[0].variants {
+            assert_eq!(variant.seeds.len() as u64, seeds, "{}", variant.label);
+        }
+        (watch.updates, watch.range_tests)
+    };
+    // Four weight decays, two epochs of four updates.
+    assert_eq!(updates(1), (4 * 8, 4));
+    // Tests that are kept are not told of.
+    assert_eq!(updates(3), (2 * 4 * 8, 2 * 4));
+    assert_eq!(updates(3), (0, 0));
+}
+
+#[test]
+fn experiments_of_every_scale_fit_together() {
+    // What cannot be trained here can still be checked: labels mean one thing, and configurations are sound.
+    for scale in [Scale::Quick, Scale::Cpu, Scale::Paper] {
+        let setting = Setting::of(scale);
+        let mut known: Vec<Cell> = Vec::new();
+        for experiment in reproduce::all() {
+            if experiment.name() == "weight-decay" {
+                continue; // Begins with range tests.
+            }
+            let folder = Path::new("nowhere");
+            let cells = experiment
+                .prepare(&setting, folder, &mut Silent)
+                .unwrap()
+                .unwrap();
+            for cell in cells {
+                let (name, config) = (cell.name(), &cell.config);
+                config
+                    .check()
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
+                let images = match config.data.limit {
+                    0 => 50_000,
+                    limit => limit,
+                };
+                onecycle_train::experiment::plan(config, Some(images))
+                    .unwrap_or_else(|error| panic!("{} {name}: {error}", scale.name()));
+                if let Some(other) = known.iter().find(|known| known.name() == name) {
+                    assert_eq!(*other, cell, "{} {name}", scale.name());
+                }
+                known.push(cell);
+            }
+        }
+        assert!(known.len() > 30 * setting.seeds.len(), "{}", known.len());
+    }
+}

@@ -1,0 +1,229 @@
+//! Studies: done once, whatever comes in between; divergences as results; other settings refused.
+
+use std::{fs, path::Path};
+
+use onecycle_studies::{
+    StudyError,
+    study::{Cell, CellResult, Outcome, Study},
+};
+use onecycle_train::{
+    RunError, TrainError,
+    observer::{Observer, RunEnd, RunPosition, Silent},
+    record::StepRecord,
+};
+
+use tempfile::TempDir;
+
+use crate::runs::config;
+
+/// Updates of each cell: two epochs of six.
+const STEPS: u64 = 12;
+
+fn cell(label: &str, lr_max: &str, seed: u64) -> Cell {
+    Cell::new(label, config(&[("policy.lr_max", lr_max)]), seed)
+}
+
+fn study() -> Study {
+    let cells = ["0.02", "0.05"]
+        .into_iter()
+        .flat_map(|lr| [1, 2].map(|seed| cell(&format!("lr-{lr}"), lr, seed)));
+    Study::new(cells).unwrap().without_pictures()
+}
+
+/// Counts updates, and stops after some.
+#[derive(Default)]
+struct Watch {
+    updates: u64,
+    stop_after: Option<u64>,
+    begun: Vec<(usize, usize)>,
+    position: (u64, u64),
+    ended: Vec<(String, u64, RunEnd)>,
+    seconds_left: Vec<f64>,
+}
+
+impl Observer for Watch {
+    fn study(&mut self, runs: usize, done: usize) {
+        self.begun.push((runs, done));
+    }
+
+    fn run_position(&mut self, position: &RunPosition<'_>) {
+        self.position = (position.step, position.steps);
+        self.seconds_left.extend(position.seconds_left);
+    }
+
+    fn step(&mut self, record: &StepRecord) {
+        assert_eq!(self.position, (record.step + 1, STEPS));
+        self.updates += 1;
+    }
+
+    fn run_end(&mut self, position: &RunPosition<'_>, end: RunEnd) {
+        assert_eq!(position.step, position.steps);
+        self.ended
+            .push((position.label.to_owned(), position.seed, end));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop_after.is_some_and(|limit| self.updates >= limit)
+    }
+}
+
+fn finished(outcome: Outcome) -> Vec<CellResult> {
+    match outcome {
+        Outcome::Finished(results) => results,
+        stopped => panic!("{stopped:?}"),
+    }
+}
+
+/// Without what a clock says and where it lies.
+fn timeless(mut results: Vec<CellResult>) -> Vec<CellResult> {
+    for result in &mut results {
+        assert!(result.seconds > 0.0);
+        result.seconds = 0.0;
+        result.run = Default::default();
+        for epoch in &mut result.epochs {
+            (epoch.seconds, epoch.images_per_second) = (0.0, 0.0);
+        }
+    }
+    results
+}
+
+#[test]
+fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_same() {
+    let home = TempDir::new().unwrap();
+    let mut watch = Watch::default();
+    let whole = finished(study().run(&home.path().join("whole"), &mut watch).unwrap());
+    assert_eq!((watch.updates, watch.ended.len()), (4 * STEPS, 4));
+    assert_eq!(watch.begun, [(4, 0)]);
+    assert!(watch.seconds_left.last().unwrap() < watch.seconds_left.first().unwrap());
+    assert_eq!(whole.len(), 4);
+    assert_eq!((whole[3].label.as_str(), whole[3].seed), ("lr-0.05", 2));
+    assert!(
+        whole
+            .iter()
+            .all(|result| result.steps == STEPS && result.epochs.len() == 2)
+    );
+    assert_ne!(
+        whole[0].epochs[1].val_loss, whole[1].epochs[1].val_loss,
+        "seeds differ"
+    );
+
+    let cut = home.path().join("cut");
+    let (mut updates, mut stops) = (0, 0);
+    let results = loop {
+        // Within an epoch, at its end, at a cell's end.
+        let stop_after = Some([5, 1, 6, 12][stops % 4]);
+        let mut watch = Watch {
+            stop_after,
+            ..Watch::default()
+        };
+        let outcome = study().run(&cut, &mut watch).unwrap();
+        updates += watch.updates;
+        stops += 1;
+        assert!(stops < 20);
+        match outcome {
+            Outcome::Finished(results) => break results,
+            Outcome::Stopped { done, of } => assert!(done < 4 && of == 4),
+        }
+    };
+    assert_eq!(updates, 4 * STEPS, "an update was made twice");
+    assert!(stops > 4);
+    assert_eq!(timeless(results), timeless(whole));
+
+    // Once more changes nothing; further cells cost themselves alone.
+    let mut watch = Watch::default();
+    let results = finished(study().run(&cut, &mut watch).unwrap());
+    assert_eq!((results.len(), watch.updates), (4, 0));
+    let more = study()
+        .cells()
+        .to_vec()
+        .into_iter()
+        .chain([cell("lr-0.05", "0.05", 3)]);
+    let mut watch = Watch::default();
+    let more = Study::new(more).unwrap().without_pictures();
+    let results = finished(more.run(&cut, &mut watch).unwrap());
+    assert_eq!((results.len(), watch.updates), (5, STEPS));
+    assert_eq!(watch.begun, [(5, 4)]);
+}
+
+#[test]
+fn a_divergence_is_a_result() {
+    let home = TempDir::new().unwrap();
+    let cells = [cell("wild", "1e30", 1), cell("calm", "0.05", 1)];
+    let study = Study::new(cells).unwrap();
+    let results = finished(study.run(home.path(), &mut Silent).unwrap());
+    let [wild, calm] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    let diverged = wild.diverged.unwrap();
+    assert!(diverged.step < STEPS && diverged.lr > 1e20, "{diverged:?}");
+    assert_eq!(wild.steps, diverged.step);
+    assert_eq!(
+        (wild.final_accuracy, wild.generalisation_gap),
+        (0.1, f64::INFINITY)
+    );
+    assert_eq!(wild.summary().unwrap(), None);
+    assert!(calm.diverged.is_none());
+    assert_eq!(calm.summary().unwrap().unwrap().steps, STEPS);
+    assert!(calm.run.join("report.html").exists());
+
+    let json = serde_json::to_string(&results).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Vec<CellResult>>(&json).unwrap(),
+        results
+    );
+
+    let mut watch = Watch::default();
+    assert_eq!(
+        finished(study.run(home.path(), &mut watch).unwrap()),
+        results
+    );
+    assert_eq!(watch.updates, 0, "a divergence is not tried again");
+}
+
+#[test]
+fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
+    let home = TempDir::new().unwrap();
+    let first = Study::new([cell("b", "0.05", 1)])
+        .unwrap()
+        .without_pictures();
+    finished(first.run(home.path(), &mut Silent).unwrap());
+    let run = home.path().join("runs/b-seed1");
+    assert!(!run.join("report.html").exists() && !run.join("checkpoints").exists());
+    assert!(run.join("model.safetensors").exists());
+
+    let other = Study::new([cell("a", "0.05", 1), cell("b", "0.1", 1)]).unwrap();
+    let error = other.run(home.path(), &mut Silent).unwrap_err();
+    assert!(matches!(
+        error,
+        StudyError::Train(TrainError::Run(RunError::OtherSettings { .. }))
+    ));
+    let text = error.to_string();
+    for part in ["b-seed1", "policy.lr_max was 0.05, is 0.1", "another --out"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!home.path().join("runs/a-seed1").exists());
+
+    // The number of threads changes no result.
+    let mut same = cell("b", "0.05", 1);
+    same.config.threads = 1;
+    finished(
+        Study::new([same])
+            .unwrap()
+            .run(home.path(), &mut Silent)
+            .unwrap(),
+    );
+}
+
+#[test]
+fn cells_need_names_of_their_own() {
+    let refused = |cells: Vec<Cell>| Study::new(cells).unwrap_err().to_string();
+    let twice = refused(vec![cell("a", "0.1", 1), cell("a", "0.2", 1)]);
+    assert!(twice.contains("label = a-seed1"), "{twice}");
+    for label in ["", "../a", "a/b", ".a", "ä"] {
+        let text = refused(vec![cell(label, "0.1", 1)]);
+        assert!(text.contains("letters, digits"), "{label}: {text}");
+    }
+    let folder = Study::run_folder(Path::new("x"), &cell("a", "0.1", 7));
+    assert_eq!(folder, Path::new("x/runs/a-seed7"));
+    assert!(fs::metadata(folder).is_err());
+}

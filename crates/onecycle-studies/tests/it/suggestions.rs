@@ -1,0 +1,118 @@
+//! The study of the suggested rates, on a task of seconds.
+
+use onecycle_studies::{
+    StudyError,
+    suggestions::{self, Setting, Suggested, Task},
+};
+use onecycle_train::{RunError, TrainError, config::Layers, observer::Observer};
+
+/// LeNet-5 on 300 images, a grid of two peaks.
+fn task() -> Task {
+    let settings = [
+        ("model", "lenet5"),
+        ("batch_size", "32"),
+        ("steps", "20"),
+        ("data.limit", "600"),
+        ("data.validation", "0.5"),
+    ];
+    let layers = settings
+        .iter()
+        .fold(Layers::new().unwrap(), |layers, (key, value)| {
+            layers.set(key, value).unwrap()
+        });
+    Task {
+        name: "tiny",
+        config: layers.resolve().unwrap(),
+        grid: vec![0.05, 0.1],
+    }
+}
+
+fn setting(task: Task) -> Setting {
+    Setting {
+        tasks: vec![task],
+        seeds: vec![1, 2],
+    }
+}
+
+/// Counts updates, and stops before one of them.
+struct Counter {
+    updates: u64,
+    stop_at: u64,
+}
+
+impl Observer for Counter {
+    fn search_step(&mut self, _lr: f64) {
+        self.updates += 1;
+    }
+
+    fn stop(&mut self) -> bool {
+        self.updates >= self.stop_at
+    }
+}
+
+fn run(folder: &std::path::Path, stop_at: u64) -> (Option<Suggested>, u64) {
+    let mut counter = Counter {
+        updates: 0,
+        stop_at,
+    };
+    let suggested = suggestions::run(&setting(task()), folder, &mut counter).unwrap();
+    (suggested, counter.updates)
+}
+
+#[test]
+fn stopped_anywhere_it_goes_on_to_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, all) = run(&folder.path().join("whole"), u64::MAX);
+    let whole = whole.unwrap();
+    let parts = folder.path().join("parts");
+    assert_eq!(run(&parts, all / 2).0, None);
+    let (rest, updates) = run(&parts, u64::MAX);
+    assert!(updates < all, "{updates} of {all}");
+    assert_eq!(rest.unwrap(), whole);
+    let (again, none) = run(&parts, u64::MAX);
+    assert_eq!((again.unwrap(), none), (whole.clone(), 0));
+
+    let [task] = whole.tasks.as_slice() else {
+        panic!("{whole:?}");
+    };
+    assert_eq!((task.steps, task.seeds.as_slice()), (20, &[1, 2][..]));
+    let best = task.grid.iter().map(|point| point.mean).fold(0.0, f64::max);
+    assert_eq!(task.best_accuracy, best);
+    let names: Vec<&str> = task.rules.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(names[..2], ["short_cycles", "one_cycle_max"]);
+    assert!(names.contains(&"valley") && names.contains(&"lightning"));
+    for one in &task.rules {
+        assert!(one.cost > 0.0, "{}", one.rule);
+        let answered = one.lr.iter().flatten().count() > 0;
+        assert_eq!(one.regret_mean.is_some(), answered, "{}", one.rule);
+    }
+    // The search costs its range test and more.
+    assert!(task.rules[0].cost > task.rules[1].cost);
+    let csv = std::fs::read_to_string(parts.join("suggestions.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 2 * task.rules.len());
+    assert!(parts.join("figures/suggestions-tiny.svg").exists());
+}
+
+#[test]
+fn a_folder_of_other_settings_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = &mut Counter {
+        updates: 0,
+        stop_at: 0,
+    };
+    assert_eq!(
+        suggestions::run(&setting(task()), folder.path(), nothing).unwrap(),
+        None
+    );
+    let mut other = task();
+    other.config.batch_size = 64;
+    let error = suggestions::run(&setting(other), folder.path(), nothing).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StudyError::Train(TrainError::Run(RunError::OtherSettings { .. }))
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("batch_size"), "{error}");
+}

@@ -1,0 +1,169 @@
+//! How fast this machine trains a network.
+
+use std::{sync::Arc, time::Instant};
+
+use onecycle::{Constant, Hyper, Run};
+use onecycle_vision::{
+    Augment, ImageShape, Loader, Split, Statistics,
+    models::{Architecture, Model},
+    random,
+};
+use serde::Serialize;
+
+use crate::{
+    RunError, TrainError,
+    config::OptimizerSection,
+    device,
+    trainer::{Trainer, TrainingData},
+};
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchConfig {
+    /// The network.
+    pub architecture: Architecture,
+    /// Shape of an image.
+    pub shape: ImageShape,
+    /// Number of classes.
+    pub classes: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Where to compute.
+    pub device: device::Device,
+    /// Steps that are not counted.
+    pub warm_up: usize,
+    /// Steps that are.
+    pub steps: usize,
+}
+
+/// Medians over the steps of a benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BenchResult {
+    /// Name of the network.
+    pub model: String,
+    /// Images a step.
+    pub batch_size: usize,
+    /// CPU threads.
+    pub threads: usize,
+    /// Images a second over whole steps.
+    pub images_per_second: f64,
+    /// Forward pass and loss, in milliseconds.
+    pub forward_ms: f64,
+    /// Gradients of all parameters, in milliseconds.
+    pub backward_ms: f64,
+    /// Update of all parameters, in milliseconds.
+    pub update_ms: f64,
+    /// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+    pub peak_memory_bytes: u64,
+}
+
+impl BenchResult {
+    /// Seconds that `epochs` epochs take: `train` images each, trained on, then `test` images, evaluated.
+    pub fn seconds(&self, epochs: f64, train: usize, test: usize) -> f64 {
+        let evaluation = 1e-3 * self.forward_ms / self.batch_size as f64;
+        epochs * (train as f64 / self.images_per_second + test as f64 * evaluation)
+    }
+}
+
+/// Times whole training steps on random images: forward, backward, update by SGD with momentum.
+///
+/// # Errors
+/// A device that is not there, images too small for the network.
+pub fn run(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
+    device::on_a_cpu_thread(|| measure(bench))
+}
+
+fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
+    let mut trainer = trainer(bench)?;
+    let device = device::open(bench.device)?.autodiff();
+    let hyper = Hyper {
+        lr: 1e-3,
+        momentum: Some(0.9),
+        weight_decay: Some(5e-4),
+        batch_size: None,
+    };
+    let mut times: Vec<[f64; 3]> = Vec::new();
+    for step in 0..bench.warm_up + bench.steps {
+        let batch = trainer.next_batch()?;
+        let start = Instant::now();
+        let loss = trainer.forward(batch).loss;
+        wait(&device)?;
+        let forward = start.elapsed().as_secs_f64();
+        let gradients = trainer.backward(&loss);
+        wait(&device)?;
+        let backward = start.elapsed().as_secs_f64();
+        trainer.update(&hyper, gradients)?;
+        wait(&device)?;
+        let update = start.elapsed().as_secs_f64();
+        if step >= bench.warm_up {
+            times.push([forward, backward - forward, update - backward]);
+        }
+    }
+    let median = |pick: fn(&[f64; 3]) -> f64| {
+        let mut values: Vec<f64> = times.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    Ok(BenchResult {
+        model: bench.architecture.to_string(),
+        batch_size: bench.batch_size,
+        threads: rayon::current_num_threads(),
+        images_per_second: bench.batch_size as f64 / median(|t| t.iter().sum()),
+        forward_ms: 1e3 * median(|t| t[0]),
+        backward_ms: 1e3 * median(|t| t[1]),
+        update_ms: 1e3 * median(|t| t[2]),
+        peak_memory_bytes: peak_memory(),
+    })
+}
+
+/// The training of a network on one batch of random images.
+fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
+    let device = device::open(bench.device)?;
+    let shape = bench.shape;
+    let mut rng = random::stream(0, "bench", 0);
+    let model = Model::new(
+        bench.architecture,
+        shape,
+        bench.classes,
+        &mut rng,
+        &device.clone().autodiff(),
+    )?;
+    let pixels = (0..bench.batch_size * shape.len())
+        .map(|_| random::below(&mut rng, 256) as u8)
+        .collect();
+    let labels = (0..bench.batch_size)
+        .map(|image| (image % bench.classes) as u32)
+        .collect();
+    let images = Arc::new(Split::new(shape, pixels, labels)?);
+    let statistics = Statistics {
+        mean: vec![0.5; shape.channels],
+        std: vec![0.5; shape.channels],
+    };
+    let data = TrainingData {
+        loader: Loader::new(images, shape, &statistics, Augment::default(), 0)?,
+        shape,
+        device,
+        batch_size: bench.batch_size,
+        label_smoothing: 0.0,
+    };
+    let steps = (bench.warm_up + bench.steps) as u64;
+    let plan = Constant::new(1e-3).policy()?.resolve(&Run::steps(steps))?;
+    let optimizer = OptimizerSection::default().build()?;
+    Ok(Trainer::new(model, optimizer, Arc::new(plan), data))
+}
+
+/// Waits until an accelerator has done what it was told.
+fn wait(device: &burn::tensor::Device) -> Result<(), TrainError> {
+    Ok(device.sync().map_err(RunError::compute)?)
+}
+
+/// Largest resident memory of this process so far, from `/proc/self/status`.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|number| number.trim().parse::<u64>().ok())
+        .map_or(0, |kibibytes| kibibytes * 1024)
+}

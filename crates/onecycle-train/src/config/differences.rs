@@ -1,0 +1,82 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Table;
+
+use super::Config;
+use crate::{ConfigError, FileError};
+
+/// Keys that change nothing of what a run comes to.
+const WITHOUT_EFFECT: [&str; 1] = ["threads"];
+
+impl Config {
+    /// The keys, with their tables, that have another value in `other`, as `key was VALUE, is VALUE`. The number of threads
+    /// does not count: no result depends on it.
+    ///
+    /// # Errors
+    /// None that a valid configuration can cause.
+    pub fn differences(&self, other: &Config) -> Result<Vec<String>, ConfigError> {
+        let (was, is) = (self.keys()?, other.keys()?);
+        let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+        let text = |value: Option<&String>| value.map_or("not set".to_owned(), String::clone);
+        Ok(names
+            .into_iter()
+            .filter(|key| !WITHOUT_EFFECT.contains(&key.as_str()) && was.get(*key) != is.get(*key))
+            .map(|key| format!("{key} was {}, is {}", text(was.get(key)), text(is.get(key))))
+            .collect())
+    }
+
+    /// Every key with its tables before it, and its value as TOML.
+    ///
+    /// # Errors
+    /// None that a valid configuration can cause.
+    pub fn keys(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let table = Table::try_from(self).map_err(FileError::to_toml)?;
+        let mut rows = Vec::new();
+        flatten("", &table, &mut rows);
+        Ok(rows.into_iter().collect())
+    }
+}
+
+/// Keys with their tables' names before them, in alphabetical order.
+pub(crate) fn flatten(prefix: &str, table: &Table, rows: &mut Vec<(String, String)>) {
+    // A table's own values go before the tables in it, as TOML has it.
+    for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
+        rows.push((format!("{prefix}{key}"), value.to_string()));
+    }
+    for (key, value) in table {
+        if let Some(inner) = value.as_table() {
+            flatten(&format!("{prefix}{key}."), inner, rows);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    #[test]
+    fn differences_are_named_with_both_values() {
+        let was = Config::default();
+        let is = Layers::new()
+            .unwrap()
+            .set("steps", "7")
+            .unwrap()
+            .set("policy.lr_max", "0.4")
+            .unwrap()
+            .set("threads", "1")
+            .unwrap()
+            .resolve()
+            .unwrap();
+        assert_eq!(
+            was.differences(&is).unwrap(),
+            [
+                "epochs was 5.0, is not set",
+                "policy.lr_max was 0.2, is 0.4",
+                "steps was not set, is 7",
+            ]
+        );
+        assert!(was.differences(&was).unwrap().is_empty());
+    }
+}

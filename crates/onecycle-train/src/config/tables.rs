@@ -1,0 +1,225 @@
+use onecycle_burn::{
+    Optimizer, OptimizerConfig,
+    optim::{Group, Ignorable, Sgd},
+};
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
+use toml::Table;
+
+use crate::ConfigError;
+
+/// The `[diagnose]` table: what a run measures of its network while it trains, into `diagnose.jsonl`. The training
+/// itself does not change.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `every` | 0 | updates between diagnoses, and one at the end; 0 for never |
+/// | `batches` | 32 | micro-batches for the noise scale, at least 2; 0 leaves it out |
+/// | `batch_size` | 32 | most images per micro-batch |
+/// | `images` | 250 | training images for curvature and sharpness, and validation images for the gap |
+/// | `eigenvalues` | 1 | eigenvalues of the Hessian; 0 for none |
+/// | `epsilon` | 1e-3 | half width of the box of the ε-sharpness; 0 leaves it out |
+/// | `slices` | 0 | slices of the loss; 0 for none |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiagnoseConfig {
+    /// Updates between diagnoses; 0 for none.
+    pub every: u64,
+    /// Micro-batches for the noise scale, at least 2; an epoch's if that is fewer. 0 leaves it out.
+    pub batches: usize,
+    /// Most images per micro-batch; fewer if the training set is small.
+    pub batch_size: usize,
+    /// Training images for curvature, sharpness and slices, and validation images for the gap.
+    pub images: usize,
+    /// Eigenvalues of the Hessian; 0 for none.
+    pub eigenvalues: usize,
+    /// Half width of the box of the ε-sharpness; 0 leaves it out.
+    pub epsilon: f64,
+    /// Slices of the loss; 0 for none.
+    pub slices: usize,
+}
+
+impl Default for DiagnoseConfig {
+    /// Never; the sizes are those for diagnoses during a run, a quarter of [`thorough`](Self::thorough).
+    fn default() -> Self {
+        DiagnoseConfig {
+            every: 0,
+            batches: 32,
+            batch_size: 32,
+            images: 250,
+            eigenvalues: 1,
+            epsilon: 1e-3,
+            slices: 0,
+        }
+    }
+}
+
+impl DiagnoseConfig {
+    /// The sizes of `onecycle diagnose`: losses and gradients of about 100 000 images, two fifths of them losses only.
+    pub fn thorough() -> Self {
+        DiagnoseConfig {
+            batches: 64,
+            batch_size: 64,
+            images: 1000,
+            eigenvalues: 3,
+            slices: 2,
+            ..DiagnoseConfig::default()
+        }
+    }
+
+    /// Whether a run never diagnoses itself.
+    pub fn is_never(&self) -> bool {
+        self.every == 0
+    }
+
+    /// Whether nothing is set.
+    pub(super) fn is_default(&self) -> bool {
+        *self == DiagnoseConfig::default()
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] with the key, its value and what is possible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, value: String, expected: &str| {
+            let key = format!("diagnose.{key}");
+            Err(ConfigError::setting(key, value, expected))
+        };
+        if self.batches == 1 {
+            return wrong("batches", "1".to_owned(), "at least 2, or 0 for none");
+        }
+        for (key, value) in [("batch_size", self.batch_size), ("images", self.images)] {
+            if value == 0 {
+                return wrong(key, "0".to_owned(), "at least 1");
+            }
+        }
+        if !(self.epsilon.is_finite() && self.epsilon >= 0.0) {
+            let value = self.epsilon.to_string();
+            return wrong("epsilon", value, "a number above 0, or 0 to leave it out");
+        }
+        Ok(())
+    }
+}
+
+/// The `[optimizer]` table: an [`OptimizerConfig`] by `kind`, and what goes with any of them.
+///
+/// | key | default | meaning |
+/// |---|---|---|
+/// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop`; its own options stand beside it |
+/// | `clip_norm` | | largest norm of all gradients together |
+/// | `no_decay_on_bias_and_norm` | true | no weight decay on parameters of rank 1 |
+/// | `groups` | | list of parameter groups, see [`Group`] |
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Table")]
+pub struct OptimizerSection {
+    /// The optimizer with its options.
+    pub config: OptimizerConfig,
+    /// Largest norm of all gradients together.
+    pub clip_norm: Option<f64>,
+    /// No weight decay on parameters of rank 1.
+    pub no_decay_on_bias_and_norm: bool,
+    /// Further parameter groups; the first that matches a parameter counts.
+    pub groups: Vec<Group>,
+}
+
+impl Default for OptimizerSection {
+    fn default() -> Self {
+        OptimizerSection {
+            config: OptimizerConfig::Sgd(Sgd {
+                weight_decay: 5e-4,
+                ..Sgd::default()
+            }),
+            clip_norm: None,
+            no_decay_on_bias_and_norm: true,
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl OptimizerSection {
+    /// The optimizer, without state.
+    ///
+    /// # Errors
+    /// Options out of range.
+    pub fn build(&self) -> Result<Optimizer, ConfigError> {
+        let mut groups = self.groups.clone();
+        if self.no_decay_on_bias_and_norm {
+            groups.push(Group::no_decay_on_bias_and_norm());
+        }
+        let optimizer = Optimizer::new(self.config.clone())?
+            .with_groups(groups)?
+            .ignore(Ignorable::BatchSize);
+        Ok(match self.clip_norm {
+            None => optimizer,
+            Some(norm) => optimizer.with_clip_norm(norm)?,
+        })
+    }
+}
+
+/// The keys that go with any optimizer.
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+struct Common {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clip_norm: Option<f64>,
+    no_decay_on_bias_and_norm: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Group>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Common {
+            clip_norm: None,
+            no_decay_on_bias_and_norm: true,
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl TryFrom<Table> for OptimizerSection {
+    type Error = toml::de::Error;
+
+    fn try_from(mut table: Table) -> Result<Self, Self::Error> {
+        let common: Common = take(
+            &mut table,
+            &["clip_norm", "no_decay_on_bias_and_norm", "groups"],
+        )
+        .try_into()?;
+        Ok(OptimizerSection {
+            config: table.try_into()?,
+            clip_norm: common.clip_norm,
+            no_decay_on_bias_and_norm: common.no_decay_on_bias_and_norm,
+            groups: common.groups,
+        })
+    }
+}
+
+impl Serialize for OptimizerSection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let common = Common {
+            clip_norm: self.clip_norm,
+            no_decay_on_bias_and_norm: self.no_decay_on_bias_and_norm,
+            groups: self.groups.clone(),
+        };
+        serialize_joined(&self.config, &common, serializer)
+    }
+}
+
+/// Takes the entries with these keys out of a table.
+pub(super) fn take(table: &mut Table, keys: &[&str]) -> Table {
+    keys.iter()
+        .filter_map(|key| table.remove_entry(*key))
+        .collect()
+}
+
+/// Writes two values that are tables as one.
+pub(super) fn serialize_joined<S: Serializer>(
+    first: &impl Serialize,
+    second: &impl Serialize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut all = Table::try_from(first).map_err(S::Error::custom)?;
+    all.extend(Table::try_from(second).map_err(S::Error::custom)?);
+    all.serialize(serializer)
+}

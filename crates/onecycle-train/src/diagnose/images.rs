@@ -1,0 +1,111 @@
+use burn::tensor::{Int, Tensor, TensorData};
+use onecycle_burn::{diagnose::Objective, nn::cross_entropy};
+use onecycle_vision::{Batch, Batches, DataError, models::Model};
+
+use crate::{Experiment, TrainError, metrics, observer::Observer};
+
+/// An epoch that no training comes to: its order, and its augmentation, are those of diagnoses.
+pub(super) const EPOCH: u64 = u64::MAX;
+/// Images whose activations are held at a time.
+const AT_A_TIME: usize = 250;
+
+/// Training images in memory, in micro-batches of equal size.
+pub(super) struct Images<'a> {
+    batches: Vec<(Tensor<4>, Tensor<1, Int>)>,
+    /// Images of a micro-batch.
+    pub(super) size: usize,
+    smoothing: f64,
+    /// Losses and gradients of micro-batches that were evaluated.
+    pub(super) evaluated: usize,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Images<'a> {
+    /// `batches` micro-batches of at most `size` training images, augmented as in training, no image twice. Of a small set
+    /// the micro-batches are smaller, so that there are at least 32 of them if there are as many images.
+    pub(super) fn augmented(
+        experiment: &Experiment,
+        batches: usize,
+        size: usize,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let train = &experiment.data.train;
+        let size = size.min(train.len() / batches.min(32)).max(1);
+        let epoch = train.epoch(EPOCH, move |_| size, 0);
+        let batches = batches.min(train.len() / size);
+        Images::collect(experiment, epoch, batches, size, observer)
+    }
+
+    /// The first `images` training images of the order, as they are, or all; a few less where they cannot be divided.
+    pub(super) fn plain(
+        experiment: &Experiment,
+        images: usize,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let train = &experiment.data.train;
+        let images = images.min(train.len());
+        let batches = images.div_ceil(AT_A_TIME);
+        let size = images / batches;
+        let epoch = train.evaluation_of(train.order(EPOCH), size);
+        Images::collect(experiment, epoch, batches, size, observer)
+    }
+
+    fn collect(
+        experiment: &Experiment,
+        epoch: Batches,
+        batches: usize,
+        size: usize,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let of = |batch: Result<Batch, DataError>| -> Result<_, TrainError> {
+            Ok(tensors(experiment, batch?))
+        };
+        Ok(Images {
+            batches: epoch
+                .take(batches)
+                .map(of)
+                .collect::<Result<Vec<_>, TrainError>>()?,
+            size,
+            smoothing: experiment.config.label_smoothing,
+            evaluated: 0,
+            observer,
+        })
+    }
+
+    /// Images in all.
+    pub(super) fn images(&self) -> usize {
+        self.batches.len() * self.size
+    }
+
+    /// Tells the observer what comes next, in evaluations of all micro-batches.
+    pub(super) fn begin(&mut self, part: &str, evaluations: usize) {
+        self.observer
+            .diagnosis_part(part, evaluations * self.batches.len());
+    }
+}
+
+/// Images and labels of a batch on the device with autodiff.
+fn tensors(experiment: &Experiment, batch: Batch) -> (Tensor<4>, Tensor<1, Int>) {
+    let device = experiment.device.clone().autodiff();
+    let labels = TensorData::new(batch.labels.clone(), [batch.len]);
+    (
+        metrics::images(batch, experiment.data.shape, &device),
+        Tensor::from_data(labels, &device),
+    )
+}
+
+impl Objective<Model> for Images<'_> {
+    type Error = TrainError;
+
+    fn batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    fn loss(&mut self, model: &Model, batch: usize) -> Result<Tensor<1>, TrainError> {
+        let (images, labels) = self.batches[batch].clone();
+        let loss = cross_entropy(model.forward(images), labels, self.smoothing);
+        self.evaluated += 1;
+        self.observer.diagnosis_batch();
+        Ok(loss)
+    }
+}

@@ -1,0 +1,56 @@
+//! Errors: one enum per subject, and [`TrainError`] for whatever calls several of them.
+//!
+//! Every variant carries the file, key or value that it is about, and says what to do.
+
+mod config;
+mod file;
+mod run;
+
+pub use config::ConfigError;
+pub use file::FileError;
+pub use run::RunError;
+
+/// Any error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A configuration that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+
+    /// A run that cannot begin, continue or be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+
+    /// A file that cannot be read, written or understood.
+    #[error(transparent)]
+    File(#[from] FileError),
+
+    /// A figure that cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] onecycle_plot::PlotError),
+
+    /// The run continues beyond its plan.
+    #[error(transparent)]
+    PastEnd(#[from] onecycle::PastEnd),
+
+    /// The optimizer or the weights do not fit.
+    #[error(transparent)]
+    Burn(#[from] onecycle_burn::BurnError),
+
+    /// The data are wrong or missing.
+    #[error(transparent)]
+    Data(#[from] onecycle_vision::DataError),
+}
+
+impl From<onecycle::PolicyError> for TrainError {
+    fn from(error: onecycle::PolicyError) -> Self {
+        ConfigError::from(error).into()
+    }
+}
+
+impl From<onecycle_vision::models::ModelError> for TrainError {
+    fn from(error: onecycle_vision::models::ModelError) -> Self {
+        ConfigError::from(error).into()
+    }
+}

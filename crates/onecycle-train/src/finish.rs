@@ -1,0 +1,208 @@
+//! What remains of a run: model file, summary, figures and report.
+
+use burn::module::Module;
+use onecycle_vision::models::Model;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Experiment, FileError, TrainError, checkpoint,
+    diagnose::{self, Diagnosis},
+    figures::{self, RunRecords},
+    files,
+    lr_search::{
+        found::{self, RangeTestResult},
+        journal,
+    },
+    metrics::MetricSums,
+    model_file,
+    plan_view::PlanView,
+    record::{EpochRecord, number},
+    report::{DataChecksum, Report},
+    run_folder::RunFolder,
+};
+
+/// A run's result in numbers: `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the network.
+    pub model: String,
+    /// Its parameters, running statistics not counted.
+    pub parameters: usize,
+    /// Name of the data set.
+    pub data: String,
+    /// Updates made.
+    pub steps: u64,
+    /// Epochs trained.
+    pub epochs: u64,
+    /// Share of the test images classified rightly by the final network, 0 to 1.
+    #[serde(with = "number")]
+    pub test_accuracy: f64,
+    /// Mean cross-entropy on the test images.
+    #[serde(with = "number")]
+    pub test_loss: f64,
+    /// Largest accuracy on the validation images after any epoch.
+    #[serde(with = "number")]
+    pub best_val_accuracy: f64,
+    /// Wall-clock time of training in seconds, evaluation left out.
+    #[serde(with = "number")]
+    pub train_seconds: f64,
+}
+
+/// What a run that came to its end leaves besides its records and checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Artifacts {
+    /// Model, summary, figures and report.
+    #[default]
+    Everything,
+    /// Model and summary: a figure takes a tenth of a second, and nobody looks at those of hundreds of runs.
+    NoPictures,
+}
+
+/// Writes what a run leaves. `tested` is what was measured on the test images: nothing where the last epoch did so.
+pub(crate) fn finish(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    model: Model,
+    tested: MetricSums,
+    leaves: Artifacts,
+) -> Result<Summary, TrainError> {
+    let data = &experiment.data;
+    let model = model.valid();
+    model_file::write(&folder.model(), experiment, &model)?;
+    let epochs = folder.read_epochs()?;
+    let (test_accuracy, test_loss) = match epochs.last() {
+        // It ended with the same network on the same images.
+        Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
+        _ => (tested.accuracy(), tested.mean_loss()),
+    };
+    let summary = Summary {
+        model: experiment.architecture.to_string(),
+        parameters: model_file::count_parameters(&model),
+        data: data.name.clone(),
+        steps: experiment.plan.steps(),
+        epochs: epochs.len() as u64,
+        test_accuracy,
+        test_loss,
+        best_val_accuracy: best(&epochs),
+        train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+    };
+    if leaves == Artifacts::Everything {
+        write_report(experiment, folder, &summary, &epochs)?;
+    }
+    checkpoint::remove_stop(&folder.checkpoints())?;
+    journal::remove(folder)?;
+    // Written last: a folder with a summary is one of a finished run.
+    files::write_json(&folder.summary(), "the summary", &summary)?;
+    Ok(summary)
+}
+
+/// Writes `figures/` and `report.html` of a finished run anew, from its records.
+///
+/// # Errors
+/// Records that cannot be read, files that cannot be written.
+pub(crate) fn rewrite_report(
+    experiment: &Experiment,
+    folder: &RunFolder,
+) -> Result<(), TrainError> {
+    let path = folder.summary();
+    let text = files::read_text(&path)?;
+    let summary: Summary = serde_json::from_str(&text).map_err(|source| FileError::JsonLine {
+        path,
+        line: source.line(),
+        source,
+    })?;
+    write_report(experiment, folder, &summary, &folder.read_epochs()?)
+}
+
+/// Writes `figures/` and `report.html`.
+fn write_report(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    summary: &Summary,
+    epochs: &[EpochRecord],
+) -> Result<(), TrainError> {
+    let view = PlanView::new(&experiment.plan);
+    let steps = folder.read_steps()?;
+    let mut figures = figures::of_run(&RunRecords {
+        steps: &steps,
+        epochs,
+        phases: view.marks(),
+    });
+    let found = match folder.range_test() {
+        path if path.exists() => Some(RangeTestResult::read(&path)?),
+        _ => None,
+    };
+    if let Some(found) = &found {
+        figures.insert(0, found::captioned(found));
+    }
+    let (diagnoses, asked) = (diagnose::read_along(folder)?, diagnose::read_asked(folder)?);
+    figures.extend(diagnose::figures::of_diagnoses(
+        &diagnoses,
+        asked.as_ref(),
+        &steps,
+    ));
+    // What was asked for looks closer than what the run measured at its end.
+    let diagnosis = asked.as_ref().or(diagnoses.last());
+    figures::write_all(&folder.figures(), &figures)?;
+
+    let data = &experiment.data;
+    let checksums: Vec<DataChecksum> = data
+        .checksums
+        .iter()
+        .map(|(name, sha256)| DataChecksum {
+            name: name.clone(),
+            sha256: sha256.clone(),
+        })
+        .collect();
+    let config = experiment.config.to_toml()?;
+    let mut rows = vec![
+        ("Network", summary.model.clone()),
+        ("Parameters", summary.parameters.to_string()),
+        ("Data set", summary.data.clone()),
+        ("Training images", data.train.len().to_string()),
+        (
+            "Validation images",
+            format!("{} ({})", data.validation.len(), data.validation_is),
+        ),
+        ("Steps", summary.steps.to_string()),
+        ("Seed", experiment.config.seed.to_string()),
+        ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    for retry in folder.read_run_file()?.retries {
+        rows.push((
+            "Went back",
+            format!(
+                "from step {}, where the loss was not finite with lr = {}, to step {}; from there with {} of the \
+                 plan's learning rate",
+                retry.diverged_at, retry.lr, retry.from, retry.lr_scale
+            ),
+        ));
+    }
+    if let Some(choice) = found.and_then(|found| found.choice) {
+        rows.push(("Range test", choice.reason));
+    }
+    Report {
+        title: &format!(
+            "{} on {} by the policy {}",
+            summary.model,
+            summary.data,
+            experiment.config.policy.preset.kind()
+        ),
+        command: "onecycle train --config run.toml",
+        summary: &rows,
+        config: &config,
+        data: &checksums,
+        test: Some((summary.test_accuracy, summary.test_loss)),
+        epochs,
+        figures: &figures,
+        diagnosis: &diagnosis.map(Diagnosis::rows).unwrap_or_default(),
+    }
+    .write(&folder.report())
+}
+
+fn best(epochs: &[EpochRecord]) -> f64 {
+    epochs
+        .iter()
+        .map(|epoch| epoch.val_accuracy)
+        .fold(f64::NAN, f64::max)
+}

@@ -1,0 +1,24 @@
+//! The search for a learning rate: range tests, short cycles, and the choice between them.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`settings`] | what a range test does |
+//! | [`mod@range_test`] | range tests of a configuration, over seeds and weight decays |
+//! | [`found`] | their result: `range_test.json` |
+//! | [`trial`] | one cycle in memory, scored on held-out images |
+//! | [`search`] | the peak from a few short cycles |
+//! | [`cycles`] | the result of that search |
+//! | [`fit`] | from both to the configuration of a run |
+//! | [`journal`] | finished parts on disk, so that a stopped search continues |
+//! | [`suggest`] | every rule on a recorded curve |
+
+mod batches;
+pub mod cycles;
+pub mod fit;
+pub mod found;
+pub mod journal;
+pub mod range_test;
+pub mod search;
+pub mod settings;
+pub mod suggest;
+pub mod trial;

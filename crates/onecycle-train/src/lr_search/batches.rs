@@ -1,0 +1,94 @@
+use burn::{module::Module, tensor::Tensor};
+use onecycle::Hyper;
+use onecycle_burn::range_test::{Feed, Measured};
+use onecycle_vision::{Batch, Batches, models::Model};
+
+use super::settings::RangeTestConfig;
+use crate::{
+    Experiment, TrainError, metrics::Evaluator, observer::Observer, trainer::TrainingData,
+};
+
+/// Images that accuracy is measured on, about as many at most: half a per cent is its error then.
+const MOST_VALIDATION: usize = 2000;
+
+/// The batches of a training from its first epoch on, for one range test.
+pub(super) struct EpochBatches<'a> {
+    experiment: &'a Experiment,
+    find: &'a RangeTestConfig,
+    batch_size: usize,
+    observer: &'a mut dyn Observer,
+    epoch: u64,
+    batches: Batches,
+    data: TrainingData,
+    made: u64,
+}
+
+impl<'a> EpochBatches<'a> {
+    pub(super) fn new(
+        experiment: &'a Experiment,
+        find: &'a RangeTestConfig,
+        hyper: Hyper,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let batch_size = hyper
+            .batch_size
+            .map_or(experiment.config.batch_size, |size| size as usize);
+        EpochBatches {
+            experiment,
+            find,
+            batch_size,
+            observer,
+            epoch: 0,
+            batches: experiment.data.train.epoch(0, move |_| batch_size, 0),
+            data: experiment.training_data(),
+            made: 0,
+        }
+    }
+
+    fn next(&mut self) -> Result<Batch, TrainError> {
+        loop {
+            if let Some(batch) = self.batches.next() {
+                return Ok(batch?);
+            }
+            self.epoch += 1;
+            let size = self.batch_size;
+            self.batches = self
+                .experiment
+                .data
+                .train
+                .epoch(self.epoch, move |_| size, 0);
+        }
+    }
+}
+
+impl Feed<Model> for EpochBatches<'_> {
+    type Error = TrainError;
+
+    fn loss(&mut self, model: &Model) -> Result<Option<Tensor<1>>, TrainError> {
+        if self.observer.stop() {
+            return Ok(None);
+        }
+        let batch = self.next()?;
+        let loss = self.data.forward(model, batch).loss;
+        let rung = self.made.saturating_sub(self.find.warm_up);
+        self.made += 1;
+        self.observer.search_step(self.find.ladder.at(rung));
+        Ok(Some(loss))
+    }
+
+    fn validate(&mut self, model: &Model, updates: usize) -> Result<Measured, TrainError> {
+        let every = self.find.validate_every;
+        if every == 0 || !updates.is_multiple_of(every) {
+            return Ok(Measured::default());
+        }
+        let held_out = &self.experiment.data.validation;
+        let parts = held_out.len().div_ceil(MOST_VALIDATION);
+        let batches = held_out.evaluation_part(self.experiment.config.eval_batch_size, 0, parts);
+        let model = model.valid();
+        let tally = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
+        Ok(Measured {
+            loss: Some(tally.mean_loss()),
+            accuracy: Some(tally.accuracy()),
+        })
+    }
+}

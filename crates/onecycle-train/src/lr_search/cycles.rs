@@ -1,0 +1,53 @@
+//! The result of a search by short cycles: a part of `range_test.json`.
+
+use onecycle::range_test::Answer;
+use onecycle_plot::{
+    format::{percent, significant},
+    table::align,
+};
+use serde::{Deserialize, Serialize};
+
+use super::trial::Trial;
+
+/// Short cycles, and what they say: a part of `range_test.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeakSearch {
+    /// The peak that the range test named to begin at.
+    pub start: f64,
+    /// Updates of each cycle.
+    pub steps: u64,
+    /// The maximum for one cycle.
+    pub answer: Answer,
+    /// A cycle a peak and seed, in the order in which they were made.
+    pub cycles: Vec<Trial>,
+}
+
+impl PeakSearch {
+    /// Updates that it took.
+    pub fn updates(&self) -> u64 {
+        self.cycles.iter().map(Trial::updates).sum()
+    }
+
+    /// A table for people, a line a cycle, the lowest peak first.
+    pub fn table(&self) -> String {
+        let header = ["short cycle", "lr_max", "seed", "held-out loss", "accuracy"];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        let mut cycles: Vec<&Trial> = self.cycles.iter().collect();
+        cycles.sort_by(|a, b| a.lr_max.total_cmp(&b.lr_max).then(a.seed.cmp(&b.seed)));
+        rows.extend(cycles.into_iter().map(|trial| {
+            let (loss, accuracy) = match (trial.diverged, trial.judged) {
+                (None, Some(score)) => (significant(trial.loss()), percent(score.accuracy)),
+                (Some(step), _) => (format!("diverged at step {step}"), "–".to_owned()),
+                _ => ("–".to_owned(), "–".to_owned()),
+            };
+            vec![
+                format!("{} updates", trial.steps),
+                significant(trial.lr_max),
+                trial.seed.to_string(),
+                loss,
+                accuracy,
+            ]
+        }));
+        align(&rows)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a range test does: learning rates, seeds, and a hyper-parameter that varies.
+
+use onecycle::{Hyper, range_test::Ladder};
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+
+/// Rungs of the ladder that [`RangeTestConfig::default`] has: 25 a decade.
+const STEPS: u64 = 150;
+
+/// How to test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RangeTestConfig {
+    /// The learning rates.
+    pub ladder: Ladder,
+    /// Updates at the first rate before the first recorded one.
+    pub warm_up: u64,
+    /// Updates between measurements of the validation accuracy, on images held out from training; 0 for none.
+    pub validate_every: usize,
+    /// Seeds, one test each.
+    pub seeds: Vec<u64>,
+    /// What varies from curve to curve.
+    pub overlay: Option<Overlay>,
+}
+
+/// A hyper-parameter that varies from curve to curve. Smith, "A disciplined approach" (2018), figures 7 and 8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// The hyper-parameter.
+    pub parameter: SweptParameter,
+    /// Its values.
+    pub values: Vec<f64>,
+}
+
+/// A hyper-parameter that curves may be laid over one another for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweptParameter {
+    /// Weight decay.
+    WeightDecay,
+    /// SGD's momentum or Adam's beta1.
+    Momentum,
+    /// Images an update.
+    BatchSize,
+}
+
+impl SweptParameter {
+    /// Its name in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            SweptParameter::WeightDecay => "weight decay",
+            SweptParameter::Momentum => "momentum",
+            SweptParameter::BatchSize => "batch size",
+        }
+    }
+
+    /// Puts a value into the hyper-parameters of every update.
+    pub(super) fn set(self, hyper: &mut Hyper, value: f64) -> Result<(), ConfigError> {
+        let wrong = |expected: &str| Err(ConfigError::setting(self.name(), value, expected));
+        match self {
+            SweptParameter::WeightDecay if !(value.is_finite() && value >= 0.0) => {
+                return wrong("a number of at least 0");
+            }
+            SweptParameter::Momentum if !(0.0..1.0).contains(&value) => {
+                return wrong("at least 0 and below 1");
+            }
+            SweptParameter::BatchSize if !(value >= 1.0 && value.fract() == 0.0 && value < 1e9) => {
+                return wrong("a whole number of at least 1");
+            }
+            SweptParameter::WeightDecay => hyper.weight_decay = Some(value),
+            SweptParameter::Momentum => hyper.momentum = Some(value),
+            SweptParameter::BatchSize => hyper.batch_size = Some(value as u64),
+        }
+        Ok(())
+    }
+}
+
+impl RangeTestConfig {
+    /// An exponential ladder from 1e-5 to 10, one seed, no validation.
+    ///
+    /// # Errors
+    /// None: the bounds are sound.
+    pub fn new(seed: u64) -> Result<Self, ConfigError> {
+        Ok(RangeTestConfig {
+            ladder: Ladder::exponential(1e-5, 10.0, STEPS)?,
+            warm_up: 0,
+            validate_every: 0,
+            seeds: vec![seed],
+            overlay: None,
+        })
+    }
+
+    /// Tests to make.
+    pub fn tests(&self) -> usize {
+        let values = self
+            .overlay
+            .as_ref()
+            .map_or(1, |overlay| overlay.values.len());
+        values * self.seeds.len()
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let empty = |key: &str| ConfigError::setting(key, "an empty list", "at least one");
+        if self.seeds.is_empty() {
+            return Err(empty("seeds"));
+        }
+        if let Some(overlay) = &self.overlay {
+            if overlay.values.is_empty() {
+                return Err(empty(overlay.parameter.name()));
+            }
+            for value in &overlay.values {
+                overlay.parameter.set(&mut Hyper::new(0.0), *value)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Loss and accuracy from logits, in double precision on the host.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use onecycle_vision::{Batch, Batches, ImageShape, models::Model};
+use serde::{Deserialize, Serialize};
+
+use crate::{RunError, TrainError, record::number};
+
+/// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricSums {
+    /// Sum of cross-entropies, in nats.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// Images whose largest logit is their class's.
+    pub correct: u64,
+    /// Images seen.
+    pub images: u64,
+}
+
+impl MetricSums {
+    /// The tally of one batch from logits `[batch, classes]`, row-major, and class indices.
+    pub fn of(logits: &[f32], labels: &[i64]) -> MetricSums {
+        let mut tally = MetricSums::default();
+        if labels.is_empty() {
+            return tally;
+        }
+        let classes = logits.len() / labels.len();
+        for (row, label) in logits.chunks_exact(classes).zip(labels) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|z| f64::from(z - largest).exp()).sum();
+            let on_class = row[*label as usize];
+            tally.loss += sum.ln() - f64::from(on_class - largest);
+            tally.correct += u64::from(self::largest(row) == Some(*label as usize));
+            tally.images += 1;
+        }
+        tally
+    }
+
+    /// Adds another tally.
+    pub fn add(&mut self, other: MetricSums) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+        self.images += other.images;
+    }
+
+    /// Mean cross-entropy; NaN without images.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    /// Share of images classified rightly, from 0 to 1; NaN without images.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
+}
+
+/// A network in evaluation mode, and where it computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Evaluator<'a> {
+    model: &'a Model,
+    shape: ImageShape,
+    device: &'a Device,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Evaluates `model`, a network without autodiff as [`Module::valid`](burn::module::Module::valid) returns
+    /// it, on images of `shape`.
+    pub fn new(model: &'a Model, shape: ImageShape, device: &'a Device) -> Self {
+        Evaluator {
+            model,
+            shape,
+            device,
+        }
+    }
+
+    /// The metrics over all batches.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub fn over(&self, batches: Batches) -> Result<MetricSums, TrainError> {
+        let mut sums = MetricSums::default();
+        self.add_until(&mut sums, batches, |_| false)?;
+        Ok(sums)
+    }
+
+    /// Adds the metrics of the batches to `sums` until `stop`, called after each batch with the number of
+    /// images in `sums`, returns true.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub fn add_until(
+        &self,
+        sums: &mut MetricSums,
+        batches: Batches,
+        mut stop: impl FnMut(u64) -> bool,
+    ) -> Result<(), TrainError> {
+        for batch in batches {
+            let batch = batch?;
+            let labels = batch.labels.clone();
+            let logits = self.model.forward(images(batch, self.shape, self.device));
+            sums.add(MetricSums::of(&host(logits)?, &labels));
+            if stop(sums.images) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Index of the largest logit, the first of several; none where all are NaN.
+pub(crate) fn largest(row: &[f32]) -> Option<usize> {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter().position(|z| *z == largest)
+}
+
+/// The images of a batch, `[batch, channels, height, width]`, on a device.
+pub(crate) fn images(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
+    let images = std::mem::take(&mut batch.images);
+    let shape = [batch.len, shape.channels, shape.height, shape.width];
+    Tensor::<4>::from_data(TensorData::new(images, shape), device)
+}
+
+/// Reads logits back from the device, row-major.
+pub(crate) fn host(logits: Tensor<2>) -> Result<Vec<f32>, TrainError> {
+    logits
+        .into_data()
+        .try_into_vec::<f32>()
+        .map_err(|error| RunError::compute(error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits 0 and ln 3: probabilities 1/4 and 3/4.
+    #[test]
+    fn tally_is_the_hand_computed_one() {
+        let z = 3f32.ln();
+        let tally = MetricSums::of(&[0.0, z, 0.0, z], &[1, 0]);
+        let expected = (4f64 / 3.0).ln() + 4f64.ln();
+        assert!((tally.loss - expected).abs() < 1e-6);
+        assert_eq!((tally.correct, tally.images), (1, 2));
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let tally = MetricSums::of(&[3e38, -3e38], &[0]);
+        assert_eq!((tally.loss, tally.correct), (0.0, 1));
+    }
+
+    #[test]
+    fn not_a_number_is_never_right() {
+        let tally = MetricSums::of(&[f32::NAN, f32::NAN], &[0]);
+        assert!(tally.loss.is_nan());
+        assert_eq!(tally.correct, 0);
+    }
+}

@@ -1,0 +1,325 @@
+//! A plan made visible before any training: as table, CSV, JSON, figures and text for a terminal.
+
+use std::fmt::Write as _;
+
+use onecycle::{Hyper, Parameter, Phase, Plan};
+use serde::Serialize;
+
+use onecycle_plot::{
+    Figure, Mark,
+    format::significant,
+    table::align,
+    terminal::{self, Below, Charset},
+};
+
+use crate::{
+    FileError,
+    figures::{self, Tracks},
+};
+
+/// Every step of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanView {
+    tracks: Tracks,
+    phases: Vec<PhaseView>,
+}
+
+/// One leg of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseView {
+    /// Its name.
+    pub name: String,
+    /// Its first step, counted from 0.
+    pub first_step: u64,
+    /// Its last step, which still belongs to it.
+    pub last_step: u64,
+    /// Hyper-parameters at the first step.
+    pub from: Hyper,
+    /// Hyper-parameters that the leg leads to. Where the next leg begins with them, they are those of its
+    /// first step. A hyper-parameter whose own legs are others has its value at the last step here.
+    pub to: Hyper,
+}
+
+/// What [`PlanView::json`] writes.
+#[derive(Serialize)]
+struct Json<'a> {
+    steps: usize,
+    lr: &'a [f64],
+    momentum: Option<&'a [f64]>,
+    weight_decay: Option<&'a [f64]>,
+    batch_size: Option<Vec<u64>>,
+    phases: &'a [PhaseView],
+}
+
+impl PlanView {
+    /// Evaluates `plan` at each of its steps.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let momentum = plan.phases_of(Parameter::Momentum);
+        let weight_decay = plan.phases_of(Parameter::WeightDecay);
+        let phase = |phase: &Phase| {
+            let last = plan.at(phase.last_step);
+            let leads_to = |legs: &[Phase]| {
+                let same = |leg: &&Phase| {
+                    (leg.first_step, leg.last_step) == (phase.first_step, phase.last_step)
+                };
+                legs.iter().find(same).map(|leg| leg.to)
+            };
+            let to = Hyper {
+                lr: phase.to,
+                momentum: leads_to(&momentum).or(last.momentum),
+                weight_decay: leads_to(&weight_decay).or(last.weight_decay),
+                batch_size: last.batch_size,
+            };
+            PhaseView {
+                name: phase.name.to_string(),
+                first_step: phase.first_step,
+                last_step: phase.last_step,
+                from: plan.at(phase.first_step),
+                to,
+            }
+        };
+        let values = (0..plan.steps()).map(|step| plan.at(step));
+        Self::from_values(values, plan.phases().iter().map(phase).collect())
+    }
+
+    fn from_values(values: impl Iterator<Item = Hyper>, phases: Vec<PhaseView>) -> Self {
+        let values: Vec<Hyper> = values.collect();
+        let track = |value: fn(&Hyper) -> Option<f64>| {
+            let has_any = values.iter().any(|v| value(v).is_some());
+            has_any.then(|| {
+                values
+                    .iter()
+                    .map(|v| value(v).unwrap_or(f64::NAN))
+                    .collect()
+            })
+        };
+        let marks = phases.iter().map(|p| Mark {
+            x: p.first_step as f64,
+            label: p.name.clone(),
+        });
+        let tracks = Tracks {
+            step: (0..values.len()).map(|step| step as f64).collect(),
+            lr: values.iter().map(|v| v.lr).collect(),
+            momentum: track(|v| v.momentum),
+            weight_decay: track(|v| v.weight_decay),
+            batch_size: track(|v| v.batch_size.map(|size| size as f64)),
+            phases: marks.collect(),
+        };
+        Self { tracks, phases }
+    }
+
+    /// The hyper-parameters over the steps.
+    #[must_use]
+    pub fn tracks(&self) -> &Tracks {
+        &self.tracks
+    }
+
+    /// The phases, in order.
+    #[must_use]
+    pub fn phases(&self) -> &[PhaseView] {
+        &self.phases
+    }
+
+    /// The first steps and names of the phases, for the figures of a run.
+    #[must_use]
+    pub fn marks(&self) -> &[Mark] {
+        &self.tracks.phases
+    }
+
+    /// The phases as a table of text, a line a phase, with a line feed at the end of each.
+    ///
+    /// Columns: name, first and last step (both counted from 0 and within the phase), number of steps, and
+    /// for each hyper-parameter that the policy sets where it begins and where it leads to.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut rows = vec![vec![
+            "phase".to_owned(),
+            "steps".to_owned(),
+            "count".to_owned(),
+        ]];
+        for phase in &self.phases {
+            let span = format!("{}–{}", phase.first_step, phase.last_step);
+            let count = (phase.last_step + 1).saturating_sub(phase.first_step);
+            rows.push(vec![phase.name.clone(), span, count.to_string()]);
+        }
+        type Value = fn(&Hyper) -> Option<f64>;
+        let columns: [(&str, Value); 4] = [
+            ("lr", |v| Some(v.lr)),
+            ("momentum", |v| v.momentum),
+            ("weight decay", |v| v.weight_decay),
+            ("batch size", |v| v.batch_size.map(|size| size as f64)),
+        ];
+        for (name, value) in columns {
+            if self.phases.iter().all(|phase| value(&phase.from).is_none()) {
+                continue;
+            }
+            let text = |values| value(values).map_or_else(|| "–".to_owned(), significant);
+            let cells =
+                self.phases
+                    .iter()
+                    .map(|phase| match (text(&phase.from), text(&phase.to)) {
+                        (from, to) if from == to => from,
+                        (from, to) => format!("{from} → {to}"),
+                    });
+            for (row, cell) in rows
+                .iter_mut()
+                .zip(std::iter::once(name.to_owned()).chain(cells))
+            {
+                row.push(cell);
+            }
+        }
+        align(&rows)
+    }
+
+    /// A row a step: `step,lr,momentum,weight_decay,batch_size`, fields empty that the policy does not set.
+    /// Numbers read back to the same bits.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut out = String::from("step,lr,momentum,weight_decay,batch_size\n");
+        let field = |track: &Option<Vec<f64>>, i: usize| match track.as_ref().map(|track| track[i])
+        {
+            Some(value) if !value.is_nan() => format!("{value:?}"),
+            _ => String::new(),
+        };
+        for (i, lr) in self.tracks.lr.iter().enumerate() {
+            let momentum = field(&self.tracks.momentum, i);
+            let weight_decay = field(&self.tracks.weight_decay, i);
+            let batch_size = field(&self.tracks.batch_size, i);
+            // Sizes of batches are whole. Writing to a String cannot fail.
+            let batch_size = batch_size.trim_end_matches(".0");
+            let _ = writeln!(out, "{i},{lr:?},{momentum},{weight_decay},{batch_size}");
+        }
+        out
+    }
+
+    /// `{"steps": N, "lr": [...], "momentum": [...], "weight_decay": [...], "batch_size": [...],
+    /// "phases": [...]}`; a list is `null` where the policy does not set the hyper-parameter.
+    ///
+    /// # Errors
+    /// [`FileError::ToJson`].
+    pub fn json(&self) -> Result<String, FileError> {
+        let sizes = self.tracks.batch_size.as_ref();
+        let json = Json {
+            steps: self.tracks.lr.len(),
+            lr: &self.tracks.lr,
+            momentum: self.tracks.momentum.as_deref(),
+            weight_decay: self.tracks.weight_decay.as_deref(),
+            batch_size: sizes.map(|sizes| sizes.iter().map(|size| *size as u64).collect()),
+            phases: &self.phases,
+        };
+        Ok(serde_json::to_string(&json).map_err(FileError::to_json("the plan"))?)
+    }
+
+    /// Learning rate and momentum over the steps; see [`figures::schedule`].
+    #[must_use]
+    pub fn figure(&self) -> Figure {
+        figures::schedule(&self.tracks)
+    }
+
+    /// Weight decay and batch size over the steps, where one varies; see [`figures::other_tracks`].
+    #[must_use]
+    pub fn other_figure(&self) -> Option<Figure> {
+        figures::other_tracks(&self.tracks)
+    }
+
+    /// Learning rate and momentum as text of at most `width` columns and `height` lines, one panel above the
+    /// other, for a terminal or a log. A width below 24 is taken as 24; a height that cannot hold two lines a
+    /// panel is taken as the least that can.
+    #[must_use]
+    pub fn terminal(&self, width: usize, height: usize, charset: Charset) -> String {
+        let mut panels = vec![("learning rate", self.tracks.lr.as_slice())];
+        panels.extend(
+            self.tracks
+                .momentum
+                .as_deref()
+                .map(|momentum| ("momentum", momentum)),
+        );
+        let below = Below::steps(self.tracks.lr.len());
+        terminal::draw(&panels, &below, width, height, charset)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+mod tests {
+    use super::*;
+
+    /// Two steps up, two down.
+    fn view(momentum: Option<f64>) -> PlanView {
+        let values = |lr| Hyper {
+            lr,
+            momentum,
+            weight_decay: None,
+            batch_size: Some(128),
+        };
+        let phase = |name: &str, first_step, from, to| PhaseView {
+            name: name.to_owned(),
+            first_step,
+            last_step: first_step + 1,
+            from: values(from),
+            to: values(to),
+        };
+        let phases = vec![
+            phase("up", 0, 0.1, 0.3),
+            phase("annihilation", 2, 0.3, 1e-5),
+        ];
+        PlanView::from_values([0.1, 0.3, 0.3, 1e-5].into_iter().map(values), phases)
+    }
+
+    #[test]
+    fn table_has_the_hyper_parameters_that_are_set() {
+        let wanted = [
+            "phase          steps   count               lr   momentum   batch size",
+            "up               0–1       2        0.1 → 0.3        0.9          128",
+            "annihilation     2–3       2   0.3 → 1.000e-5        0.9          128",
+        ];
+        assert_eq!(view(Some(0.9)).table().lines().collect::<Vec<_>>(), wanted);
+        assert!(!view(None).table().contains("momentum"));
+    }
+
+    #[test]
+    fn csv_reads_back_to_the_same_bits() {
+        let view = view(None);
+        let csv = view.csv();
+        let mut lines = csv.lines();
+        assert_eq!(
+            lines.next(),
+            Some("step,lr,momentum,weight_decay,batch_size")
+        );
+        assert_eq!(lines.next(), Some("0,0.1,,,128"));
+        let lr: Vec<f64> = csv
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(lr, view.tracks().lr);
+    }
+
+    #[test]
+    fn json_has_null_for_what_is_not_set() {
+        let json: serde_json::Value = serde_json::from_str(&view(None).json().unwrap()).unwrap();
+        assert_eq!(json["steps"], 4);
+        assert_eq!(json["lr"], serde_json::json!([0.1, 0.3, 0.3, 1e-5]));
+        assert!(json["momentum"].is_null() && json["weight_decay"].is_null());
+        assert_eq!(json["batch_size"], serde_json::json!([128, 128, 128, 128]));
+        assert_eq!(json["phases"][1]["name"], "annihilation");
+        assert_eq!(json["phases"][1]["to"]["lr"], 1e-5);
+    }
+
+    #[test]
+    fn figures_carry_the_phases() {
+        let view = view(Some(0.9));
+        let figure = view.figure();
+        assert_eq!(figure.series.len(), 2);
+        assert_eq!(figure.marks, view.marks());
+        assert_eq!(
+            figure.marks[1],
+            Mark {
+                x: 2.0,
+                label: "annihilation".to_owned()
+            }
+        );
+        assert_eq!(view.other_figure(), None);
+    }
+}

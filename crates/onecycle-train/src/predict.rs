@@ -1,0 +1,185 @@
+//! Classes of images by a trained model.
+
+use std::path::Path;
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData},
+};
+use onecycle_burn::state;
+use onecycle_vision::{folder, models::Model, random};
+use serde::Serialize;
+
+use crate::{
+    FileError, RunError, TrainError,
+    model_file::{CARD, ModelCard},
+    run_folder::RunFolder,
+    tensors,
+    tta::{Tta, softmax},
+};
+
+/// A trained network with what is needed to feed it.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    card: ModelCard,
+    model: Model,
+    device: Device,
+}
+
+/// Classes of one image, most probable first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Most probable class.
+    pub class: String,
+    /// Its probability, 0 to 1.
+    pub probability: f64,
+    /// All classes with their probabilities, most probable first.
+    pub all: Vec<(String, f64)>,
+}
+
+impl Classifier {
+    /// Loads the result of a run by the run's folder, or as [`load`](Self::load) does.
+    ///
+    /// # Errors
+    /// [`RunError::NotFinished`] for a run that has none yet; those of [`load`](Self::load).
+    pub fn open(path: &Path, device: &Device) -> Result<Self, TrainError> {
+        if !path.is_dir() {
+            return Classifier::load(path, device);
+        }
+        let model = path.join("model.safetensors");
+        if RunFolder::look(path).is_ok() && !model.exists() {
+            return Err(RunError::NotFinished {
+                run: path.to_path_buf(),
+            }
+            .into());
+        }
+        Classifier::load(&model, device)
+    }
+
+    /// Loads a `model.safetensors` that a run wrote.
+    ///
+    /// # Errors
+    /// [`FileError::NotAModel`] for any other file.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, TrainError> {
+        let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+        let not_a_model = |why: String| FileError::NotAModel {
+            path: path.to_path_buf(),
+            why,
+        };
+        let (weights, metadata) = tensors::from_safetensors(&bytes).map_err(not_a_model)?;
+        let card = metadata
+            .get(CARD)
+            .ok_or_else(|| not_a_model("it does not say which network it belongs to".to_owned()))?;
+        let card: ModelCard =
+            serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
+        check(&card).map_err(not_a_model)?;
+        let architecture = card.model.parse()?;
+        let model = Model::new(
+            architecture,
+            card.shape,
+            card.classes.len(),
+            &mut random::stream(0, "initialisation", 0),
+            device,
+        )?;
+        let model = state::load_weights(model, weights)
+            .map_err(|error| not_a_model(error.to_string()))?
+            .valid();
+        Ok(Classifier {
+            card,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    /// What the model file says of itself.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// The network, in evaluation.
+    pub(crate) fn network(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Classes of one image file, resized and cropped to the network's input.
+    ///
+    /// # Errors
+    /// A file that is not there, or not an image.
+    pub fn predict_file(&self, path: &Path, views: Tta) -> Result<Prediction, TrainError> {
+        std::fs::File::open(path).map_err(FileError::io("read", path))?;
+        let pixels = folder::read_image(path, self.card.shape)?;
+        self.predict(&pixels, views)
+    }
+
+    /// Classes of one image, bytes `[channels, height, width]` of the network's input shape.
+    ///
+    /// # Errors
+    /// [`RunError::Compute`] where the result cannot be read back.
+    pub fn predict(&self, pixels: &[u8], views: Tta) -> Result<Prediction, TrainError> {
+        let shape = self.card.shape;
+        let statistics = &self.card.statistics;
+        let values: Vec<f32> = pixels
+            .chunks_exact(shape.height * shape.width)
+            .zip(statistics.mean.iter().zip(&statistics.std))
+            .flat_map(|(channel, (mean, std))| {
+                channel
+                    .iter()
+                    .map(move |pixel| (f32::from(*pixel) / 255.0 - mean) / std)
+            })
+            .collect();
+        let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
+        let images = Tensor::<4>::from_data(data, &self.device);
+        let probabilities = softmax(&views.logits(&self.model, images)?);
+        let mut all: Vec<(String, f64)> = self
+            .card
+            .classes
+            .iter()
+            .cloned()
+            .zip(probabilities)
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (class, probability) = all.first().cloned().unwrap_or_default();
+        Ok(Prediction {
+            class,
+            probability,
+            all,
+        })
+    }
+}
+
+/// Largest number of channels, rows and columns of the images of a network.
+const LARGEST_SIDE: usize = 1024;
+
+/// That a card can be true, before a network is built by it.
+fn check(card: &ModelCard) -> Result<(), String> {
+    let shape = card.shape;
+    for (name, side) in [
+        ("channels", shape.channels),
+        ("height", shape.height),
+        ("width", shape.width),
+    ] {
+        if !(1..=LARGEST_SIDE).contains(&side) {
+            return Err(format!(
+                "it says that {name} = {side}, expected 1 to {LARGEST_SIDE}"
+            ));
+        }
+    }
+    if card.classes.is_empty() {
+        return Err("it says that there are no classes".to_owned());
+    }
+    let statistics = &card.statistics;
+    for (name, values) in [("mean", &statistics.mean), ("std", &statistics.std)] {
+        if values.len() != shape.channels || values.iter().any(|value| !value.is_finite()) {
+            return Err(format!(
+                "its `{name}` is {values:?}, expected a number for each of {} channels",
+                shape.channels
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! `report.html`: a run on one page that needs nothing else, neither script nor network.
+
+mod page;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::{
+    TrainError, config::flatten, diagnose::Finding, figures::Captioned, files::write_whole,
+    record::EpochRecord,
+};
+use onecycle_plot::{
+    escape_xml as escape,
+    format::{duration, percent, significant},
+};
+
+pub use page::Page;
+
+/// What a report tells; all text is escaped when it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report<'a> {
+    /// The run's name, or whatever stands on top.
+    pub title: &'a str,
+    /// The command that repeats the run.
+    pub command: &'a str,
+    /// Further rows of the summary: model, parameters, device, threads, versions, ...
+    pub summary: &'a [(&'a str, String)],
+    /// The whole resolved configuration as TOML.
+    pub config: &'a str,
+    /// The files of data that the run read.
+    pub data: &'a [DataChecksum],
+    /// Accuracy (0 to 1) and loss of the final network on images that no decision was made by.
+    pub test: Option<(f64, f64)>,
+    /// The lines of `epochs.jsonl`.
+    pub epochs: &'a [EpochRecord],
+    /// The figures, whose files lie in the folder `figures` beside the page.
+    pub figures: &'a [Captioned],
+    /// What was found of the network: noise, sharpness, gap.
+    pub diagnosis: &'a [Finding],
+}
+
+/// A file of a data set, so that another can check to have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataChecksum {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its contents in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Report<'_> {
+    /// The page.
+    ///
+    /// # Errors
+    /// Those of [`onecycle_plot::Figure::svg`].
+    pub fn html(&self) -> Result<String, TrainError> {
+        let mut whole = Page::new(self.title);
+        self.headline(whole.html());
+        self.figures(&mut whole)?;
+        let page = whole.html();
+        self.diagnosis(page);
+        self.epochs(page);
+        self.summary(page);
+        self.configuration(page);
+        self.data(page);
+        self.reproduce(page);
+        Ok(whole.finish())
+    }
+
+    /// Writes the page to `path`.
+    ///
+    /// # Errors
+    /// Those of [`html`](Self::html), and [`FileError::Io`].
+    pub fn write(&self, path: &Path) -> Result<(), TrainError> {
+        Ok(write_whole(path, self.html()?.as_bytes())?)
+    }
+
+    /// The epoch of the highest validation accuracy, the first of equals.
+    fn best(&self) -> Option<&EpochRecord> {
+        let comparable = self
+            .epochs
+            .iter()
+            .filter(|record| !record.val_accuracy.is_nan());
+        comparable
+            .rev()
+            .max_by(|a, b| a.val_accuracy.total_cmp(&b.val_accuracy))
+    }
+
+    fn headline(&self, page: &mut String) {
+        let Some(last) = self.epochs.last() else {
+            page.push_str(
+                "<p class=\"warning\">The run ended before its first epoch was done.</p>\n",
+            );
+            return;
+        };
+        let diverged =
+            |record: &&EpochRecord| !(record.train_loss.is_finite() && record.val_loss.is_finite());
+        if let Some(record) = self.epochs.iter().find(diverged) {
+            let _ = writeln!(
+                page,
+                "<p class=\"warning\">The run diverged: in epoch {} the training or validation loss was not \
+                 a finite number. Try a lower maximum of the learning rate.</p>",
+                record.epoch,
+            );
+        }
+        let seconds: f64 = self.epochs.iter().map(|record| record.seconds).sum();
+        let best = self.best().map_or_else(
+            || ("–".to_owned(), String::new()),
+            |best| {
+                (
+                    percent(best.val_accuracy),
+                    format!("in epoch {}", best.epoch),
+                )
+            },
+        );
+        let mut cards = vec![
+            (
+                "Final validation accuracy",
+                percent(last.val_accuracy),
+                format!("loss {}", significant(last.val_loss)),
+            ),
+            ("Best validation accuracy", best.0, best.1),
+            (
+                "Epochs",
+                self.epochs.len().to_string(),
+                format!("{} steps", last.steps),
+            ),
+            (
+                "Training time",
+                duration(seconds),
+                format!(
+                    "{} images/s in the last epoch",
+                    significant(last.images_per_second)
+                ),
+            ),
+        ];
+        if let Some((accuracy, loss)) = self.test {
+            let detail = format!("loss {}", significant(loss));
+            cards.insert(0, ("Test accuracy", percent(accuracy), detail));
+        }
+        page.push_str("<dl class=\"cards\">\n");
+        for (term, value, detail) in cards {
+            let _ = writeln!(
+                page,
+                "<div><dt>{term}</dt><dd>{value}<small>{detail}</small></dd></div>"
+            );
+        }
+        page.push_str("</dl>\n");
+    }
+
+    fn figures(&self, page: &mut Page) -> Result<(), TrainError> {
+        if self.figures.is_empty() {
+            return Ok(());
+        }
+        page.html().push_str("<h2>Figures</h2>\n");
+        let captioned = self
+            .figures
+            .iter()
+            .map(|captioned| (&captioned.figure, captioned.caption));
+        page.figures("figures", captioned)
+    }
+
+    fn diagnosis(&self, page: &mut String) {
+        if self.diagnosis.is_empty() {
+            return;
+        }
+        page.push_str(
+            "<h2>Diagnosis</h2>\n<div class=\"card scroll\"><table class=\"pairs\">\n<thead><tr><th>what</th>\
+             <th>found</th><th>what it means</th></tr></thead>\n<tbody>\n",
+        );
+        for row in self.diagnosis {
+            let _ = writeln!(
+                page,
+                "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
+                escape(&row.name),
+                escape(&row.value),
+                escape(&row.meaning)
+            );
+        }
+        page.push_str("</tbody></table></div>\n");
+    }
+
+    fn epochs(&self, page: &mut String) {
+        if self.epochs.is_empty() {
+            return;
+        }
+        page.push_str(
+            "<h2>Epochs</h2>\n<div class=\"card scroll\"><table class=\"numbers\">\n<thead><tr><th>epoch</th>\
+             <th>training loss</th><th>validation loss</th><th>gap</th><th>training accuracy</th>\
+             <th>validation accuracy</th><th>lr at its end</th><th>momentum</th><th>time</th>\
+             <th>images/s</th></tr></thead>\n<tbody>\n",
+        );
+        let best = self.best().map(|record| record.epoch);
+        for record in self.epochs {
+            let class = if best == Some(record.epoch) {
+                " class=\"best\""
+            } else {
+                ""
+            };
+            let cells = [
+                record.epoch.to_string(),
+                significant(record.train_loss),
+                significant(record.val_loss),
+                significant(record.generalisation_gap),
+                percent(record.train_accuracy),
+                percent(record.val_accuracy),
+                significant(record.lr),
+                record.momentum.map_or_else(|| "–".to_owned(), significant),
+                duration(record.seconds),
+                significant(record.images_per_second),
+            ];
+            let _ = writeln!(page, "<tr{class}><td>{}</td></tr>", cells.join("</td><td>"));
+        }
+        page.push_str(
+            "</tbody></table></div>\n<p class=\"soft\">Epochs are counted from 0; the best validation accuracy \
+             is marked. Gap: validation less training loss. Every digit: \
+             <a href=\"epochs.jsonl\">epochs.jsonl</a>, <a href=\"steps.jsonl\">steps.jsonl</a>.</p>\n",
+        );
+    }
+
+    fn summary(&self, page: &mut String) {
+        if !self.summary.is_empty() {
+            page.push_str("<h2>Run</h2>\n");
+            table(
+                page,
+                self.summary
+                    .iter()
+                    .map(|(name, value)| (*name, escape(value))),
+            );
+        }
+    }
+
+    /// The configuration, a row a key; where the text is no TOML, as it is.
+    fn configuration(&self, page: &mut String) {
+        page.push_str("<h2>Configuration</h2>\n");
+        if let Ok(config) = self.config.parse::<toml::Table>() {
+            let mut rows = Vec::new();
+            flatten("", &config, &mut rows);
+            table(
+                page,
+                rows.iter()
+                    .map(|(key, value)| (key.as_str(), format!("<code>{}</code>", escape(value)))),
+            );
+            page.push_str("<details><summary>The same as TOML</summary>\n");
+            let _ = writeln!(
+                page,
+                "<pre><code>{}</code></pre></details>",
+                escape(self.config)
+            );
+        } else {
+            let _ = writeln!(page, "<pre><code>{}</code></pre>", escape(self.config));
+        }
+    }
+
+    fn data(&self, page: &mut String) {
+        if self.data.is_empty() {
+            return;
+        }
+        page.push_str(
+            "<h2>Data</h2>\n<div class=\"card scroll\"><table>\n\
+             <thead><tr><th>file</th><th>SHA-256</th></tr></thead>\n<tbody>\n",
+        );
+        for file in self.data {
+            let _ = writeln!(
+                page,
+                "<tr><th>{}</th><td><code>{}</code></td></tr>",
+                escape(&file.name),
+                escape(&file.sha256),
+            );
+        }
+        page.push_str("</tbody></table></div>\n");
+    }
+
+    fn reproduce(&self, page: &mut String) {
+        let _ = writeln!(
+            page,
+            "<h2>How to reproduce</h2>\n<pre><code>{}</code></pre>\n<p class=\"soft\">\
+             <a href=\"run.toml\">run.toml</a> beside this page holds the whole configuration, the seed and the \
+             checksums of the data.</p>",
+            escape(self.command),
+        );
+    }
+}
+
+/// A table of names and values; the values are HTML already.
+fn table<'a>(page: &mut String, rows: impl Iterator<Item = (&'a str, String)>) {
+    page.push_str("<div class=\"card scroll\"><table class=\"pairs\">\n<tbody>\n");
+    for (name, value) in rows {
+        let _ = writeln!(page, "<tr><th>{}</th><td>{value}</td></tr>", escape(name));
+    }
+    page.push_str("</tbody></table></div>\n");
+}

@@ -1,0 +1,121 @@
+use std::fmt::Write as _;
+
+use onecycle_plot::{Figure, escape_xml as escape};
+
+use crate::TrainError;
+
+/// The page's own promise to a browser: nothing is loaded, run or sent.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// A page that needs nothing else, neither script nor network, in the making. All text is escaped, but what is called HTML.
+pub struct Page {
+    html: String,
+}
+
+impl Page {
+    /// A page with its title on top.
+    pub fn new(title: &str) -> Self {
+        let title = escape(title);
+        let html = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
+            include_str!("style.css"),
+        );
+        Page { html }
+    }
+
+    /// What was written so far, to write on.
+    pub fn html(&mut self) -> &mut String {
+        &mut self.html
+    }
+
+    /// A heading that links can point to by `id`.
+    pub fn heading(&mut self, id: &str, text: &str) {
+        let _ = writeln!(self.html, "<h2 id=\"{}\">{}</h2>", escape(id), escape(text));
+    }
+
+    /// A paragraph; `class` may be empty.
+    pub fn paragraph(&mut self, class: &str, text: &str) {
+        let class = match class {
+            "" => String::new(),
+            class => format!(" class=\"{class}\""),
+        };
+        let _ = writeln!(self.html, "<p{class}>{}</p>", escape(text));
+    }
+
+    /// A command to copy.
+    pub fn code(&mut self, text: &str) {
+        let _ = writeln!(self.html, "<pre><code>{}</code></pre>", escape(text));
+    }
+
+    /// A table. The first column names the rows.
+    pub fn table(&mut self, header: &[&str], rows: &[Vec<String>]) {
+        let escaped = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| escape(cell)).collect::<Vec<_>>())
+            .collect::<Vec<_>>();
+        self.table_of_html("card scroll", header, &escaped);
+    }
+
+    /// A table of sentences, shown at its whole height. Its cells are HTML.
+    pub fn table_of_sentences(&mut self, header: &[&str], rows: &[Vec<String>]) {
+        self.table_of_html("card scroll sentences", header, rows);
+    }
+
+    fn table_of_html(&mut self, class: &str, header: &[&str], rows: &[Vec<String>]) {
+        let page = &mut self.html;
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(
+            page,
+            "<div class=\"{class}\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n",
+            cells("th", header.iter().map(|cell| escape(cell))),
+        );
+        for row in rows {
+            let mut row = row.iter().cloned();
+            let first = row.next().unwrap_or_default();
+            let _ = writeln!(page, "<tr><th>{first}</th>{}</tr>", cells("td", row));
+        }
+        page.push_str("</tbody></table></div>\n");
+    }
+
+    /// Figures side by side, each with its caption; their files lie in `folder`, seen from the page.
+    ///
+    /// # Errors
+    /// Those of [`Figure::svg`].
+    pub fn figures<'a>(
+        &mut self,
+        folder: &str,
+        figures: impl IntoIterator<Item = (&'a Figure, &'a str)>,
+    ) -> Result<(), TrainError> {
+        self.html.push_str("<div class=\"figures\">\n");
+        for (figure, caption) in figures {
+            let (name, folder) = (escape(&figure.name), escape(folder));
+            let _ = write!(
+                self.html,
+                "<figure class=\"card\" id=\"{name}\">\n<div>{}</div>\n<figcaption>{} \
+                 Data: <a href=\"{folder}/{name}.csv\">CSV</a>; picture: \
+                 <a href=\"{folder}/{name}.svg\">SVG</a>, <a href=\"{folder}/{name}.png\">PNG</a>.\
+                 </figcaption>\n</figure>\n",
+                figure.svg()?,
+                escape(caption),
+            );
+        }
+        self.html.push_str("</div>\n");
+        Ok(())
+    }
+
+    /// The whole page.
+    pub fn finish(mut self) -> String {
+        self.html.push_str("</main>\n</body>\n</html>\n");
+        self.html
+    }
+}
+
+fn cells(tag: &str, cells: impl Iterator<Item = String>) -> String {
+    cells.fold(String::new(), |mut row, cell| {
+        let _ = write!(row, "<{tag}>{cell}</{tag}>");
+        row
+    })
+}

@@ -1,0 +1,215 @@
+//! What a run is told: layers over layers, every preset to TOML and back.
+
+use crate::presets;
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use onecycle::{Preset, Run};
+use onecycle_train::{
+    Config, ConfigError, FileError,
+    config::{DataConfig, Layers},
+    experiment,
+};
+
+/// A configuration file in a folder that goes away with it.
+struct File {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(text: &str) -> File {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, text).unwrap();
+    File {
+        _folder: folder,
+        path,
+    }
+}
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::read(&file(text).path)
+}
+
+fn set(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pairs
+        .iter()
+        .try_fold(Layers::new().unwrap(), |layers, (key, value)| {
+            layers.set(key, value)
+        })?
+        .resolve()
+}
+
+#[test]
+fn the_table_of_presets_has_every_kind() {
+    let table: BTreeSet<&str> = presets::CASES.iter().map(|case| case.kind).collect();
+    let all: BTreeSet<&str> = Preset::KINDS.iter().copied().collect();
+    assert_eq!(table, all);
+}
+
+#[test]
+fn every_preset_is_the_same_after_toml_and_back() {
+    for case in presets::CASES {
+        let config = read(&case.file()).unwrap_or_else(|error| panic!("{}: {error}", case.kind));
+        assert_eq!(config.policy.preset.kind(), case.kind);
+        let text = config.to_toml().unwrap();
+        let again = read(&text).unwrap();
+        assert_eq!(again, config, "{}", case.kind);
+        let (plan, same) = (
+            experiment::plan(&config, None).unwrap(),
+            experiment::plan(&again, None).unwrap(),
+        );
+        assert_eq!(plan, same);
+        // The library by itself, from the same keys.
+        let policy = config.policy.preset.clone();
+        let policy = onecycle::Policy::from_preset(policy).unwrap();
+        let alone = policy.resolve(&Run::steps(case.steps())).unwrap();
+        assert_eq!(plan.steps(), case.steps(), "{}", case.kind);
+        for step in 0..plan.steps() {
+            assert_eq!(plan.at(step), alone.at(step), "{} at {step}", case.kind);
+        }
+    }
+}
+
+#[test]
+fn all_that_goes_with_a_policy_comes_back() {
+    let text = r#"
+        seed = 9223372036854775807
+        steps = 100
+        threads = 2
+        checkpoint_steps = 7
+        [data]
+        path = "photos"
+        validation = 0.1
+        [augment]
+        pad = 2
+        border = "reflect"
+        [optimizer]
+        kind = "adamw"
+        weight_decay = 0.01
+        clip_norm = 1.5
+        no_decay_on_bias_and_norm = false
+        groups = [{ select = { prefix = "fc" }, lr = 0.1, weight_decay = 1.0 }]
+        [policy]
+        kind = "one_cycle"
+        lr_max = 0.01
+        annihilation = "2500sa"
+        momentum = "none"
+        at_end = "error"
+        weight_decay = [["0ep", 1e-4], ["10ep", 5e-4]]
+        batch_size = [["0ep", 64], ["1.5ep", 128]]
+    "#;
+    let config = read(text).unwrap();
+    assert_eq!(config.data.name, None);
+    assert!(config.policy.weight_decay.is_some() && config.policy.batch_size.is_some());
+    assert_eq!(config.optimizer.groups.len(), 1);
+    let again = read(&config.to_toml().unwrap()).unwrap();
+    assert_eq!(again, config);
+    // As a run's own file holds it.
+    let within: Config = toml::from_str(&config.to_toml().unwrap()).unwrap();
+    assert_eq!(within, config);
+}
+
+#[test]
+fn the_defaults_come_back() {
+    let config = Config::default();
+    config.check().unwrap();
+    assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
+    assert_eq!(read("").unwrap(), config);
+}
+
+#[test]
+fn a_number_that_toml_has_no_room_for_is_refused() {
+    let config = Config {
+        seed: u64::MAX,
+        ..Config::default()
+    };
+    // Written, it could not be read again: such a run could not be resumed.
+    assert!(matches!(
+        config.check(),
+        Err(ConfigError::File(FileError::ToToml { .. }))
+    ));
+}
+
+#[test]
+fn another_kind_replaces_the_table_and_the_same_one_is_merged() {
+    let merged = read("[policy]\nkind = \"one_cycle\"\ndiv = 25.0").unwrap();
+    let same_lr = Config::default().policy.preset;
+    let (Preset::OneCycle(merged), Preset::OneCycle(default)) = (merged.policy.preset, same_lr)
+    else {
+        panic!("another kind");
+    };
+    assert_eq!(
+        (merged.lr_max, merged.div),
+        (default.lr_max, Some(25.0)),
+        "what was not given stays"
+    );
+    let replaced = read("[optimizer]\nkind = \"adamw\"").unwrap();
+    assert_eq!(
+        replaced.optimizer.config.weight_decay(),
+        0.0,
+        "AdamW's own default, not SGD's"
+    );
+    assert!(read("[policy]\nkind = \"torch_one_cycle\"\nlr_max = 0.1\ntotal_steps = 9").is_err());
+}
+
+#[test]
+fn the_order_of_single_settings_does_not_matter() {
+    let pairs = [
+        ("policy.kind", "torch_one_cycle"),
+        ("policy.max_lr", "0.1"),
+        ("policy.total_steps", "30"),
+    ];
+    let forward = set(&pairs).unwrap();
+    let mut backward = pairs;
+    backward.reverse();
+    assert_eq!(set(&backward).unwrap(), forward);
+    assert_eq!((forward.steps, forward.epochs), (Some(30), None));
+}
+
+#[test]
+fn the_last_word_on_length_and_data_counts() {
+    let config = set(&[("epochs", "2"), ("steps", "7")]).unwrap();
+    assert_eq!((config.steps, config.epochs), (Some(7), None));
+    let config = set(&[("data.name", "mnist"), ("data.path", "photos")]).unwrap();
+    let DataConfig { name, path, .. } = config.data;
+    assert_eq!((name, path), (None, Some(PathBuf::from("photos"))));
+    let both = read("epochs = 1\nsteps = 2").unwrap_err().to_string();
+    assert!(both.contains("`epochs` or `steps`"), "{both}");
+    let both = read("[data]\nname = \"mnist\"\npath = \"x\"").unwrap_err();
+    assert!(
+        both.to_string().contains("`data.name` or `data.path`"),
+        "{both}"
+    );
+}
+
+#[test]
+fn text_stays_text() {
+    let layers = Layers::new().unwrap();
+    let config = layers
+        .set_text("data.path", "2024")
+        .unwrap()
+        .resolve()
+        .unwrap();
+    assert_eq!(config.data.path, Some(PathBuf::from("2024")));
+    // A value of several lines is no way to other keys.
+    let sneaky = set(&[("model", "\"lenet5\"\nseed = 3")]).unwrap_err();
+    assert!(sneaky.to_string().contains("unknown"), "{sneaky}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_its_line() {
+    let file = file("seed = 1\n\nepochs 3\n");
+    let error = Config::read(&file.path).unwrap_err().to_string();
+    assert!(error.contains("run.toml, line 3: "), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn a_run_that_is_too_long_to_hold_is_refused() {
+    for pair in [("steps", "100000000000"), ("epochs", "1e30")] {
+        let config = set(&[pair]).unwrap();
+        let error = experiment::plan(&config, Some(60_000)).unwrap_err();
+        assert!(error.to_string().starts_with(pair.0), "{error}");
+    }
+}

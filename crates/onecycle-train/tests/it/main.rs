@@ -1,0 +1,15 @@
+//! All integration tests of this crate in one binary: each further binary would link Burn once more.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod common;
+mod configuration;
+mod diagnose;
+mod divergence;
+mod figures;
+mod options;
+mod plan_view;
+mod presets;
+mod records;
+mod report;
+mod runs;
+mod training;
