@@ -72,7 +72,7 @@ pub fn evaluate(
     let mut tally = MetricSums::default();
     let mut images_of = vec![0; classes];
     let mut answers = vec![0; classes * classes];
-    for batch in loader.evaluation(batch_size) {
+    for batch in loader.evaluation().batch_size(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
         let images = metrics::images(batch, card.shape, model.device());

@@ -237,7 +237,11 @@ impl TrainingData {
             size.map_or(default, |size| size as usize)
         };
         let skip = cursor.images_of_epoch as usize;
-        self.loader.epoch(cursor.epoch, batch_size, skip)
+        self.loader
+            .epoch(cursor.epoch)
+            .batch_sizes(batch_size)
+            .skip(skip)
+            .batches()
     }
 
     /// Runs `model`, a network with autodiff, on a batch.

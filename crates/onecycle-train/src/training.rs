@@ -398,7 +398,11 @@ impl Training {
         };
         let images = loader.len() as u64;
         let batch_size = self.experiment.config.eval_batch_size;
-        let batches = loader.evaluation_from(batch_size, self.evaluated.images as usize);
+        let batches = loader
+            .evaluation()
+            .batch_size(batch_size)
+            .skip(self.evaluated.images as usize)
+            .batches();
         let model = self.trainer.model.valid();
         Evaluator::new(&model, data.shape, &self.experiment.device).add_until(
             &mut self.evaluated,

@@ -65,7 +65,7 @@ fn epochs(c: &mut Criterion) {
             let loader = loader.clone().prefetch(prefetch);
             group.bench_function(BenchmarkId::new(name, how), |b| {
                 b.iter(|| {
-                    for batch in loader.epoch(0, |_| BATCH, 0) {
+                    for batch in loader.epoch(0).batch_size(BATCH) {
                         black_box(batch.map_or(0.0, |batch| batch.images[0]));
                     }
                 });

@@ -6,12 +6,8 @@
 //! # Ok::<(), onecycle_vision::DataError>(())
 //! ```
 
-mod verify;
-
 use crate::dataset::ImageShape;
 use crate::error::DataError;
-
-pub use verify::{FileReport, FileStatus, Verification, verify};
 
 /// How the files of a set are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +74,8 @@ pub struct KnownSet {
     pub files: &'static [KnownFile],
     /// How they are laid out.
     pub format: Format,
-    /// Folders in which the set may lie below a folder of sets, other tools' habits included.
-    pub(crate) folders: &'static [&'static str],
+    /// Names of the set's folder within a folder of data sets, including those that other tools use.
+    pub folders: &'static [&'static str],
 }
 
 /// All known sets.

@@ -1,6 +1,7 @@
 //! Images and labels in memory: what every source becomes.
 
 mod split;
+mod statistics;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,9 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::statistics::Statistics;
-
 pub use split::Split;
+pub use statistics::Statistics;
 
 /// Channels, height and width of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -22,7 +22,7 @@
 //! let statistics = data.statistics();
 //! let augment = Augment::crop_and_flip(2, Border::Zero);
 //! let train = Loader::new(Arc::new(data.train), data.shape, &statistics, augment, 0)?;
-//! for batch in train.epoch(0, |_| 128, 0) {
+//! for batch in train.epoch(0).batch_size(128) {
 //!     let batch = batch?; // batch.images: [len, channels, height, width], normalised
 //! }
 //! # Ok::<(), onecycle_vision::DataError>(())
@@ -33,20 +33,19 @@ pub mod catalog;
 pub mod dataset;
 pub mod download;
 mod error;
-mod files;
+pub mod files;
 pub mod folder;
 mod formats;
+pub mod integrity;
 pub mod loader;
 pub mod locate;
 pub mod models;
 pub mod random;
 pub mod source;
-pub mod statistics;
 
 pub use augment::{Augment, Border};
-pub use dataset::{Dataset, ImageShape, Split};
+pub use dataset::{Dataset, ImageShape, Split, Statistics};
 pub use error::DataError;
 pub use folder::FolderOptions;
-pub use loader::{Batch, Batches, Curriculum, Loader};
+pub use loader::{Batch, Batches, Curriculum, Loader, Pass};
 pub use source::Source;
-pub use statistics::Statistics;

@@ -2,8 +2,8 @@ use std::{path::Path, process::ExitCode};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use onecycle_vision::{
-    catalog::{self, FileStatus},
-    download,
+    catalog, download,
+    integrity::{self, FileStatus},
     locate::{self, Places},
 };
 use serde::Serialize;
@@ -98,7 +98,7 @@ fn verify(name: &str, path: Option<&Path>, format: Format) -> Result<ExitCode, A
         Some(path) => path.to_path_buf(),
         None => Places::of_process().find(set)?,
     };
-    let found = catalog::verify(set, &path)?;
+    let found = integrity::verify(set, &path)?;
     if format == Format::Json {
         output::json(&found)?;
     } else {

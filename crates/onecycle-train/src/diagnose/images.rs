@@ -31,7 +31,7 @@ impl<'a> Images<'a> {
     ) -> Result<Self, TrainError> {
         let train = &experiment.data.train;
         let size = size.min(train.len() / batches.min(32)).max(1);
-        let epoch = train.epoch(EPOCH, move |_| size, 0);
+        let epoch = train.epoch(EPOCH).batch_size(size).batches();
         let batches = batches.min(train.len() / size);
         Images::collect(experiment, epoch, batches, size, observer)
     }
@@ -46,7 +46,11 @@ impl<'a> Images<'a> {
         let images = images.min(train.len());
         let batches = images.div_ceil(AT_A_TIME);
         let size = images / batches;
-        let epoch = train.evaluation_of(train.order(EPOCH), size);
+        let epoch = train
+            .evaluation()
+            .images(train.order(EPOCH))
+            .batch_size(size)
+            .batches();
         Images::collect(experiment, epoch, batches, size, observer)
     }
 

@@ -158,7 +158,13 @@ fn gap(experiment: &Experiment, model: &Model, images: u64) -> Result<Gap, Train
         Ok(sums)
     };
     let batch_size = experiment.config.eval_batch_size.min(images as usize);
-    let of = |loader: &Loader| loader.evaluation_of(loader.order(EPOCH), batch_size);
+    let of = |loader: &Loader| {
+        loader
+            .evaluation()
+            .images(loader.order(EPOCH))
+            .batch_size(batch_size)
+            .batches()
+    };
     let (trained, validated) = (tally(of(&data.train))?, tally(of(&data.validation))?);
     let (train_loss, val_loss) = (trained.mean_loss(), validated.mean_loss());
     Ok(Gap {

@@ -41,7 +41,11 @@ fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>
     let model = scorer(experiment, config)?.valid();
     let data = &experiment.data;
     let mut losses = vec![f64::NAN; data.train.len()];
-    for batch in data.train.evaluation(experiment.config.eval_batch_size) {
+    for batch in data
+        .train
+        .evaluation()
+        .batch_size(experiment.config.eval_batch_size)
+    {
         let batch = batch?;
         let (indices, labels) = (batch.indices.clone(), batch.labels.clone());
         let logits = logits(experiment, &model, batch)?;

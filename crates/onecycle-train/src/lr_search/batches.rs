@@ -39,7 +39,12 @@ impl<'a> EpochBatches<'a> {
             batch_size,
             observer,
             epoch: 0,
-            batches: experiment.data.train.epoch(0, move |_| batch_size, 0),
+            batches: experiment
+                .data
+                .train
+                .epoch(0)
+                .batch_size(batch_size)
+                .batches(),
             data: experiment.training_data(),
             made: 0,
         }
@@ -56,7 +61,9 @@ impl<'a> EpochBatches<'a> {
                 .experiment
                 .data
                 .train
-                .epoch(self.epoch, move |_| size, 0);
+                .epoch(self.epoch)
+                .batch_size(size)
+                .batches();
         }
     }
 }
@@ -83,7 +90,11 @@ impl Feed<Model> for EpochBatches<'_> {
         }
         let held_out = &self.experiment.data.validation;
         let parts = held_out.len().div_ceil(MOST_VALIDATION);
-        let batches = held_out.evaluation_part(self.experiment.config.eval_batch_size, 0, parts);
+        let batches = held_out
+            .evaluation()
+            .batch_size(self.experiment.config.eval_batch_size)
+            .part(0, parts)
+            .batches();
         let model = model.valid();
         let tally = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
         Ok(Measured {

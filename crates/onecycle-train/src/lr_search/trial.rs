@@ -128,7 +128,13 @@ pub fn run(
             let batch_size = experiment.config.eval_batch_size;
             let part = |part| {
                 let held_out = &experiment.data.validation;
-                trainer.evaluate(held_out.evaluation_part(batch_size, part, hold_out.parts))
+                trainer.evaluate(
+                    held_out
+                        .evaluation()
+                        .batch_size(batch_size)
+                        .part(part, hold_out.parts)
+                        .batches(),
+                )
             };
             trial.judged = Some(part(0)?.into());
             if hold_out.measure {

@@ -1,16 +1,16 @@
-//! The making of one batch after another.
+//! Makes one batch after another.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use super::Batch;
+use super::batches::Batch;
 use crate::augment::{Augment, Transform};
 use crate::dataset::Split;
 use crate::error::DataError;
 use crate::random::ChaCha8Rng;
 
-/// Memory of a batch, to be used again.
+/// Memory of a batch, reused for later batches.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     pub(super) images: Vec<f32>,
@@ -18,14 +18,14 @@ pub(super) struct Buffers {
     pub(super) indices: Vec<u32>,
 }
 
-/// How large the batch of this index shall be.
+/// Size of the batch with this index.
 pub(super) type BatchSizes = Box<dyn FnMut(u64) -> usize + Send>;
 
-/// What the batches of one epoch are made from.
+/// Source of the batches of one pass.
 pub(super) struct Producer {
     split: Arc<Split>,
     tables: Arc<[[f32; 256]]>,
-    /// The augmentation and the epoch's stream; none where nothing is to be drawn.
+    /// The augmentation with the epoch's random stream; `None` leaves the images unchanged.
     augment: Option<(Augment, ChaCha8Rng)>,
     order: Vec<u32>,
     /// Position in `order` of the next image.
@@ -33,8 +33,8 @@ pub(super) struct Producer {
     /// Index of the next batch.
     batch: u64,
     batch_sizes: BatchSizes,
-    /// Where a batch that is dropped sends its buffers.
-    home: Sender<Buffers>,
+    /// A dropped batch sends its buffers here.
+    recycle: Sender<Buffers>,
     returned: Receiver<Buffers>,
 }
 
@@ -49,33 +49,33 @@ impl fmt::Debug for Producer {
 
 impl Producer {
     pub(super) fn new(
-        split: &Arc<Split>,
-        tables: &Arc<[[f32; 256]]>,
+        split: Arc<Split>,
+        tables: Arc<[[f32; 256]]>,
         augment: Option<(Augment, ChaCha8Rng)>,
         order: Vec<u32>,
         position: usize,
         batch_sizes: BatchSizes,
     ) -> Self {
-        let (home, returned) = mpsc::channel();
+        let (recycle, returned) = mpsc::channel();
         Self {
-            split: Arc::clone(split),
-            tables: Arc::clone(tables),
+            split,
+            tables,
             augment,
             order,
             position,
             batch: 0,
             batch_sizes,
-            home,
+            recycle,
             returned,
         }
     }
 
-    /// Images that are still to come.
+    /// Number of images still to come.
     pub(super) fn remaining(&self) -> usize {
         self.order.len().saturating_sub(self.position)
     }
 
-    /// The next batch; none at the end of the epoch.
+    /// The next batch; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Result<Batch, DataError>> {
         let left = self.remaining();
         if left == 0 {
@@ -89,18 +89,7 @@ impl Producer {
         self.fill(len, &mut buffers);
         self.position += len;
         self.batch += 1;
-        let Buffers {
-            images,
-            labels,
-            indices,
-        } = buffers;
-        Some(Ok(Batch {
-            images,
-            labels,
-            indices,
-            len,
-            home: Some(self.home.clone()),
-        }))
+        Some(Ok(Batch::new(buffers, self.recycle.clone())))
     }
 
     fn fill(&self, len: usize, buffers: &mut Buffers) {
@@ -114,7 +103,7 @@ impl Producer {
                 .iter()
                 .map(|&index| i64::from(self.split.label(index as usize))),
         );
-        // Every value is overwritten: only what is new needs to be set at all.
+        // All values are overwritten below, so only newly added ones are set here.
         buffers.images.resize(len * shape.len(), 0.0);
         for (&index, out) in indices
             .iter()
@@ -123,7 +112,7 @@ impl Producer {
             let transform = match &self.augment {
                 None => Transform::default(),
                 Some((augment, epoch)) => {
-                    // The image's own stream: independent of its position and of its neighbours.
+                    // Each image has its own stream, so neither its position nor its batch matters.
                     let mut random = epoch.clone();
                     random.set_stream(u64::from(index));
                     augment.draw(&mut random, shape)

@@ -3,8 +3,7 @@
 //! A table for two: the library's test reads the data, the command's drives the real binary with them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-#[path = "../common/mod.rs"]
-mod files;
+pub(crate) mod files;
 
 use std::fs;
 use std::io::Write;

@@ -1,8 +1,4 @@
 //! Downloads from a server on this machine: what is whole is kept, what is not leaves nothing.
-#![cfg(feature = "download")]
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::embedded;
+use crate::bad_data::files::embedded;
 use onecycle_vision::download::{Progress, get};
 use onecycle_vision::{DataError, Source};
 

@@ -1,13 +1,10 @@
 //! Folders of images: layouts, kinds of images, sizes, and the cache.
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::write_png;
+use crate::bad_data::files::write_png;
 use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use onecycle_vision::{Dataset, FolderOptions, ImageShape, Source};
 

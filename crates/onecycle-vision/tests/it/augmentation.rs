@@ -1,5 +1,4 @@
 //! What augmentation does to pixels, checked against definitions written another way.
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use onecycle_vision::augment::{Rectangle, Transform};
 use onecycle_vision::random::stream;

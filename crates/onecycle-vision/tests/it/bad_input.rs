@@ -1,9 +1,6 @@
 //! Wrong input gives one message that names the file, what was expected, and what to do.
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
-mod bad_data;
-
-use bad_data::{Case, cases};
+use crate::bad_data::{Case, cases};
 
 #[test]
 fn every_mistake_has_its_message() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Format, KnownFile, KnownSet};
+use crate::catalog::{Format, KnownFile, KnownSet};
 use crate::error::DataError;
 use crate::files;
 use crate::formats::{cifar, mnist};

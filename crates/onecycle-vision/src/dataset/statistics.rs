@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{ImageShape, Split};
+use super::{ImageShape, Split};
 use crate::error::DataError;
 
 /// Mean and standard deviation of each channel, in units of 0 (black) to 1 (full).

@@ -1,40 +1,50 @@
-//! Files for the tests: small sets written as the published ones are, and where the large ones lie.
-#![allow(dead_code)] // Each test file uses a part of it.
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+//! Writes small data sets in the formats of the published ones, and finds those on this machine.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A failed unwrap is a failed test.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use image::{Rgb, RgbImage};
 
-/// The data sets that only some machines have.
-pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("ONECYCLE_SHARED").map(PathBuf::from);
-    let shared =
-        shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
-    let path = shared.join("data").join(name);
-    if !path.exists() {
-        println!(
-            "skipped: {} is not here (set ONECYCLE_SHARED)",
-            path.display()
-        );
-        return None;
-    }
-    Some(path)
+/// A published data set that is not part of the repository, for tests that are ignored by default.
+///
+/// `ONECYCLE_SHARED` names a folder that has it in `data/`.
+pub(crate) fn shared(name: &str) -> PathBuf {
+    let shared = std::env::var_os("ONECYCLE_SHARED").expect("ONECYCLE_SHARED is not set");
+    let path = Path::new(&shared).join("data").join(name);
+    assert!(path.exists(), "{} does not exist", path.display());
+    path
 }
 
-/// The embedded copy of Fashion-MNIST.
+/// The copy of Fashion-MNIST in the repository.
 pub(crate) fn embedded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/fashion-mnist")
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip_with(bytes, Compression::fast())
+}
+
+/// Other bytes than [`gzip`] with the same contents.
+pub(crate) fn gzip_best(bytes: &[u8]) -> Vec<u8> {
+    gzip_with(bytes, Compression::best())
+}
+
+fn gzip_with(bytes: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+pub(crate) fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut contents = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut contents).unwrap();
+    contents
 }
 
 /// An IDX file: magic number, sizes, values.

@@ -1,12 +1,12 @@
-//! The loader gives the same values however it is asked, and each image once.
-#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+//! The loader: values do not depend on batching, and each image comes once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use onecycle_vision::loader::DEFAULT_BATCH_SIZE;
 use onecycle_vision::{
-    Augment, Border, Curriculum, DataError, ImageShape, Loader, Split, Statistics,
+    Augment, Border, Curriculum, DataError, ImageShape, Loader, Pass, Split, Statistics,
 };
 
 const SHAPE: ImageShape = ImageShape::new(3, 9, 7);
@@ -34,15 +34,10 @@ fn everything() -> Augment {
     }
 }
 
-/// All values of an epoch in order: (index, label, image).
-fn samples(
-    loader: &Loader,
-    epoch: u64,
-    sizes: impl FnMut(u64) -> usize + Send + 'static,
-    skip: usize,
-) -> Vec<(u32, i64, Vec<f32>)> {
+/// All values of a pass in order: (index, label, image).
+fn samples(pass: Pass) -> Vec<(u32, i64, Vec<f32>)> {
     let mut samples = Vec::new();
-    for batch in loader.epoch(epoch, sizes, skip) {
+    for batch in pass {
         let batch = batch.unwrap();
         assert_eq!(
             (batch.labels.len(), batch.images.len()),
@@ -59,17 +54,29 @@ fn samples(
 fn neither_batch_size_nor_prefetching_changes_a_value() {
     let ahead = loader(everything(), 1);
     let inline = ahead.clone().prefetch(false);
-    let expected = samples(&ahead, 4, |_| 16, 0);
-    assert_eq!(samples(&ahead, 4, |_| 16, 0), expected, "twice");
-    assert_eq!(samples(&inline, 4, |_| 16, 0), expected, "not ahead");
-    assert_eq!(samples(&ahead, 4, |_| 1, 0), expected, "one by one");
+    let expected = samples(ahead.epoch(4).batch_size(16));
+    assert_eq!(samples(ahead.epoch(4).batch_size(16)), expected, "twice");
     assert_eq!(
-        samples(&ahead, 4, |_| COUNT * 2, 0),
+        samples(inline.epoch(4).batch_size(16)),
+        expected,
+        "not ahead"
+    );
+    assert_eq!(
+        samples(ahead.epoch(4).batch_size(1)),
+        expected,
+        "one by one"
+    );
+    assert_eq!(
+        samples(ahead.epoch(4).batch_size(COUNT * 2)),
         expected,
         "all at once"
     );
     assert_eq!(
-        samples(&inline, 4, |batch| 1 + (batch as usize * 7) % 20, 0),
+        samples(
+            inline
+                .epoch(4)
+                .batch_sizes(|batch| 1 + (batch as usize * 7) % 20)
+        ),
         expected,
         "mixed sizes"
     );
@@ -78,16 +85,20 @@ fn neither_batch_size_nor_prefetching_changes_a_value() {
 #[test]
 fn an_epoch_is_taken_up_anywhere() {
     let loader = loader(everything(), 1);
-    let whole = samples(&loader, 2, |_| 10, 0);
+    let whole = samples(loader.epoch(2).batch_size(10));
     for skip in [1, 10, 57, COUNT - 1] {
         assert_eq!(
-            samples(&loader, 2, |_| 10, skip),
+            samples(loader.epoch(2).batch_size(10).skip(skip)),
             whole[skip..],
             "from {skip}"
         );
     }
     for skip in [COUNT, COUNT + 1, usize::MAX] {
-        assert_eq!(loader.epoch(2, |_| 10, skip).count(), 0, "from {skip}");
+        assert_eq!(
+            loader.epoch(2).batch_size(10).skip(skip).batches().count(),
+            0,
+            "from {skip}"
+        );
     }
 }
 
@@ -102,7 +113,7 @@ fn every_image_comes_once_in_an_order_of_its_own_each_epoch() {
         "another seed"
     );
     for (epoch, order) in [(0, first), (1, second)] {
-        let seen: Vec<u32> = samples(&loader, epoch, |_| 32, 0)
+        let seen: Vec<u32> = samples(loader.epoch(epoch).batch_size(32))
             .iter()
             .map(|sample| sample.0)
             .collect();
@@ -116,7 +127,7 @@ fn every_image_comes_once_in_an_order_of_its_own_each_epoch() {
 #[test]
 fn augmentation_differs_by_epoch_and_seed_and_leaves_the_order_alone() {
     let by_index = |seed, epoch| {
-        let mut samples = samples(&loader(everything(), seed), epoch, |_| 50, 0);
+        let mut samples = samples(loader(everything(), seed).epoch(epoch).batch_size(50));
         samples.sort_by_key(|sample| sample.0);
         samples
     };
@@ -138,7 +149,7 @@ fn evaluation_keeps_order_and_images() {
     let split = split();
     let tables = Statistics::of(&split).tables(SHAPE).unwrap();
     let mut index = 0;
-    for batch in loader.evaluation(40) {
+    for batch in loader.evaluation().batch_size(40) {
         let batch = batch.unwrap();
         for (image, label) in batch.images.chunks_exact(SHAPE.len()).zip(&batch.labels) {
             let expected = split.image(index).iter().enumerate();
@@ -160,7 +171,11 @@ fn batch_sizes_are_asked_once_in_order_and_one_ahead() {
         assert_eq!(counter.fetch_add(1, Ordering::SeqCst), batch);
         10
     };
-    let mut batches = loader(Augment::default(), 1).epoch(0, sizes, 3);
+    let mut batches = loader(Augment::default(), 1)
+        .epoch(0)
+        .batch_sizes(sizes)
+        .skip(3)
+        .batches();
     assert_eq!(batches.remaining(), COUNT - 3);
     batches.next().unwrap().unwrap();
     // The second is in the making, and the third is not begun until the second is taken.
@@ -181,7 +196,7 @@ fn batch_sizes_are_asked_once_in_order_and_one_ahead() {
 fn memory_of_batches_is_used_again() {
     let loader = loader(Augment::default(), 1);
     let mut addresses = std::collections::BTreeSet::new();
-    for batch in loader.epoch(0, |_| 1, 0) {
+    for batch in loader.epoch(0).batch_size(1) {
         addresses.insert(batch.unwrap().images.as_ptr() as usize);
     }
     // One with the consumer, one that waits, one in the making; never one for each of the batches.
@@ -195,9 +210,11 @@ fn memory_of_batches_is_used_again() {
 #[test]
 fn images_may_be_taken_out() {
     let loader = loader(Augment::default(), 1);
-    let expected = samples(&loader, 0, |_| 20, 0);
+    let expected = samples(loader.epoch(0).batch_size(20));
     let taken = loader
-        .epoch(0, |_| 20, 0)
+        .epoch(0)
+        .batch_size(20)
+        .batches()
         .flat_map(|batch| std::mem::take(&mut batch.unwrap().images));
     assert!(taken.eq(expected.iter().flat_map(|sample| sample.2.iter().copied())));
 }
@@ -208,7 +225,7 @@ fn stopping_early_ends_the_thread_and_frees_the_images() {
     let statistics = Statistics::of(&split);
     let watch: Weak<Split> = Arc::downgrade(&split);
     let loader = Loader::new(split, SHAPE, &statistics, everything(), 1).unwrap();
-    let mut batches = loader.epoch(0, |_| 2, 0);
+    let mut batches = loader.epoch(0).batch_size(2).batches();
     let kept = batches.next().unwrap().unwrap();
     drop(batches);
     drop(loader);
@@ -224,7 +241,10 @@ fn stopping_early_ends_the_thread_and_frees_the_images() {
 fn errors_come_as_the_last_item() {
     for prefetch in [true, false] {
         let loader = loader(Augment::default(), 1).prefetch(prefetch);
-        let mut batches = loader.epoch(0, |batch| if batch < 2 { 10 } else { 0 }, 0);
+        let mut batches = loader
+            .epoch(0)
+            .batch_sizes(|batch| if batch < 2 { 10 } else { 0 })
+            .batches();
         assert_eq!(batches.by_ref().take(2).filter(Result::is_ok).count(), 2);
         assert!(matches!(
             batches.next(),
@@ -238,14 +258,13 @@ fn errors_come_as_the_last_item() {
 #[test]
 fn a_panic_in_the_callers_function_becomes_an_error() {
     let loader = loader(Augment::default(), 1);
-    let mut batches = loader.epoch(
-        0,
-        |batch| match batch {
+    let mut batches = loader
+        .epoch(0)
+        .batch_sizes(|batch| match batch {
             0 => 10,
             _ => panic!("no size for batch {batch}"),
-        },
-        0,
-    );
+        })
+        .batches();
     assert!(batches.next().unwrap().is_ok());
     let message = batches.next().unwrap().unwrap_err().to_string();
     assert!(message.contains("no size for batch 1"), "{message}");
@@ -304,14 +323,14 @@ fn a_curriculum_draws_from_the_easiest_images_first() {
         let mut first: Vec<u32> = order[..pool].to_vec();
         first.sort_unstable();
         assert!(first.iter().copied().eq(hardest..COUNT as u32), "{epoch}");
-        assert_eq!(samples(&easy, epoch, |_| 10, 0).len(), COUNT);
+        assert_eq!(samples(easy.epoch(epoch).batch_size(10)).len(), COUNT);
     }
     let mut all = easy.order(3);
     all.sort_unstable();
     assert!(all.into_iter().eq(0..COUNT as u32));
     // Taken up in the middle of an epoch.
-    let whole = samples(&easy, 1, |_| 10, 0);
-    assert_eq!(samples(&easy, 1, |_| 10, 40), whole[40..]);
+    let whole = samples(easy.epoch(1).batch_size(10));
+    assert_eq!(samples(easy.epoch(1).batch_size(10).skip(40)), whole[40..]);
 }
 
 #[test]
@@ -359,7 +378,9 @@ fn an_impossible_curriculum_is_refused() {
 fn evaluation_of_some_images_in_any_order() {
     let loader = loader(everything(), 1);
     let all: Vec<Vec<f32>> = loader
-        .evaluation(COUNT)
+        .evaluation()
+        .batch_size(COUNT)
+        .batches()
         .flat_map(|batch| {
             let batch = batch.unwrap();
             let images = batch.images.chunks_exact(SHAPE.len());
@@ -367,7 +388,7 @@ fn evaluation_of_some_images_in_any_order() {
         })
         .collect();
     let indices: Vec<u32> = loader.order(7).into_iter().take(5).collect();
-    let batches = loader.evaluation_of(indices.clone(), 2);
+    let batches = loader.evaluation().images(indices.clone()).batch_size(2);
     let mut seen = Vec::new();
     for batch in batches {
         let batch = batch.unwrap();
@@ -377,4 +398,36 @@ fn evaluation_of_some_images_in_any_order() {
         }
     }
     assert_eq!(seen, indices);
+}
+
+#[test]
+fn parts_of_an_evaluation_divide_the_images() {
+    let loader = loader(everything(), 1);
+    let indices = |part, parts| -> Vec<u32> {
+        let batches = loader.evaluation().part(part, parts).batch_size(7);
+        samples(batches).iter().map(|sample| sample.0).collect()
+    };
+    assert_eq!(indices(2, 4)[..3], [2, 6, 10]);
+    let mut all: Vec<u32> = (0..4).flat_map(|part| indices(part, 4)).collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..COUNT as u32));
+    assert_eq!(indices(0, 0).len(), COUNT, "0 parts count as 1");
+    assert_eq!(indices(4, 4), Vec::<u32>::new());
+}
+
+#[test]
+fn an_evaluation_resumes_after_the_images_already_used() {
+    let loader = loader(everything(), 1);
+    let whole = samples(loader.evaluation().batch_size(10));
+    let rest = samples(loader.evaluation().batch_size(10).skip(40));
+    assert_eq!(rest, whole[40..]);
+}
+
+#[test]
+fn a_pass_has_a_default_batch_size() {
+    let loader = loader(Augment::default(), 1);
+    let lengths: Vec<usize> = (loader.epoch(0).into_iter())
+        .map(|batch| batch.unwrap().len)
+        .collect();
+    assert_eq!(lengths, [COUNT.min(DEFAULT_BATCH_SIZE)]);
 }

@@ -1,0 +1,138 @@
+//! The description of one pass over the images: which ones, in what order, in batches of what size.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Loader;
+use super::batches::Batches;
+use super::producer::{BatchSizes, Producer};
+use crate::random::ChaCha8Rng;
+
+/// Batch size of a [`Pass`] that sets none.
+pub const DEFAULT_BATCH_SIZE: usize = 128;
+
+/// One pass over the images of a [`Loader`], in batches. Iterate over it to run it.
+///
+/// | method | default | effect |
+/// |---|---|---|
+/// | [`batch_size`](Self::batch_size) | [`DEFAULT_BATCH_SIZE`] | images per batch |
+/// | [`batch_sizes`](Self::batch_sizes) | | images per batch, as a function of the batch |
+/// | [`images`](Self::images) | all | only these images, in this order |
+/// | [`part`](Self::part) | part 0 of 1 | only every n-th image |
+/// | [`skip`](Self::skip) | 0 | resumes after this number of images |
+///
+/// The last batch holds the images that are left.
+#[must_use = "a pass does nothing until it is iterated"]
+pub struct Pass<'a> {
+    loader: &'a Loader,
+    /// Indices of the images in their order.
+    order: Vec<u32>,
+    /// The epoch's random stream for augmentation; `None` leaves the images unchanged.
+    random: Option<ChaCha8Rng>,
+    batch_sizes: BatchSizes,
+    skip: usize,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(loader: &'a Loader, order: Vec<u32>, random: Option<ChaCha8Rng>) -> Self {
+        Self {
+            loader,
+            order,
+            random,
+            batch_sizes: Box::new(|_| DEFAULT_BATCH_SIZE),
+            skip: 0,
+        }
+    }
+
+    /// Number of images per batch, at least 1.
+    pub fn batch_size(self, size: usize) -> Self {
+        self.batch_sizes(move |_| size)
+    }
+
+    /// Number of images per batch, if it varies.
+    ///
+    /// `sizes` is called once per batch, in order: with 0 for the first batch of this pass, then
+    /// with 1, and so on. After [`skip`](Self::skip) it starts at 0 again. It runs on the loader's
+    /// thread, one batch ahead. A size of 0 ends the pass with
+    /// [`DataError::BatchSize`](crate::DataError::BatchSize).
+    pub fn batch_sizes(mut self, sizes: impl FnMut(u64) -> usize + Send + 'static) -> Self {
+        self.batch_sizes = Box::new(sizes);
+        self
+    }
+
+    /// Only the images with these indices, in this order. Together with [`Loader::order`] this
+    /// gives a random sample of the split.
+    ///
+    /// # Panics
+    /// If an index is not below [`Loader::len`].
+    pub fn images(mut self, indices: Vec<u32>) -> Self {
+        let count = self.loader.len();
+        assert!(
+            indices.iter().all(|&index| (index as usize) < count),
+            "an index beyond the {count} images"
+        );
+        self.order = indices;
+        self
+    }
+
+    /// Only every `parts`-th image, starting with image `part`, counted from 0.
+    ///
+    /// The parts have no image in common, and their sizes differ by at most one. In a split sorted
+    /// by class each part has the same fraction of each class. There is no image in a part from
+    /// `parts` on; 0 parts count as 1.
+    pub fn part(mut self, part: usize, parts: usize) -> Self {
+        let parts = parts.max(1);
+        if part < parts {
+            self.order = self.order.into_iter().skip(part).step_by(parts).collect();
+        } else {
+            self.order.clear();
+        }
+        self
+    }
+
+    /// Leaves out the first `images` images. To resume an interrupted pass, give the number of
+    /// images that it has already used. If no image is left, there is no batch.
+    pub fn skip(mut self, images: usize) -> Self {
+        self.skip = images;
+        self
+    }
+
+    /// Starts the pass, and with it the thread that prepares the batches.
+    #[must_use]
+    pub fn batches(self) -> Batches {
+        let Loader {
+            split,
+            tables,
+            augment,
+            prefetch,
+            ..
+        } = self.loader;
+        let producer = Producer::new(
+            Arc::clone(split),
+            Arc::clone(tables),
+            self.random.map(|random| (augment.clone(), random)),
+            self.order,
+            self.skip,
+            self.batch_sizes,
+        );
+        Batches::start(producer, *prefetch)
+    }
+}
+
+impl IntoIterator for Pass<'_> {
+    type Item = <Batches as Iterator>::Item;
+    type IntoIter = Batches;
+
+    fn into_iter(self) -> Batches {
+        self.batches()
+    }
+}
+
+impl fmt::Debug for Pass<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass")
+            .field("images", &self.order.len())
+            .field("skip", &self.skip)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! Integration tests of the crate, in one binary: each binary links Burn, which takes time.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+mod augmentation;
+#[path = "../bad_data/mod.rs"]
+mod bad_data;
+mod bad_input;
+mod datasets;
+#[cfg(feature = "download")]
+mod download;
+mod image_folder;
+mod loader;
