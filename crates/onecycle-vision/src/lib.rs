@@ -1,18 +1,9 @@
-//! Image data and networks: data sets with their checks, augmentation, a deterministic loader, a model zoo.
+//! Image data sets, augmentation, loaders and networks for training.
 //!
-//! Data and loader work on plain bytes and slices; the networks are Burn modules.
-//!
-//! | module | subject |
-//! |---|---|
-//! | [`catalog`] | the known data sets: classes, files, checksums; verification |
-//! | [`locate`] | where a data set is looked for |
-//! | [`source`] | reading a data set by name or path |
-//! | [`folder`] | data sets made of a folder of images |
-//! | [`download`] | fetching the published files |
-//! | [`dataset`], [`statistics`] | images and labels in memory; mean and deviation per channel |
-//! | [`augment`], [`loader`] | random changes to training images; batches, one ahead |
-//! | [`models`] | networks whose weights pass to PyTorch and back |
-//! | [`random`] | named random streams |
+//! A [`Source`] reads a [`Dataset`] from a name or a path. The dataset has two [`Split`]s, `train`
+//! and `test`: images of one [`ImageShape`] as bytes, and their labels. A [`Loader`] turns a split
+//! into normalised [`Batch`]es of floats and applies [`Augment`] to the training images. The networks
+//! in [`models`] are Burn modules; everything else works on plain bytes and slices.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -22,11 +13,29 @@
 //! let statistics = data.statistics();
 //! let augment = Augment::crop_and_flip(2, Border::Zero);
 //! let train = Loader::new(Arc::new(data.train), data.shape, &statistics, augment, 0)?;
-//! for batch in train.epoch(0).batch_size(128) {
-//!     let batch = batch?; // batch.images: [len, channels, height, width], normalised
+//! for epoch in 0..10 {
+//!     for batch in train.epoch(epoch).batch_size(128) {
+//!         let batch = batch?;
+//!         // batch.images: [batch.len, channels, height, width], batch.labels: [batch.len]
+//!     }
 //! }
 //! # Ok::<(), onecycle_vision::DataError>(())
 //! ```
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`source`], [`locate`] | reading a data set by name or path; the places searched for a name |
+//! | [`folder`] | data sets from a folder of images |
+//! | [`catalog`], [`integrity`] | the known data sets; comparing files with the published ones |
+//! | [`download`] | downloading the published files |
+//! | [`dataset`] | images and labels in memory; mean and standard deviation per channel |
+//! | [`augment`], [`loader`] | random transforms of training images; batches |
+//! | [`models`] | networks with PyTorch's parameter names |
+//! | [`random`] | named random streams |
+//! | [`files`] | complete files and checksums |
+//!
+//! All randomness is derived from a seed: the same seed gives the same bits for any batch size, on
+//! any machine. Every error is a [`DataError`], which names the file or setting and the remedy.
 
 pub mod augment;
 pub mod catalog;
