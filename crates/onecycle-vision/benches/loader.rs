@@ -1,8 +1,8 @@
 //! Images per second of the loader, and of reading a data set.
 //!
-//! `cargo bench -p onecycle-vision`; criterion's "elem/s" are images per second. Pixels are made up:
-//! their values do not change the work. `inline` makes the batches on the measuring thread, which is
-//! what one thread can do; `ahead` hands each of them over from the loader's thread.
+//! `cargo bench -p onecycle-vision`; criterion's "elem/s" are images per second. Pixels are made
+//! up: their values do not change the work. `inline` makes the batches on the measuring thread,
+//! which is what one thread can do; `ahead` hands each of them over from the loader's thread.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! Random changes to training images: pad and crop, mirror, cutout, random erasing.
+//! Random augmentation of training images: pad and crop, mirror, cutout, random erasing.
 //!
-//! What happens to an image is drawn first, as a [`Transform`], and applied while the image is
-//! normalised, in one pass from bytes to numbers.
+//! The random choices for an image are drawn first, as a [`Transform`]. It is applied while the
+//! image is normalised, in one pass from bytes to floats.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,15 @@ use crate::dataset::ImageShape;
 use crate::error::DataError;
 use crate::random::{Rng, below, between, unit};
 
-/// What stands beyond the edge of an image that is padded.
+/// Contents of the padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Border {
     /// Black: the pixel value 0, before normalisation, as torchvision's `RandomCrop` pads.
     #[default]
     Zero,
-    /// The image mirrored at its edge, which is not repeated: rows 2 1 | 0 1 2 (PyTorch's `reflect`).
+    /// The image mirrored at its edge, which is not repeated: rows 2 1 | 0 1 2 (PyTorch's
+    /// `reflect`).
     Reflect,
 }
 
@@ -25,12 +26,12 @@ pub enum Border {
 /// | key | range | what it does |
 /// |---|---|---|
 /// | `pad` | 0 to the image's side; below it with `reflect` | pixels added on each of the four sides |
-/// | `border` | `zero`, `reflect` | what is in them |
+/// | `border` | `zero`, `reflect` | contents of these pixels |
 /// | `crop` | | whether a window of the old size is cut out at random; otherwise from the centre |
 /// | `flip` | | mirrors left to right with probability 1/2 |
-/// | `cutout` | 0 to the image's side | side of a square set to the mean, 0 for none |
-/// | `erase_probability` | 0 to 1 | how often a random rectangle is set to the mean |
-/// | `erase_area` | 0 < low ≤ high < 1 | the rectangle's share of the image |
+/// | `cutout` | 0 to the image's side | side of a square that is set to the mean; 0 turns it off |
+/// | `erase_probability` | 0 to 1 | probability that a random rectangle is set to the mean |
+/// | `erase_area` | 0 < low ≤ high < 1 | the rectangle's fraction of the image |
 /// | `erase_aspect` | 0 < low ≤ high | the rectangle's height over its width |
 ///
 /// Pad, crop and mirror: He et al., "Deep Residual Learning", 2015, section 4.2 (pad 4 for CIFAR).
@@ -42,17 +43,17 @@ pub enum Border {
 pub struct Augment {
     /// Pixels added on each side before the crop.
     pub pad: usize,
-    /// What is in the added pixels.
+    /// Contents of the added pixels.
     pub border: Border,
-    /// Whether the crop is at random. Without padding there is nothing to crop.
+    /// Whether the crop is at a random position. Has no effect without padding.
     pub crop: bool,
     /// Whether images are mirrored left to right, each with probability 1/2.
     pub flip: bool,
-    /// Side of the square that is set to the mean, in pixels; 0 for none.
+    /// Side of the square that is set to the mean, in pixels; 0 turns it off.
     pub cutout: usize,
     /// Probability that a rectangle is set to the mean.
     pub erase_probability: f64,
-    /// Smallest and largest share of the image that the rectangle covers.
+    /// Smallest and largest fraction of the image that the rectangle covers.
     pub erase_area: [f64; 2],
     /// Smallest and largest height over width of the rectangle.
     pub erase_aspect: [f64; 2],
@@ -74,7 +75,7 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// The usual augmentation of CIFAR images: pad by 4 with this border, crop at random, mirror.
+    /// The usual augmentation: pad by `pad` pixels, crop at random, mirror. For CIFAR `pad` is 4.
     pub fn crop_and_flip(pad: usize, border: Border) -> Self {
         Self {
             pad,
@@ -84,7 +85,7 @@ impl Augment {
         }
     }
 
-    /// Whether every image stays as it is.
+    /// Whether these settings leave every image unchanged.
     pub fn is_none(&self) -> bool {
         (self.pad == 0 || !self.crop)
             && !self.flip
@@ -149,7 +150,7 @@ impl Augment {
         Ok(())
     }
 
-    /// Draws what happens to one image.
+    /// Draws the transform of one image.
     pub fn draw(&self, rng: &mut impl Rng, shape: ImageShape) -> Transform {
         let mut transform = Transform {
             border: self.border,
@@ -174,7 +175,7 @@ impl Augment {
         transform
     }
 
-    /// Algorithm 1 of Zhong et al.; none where no rectangle fitted in `ATTEMPTS` draws.
+    /// Algorithm 1 of Zhong et al.; `None` if no rectangle fitted in `ATTEMPTS` draws.
     fn draw_rectangle(&self, rng: &mut impl Rng, shape: ImageShape) -> Option<Rectangle> {
         for _ in 0..ATTEMPTS {
             let area = between(rng, self.erase_area[0], self.erase_area[1]) * shape.plane() as f64;
@@ -196,7 +197,7 @@ impl Augment {
     }
 }
 
-/// Draws before a rectangle that fits is given up, as in the authors' code.
+/// Maximum number of draws for a rectangle that fits, as in the authors' code.
 const ATTEMPTS: usize = 100;
 
 /// A part of an image: rows `top` to `bottom`, columns `left` to `right`, the ends not included.
@@ -213,7 +214,7 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// The square of this side around a pixel, cut at the edges of the image.
+    /// The square of this side around a pixel, clipped at the edges of the image.
     fn centred(row: usize, column: usize, side: usize, shape: ImageShape) -> Self {
         let span = |centre: usize, limit: usize| {
             let end = (centre + side - side / 2).min(limit);
@@ -229,39 +230,39 @@ impl Rectangle {
         }
     }
 
-    /// Pixels in it.
+    /// Number of pixels.
     pub fn area(self) -> usize {
         (self.bottom - self.top) * (self.right - self.left)
     }
 }
 
-/// What happens to one image; the default leaves it as it is.
+/// The augmentation of one image; the default leaves it unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transform {
-    /// Rows by which the window moves down over the image; -pad to pad.
+    /// Rows by which the window moves down over the image, from -pad to pad.
     pub down: isize,
-    /// Columns by which the window moves to the right; -pad to pad.
+    /// Columns by which the window moves to the right, from -pad to pad.
     pub right: isize,
-    /// What the window shows beyond the image.
+    /// Contents of the window beyond the image.
     pub border: Border,
     /// Whether the window is mirrored left to right.
     pub flip: bool,
-    /// Square set to the mean, after all that.
+    /// Square that is set to the mean after the steps above.
     pub cutout: Option<Rectangle>,
-    /// Rectangle set to the mean.
+    /// Rectangle that is set to the mean.
     pub erased: Option<Rectangle>,
 }
 
 impl Transform {
-    /// Writes the changed, normalised image.
+    /// Writes the transformed, normalised image.
     ///
-    /// `image` and `out` are `[channel, row, column]` of `shape`; `tables` has the normalised value
-    /// of each pixel value, a table for each channel ([`Statistics::tables`]). The mean is the
-    /// normalised value 0.
+    /// `image` and `out` are `[channel, row, column]` of `shape`. `tables` has one table per
+    /// channel with the normalised value of each pixel value ([`Statistics::tables`]). The mean has
+    /// the normalised value 0.
     ///
     /// # Panics
-    /// If a length is not that of `shape`, or with [`Border::Reflect`] the window moves by the
-    /// image's whole side or more.
+    /// If a length does not fit `shape`, or if the window moves by a full side of the image or more
+    /// with [`Border::Reflect`].
     ///
     /// [`Statistics::tables`]: crate::Statistics::tables
     pub fn apply(&self, image: &[u8], shape: ImageShape, tables: &[[f32; 256]], out: &mut [f32]) {
@@ -311,7 +312,7 @@ impl Transform {
         }
     }
 
-    /// The row or column of the image that stands at `index`; none for black.
+    /// The row or column of the image shown at `index`; `None` for black.
     fn source(&self, index: isize, limit: usize) -> Option<usize> {
         let last = limit as isize - 1;
         if (0..=last).contains(&index) {

@@ -1,4 +1,4 @@
-//! The data sets that are known by name: their classes, files, checksums and licences.
+//! The data sets known by name: classes, files, checksums and licences.
 //!
 //! ```
 //! let set = onecycle_vision::catalog::find("cifar-10")?;
@@ -9,16 +9,17 @@
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 
-/// How the files of a set are laid out.
+/// File format of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Four IDX files, plain or with gzip, as LeCun published MNIST.
+    /// Four IDX files, optionally compressed with gzip, as LeCun published MNIST.
     Idx,
-    /// Records of label bytes and 3072 pixel values in an archive, as Krizhevsky published CIFAR.
+    /// An archive of records, each with label bytes and 3072 pixel values, as Krizhevsky published
+    /// CIFAR.
     Cifar {
-        /// Bytes before the pixels; the last of them is the label.
+        /// Number of bytes before the pixels; the last one is the label.
         label_bytes: usize,
-        /// The files of records, those for training first, the one for testing last.
+        /// The files of records: training files first, the test file last.
         members: &'static [Member],
         /// Folder within the archive.
         folder: &'static str,
@@ -30,24 +31,24 @@ pub enum Format {
 pub struct Member {
     /// Name of the file.
     pub name: &'static str,
-    /// Records in it.
+    /// Number of records.
     pub records: usize,
-    /// Published MD5, where there is one.
+    /// Published MD5, if there is one.
     pub md5: Option<&'static str>,
 }
 
 /// A published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownFile {
-    /// Name of the file; its address is one of [`KnownSet::urls`] and this.
+    /// Name of the file. Its address is one of [`KnownSet::urls`] followed by this name.
     pub name: &'static str,
     /// Size in bytes.
     pub size: u64,
     /// Published MD5.
     pub md5: &'static str,
-    /// SHA-256 of the published file, where known.
+    /// SHA-256 of the published file, if known.
     pub sha256: Option<&'static str>,
-    /// MD5 of the contents without gzip, for a single compressed file.
+    /// MD5 of the uncompressed contents of a file compressed with gzip.
     pub content_md5: Option<&'static str>,
 }
 
@@ -62,17 +63,17 @@ pub struct KnownSet {
     pub classes: &'static [&'static str],
     /// Shape of the images.
     pub shape: ImageShape,
-    /// Training images.
+    /// Number of training images.
     pub train: usize,
-    /// Test images.
+    /// Number of test images.
     pub test: usize,
-    /// Licence, as far as its authors state one.
+    /// Licence, if the authors state one.
     pub licence: &'static str,
-    /// Addresses of folders with the published files, with their final slash, the best first.
+    /// Addresses of folders with the published files, in order of preference. Each ends in a slash.
     pub urls: &'static [&'static str],
     /// The published files.
     pub files: &'static [KnownFile],
-    /// How they are laid out.
+    /// Format of the files.
     pub format: Format,
     /// Names of the set's folder within a folder of data sets, including those that other tools use.
     pub folders: &'static [&'static str],
@@ -83,10 +84,10 @@ pub fn all() -> &'static [KnownSet] {
     &SETS
 }
 
-/// The set of this name; case, hyphens and underscores do not matter.
+/// The set of this name. Case, hyphens, underscores and spaces are ignored.
 ///
 /// # Errors
-/// [`DataError::UnknownSet`] with the names that there are.
+/// [`DataError::UnknownSet`] with the known names.
 pub fn find(name: &str) -> Result<&'static KnownSet, DataError> {
     let plain = |name: &str| name.replace(['-', '_', ' '], "").to_lowercase();
     let wanted = plain(name);

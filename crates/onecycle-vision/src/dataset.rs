@@ -1,4 +1,4 @@
-//! Images and labels in memory: what every source becomes.
+//! Images and labels in memory: the result of reading any source.
 
 mod split;
 mod statistics;
@@ -38,7 +38,7 @@ impl ImageShape {
         self.channels * self.height * self.width
     }
 
-    /// Whether an image of this shape has no value at all.
+    /// Whether one of the three sizes is 0.
     pub const fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -55,30 +55,30 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// A data set in memory: the training part, and one to measure on.
+/// A data set in memory: training images, and test or validation images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// Canonical name of a known set; the folder's name otherwise.
+    /// Canonical name of a known set, otherwise the name of the folder.
     pub name: String,
     /// Names of the classes; label `k` is `classes[k]`.
     pub classes: Vec<String>,
     /// Shape of every image.
     pub shape: ImageShape,
-    /// Images to train on.
+    /// Training images.
     pub train: Split,
-    /// Images to measure on: the published test part, or the validation part of an image folder.
+    /// The published test images, or the validation images of an image folder.
     pub test: Split,
-    /// File or folder that it was read from.
+    /// The file or folder from which it was read.
     pub source: PathBuf,
-    /// SHA-256, hexadecimal, of each file read, by file name. For an image folder it is one entry:
-    /// that of all decoded pixels and labels.
+    /// SHA-256 (hexadecimal) of each file, by file name. For an image folder this is one entry,
+    /// over all labels and decoded pixels.
     pub checksums: BTreeMap<String, String>,
-    /// Remarks for the user, such as a cache that could not be written. Empty as a rule.
+    /// Remarks for the user, for example that a cache could not be written. Usually empty.
     pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// Mean and standard deviation of the training part's channels, in units of 0 to 1.
+    /// Mean and standard deviation of each channel over the training images, in units of 0 to 1.
     pub fn statistics(&self) -> Statistics {
         Statistics::of(&self.train)
     }
@@ -87,14 +87,15 @@ impl Dataset {
     #[must_use]
     pub fn limit(mut self, count: usize) -> Self {
         if count < self.train.len() && self.test.shares_pixels_with(&self.train) {
-            // What is left out would stay for its sake.
+            // Otherwise the test images would keep the pixels of all dropped training images in
+            // memory.
             self.test = self.test.detached();
         }
         self.train = self.train.take(count);
         self
     }
 
-    /// Keeps only the first `count` images to measure on.
+    /// Keeps only the first `count` test images.
     #[must_use]
     pub fn limit_test(mut self, count: usize) -> Self {
         self.test = self.test.take(count);

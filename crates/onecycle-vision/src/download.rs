@@ -1,7 +1,7 @@
-//! Fetching the published files of a known set.
+//! Downloads the published files of a known data set.
 //!
-//! A file is checked while it is written beside its place, and takes its name only when its
-//! checksum is the published one. What was broken off leaves nothing behind.
+//! A file is checked while it is written under a temporary name, and gets its own name only if its
+//! checksum is the published one. An interrupted download leaves nothing behind.
 
 use std::path::{Path, PathBuf};
 
@@ -10,34 +10,33 @@ use crate::error::DataError;
 use crate::files::Checksums;
 use crate::locate;
 
-/// How far a download has come.
+/// Progress of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// File in the making.
+    /// Name of the current file.
     pub file: &'static str,
-    /// Its number among the files of the set, from 0.
+    /// Index of the current file among the files of the set, from 0.
     pub index: usize,
-    /// Files of the set.
+    /// Number of files of the set.
     pub files: usize,
-    /// Bytes of this file so far.
+    /// Bytes of this file downloaded so far.
     pub bytes: u64,
-    /// Bytes of the whole file.
+    /// Size of this file in bytes.
     pub total: u64,
-    /// Whether the file was there already, and is the published one.
+    /// Whether the published file already existed, so that nothing is downloaded.
     pub present: bool,
 }
 
-/// Fetches the published files of the set `name` that are not there yet, and gives their folder.
+/// Downloads the missing files of the set `name` and returns the folder that has them.
 ///
-/// `destination` is that folder; by default it is the set's place in the user's cache folder.
-/// `base` stands in for the addresses of the catalogue: the address of a folder with the files, on
-/// a mirror for example. `progress` is called at the start and the end of each file, and about once
-/// for each 64 KiB in between.
+/// `destination` is that folder; by default it is the set's folder in the user's cache. `base` is
+/// the address of a folder with the files, such as a mirror, and replaces the addresses in the
+/// catalogue. `progress` is called at the start and end of each file, and about every 64 KiB.
 ///
 /// # Errors
-/// [`DataError::UnknownSet`]; [`DataError::Download`] or [`DataError::Checksum`] of the last address
-/// tried; [`DataError::Io`] if a file cannot be written; [`DataError::NoDownload`] in a build
-/// without the feature `download`.
+/// [`DataError::UnknownSet`]; [`DataError::Download`] or [`DataError::Checksum`] for the last
+/// address that was tried; [`DataError::Io`] if a file cannot be written; [`DataError::NoDownload`]
+/// if the crate was built without the feature `download`.
 pub fn get(
     name: &str,
     destination: Option<&Path>,
@@ -79,7 +78,7 @@ pub fn get(
             outcome = fetch(set.name, &url, file, &target, &mut |bytes| {
                 report(bytes, false)
             });
-            // Another address helps where this one failed, not where the disk did.
+            // Another address helps if this one failed, but not if the disk did.
             if !matches!(
                 outcome,
                 Err(DataError::Download { .. } | DataError::Checksum { .. })
@@ -92,7 +91,7 @@ pub fn get(
     Ok(folder)
 }
 
-/// Whether the file is there with the published contents.
+/// Whether the file exists with the published contents.
 fn is_published(path: &Path, file: &KnownFile) -> Result<bool, DataError> {
     use std::io::Read;
     if path.metadata().map_or(true, |data| data.len() != file.size) {
@@ -113,7 +112,7 @@ fn is_published(path: &Path, file: &KnownFile) -> Result<bool, DataError> {
     Ok(check(sums, file, "").is_ok())
 }
 
-/// Compares with the published checksum, the stronger one where both are known.
+/// Compares with the published checksum: SHA-256 if it is known, otherwise MD5.
 fn check(sums: Checksums, file: &KnownFile, origin: &str) -> Result<(), DataError> {
     let (sha256, md5) = sums.finish();
     let (algorithm, expected, found) = match file.sha256 {
@@ -167,12 +166,12 @@ fn fetch(
             .timeout_resolve(Some(Duration::from_secs(30)))
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
-            // A server that goes silent shall not hold the program for ever.
+            // Do not wait forever for a server that stops sending.
             .timeout_recv_body(Some(Duration::from_secs(2 * 3600)))
             .user_agent(concat!("onecycle/", env!("CARGO_PKG_VERSION")))
             .build(),
     );
-    // A server that packs the file on its way would not send the published bytes.
+    // With compression in transit, the bytes would not be the published ones.
     let request = agent.get(url).header("Accept-Encoding", "identity");
     let response = request.call().map_err(|error| failed(error.to_string()))?;
     let mut body = response.into_body().into_reader();

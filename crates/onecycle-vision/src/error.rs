@@ -1,6 +1,6 @@
-//! What can be wrong with data, one variant for each cause.
+//! The error type of this crate, with one variant per cause.
 //!
-//! A message names the file, what was expected of it, and what to do about it.
+//! A message names the file, what was expected, and the remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The name is none of the known data sets.
+    /// There is no known data set of this name.
     #[error(
         "unknown data set `{name}`: the known ones are {known}; for your own images give the path of a folder instead"
     )]
@@ -20,7 +20,7 @@ pub enum DataError {
         known: String,
     },
 
-    /// A known data set is in none of the places where it could be.
+    /// A known data set was not found in any of the places searched.
     #[error(
         "data set `{name}` was not found in {}; run `onecycle data get {name}`, or say where it is with --data or ONECYCLE_DATA",
         list(looked_in)
@@ -28,7 +28,7 @@ pub enum DataError {
     NotFound {
         /// Canonical name of the set.
         name: String,
-        /// The places, in the order of the search.
+        /// The places, in the order in which they were searched.
         looked_in: Vec<PathBuf>,
     },
 
@@ -37,7 +37,7 @@ pub enum DataError {
     Missing {
         /// The path as given.
         path: PathBuf,
-        /// What should have been there.
+        /// What was expected there.
         expected: String,
     },
 
@@ -46,42 +46,42 @@ pub enum DataError {
     MissingFile {
         /// Folder or archive.
         path: PathBuf,
-        /// Name of the file that is missing.
+        /// Name of the missing file.
         file: String,
-        /// What a whole set consists of.
+        /// The files of a complete set.
         expected: String,
     },
 
-    /// The operating system refused.
+    /// An operation on a file or folder failed.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
         /// File or folder.
         path: PathBuf,
-        /// What was tried: "read", "write", ...
+        /// The operation, to complete "cannot ..": "read it", "write it", ...
         action: &'static str,
-        /// The system's own error.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// A file has no bytes at all.
+    /// A file is empty.
     #[error("{}: the file is empty; expected {expected}; fetch it again", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected contents.
         expected: String,
     },
 
-    /// The gzip stream is cut off or damaged.
+    /// The gzip data are truncated or damaged.
     #[error("{}: the gzip data is {reason}; the file is damaged, fetch it again", path.display())]
     Gzip {
         /// The file.
         path: PathBuf,
-        /// "cut off", or what the decoder said.
+        /// "cut off", or "damaged" with the message of the decoder.
         reason: String,
     },
 
-    /// Fewer bytes than the header, or the format, says.
+    /// The file has fewer bytes than its header or format requires.
     #[error(
         "{}: cut off: expected {expected} bytes of {what}, found {found}; fetch the file again",
         path.display()
@@ -89,15 +89,15 @@ pub enum DataError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What the bytes are: "header", "pixels", ...
+        /// Meaning of the bytes: "header", "pixels", ...
         what: &'static str,
-        /// Bytes that should be there.
+        /// Expected number of bytes.
         expected: u64,
-        /// Bytes that are there.
+        /// Number of bytes found.
         found: u64,
     },
 
-    /// More bytes than the header, or the format, says.
+    /// The file has more bytes than its header or format allows.
     #[error(
         "{}: expected {expected} bytes of {what}, but there are more; the header and the contents disagree, fetch the file again",
         path.display()
@@ -105,37 +105,37 @@ pub enum DataError {
     Excess {
         /// The file.
         path: PathBuf,
-        /// What the bytes are.
+        /// Meaning of the bytes.
         what: &'static str,
-        /// Bytes that should be there.
+        /// Expected number of bytes.
         expected: u64,
     },
 
-    /// The first bytes are not those of the format.
+    /// The file does not start with the magic number of the format.
     #[error("{}: expected {expected}, but the first bytes are {found:#010x}, which is {meaning}", path.display())]
     Magic {
         /// The file.
         path: PathBuf,
-        /// The format that was expected, with its magic number.
+        /// The expected format with its magic number.
         expected: String,
         /// The first four bytes, big-endian.
         found: u32,
-        /// What such bytes mean, and what to do.
+        /// Meaning of such bytes, and the remedy.
         meaning: String,
     },
 
-    /// A header whose sizes cannot be true.
+    /// The sizes in a header are impossible.
     #[error("{}: the header says {claim}, which cannot be: {reason}; fetch the file again", path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// What the header claims.
+        /// The sizes in the header.
         claim: String,
-        /// Why that is refused.
+        /// Why they are impossible.
         reason: String,
     },
 
-    /// Images and labels differ in number.
+    /// The numbers of images and labels differ.
     #[error(
         "{} has {images} images, but {} has {labels} labels; the two belong to different sets, fetch both again",
         images_path.display(), labels_path.display()
@@ -143,11 +143,11 @@ pub enum DataError {
     Count {
         /// File of the images.
         images_path: PathBuf,
-        /// Images in it.
+        /// Number of images.
         images: usize,
         /// File of the labels.
         labels_path: PathBuf,
-        /// Labels in it.
+        /// Number of labels.
         labels: usize,
     },
 
@@ -165,7 +165,7 @@ pub enum DataError {
         found: String,
     },
 
-    /// A label that names no class.
+    /// A label is outside the range of the classes.
     #[error(
         "{}: the label of image {index} is {label}, but there are {classes} classes (0 to {}); these are not the labels of this set, or the file is damaged",
         path.display(), classes.saturating_sub(1)
@@ -175,22 +175,22 @@ pub enum DataError {
         path: PathBuf,
         /// Index of the image from 0.
         index: usize,
-        /// The label found.
+        /// The label.
         label: u32,
         /// Number of classes.
         classes: usize,
     },
 
-    /// There is no image at all.
+    /// There are no images.
     #[error("{}: no images; expected {expected}", path.display())]
     NoImages {
         /// File or folder.
         path: PathBuf,
-        /// The layout that would be understood.
+        /// The supported layout.
         expected: String,
     },
 
-    /// A folder of a class has no image in it.
+    /// The folder of a class has no image.
     #[error(
         "{}: the folder of class `{class}` holds no .png, .jpg or .jpeg image; add some, or remove the folder",
         path.display()
@@ -202,7 +202,7 @@ pub enum DataError {
         class: String,
     },
 
-    /// Only one class: nothing to tell apart.
+    /// There is only one class.
     #[error(
         "{}: `{class}` is the only class; expected images of two or more, add those of another class",
         path.display()
@@ -214,19 +214,19 @@ pub enum DataError {
         class: String,
     },
 
-    /// The validation folder has a class that training lacks.
+    /// The validation folder has a class that the training folder does not have.
     #[error(
         "{}: class `{class}` is not in the training folder; add images of it there, or remove this folder",
         path.display()
     )]
     UnknownClass {
-        /// The folder in the validation part.
+        /// The class's folder in the validation folder.
         path: PathBuf,
         /// Name of the class.
         class: String,
     },
 
-    /// A folder of a class whose name is no text: it could not be told from another such.
+    /// The folder name of a class is not UTF-8, so it could not be distinguished from another one.
     #[error(
         "{}: the name of this class is not UTF-8; rename the folder",
         path.display()
@@ -236,10 +236,10 @@ pub enum DataError {
         path: PathBuf,
     },
 
-    /// A pipe, a device or the like by the name of an image.
-    #[error("{}: no regular file, though it is named as an image; remove it", path.display())]
+    /// A pipe, device or similar has the name of an image.
+    #[error("{}: not a regular file, but it has the name of an image; remove it", path.display())]
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
 
@@ -251,9 +251,9 @@ pub enum DataError {
     Image {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The message of the decoder.
         reason: String,
-        /// How many more images are unreadable as well.
+        /// Number of other unreadable images.
         others: usize,
     },
 
@@ -262,11 +262,11 @@ pub enum DataError {
     Archive {
         /// The archive.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
 
-    /// An archive with an entry that points outside of it.
+    /// An entry of an archive points outside of it.
     #[error(
         "{}: refused, since its entry `{entry}` points outside of the archive; expected the published archive, fetch it again",
         path.display()
@@ -278,20 +278,20 @@ pub enum DataError {
         entry: String,
     },
 
-    /// The path holds none of the layouts that can be read.
+    /// The path has none of the supported layouts.
     #[error("{}: not a data set: {found}; expected {expected}", path.display())]
     Layout {
         /// File or folder.
         path: PathBuf,
         /// What was found.
         found: String,
-        /// The layouts that would be understood.
+        /// The supported layouts.
         expected: String,
     },
 
     /// A file is not the published one.
     #[error(
-        "{origin}: the {algorithm} is {found}, expected {expected}; nothing of it was kept, try again or take another mirror"
+        "{origin}: the {algorithm} is {found}, expected {expected}; nothing was kept, try again or use another mirror"
     )]
     Checksum {
         /// Address or file.
@@ -300,22 +300,20 @@ pub enum DataError {
         algorithm: &'static str,
         /// Published checksum, hexadecimal.
         expected: String,
-        /// Checksum found.
+        /// Checksum of the downloaded file.
         found: String,
     },
 
     /// A download failed.
-    #[error(
-        "{url}: download failed: {reason}; nothing of it was kept, check the network and try again"
-    )]
+    #[error("{url}: download failed: {reason}; nothing was kept, check the network and try again")]
     Download {
         /// Address.
         url: String,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
 
-    /// This build cannot download.
+    /// The crate was built without the feature `download`.
     #[error(
         "`{name}` cannot be downloaded: this build lacks the feature `download`; fetch {url} yourself and give its folder with --data"
     )]
@@ -326,7 +324,7 @@ pub enum DataError {
         url: String,
     },
 
-    /// A setting outside of its range.
+    /// A setting is outside of its range.
     #[error("`{key}` is {value}; expected {expected}")]
     Setting {
         /// Name of the setting.
@@ -337,23 +335,23 @@ pub enum DataError {
         expected: String,
     },
 
-    /// A batch size of zero was asked for.
+    /// A batch size is 0.
     #[error("batch {batch} of the epoch was given the size 0; expected at least 1")]
     BatchSize {
         /// Index of the batch from 0.
         batch: u64,
     },
 
-    /// The prefetching thread ended early.
+    /// The prefetching thread panicked or could not be started.
     #[error("the loader's thread stopped: {reason}")]
     Prefetch {
-        /// The panic's message, or the system's.
+        /// The message of the panic or of the operating system.
         reason: String,
     },
 }
 
 impl DataError {
-    /// Wraps an error of the system, with what was tried.
+    /// An error of the operating system during `action`.
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::Io {
             path: path.to_path_buf(),

@@ -1,17 +1,17 @@
-//! Data sets made of a folder of images, one folder for each class.
+//! Data sets from a folder of images, with one subfolder per class.
 //!
 //! ```text
 //! pets/train/cat/*.png      pets/cat/*.png
-//! pets/train/dog/*.jpg      pets/dog/*.jpg      the validation part is
-//! pets/val/cat/*.png                            taken from each class
-//! pets/val/dog/*.jpg                            by the seed
+//! pets/train/dog/*.jpg      pets/dog/*.jpg      the seed chooses the
+//! pets/val/cat/*.png                            validation images
+//! pets/val/dog/*.jpg                            from each class
 //! ```
 //!
-//! The classes are the names of the folders, sorted. The folder for validation may be called `val`,
-//! `valid`, `validation` or `test`. Hidden files, and files of other kinds, are passed over. Each
-//! image is turned upright, made RGB with 8 bits, cropped to its central square and resized. All are
-//! decoded once, in parallel, into a cache file; another set of files, or another size, is another
-//! cache. Cache files may be deleted at any time.
+//! The classes are the sorted names of the subfolders. The validation folder may be called `val`,
+//! `valid`, `validation` or `test`. Hidden files and files of other types are ignored. Each image is
+//! turned upright, converted to RGB with 8 bits, cropped to its central square and resized. The
+//! decoded images are kept in a cache file; if the files or the size change, another cache file is
+//! used. Cache files may be deleted at any time.
 
 mod cache;
 mod decode;
@@ -33,12 +33,12 @@ use crate::locate;
 pub struct FolderOptions {
     /// Height and width of the images, 1 to 1024 pixels; 64 by default.
     pub size: usize,
-    /// Share of each class that is kept for validation where there is no folder for it, above 0 and
-    /// below 1; 0.2 by default.
+    /// Fraction of each class that is held out if there is no validation folder, above 0 and below 1;
+    /// 0.2 by default.
     pub validation: f64,
-    /// Seed of the choice of these images; 0 by default.
+    /// Seed for choosing the validation images; 0 by default.
     pub seed: u64,
-    /// Whether decoded images are kept in a cache file; true by default.
+    /// Whether to keep decoded images in a cache file; true by default.
     pub cache: bool,
     /// Folder of the cache files; by default `folders` in the user's cache folder.
     pub cache_folder: Option<PathBuf>,
@@ -59,12 +59,12 @@ impl Default for FolderOptions {
 /// Largest side that images are resized to.
 const LARGEST_SIZE: usize = 1024;
 
-/// Reads one image file as bytes `[channel, row, column]` of `shape`, to be classified by a network that takes
-/// images of this shape: its central square, resized; brightness alone for one channel.
+/// Reads one image file for a network that takes images of `shape`: the central square, resized, as
+/// bytes `[channel, row, column]`. With one channel it is converted to grey.
 ///
 /// # Errors
-/// [`DataError::Image`] for a file that is not an image; [`DataError::Setting`] for a shape that is not square or
-/// has neither one nor three channels.
+/// [`DataError::Image`] if the file is not an image; [`DataError::Setting`] if the shape is not
+/// square or does not have one or three channels.
 pub fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     if shape.height != shape.width || !matches!(shape.channels, 1 | 3) {
         return Err(DataError::Setting {
@@ -79,7 +79,7 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> 
 /// Reads the images in the folder `path`.
 ///
 /// # Errors
-/// A [`DataError`] with the folder or file that is missing or wrong, and what to do.
+/// A [`DataError`] that names the missing or wrong folder or file and the remedy.
 pub fn load(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> {
     if !(1..=LARGEST_SIZE).contains(&options.size) {
         return Err(DataError::Setting {
@@ -128,7 +128,7 @@ pub fn load(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> 
     })
 }
 
-/// All images of a tree in its order, those for validation last.
+/// All images of a tree, in its order.
 struct Decoded {
     labels: Vec<u32>,
     images: Vec<u8>,

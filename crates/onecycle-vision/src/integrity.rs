@@ -1,4 +1,4 @@
-//! Whether the files of a set on this machine are the published ones.
+//! Compares the files of a data set with the published ones.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,24 @@ use crate::files;
 use crate::formats::{cifar, mnist};
 use crate::source;
 
-/// How a file compares with the published one.
+/// Result of comparing a file with the published one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileStatus {
-    /// Byte for byte the published file.
+    /// Identical to the published file.
     Published,
-    /// Packed differently, the contents are the published ones.
+    /// Compressed differently, with the published contents.
     SameContents,
-    /// Other contents than the published.
+    /// The contents differ.
     Differs,
-    /// No published checksum is known for it.
+    /// No published checksum is known.
     Unknown,
 }
 
-/// A file that was compared.
+/// The comparison of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileReport {
-    /// Name of the file; of one within an archive, after the archive's name and a slash.
+    /// Name of the file. A file within an archive is `ARCHIVE/NAME`.
     pub name: String,
     /// Size in bytes.
     pub bytes: u64,
@@ -35,32 +35,32 @@ pub struct FileReport {
     pub sha256: String,
     /// MD5, hexadecimal.
     pub md5: String,
-    /// How it compares.
+    /// Result of the comparison.
     pub status: FileStatus,
 }
 
-/// What [`verify`] found.
+/// Result of [`verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Canonical name of the set.
     pub name: &'static str,
     /// Folder or archive.
     pub path: PathBuf,
-    /// Each file, archives before what is in them.
+    /// One report per file; an archive comes before the files in it.
     pub files: Vec<FileReport>,
-    /// Training images of each class.
+    /// Number of training images per class.
     pub train_counts: Vec<usize>,
-    /// Test images of each class.
+    /// Number of test images per class.
     pub test_counts: Vec<usize>,
-    /// Whether the numbers of images are the published ones.
+    /// Whether the image shape and the numbers of images are the published ones.
     pub counts_match: bool,
 }
 
 impl Verification {
     /// Whether every image and label is the published one.
     ///
-    /// A file whose own checksum differs counts if the contents are right: for an archive, if all
-    /// files in it are.
+    /// A compressed file with another checksum counts if its contents are the published ones. An
+    /// archive counts if all files in it do.
     pub fn is_published(&self) -> bool {
         let good = |file: &FileReport| {
             matches!(
@@ -85,12 +85,12 @@ impl Verification {
     }
 }
 
-/// Reads the whole set at `path` anew, checks its structure, and compares every file with the
+/// Reads the complete set at `path`, checks its structure, and compares every file with the
 /// published one.
 ///
 /// # Errors
-/// A [`DataError`] if the set cannot be read at all. A file that is readable but not the published
-/// one is no error, but a [`FileStatus::Differs`].
+/// A [`DataError`] if the set cannot be read. A readable file that is not the published one is not
+/// an error but is reported as [`FileStatus::Differs`].
 pub fn verify(set: &'static KnownSet, path: &Path) -> Result<Verification, DataError> {
     let path = source::within(path, set)?;
     let files = match set.format {

@@ -1,8 +1,11 @@
-//! Where a known data set is looked for.
+//! The places in which a known data set is searched for.
 //!
-//! In this order: the folder named by `ONECYCLE_DATA` (a folder of sets, or the set itself), `data`
-//! in the current folder and those above it, `data` in the folders above this crate (so that a
-//! checkout works from anywhere), and the user's cache folder, where downloads go.
+//! In this order:
+//!
+//! 1. the folder named by `ONECYCLE_DATA` (a folder of data sets, or the set itself);
+//! 2. `data` in the current folder and in the folders above it;
+//! 3. `data` in the folders above this crate, so that a checkout works from any current folder;
+//! 4. the user's cache folder, which also receives downloads.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,15 +14,15 @@ use crate::catalog::{self, Format, KnownSet};
 use crate::error::DataError;
 use crate::formats::{cifar, mnist};
 
-/// The environment variable that names a folder of data sets.
+/// Name of the environment variable for a folder of data sets.
 pub const VARIABLE: &str = "ONECYCLE_DATA";
 
-/// The places to look in.
+/// The places to search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     /// Value of `ONECYCLE_DATA`.
     pub variable: Option<PathBuf>,
-    /// Folders whose `data` folder, and that of every folder above, is looked into.
+    /// Folders to start from: `data` in each of them and in every folder above it is searched.
     pub checkouts: Vec<PathBuf>,
     /// The user's cache folder of this program.
     pub cache: Option<PathBuf>,
@@ -44,7 +47,7 @@ impl Places {
     /// The folder or archive of a known set.
     ///
     /// # Errors
-    /// [`DataError::NotFound`] with the folders that were looked into.
+    /// [`DataError::NotFound`] with the folders that were searched.
     pub fn find(&self, set: &KnownSet) -> Result<PathBuf, DataError> {
         let mut looked_in = Vec::new();
         let mut look = |folder: &Path| {
@@ -78,7 +81,7 @@ impl Places {
 }
 
 /// The user's cache folder of this program: `$XDG_CACHE_HOME/onecycle` or `~/.cache/onecycle`, on
-/// Windows `%LOCALAPPDATA%\onecycle`. None where no home is known.
+/// Windows `%LOCALAPPDATA%\onecycle`. `None` if no home folder is known.
 pub fn cache_folder() -> Option<PathBuf> {
     let variable = |name| {
         env::var_os(name)
@@ -93,15 +96,15 @@ pub fn cache_folder() -> Option<PathBuf> {
     Some(base?.join("onecycle"))
 }
 
-/// The set in one of the folders that it may have below a folder of sets, or its archive there.
+/// Searches a folder of data sets for the set's own folder, and for its archive.
 fn find_below(folder: &Path, set: &KnownSet) -> Option<PathBuf> {
     let own = set.folders.iter().map(|name| folder.join(name));
-    // CIFAR's archives and their folders carry names that say what they are.
+    // The names of CIFAR's archives and of their folders are unambiguous.
     let shared = matches!(set.format, Format::Cifar { .. }).then(|| folder.to_path_buf());
     own.chain(shared).find_map(|folder| find_at(&folder, set))
 }
 
-/// The set at this very path: whole, and not known to be another one.
+/// The set at exactly this path, if it is complete and not recognised as another set.
 pub(crate) fn find_at(path: &Path, set: &KnownSet) -> Option<PathBuf> {
     match set.format {
         Format::Idx => {
@@ -116,7 +119,7 @@ pub(crate) fn find_at(path: &Path, set: &KnownSet) -> Option<PathBuf> {
     }
 }
 
-/// Where each known set is found, for a list.
+/// All known sets, each with the path at which it was found.
 pub fn installed(places: &Places) -> Vec<(&'static KnownSet, Option<PathBuf>)> {
     catalog::all()
         .iter()

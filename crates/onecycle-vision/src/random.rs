@@ -1,9 +1,10 @@
-//! Named random streams, and the few draws that are made from them.
+//! Named random streams, and the distributions drawn from them.
 //!
-//! Every use of randomness has a stream of its own, derived from the seed of the run, a name and an
-//! index: [`stream`]`(seed, "shuffle", epoch)`. Streams are independent, so drawing more from one
-//! never moves another, and to resume is to derive them again. The draws are written out here on
-//! `next_u32` and `next_u64`, so that the bits depend on no release of the `rand` crate.
+//! Every use of randomness has its own stream, derived from the seed of the run, a name and an
+//! index: [`stream`]`(seed, "shuffle", epoch)`. Streams are independent: drawing more numbers from
+//! one does not change another. A resumed run derives them again, so no generator state is saved.
+//! The distributions here use only `next_u32` and `next_u64`, so that their bits do not depend on
+//! the version of the `rand` crate.
 //!
 //! ```
 //! use onecycle_vision::random::{Rng, permutation, stream};
@@ -23,8 +24,8 @@ use sha2::{Digest, Sha256};
 
 /// The random stream of this `seed`, `name` and `index`.
 ///
-/// ChaCha with 8 rounds, keyed by the SHA-256 of all three (the name with its length, so that no two
-/// triples meet). `index` is what the stream is for: the epoch, the repetition, or 0.
+/// ChaCha with 8 rounds, keyed by the SHA-256 of all three. The length of the name is hashed too, so
+/// that different triples give different keys. `index` is the epoch, the repetition, or 0.
 pub fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(b"onecycle random stream 1");
@@ -35,10 +36,10 @@ pub fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(hash.finalize().into())
 }
 
-/// A whole number from 0 to `bound - 1`, each equally likely; 0 where `bound` is 0 or 1.
+/// A uniform integer from 0 to `bound - 1`; 0 if `bound` is 0 or 1.
 ///
-/// Lemire, "Fast random integer generation in an interval", 2019: a multiplication, and a rejection
-/// where the plain product would favour some numbers.
+/// Lemire, "Fast random integer generation in an interval", 2019: one multiplication, and rejection
+/// of the products that would make some integers more likely.
 pub fn below(rng: &mut impl Rng, bound: u32) -> u32 {
     if bound < 2 {
         return 0;
@@ -58,14 +59,14 @@ pub fn unit(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
-/// A number in `[low, high)`; `low` where the two are equal.
+/// A uniform number in `[low, high)`; `low` if both are equal.
 pub fn between(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
     low + (high - low) * unit(rng)
 }
 
-/// Brings `items` into random order, each order equally likely (Fisher and Yates).
+/// Shuffles `items`; each order is equally likely (Fisher and Yates).
 ///
-/// Only slices of up to 2³² items can be shuffled: more do not fit the draw.
+/// The slice may have at most 2³² - 1 items, because the draws have 32 bits.
 pub fn shuffle<T>(rng: &mut impl Rng, items: &mut [T]) {
     debug_assert!(u32::try_from(items.len()).is_ok());
     for last in (1..items.len()).rev() {
@@ -74,7 +75,7 @@ pub fn shuffle<T>(rng: &mut impl Rng, items: &mut [T]) {
     }
 }
 
-/// The numbers from 0 to `count - 1` in random order.
+/// The integers from 0 to `count - 1` in random order.
 pub fn permutation(rng: &mut impl Rng, count: u32) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count).collect();
     shuffle(rng, &mut order);
@@ -103,9 +104,9 @@ mod tests {
         assert_eq!(first(1, "shuffle", 0), all[0]);
     }
 
-    /// A run that is resumed by a later release must draw the same bits: a change here breaks it.
+    /// A run must be resumable by a later release, so these bits must never change.
     ///
-    /// The numbers are those of ChaCha8 (Bernstein, 2008) written out in Python:
+    /// The numbers come from ChaCha8 (Bernstein, 2008) in Python:
     /// ```python
     /// key = sha256(b"onecycle random stream 1" + pack("<QQ", 42, 7) + b"shuffle" + pack("<Q", 3)).digest()
     /// words = chacha(key, rounds=8, counter=0, nonce=0)
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(order, [1, 0, 5, 4, 6, 7, 2, 3]);
     }
 
-    /// The stream of an image within its epoch is the nonce of ChaCha; numbers as above.
+    /// The nonce of ChaCha selects the image within its epoch. Same Python code as above.
     #[test]
     fn bits_of_images_are_fixed() {
         let mut rng = stream(42, "augment", 3);

@@ -1,4 +1,4 @@
-//! Reading a data set, by its name, its path, or both.
+//! Reads a data set by its name, its path, or both.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,17 @@ use crate::folder::{self, FolderOptions};
 use crate::formats::{cifar, mnist};
 use crate::locate::Places;
 
-/// The set that is read where nothing is said.
+/// Name of the data set that is read if neither a name nor a path is given.
 pub const DEFAULT: &str = "fashion-mnist";
 
-/// What can be read, for messages.
+/// The supported layouts, for error messages.
 const LAYOUTS: &str = "a folder with one folder of .png or .jpg images for each class (or train/CLASS/ and val/CLASS/), the four IDX files of an MNIST-like set, or the binary version of CIFAR-10 or CIFAR-100";
 
 /// Where a data set comes from.
 ///
-/// With a name alone, it is looked for in the known places ([`locate`](crate::locate)). With a path
-/// alone, what lies there decides. With both, the path must hold the set of that name.
+/// A name alone is searched for in the known places ([`locate`](crate::locate)). With a path alone,
+/// the contents at that path decide which set it is. With both, the path must contain the set of
+/// that name.
 ///
 /// ```no_run
 /// use onecycle_vision::Source;
@@ -33,11 +34,11 @@ pub struct Source {
     pub name: Option<String>,
     /// Folder or archive.
     pub path: Option<PathBuf>,
-    /// How a folder of images is read; of no effect on the known sets.
+    /// How a folder of images is read; the known sets ignore it.
     pub folder: FolderOptions,
 }
 
-/// What was found to be at a path.
+/// The kind of data set found at a path.
 enum Kind {
     Idx(Option<&'static KnownSet>),
     Cifar(&'static KnownSet),
@@ -45,7 +46,7 @@ enum Kind {
 }
 
 impl Source {
-    /// A known set, from wherever it is found.
+    /// A known set, from the first known place that has it.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -53,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Whatever lies at this path.
+    /// The data set at this path, whichever it is.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: Some(path.into()),
@@ -61,18 +62,18 @@ impl Source {
         }
     }
 
-    /// Reads and checks the data set; without a name or a path, it is [`DEFAULT`].
+    /// Reads and checks the data set: [`DEFAULT`] if neither name nor path is given.
     ///
     /// # Errors
-    /// A [`DataError`] with the file that is missing or wrong, and what to do.
+    /// A [`DataError`] that names the missing or wrong file and the remedy.
     pub fn load(&self) -> Result<Dataset, DataError> {
         self.load_from(&Places::of_process())
     }
 
-    /// As [`load`](Self::load), with the places to look in given.
+    /// Like [`load`](Self::load), but searches these places.
     ///
     /// # Errors
-    /// The same.
+    /// Those of [`load`](Self::load).
     pub fn load_from(&self, places: &Places) -> Result<Dataset, DataError> {
         let name = match (&self.name, &self.path) {
             (None, Some(path)) => return self.load_path(path),
@@ -105,7 +106,7 @@ pub(crate) fn load_known(path: &Path, set: &'static KnownSet) -> Result<Dataset,
     }
 }
 
-/// The place of a known set within a path that the user gave: the set itself, or a folder of sets.
+/// Finds a known set at a path given by the user: the set itself, or a folder of data sets.
 pub(crate) fn within(path: &Path, set: &'static KnownSet) -> Result<PathBuf, DataError> {
     exists(path, &format!("the files of {}", set.title))?;
     let candidates: Vec<PathBuf> = [path.to_path_buf()]
@@ -157,7 +158,7 @@ fn detect(path: &Path) -> Result<Kind, DataError> {
     }
     Err(DataError::Layout {
         path: path.to_path_buf(),
-        found: "a file that is no archive of CIFAR".to_owned(),
+        found: "a file that is not a CIFAR archive".to_owned(),
         expected: LAYOUTS.to_owned(),
     })
 }

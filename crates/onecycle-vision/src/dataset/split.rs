@@ -10,24 +10,24 @@ use crate::random;
 
 /// Images of one shape with their labels: the training, validation or test part of a set.
 ///
-/// An image is 8-bit values `[channel, row, column]`. Clones and parts of a split share its pixels: they are in memory once,
-/// until the last of them is dropped.
+/// An image is 8-bit values `[channel, row, column]`. Clones and parts of a split share its pixels,
+/// which are in memory once until the last of them is dropped.
 #[derive(Clone)]
 pub struct Split {
     shape: ImageShape,
-    /// Images one after another without gaps, of this split and of those that it was taken from.
+    /// All images without gaps, including those of the split from which this one was taken.
     pixels: Arc<Vec<u8>>,
-    /// Which of these images, in which order; all as they stand where there is no list.
+    /// Positions of this split's images in `pixels`, in order; `None` means all of them.
     places: Option<Vec<u32>>,
     labels: Vec<u32>,
 }
 
 impl Split {
-    /// Puts images and labels together.
+    /// A split of images `[image, channel, row, column]` and their labels.
     ///
     /// # Errors
-    /// [`DataError::Setting`] if `images` is not as long as `labels` and `shape` say, or if there
-    /// are more than 2³² − 1 images.
+    /// [`DataError::Setting`] if the length of `images` does not fit `labels` and `shape`, or if
+    /// there are more than 2³² − 1 images.
     pub fn new(shape: ImageShape, images: Vec<u8>, labels: Vec<u32>) -> Result<Self, DataError> {
         if shape.is_empty() || images.len() != labels.len() * shape.len() {
             return Err(DataError::Setting {
@@ -66,7 +66,7 @@ impl Split {
         self.shape
     }
 
-    /// The values of one image after another, each `[channel, row, column]`.
+    /// Iterates over the images, each `[channel, row, column]`.
     pub fn images(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.image(index))
     }
@@ -97,8 +97,8 @@ impl Split {
         self.labels[index]
     }
 
-    /// The first `count` images, or all where there are fewer. They have pixels of their own, so that those of the others go
-    /// with the last split that shares them.
+    /// The first `count` images, or all if there are fewer. The pixels are copied, so that those of
+    /// the other images can be freed.
     #[must_use]
     pub fn take(self, count: usize) -> Self {
         match count < self.len() {
@@ -107,7 +107,7 @@ impl Split {
         }
     }
 
-    /// The same images with pixels of their own.
+    /// The same images with their own copy of the pixels.
     pub(super) fn detached(&self) -> Self {
         let mut pixels = Vec::with_capacity(self.len() * self.shape.len());
         for image in self.images() {
@@ -121,12 +121,12 @@ impl Split {
         }
     }
 
-    /// Whether both were taken from the same images.
+    /// Whether both refer to the same pixels in memory.
     pub(super) fn shares_pixels_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pixels, &other.pixels)
     }
 
-    /// The images of these indices, in this order. Nothing is copied.
+    /// The images with these indices, in this order. No pixel is copied.
     ///
     /// # Panics
     /// If an index is not below [`len`](Self::len).
@@ -145,7 +145,7 @@ impl Split {
         }
     }
 
-    /// Divides into the first `count` images and the others. Nothing is copied.
+    /// Divides into the first `count` images and the others. No pixel is copied.
     ///
     /// # Panics
     /// If there are fewer than `count`.
@@ -156,9 +156,10 @@ impl Split {
         (self.select(first), self.select(others))
     }
 
-    /// How many images each of the classes has, by label.
+    /// Number of images per class, by label.
     ///
-    /// Labels of `classes` and above are not counted; a loaded [`Dataset`](super::Dataset) has none.
+    /// Labels from `classes` on are not counted; a loaded [`Dataset`](super::Dataset) has no such
+    /// label.
     pub fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for &label in &self.labels {
@@ -169,8 +170,8 @@ impl Split {
         counts
     }
 
-    /// Divides into (training, validation): `validation` images chosen at random by `seed`, the
-    /// rest for training, both in their original order. Nothing is copied.
+    /// Divides into (training, validation). `seed` chooses `validation` images at random. Both
+    /// parts keep the original order, and no pixel is copied.
     ///
     /// # Errors
     /// [`DataError::Setting`] if `validation` leaves no image for training.
@@ -192,9 +193,9 @@ impl Split {
         ))
     }
 
-    /// Divides into (training, validation) class by class: of each class the share `fraction`,
-    /// rounded, chosen at random by `seed`. Each class with two images or more gets at least one
-    /// into either part; a class of one image stays in training. Nothing is copied.
+    /// Divides into (training, validation) class by class. `seed` chooses the rounded `fraction` of
+    /// each class at random. A class of two or more images has at least one image in each part; a
+    /// single image stays in the training part. No pixel is copied.
     ///
     /// # Errors
     /// [`DataError::Setting`] if `fraction` is not in `(0, 1)`, or no class has two images.
@@ -212,7 +213,7 @@ impl Split {
         }
         let (mut train, mut validation) = (Vec::new(), Vec::new());
         for (label, mut indices) in members {
-            // A stream for each class: adding a class leaves the others' parts as they were.
+            // One stream per class: adding a class does not change how the others are divided.
             random::shuffle(
                 &mut random::stream(seed, "validation", 1 + u64::from(label)),
                 &mut indices,
@@ -247,7 +248,7 @@ impl fmt::Debug for Split {
     }
 }
 
-/// The same images with the same labels in the same order, wherever they lie.
+/// Compares images, labels and order, not their position in memory.
 impl PartialEq for Split {
     fn eq(&self, other: &Self) -> bool {
         let same = self.shape == other.shape && self.labels == other.labels;

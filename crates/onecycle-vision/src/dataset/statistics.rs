@@ -1,25 +1,25 @@
-//! Mean and standard deviation per channel, and normalisation by them.
+//! Mean and standard deviation per channel, and the normalisation of pixels with them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ImageShape, Split};
 use crate::error::DataError;
 
-/// Mean and standard deviation of each channel, in units of 0 (black) to 1 (full).
+/// Mean and standard deviation of each channel, in units of 0 (black) to 1 (full intensity).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Mean of each channel.
     pub mean: Vec<f32>,
-    /// Standard deviation of each channel, over all pixels (divided by their number). 0 for a
-    /// channel that never varies.
+    /// Standard deviation of each channel over all `n` pixels, divided by `n`. 0 for a constant
+    /// channel.
     pub std: Vec<f32>,
 }
 
 impl Statistics {
     /// Statistics of all pixels of a split.
     ///
-    /// The sums are whole numbers, so the result depends neither on the order of the images nor on
-    /// the machine. An empty split has mean 0 and standard deviation 1.
+    /// The sums are integers, so the result depends neither on the order of the images nor on the
+    /// machine. An empty split has mean 0 and standard deviation 1.
     pub fn of(split: &Split) -> Self {
         let shape = split.shape();
         let pixels = (split.len() * shape.plane()) as u128;
@@ -34,7 +34,7 @@ impl Statistics {
         for image in split.images() {
             for (channel, plane) in image.chunks_exact(shape.plane()).enumerate() {
                 for row in plane.chunks(ROW) {
-                    // 2¹⁵ values of at most 255² fit into 32 bits, where the sum is several times faster.
+                    // The sums of a row fit into 32 bits, which is several times faster than 64.
                     let (mut sum, mut square) = (0_u32, 0_u32);
                     for &value in row {
                         sum += u32::from(value);
@@ -63,14 +63,15 @@ impl Statistics {
         }
     }
 
-    /// For each channel the normalised value of each of the 256 pixel values:
+    /// One table per channel: the normalised value of each of the 256 pixel values,
     /// `(value / 255 - mean) / std`, computed in f64 and rounded once.
     ///
-    /// A channel that never varies (standard deviation 0) is only shifted, to avoid a division by 0.
+    /// In a constant channel (standard deviation 0) only the mean is subtracted, to avoid a
+    /// division by 0.
     ///
     /// # Errors
-    /// [`DataError::Setting`] if the number of channels is not that of `shape`, or a value is
-    /// negative, infinite or NaN.
+    /// [`DataError::Setting`] if the number of channels differs from that of `shape`, if a value is
+    /// infinite or NaN, or if a standard deviation is negative.
     pub fn tables(&self, shape: ImageShape) -> Result<Vec<[f32; 256]>, DataError> {
         if self.mean.len() != shape.channels || self.std.len() != shape.channels {
             return Err(DataError::Setting {
@@ -112,7 +113,7 @@ impl Statistics {
     }
 }
 
-/// Values whose squares are summed in 32 bits: 2¹⁵ · 255² < 2³².
+/// Number of values whose squares can be summed in 32 bits: 2¹⁵ · 255² < 2³².
 const ROW: usize = 1 << 15;
 
 #[cfg(test)]

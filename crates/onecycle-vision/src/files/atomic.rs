@@ -9,9 +9,9 @@ use crate::error::DataError;
 
 /// A file that appears under its name only when it is complete.
 ///
-/// The bytes go to a temporary file in the same folder, `.NAME.PROCESS.part`. [`commit`](Self::commit)
-/// syncs and renames it. If the value is dropped without a commit, the temporary file is removed
-/// and an existing file of that name stays as it is.
+/// The bytes go to a temporary file in the same folder, `.NAME.PROCESS.part`.
+/// [`commit`](Self::commit) syncs and renames it. If the value is dropped without a commit, the
+/// temporary file is removed and an existing file of that name stays as it is.
 #[derive(Debug)]
 pub struct AtomicFile {
     target: PathBuf,

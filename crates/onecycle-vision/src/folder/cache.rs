@@ -1,7 +1,7 @@
-//! The file that keeps decoded images.
+//! The cache file of decoded images.
 //!
-//! The header (magic, key of the files, numbers), the labels, the pixels, and at the end the
-//! SHA-256 of labels and pixels. A cache that is not exactly what it should be is none.
+//! It has a header (magic number, key of the image files, number and size of the images), the
+//! labels, the pixels, and the SHA-256 of labels and pixels. A file with any deviation is ignored.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -15,7 +15,7 @@ use crate::files::AtomicFile;
 
 const MAGIC: &[u8; 8] = b"1CYCIMG1";
 
-/// Bytes of the SHA-256 in hexadecimal.
+/// Number of hexadecimal digits of a SHA-256.
 const SUM: usize = 64;
 
 fn header(tree: &Tree, shape: ImageShape) -> Vec<u8> {
@@ -26,7 +26,7 @@ fn header(tree: &Tree, shape: ImageShape) -> Vec<u8> {
     header
 }
 
-/// The images of this tree, if the file holds exactly them.
+/// Reads the images of this tree; `None` unless the file holds exactly them.
 pub(super) fn read(file: &Path, tree: &Tree, shape: ImageShape) -> Option<Decoded> {
     let header = header(tree, shape);
     let count = tree.files.len();
@@ -57,7 +57,7 @@ pub(super) fn read(file: &Path, tree: &Tree, shape: ImageShape) -> Option<Decode
     (decoded.checksum().as_bytes() == sum).then_some(decoded)
 }
 
-/// Keeps the images of this tree.
+/// Writes the images of this tree.
 pub(super) fn write(
     path: &Path,
     tree: &Tree,

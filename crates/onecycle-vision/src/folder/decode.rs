@@ -1,4 +1,4 @@
-//! From image files to bytes of one size.
+//! Decodes image files to bytes of one size.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use super::scan::Tree;
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 
-/// Longest side of an image file.
+/// Longest side of an image that is accepted.
 const LONGEST_SIDE: u32 = 16_384;
-/// Memory that one decoded image may take.
+/// Memory limit for one decoded image, in bytes.
 const LARGEST_IMAGE: u64 = 512 << 20;
 
-/// Decodes all images of a tree in parallel. The first one that cannot be read is the error.
+/// Decodes all images of a tree in parallel. The error names the first unreadable file.
 pub(super) fn decode_all(tree: &Tree, shape: ImageShape) -> Result<Decoded, DataError> {
     let mut images = vec![0; tree.files.len() * shape.len()];
     let failures: Vec<(&Path, String)> = images
@@ -43,8 +43,8 @@ pub(super) fn decode_all(tree: &Tree, shape: ImageShape) -> Result<Decoded, Data
     })
 }
 
-/// One image file as bytes `[channel, row, column]`: its central square at the size of `shape`, which is square;
-/// brightness alone (ITU-R BT.601) where `shape` has one channel.
+/// Decodes one image file to bytes `[channel, row, column]`: its central square, resized to
+/// `shape`, which must be square. With one channel, the grey value has the weights of ITU-R BT.601.
 pub(super) fn decode_one(path: &Path, shape: ImageShape) -> Result<Vec<u8>, DataError> {
     let image = decode(path, shape.height).map_err(|error| DataError::Image {
         path: path.to_path_buf(),
@@ -54,7 +54,7 @@ pub(super) fn decode_one(path: &Path, shape: ImageShape) -> Result<Vec<u8>, Data
     if shape.channels == 1 {
         let weigh = |[r, g, b]: [u8; 3]| {
             let sum = 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b);
-            // Weights that add up to 1000: the rounded mean is at most 255.
+            // The weights add up to 1000, so the rounded mean is at most 255.
             ((sum + 500) / 1000) as u8
         };
         return Ok(image.pixels().map(|pixel| weigh(pixel.0)).collect());
@@ -64,9 +64,9 @@ pub(super) fn decode_one(path: &Path, shape: ImageShape) -> Result<Vec<u8>, Data
     Ok(planes)
 }
 
-/// The central square of an image, `size` pixels high and wide.
+/// The central square of an image, resized to `size` x `size` pixels.
 fn decode(path: &Path, size: usize) -> Result<RgbImage, ImageError> {
-    // The format is told by the contents: names lie.
+    // The contents decide the format, because the name may be wrong.
     let mut reader = ImageReader::open(path)?.with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -81,12 +81,12 @@ fn decode(path: &Path, size: usize) -> Result<RgbImage, ImageError> {
     let image = image.into_rgb8();
     let side = image.width().min(image.height());
     let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
-    // Cropped first: a very long image would become enormous otherwise.
+    // Crop before resizing: a very long image would become enormous otherwise.
     let square = imageops::crop_imm(&image, left, top, side, side);
     if side as usize == size {
         return Ok(square.to_image());
     }
-    // Linear interpolation over the area of each new pixel, as PIL and torchvision resize.
+    // Linear interpolation over the area of each new pixel, as in PIL and torchvision.
     Ok(imageops::resize(
         &*square,
         size as u32,
@@ -105,14 +105,14 @@ fn write_planes(image: &RgbImage, out: &mut [u8]) {
     }
 }
 
-/// The cause in few words.
+/// A short reason for the error message.
 fn reason(error: &ImageError) -> String {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             "cut off".to_owned()
         }
         ImageError::Unsupported(_) => "of another format".to_owned(),
-        // Some decoders' messages have several lines.
+        // The messages of some decoders have several lines.
         error => error
             .to_string()
             .split_whitespace()

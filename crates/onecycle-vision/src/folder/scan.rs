@@ -1,4 +1,4 @@
-//! The images in a folder: which, and of which class.
+//! Lists the image files in a folder, with their classes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::files::Sha256Writer;
 /// An image file.
 pub(super) struct ImageFile {
     pub(super) path: PathBuf,
-    /// Path from the root, with slashes.
+    /// Path relative to the root, with slashes.
     name: String,
     pub(super) label: u32,
     /// Bytes.
@@ -19,14 +19,13 @@ pub(super) struct ImageFile {
     modified: u128,
 }
 
-/// What a folder holds.
+/// The contents of a folder of images.
 pub(super) struct Tree {
     /// Sorted.
     pub(super) classes: Vec<String>,
     /// Sorted by part, class and name.
     pub(super) files: Vec<ImageFile>,
-    /// How many of the files, from the first, are for training. All of them, where the folder has
-    /// no part for validation.
+    /// Number of training files, which come first. All files if there is no validation folder.
     pub(super) train: usize,
 }
 
@@ -95,8 +94,8 @@ pub(super) fn scan(root: &Path) -> Result<Tree, DataError> {
 }
 
 impl Tree {
-    /// A name for these files, as they are now, at this size: the SHA-256 of their names, lengths
-    /// and times of change.
+    /// Key of the cache file: SHA-256 of the image size and of all names, lengths and modification
+    /// times.
     pub(super) fn key(&self, size: usize) -> String {
         let mut hash = Sha256Writer::default();
         hash.update(b"onecycle image folder 1");
@@ -112,7 +111,7 @@ impl Tree {
     }
 }
 
-/// (name, path) of the folders in `root` that are not hidden, sorted by name.
+/// (name, path) of the visible subfolders of `root`, sorted by name.
 fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let mut folders: Vec<_> = list(root)?
         .into_iter()
@@ -128,7 +127,7 @@ fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     Ok(folders)
 }
 
-/// Adds the images directly in `folder`, sorted by name.
+/// Adds the images that are directly in `folder`, sorted by name.
 fn images(
     root: &Path,
     folder: &Path,
@@ -147,7 +146,7 @@ fn images(
         let data =
             fs::metadata(&path).map_err(|error| DataError::io(&path, "read its size", error))?;
         if !data.is_file() {
-            // To open a pipe would wait for ever.
+            // Opening a pipe could block forever.
             return Err(DataError::NotAFile { path });
         }
         let modified = data
@@ -180,7 +179,7 @@ fn images(
     Ok(())
 }
 
-/// (name, path) of what is in a folder and not hidden.
+/// (name, path) of the visible entries of a folder.
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let failed = |error| DataError::io(folder, "list the folder", error);
     let mut entries = Vec::new();

@@ -1,9 +1,9 @@
-//! The binary versions of CIFAR-10 and CIFAR-100, as an archive or unpacked.
+//! The binary versions of CIFAR-10 and CIFAR-100, as an archive or extracted.
 //!
 //! Each record is the label (CIFAR-100: the coarse one, then the fine one) and 3072 pixel values:
 //! 1024 of red, then green, then blue, each row by row (Krizhevsky, "Learning Multiple Layers of
-//! Features from Tiny Images", 2009). The archive is read in memory, entry by entry; nothing is
-//! ever unpacked to the disk.
+//! Features from Tiny Images", 2009). The archive is read in memory, entry by entry, and never
+//! extracted to the disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,18 +20,18 @@ use crate::files::{self, HashingReader};
 
 const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 
-/// Room for the descriptions and the padding of an archive, beyond the records themselves.
+/// Size limit for the headers, padding and other entries of an archive, besides the records.
 const ARCHIVE_SLACK: u64 = 64 << 20;
 
-/// What is read of a CIFAR set: the bytes of each file of records, and checksums of the files.
+/// The files of records, and checksums of the files on the disk.
 pub(crate) struct Records {
-    /// By name of the member.
+    /// Contents by the name of the member.
     pub(crate) members: BTreeMap<&'static str, Vec<u8>>,
     /// SHA-256 by name of the file on the disk.
     pub(crate) checksums: BTreeMap<String, String>,
 }
 
-/// The archive or folder of records at `path`: itself, or directly within it.
+/// The archive or folder of records: `path` itself, or directly in it.
 pub(crate) fn locate(path: &Path, set: &KnownSet) -> Option<PathBuf> {
     let Format::Cifar {
         members, folder, ..
@@ -61,11 +61,11 @@ pub(crate) fn locate(path: &Path, set: &KnownSet) -> Option<PathBuf> {
         })
 }
 
-/// Which CIFAR set lies at `path`.
+/// Recognises the CIFAR set at `path`.
 pub(crate) fn identify(path: &Path) -> Option<&'static KnownSet> {
     let mut sets = catalog::all().iter();
     if path.is_file() {
-        // The published name, or else the first entry that tells.
+        // The published file name decides; otherwise the names of the entries do.
         let name = path.file_name()?.to_string_lossy();
         return sets
             .clone()
@@ -94,7 +94,7 @@ fn archive_has_records_of(path: &Path, set: &KnownSet) -> bool {
     })
 }
 
-/// Reads the set at `path`, the archive or folder that [`locate`] gave.
+/// Reads the set at `path`, an archive or folder returned by [`locate`].
 pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
     let Format::Cifar {
         label_bytes,
@@ -112,7 +112,7 @@ pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
         let mut images = Vec::with_capacity(count * SHAPE.len());
         let mut labels = Vec::with_capacity(count);
         for member in part {
-            // Taken out one by one, so that at most one is in memory twice.
+            // Removing one file at a time keeps at most one of them in memory twice.
             let bytes = records.members.remove(member.name).unwrap_or_default();
             for record in bytes.chunks_exact(label_bytes + SHAPE.len()) {
                 let label = u32::from(record[label_bytes - 1]);
@@ -147,7 +147,7 @@ pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
     })
 }
 
-/// Reads the files of records, each with its exact length.
+/// Reads the files of records and checks their lengths.
 pub(crate) fn read(path: &Path, set: &KnownSet) -> Result<Records, DataError> {
     let Format::Cifar {
         label_bytes,
@@ -215,7 +215,7 @@ fn read_archive(
     let mut contents = GzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(limit);
     let mut found = BTreeMap::new();
     read_entries(path, &mut contents, members, &size, &mut found)?;
-    // On to the end of the gzip data, where its checksum stands, and of the file.
+    // Read to the end, so that the gzip checksum and the SHA-256 cover the whole file.
     io::copy(&mut contents, &mut io::sink()).map_err(|error| gzip_error(path, &error))?;
     let hashing = contents.into_inner().into_inner().into_inner();
     let sha256 = hashing
@@ -242,7 +242,7 @@ fn read_entries(
     let broken = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => gzip_error(path, &error),
         _ => {
-            // What follows the first clause of the message quotes the bytes themselves.
+            // Keep only the first clause of the message: the rest quotes raw bytes.
             let reason = error
                 .to_string()
                 .split(':')
@@ -329,7 +329,7 @@ fn names(members: &[Member]) -> String {
 fn layout_error(path: &Path, set: &KnownSet) -> DataError {
     DataError::Layout {
         path: path.to_path_buf(),
-        found: "no records of CIFAR".to_owned(),
+        found: "no CIFAR records".to_owned(),
         expected: format!("the files of {}", set.title),
     }
 }

@@ -1,6 +1,6 @@
-//! The IDX format: a magic number, the sizes, then the values; plain or with gzip.
+//! The IDX format: a magic number, the sizes, then the values; optionally compressed with gzip.
 //!
-//! The layout is the one on LeCun's page of MNIST: two zero bytes, the type of the values (8 for
+//! The layout is described on LeCun's MNIST page: two zero bytes, the type of the values (8 for
 //! unsigned bytes), the number of dimensions, then each size as a big-endian 32-bit number.
 
 use std::io::{self, Read};
@@ -16,10 +16,10 @@ const IMAGES: u32 = 0x0803;
 /// One dimension of unsigned bytes.
 const LABELS: u32 = 0x0801;
 
-/// No deflate stream expands further (RFC 1951: 258 bytes from two bits).
+/// Upper limit on the expansion of a deflate stream (RFC 1951: 258 bytes from two bits).
 const GZIP_RATIO: u64 = 1032;
 
-/// Longest side of an image: more is a damaged header, or no image.
+/// Longest side that is accepted; a larger one means a damaged header.
 const LONGEST_SIDE: u32 = 16_384;
 
 /// Reads images: (number, shape, values `[image, row, column]`).
@@ -64,11 +64,12 @@ pub(crate) fn labels(path: &Path, file: &[u8]) -> Result<Vec<u8>, DataError> {
 struct Idx<'a> {
     path: &'a Path,
     contents: Box<dyn Read + 'a>,
-    /// Bytes that the file can hold at the most, from its length.
+    /// Upper limit on the size of the contents in bytes, from the length of the file.
     limit: u64,
     packed: bool,
-    /// Length of the header, and how much of it was read.
+    /// Length of the header in bytes.
     header: u64,
+    /// Bytes of the header read so far.
     read: u64,
 }
 
@@ -124,7 +125,7 @@ impl<'a> Idx<'a> {
             }
             [0x1f, 0x8b, ..] => "gzip data within gzip data: unpack it once".to_owned(),
             [b'<', ..] => "a web page rather than data: fetch the file again".to_owned(),
-            _ => "no IDX file: fetch it again".to_owned(),
+            _ => "not an IDX file: fetch it again".to_owned(),
         };
         Err(DataError::Magic {
             path: self.path.to_path_buf(),
@@ -156,8 +157,8 @@ impl<'a> Idx<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// The values, exactly as many as the header says. No memory is taken on the header's word
-    /// alone: a short file cannot claim, and a long one cannot grow, beyond what it says.
+    /// The values, exactly as many as the header announces. The memory is limited by the length of
+    /// the file, so a wrong header cannot exhaust it, and reading stops at the announced number.
     fn values(
         mut self,
         expected: u64,
@@ -167,7 +168,7 @@ impl<'a> Idx<'a> {
         let path = || self.path.to_path_buf();
         let too_large = usize::try_from(expected).is_err();
         if too_large || (self.packed && expected > self.limit) {
-            let reason = format!("the file can hold {} bytes at the most", self.limit);
+            let reason = format!("the file can hold at most {} bytes", self.limit);
             return Err(DataError::Header {
                 path: path(),
                 claim,
@@ -191,7 +192,7 @@ impl<'a> Idx<'a> {
             });
         }
         match self.contents.read(&mut [0]) {
-            // Reaching the end has also checked the gzip checksum.
+            // At the end of the data, the decoder has also checked the gzip checksum.
             Ok(0) => Ok(values),
             Ok(_) => Err(DataError::Excess {
                 path: path(),
@@ -203,12 +204,12 @@ impl<'a> Idx<'a> {
     }
 }
 
-/// Whether a file begins as gzip does (RFC 1952).
+/// Whether a file starts with the magic number of gzip (RFC 1952).
 pub(crate) fn is_gzip(file: &[u8]) -> bool {
     file.starts_with(&[0x1f, 0x8b])
 }
 
-/// An error of the gzip decoder, which reads from memory or a file that is open.
+/// The error for a failure of the gzip decoder.
 pub(crate) fn gzip_error(path: &Path, error: &io::Error) -> DataError {
     let reason = match error.kind() {
         io::ErrorKind::UnexpectedEof => "cut off".to_owned(),

@@ -1,4 +1,4 @@
-//! Sets of four IDX files, named as those of MNIST.
+//! Data sets of four IDX files with the names of MNIST's files.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -30,17 +30,17 @@ pub(crate) fn file(folder: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Whether the folder has any of the four files: then it is meant to be such a set.
+/// Whether the folder has at least one of the four files, so that it is treated as such a set.
 pub(crate) fn looks_like(folder: &Path) -> bool {
     FILES.iter().any(|name| file(folder, name).is_some())
 }
 
-/// Whether all four files are there.
+/// Whether all four files exist.
 pub(crate) fn is_whole(folder: &Path) -> bool {
     FILES.iter().all(|name| file(folder, name).is_some())
 }
 
-/// Which known set it is, by its test labels; none if it is another, or they cannot be read.
+/// Recognises a known set by its test labels; `None` for another set or unreadable labels.
 pub(crate) fn identify(folder: &Path) -> Option<&'static KnownSet> {
     let path = file(folder, FILES[3])?;
     let md5 = contents_md5(&path, &files::read(&path, "labels").ok()?).ok()?;
@@ -53,7 +53,7 @@ pub(crate) fn identify(folder: &Path) -> Option<&'static KnownSet> {
     })
 }
 
-/// MD5 of the contents of an IDX file, without gzip.
+/// MD5 of the uncompressed contents of an IDX file.
 pub(crate) fn contents_md5(path: &Path, file: &[u8]) -> Result<String, DataError> {
     let mut contents = Vec::new();
     if idx::is_gzip(file) {
@@ -67,11 +67,11 @@ pub(crate) fn contents_md5(path: &Path, file: &[u8]) -> Result<String, DataError
     Ok(files::md5(&contents))
 }
 
-/// More than the contents of any published file of these sets.
+/// Limit on the uncompressed size, larger than any published file.
 const CONTENTS_LIMIT: u64 = 1 << 28;
 
-/// Reads the set in `folder`; `known` says which it should be. An unknown one gets the folder's
-/// name, and as many classes as its labels say.
+/// Reads the set in `folder`, which should be `known`. An unknown set gets the name of the folder,
+/// and its labels determine the number of classes.
 pub(crate) fn load(folder: &Path, known: Option<&KnownSet>) -> Result<Dataset, DataError> {
     let mut checksums = BTreeMap::new();
     let train = part(folder, FILES[0], FILES[1], &mut checksums)?;
@@ -124,7 +124,7 @@ pub(crate) fn load(folder: &Path, known: Option<&KnownSet>) -> Result<Dataset, D
     })
 }
 
-/// Images and labels as they were read.
+/// Images and labels of one part, before the labels are checked.
 struct Part {
     shape: ImageShape,
     images: Vec<u8>,

@@ -3,13 +3,13 @@
 use crate::error::DataError;
 use crate::random::{self, ChaCha8Rng};
 
-/// Easy images first: the early epochs draw only from the easiest images, and each epoch adds harder
-/// ones (Bengio et al., "Curriculum Learning", 2009).
+/// Easy images first: the early epochs draw only from the easiest images, and each epoch adds
+/// harder ones (Bengio et al., "Curriculum Learning", 2009).
 ///
 /// Epoch `e` draws from the easiest fraction `start + (1 - start) e / epochs` of the images; from
 /// epoch `epochs` on it draws from all of them. Every epoch has as many images as the split, so
-/// while the pool is smaller, its images repeat in another order. Within an epoch, an image gets the
-/// same augmentation each time.
+/// while the pool is smaller, its images repeat in another order. Within an epoch, an image gets
+/// the same augmentation each time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curriculum {
     /// Indices of all images in their split, the easiest first.

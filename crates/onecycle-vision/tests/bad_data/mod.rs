@@ -1,6 +1,7 @@
-//! Mistakes in data, each with what its message must say.
+//! Mistakes in data, each with the expected parts of its error message.
 //!
-//! A table for two: the library's test reads the data, the command's drives the real binary with them.
+//! Two tests use this table: the one of the library reads the data, the one of the command runs the
+//! binary with them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod files;
@@ -14,12 +15,12 @@ use files::{
 };
 use onecycle_vision::{FolderOptions, Source};
 
-/// One mistake: how it is made in an empty folder, and what the message must say.
+/// One mistake: how to make it in an empty folder, and what the message must contain.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Makes the mistake; gives what is to be loaded.
+    /// Makes the mistake and returns the source to load.
     pub(crate) make: Box<dyn Fn(&Path) -> Source>,
-    /// Pieces of the message: the file, the cause, the way out.
+    /// Parts of the message: the file, the cause, the remedy.
     pub(crate) says: &'static [&'static str],
 }
 
@@ -63,7 +64,7 @@ fn named(name: &str, path: impl Into<PathBuf>) -> Source {
     }
 }
 
-/// A small IDX set in which one file is replaced.
+/// A small IDX set with one file replaced.
 fn idx_with(
     says: &'static [&'static str],
     name: &'static str,
@@ -77,7 +78,7 @@ fn idx_with(
     })
 }
 
-/// An archive of CIFAR-10 with these bytes.
+/// These bytes under the name of the CIFAR-10 archive.
 fn archive_with(says: &'static [&'static str], name: &'static str, bytes: Vec<u8>) -> Case {
     case(name, says, move |folder| {
         let path = folder.join("cifar-10-binary.tar.gz");
@@ -193,7 +194,12 @@ fn idx_cases() -> Vec<Case> {
             0,
             gzip(&gzip(&images)),
         ),
-        idx_with(&["train-images", "no IDX file"], "noise", 0, vec![200; 64]),
+        idx_with(
+            &["train-images", "not an IDX file"],
+            "noise",
+            0,
+            vec![200; 64],
+        ),
         idx_with(
             &["train-images", "6 images", "train-labels", "5 labels"],
             "numbers that differ",
@@ -224,12 +230,12 @@ fn idx_cases() -> Vec<Case> {
             2,
             idx_images(4, 6),
         ),
-        // 4 billion images in a few bytes: refused before any memory is taken.
+        // 4 billion images in a few bytes: rejected before memory is allocated.
         idx_with(
             &[
                 "train-images",
                 "4294967295 images of 16384x16384",
-                "can hold",
+                "can hold at most",
             ],
             "sizes that cannot be",
             0,
@@ -248,7 +254,7 @@ fn idx_cases() -> Vec<Case> {
             0,
             gzip(&[&images[..], &vec![0; 1 << 20]].concat()),
         ),
-        // A gigabyte of zeros in a megabyte: no more is unpacked than the header says there is.
+        // A gigabyte of zeros in a megabyte: reading stops at the size in the header.
         idx_with(
             &["train-images", "150", "more"],
             "a decompression bomb of images",
@@ -493,7 +499,7 @@ fn folder_cases() -> Vec<Case> {
             &["1.png", "not a readable", "repair or remove"],
             "a decompression bomb of an image",
             |folder| {
-                // 16000x16000 pixels are within the longest side, but not within the memory of an image.
+                // 16000x16000 pixels are within the longest side, but not within the memory limit.
                 let path = folder.join("train/cat/1.png");
                 resize_header(&path, 16_000);
             },
@@ -534,7 +540,7 @@ fn folder_cases() -> Vec<Case> {
     ]
 }
 
-/// What only such systems have: links, pipes, names that are no text.
+/// Mistakes that are only possible on Unix: links, pipes, names that are not UTF-8.
 #[cfg(unix)]
 fn unix_cases() -> Vec<Case> {
     use std::{
@@ -550,7 +556,7 @@ fn unix_cases() -> Vec<Case> {
             symlink("loop.png", folder.join("train/cat/loop.png")).unwrap();
         }),
         images_with(
-            &["pipe.png", "no regular file", "remove"],
+            &["pipe.png", "not a regular file", "remove"],
             "a pipe that nobody writes to",
             |folder| {
                 let path = folder.join("train/cat/pipe.png");
@@ -602,7 +608,7 @@ fn unix_cases() -> Vec<Case> {
     ]
 }
 
-/// Images that are unusual and yet images: name and contents.
+/// Unusual but valid images: name and contents.
 pub(crate) fn unusual_images() -> Vec<(&'static str, Vec<u8>)> {
     use image::{DynamicImage, ImageFormat};
     let png = |image: DynamicImage| {
@@ -620,7 +626,7 @@ pub(crate) fn unusual_images() -> Vec<(&'static str, Vec<u8>)> {
         ("one-pixel.png", png(DynamicImage::new_rgb8(1, 1))),
         ("long.png", png(DynamicImage::new_rgb8(3000, 1))),
         ("large.png", png(DynamicImage::new_luma8(700, 500))),
-        // The contents tell the format, not the name.
+        // The contents decide the format, not the name.
         ("a-png.jpg", png(DynamicImage::new_rgb8(9, 9))),
     ]
 }
@@ -638,7 +644,7 @@ fn resize_header(path: &Path, side: u32) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Gzip of some bytes and so many zeros behind them.
+/// Gzip of some bytes followed by this number of zeros.
 fn bomb(start: &[u8], zeros: u64) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(start).unwrap();
@@ -676,7 +682,7 @@ fn tar_gz_named(name: &[u8], bytes: &[u8]) -> Vec<u8> {
     gzip(&tar_entry(&header, bytes))
 }
 
-/// An archive of one entry of any type; a link leads to `/etc/passwd`.
+/// An archive with one entry of any type; a link points to `/etc/passwd`.
 fn tar_gz_of(kind: tar::EntryType, name: &str, bytes: &[u8]) -> Vec<u8> {
     let mut header = tar_header(kind, name.as_bytes(), bytes.len() as u64);
     header.set_link_name("/etc/passwd").unwrap();
@@ -684,7 +690,8 @@ fn tar_gz_of(kind: tar::EntryType, name: &str, bytes: &[u8]) -> Vec<u8> {
     gzip(&tar_entry(&header, bytes))
 }
 
-/// An archive whose only entry, of another name than any part, claims `size` zeros and has `zeros`.
+/// An archive whose only entry, which is not a file of records, claims `size` zeros and has
+/// `zeros`.
 fn gzip_of_tar_with_zeros(size: u64, zeros: u64) -> Vec<u8> {
     let header = tar_header(
         tar::EntryType::Regular,

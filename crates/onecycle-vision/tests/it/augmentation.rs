@@ -1,11 +1,11 @@
-//! What augmentation does to pixels, checked against definitions written another way.
+//! Augmentation, compared with independent definitions of its operations.
 
 use onecycle_vision::augment::{Rectangle, Transform};
 use onecycle_vision::random::stream;
 use onecycle_vision::{Augment, Border, ImageShape, Statistics};
 use proptest::prelude::*;
 
-/// An image in which every value tells its place.
+/// An image whose values identify their positions.
 fn numbered(shape: ImageShape) -> Vec<u8> {
     (0..shape.len()).map(|i| (1 + i % 251) as u8).collect()
 }

@@ -1,4 +1,4 @@
-//! Downloads from a server on this machine: what is whole is kept, what is not leaves nothing.
+//! Downloads from a local server: complete files are kept, failures leave nothing behind.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use crate::bad_data::files::embedded;
 use onecycle_vision::download::{Progress, get};
 use onecycle_vision::{DataError, Source};
 
-/// How the server treats a file of this name.
+/// The server's response for a file of this name.
 type Answer = fn(name: &str, contents: Vec<u8>) -> Vec<u8>;
 
 fn response(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn good(_: &str, contents: Vec<u8>) -> Vec<u8> {
     response("200 OK", contents.len(), &contents)
 }
 
-/// Serves the embedded files; gives its address and the number of requests.
+/// Serves the files of Fashion-MNIST; returns the address and the number of requests.
 fn serve(answer: Answer) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/files/", listener.local_addr().unwrap());
@@ -52,7 +52,7 @@ fn serve_one(stream: TcpStream, answer: Answer) {
         .and_then(|path| path.strip_prefix("/files/"))
         .unwrap_or_default();
     let contents = fs::read(embedded().join(name)).unwrap_or_default();
-    // The client may have hung up; that is its business.
+    // The client may have closed the connection.
     let _ = (&stream).write_all(&answer(name, contents));
 }
 
@@ -205,10 +205,7 @@ fn what_goes_wrong_leaves_nothing_behind() {
                 "{name}: `{piece}` is not in: {message}"
             );
         }
-        assert!(
-            message.contains("nothing of it was kept"),
-            "{name}: {message}"
-        );
+        assert!(message.contains("nothing was kept"), "{name}: {message}");
         assert_eq!(names(folder.path()), Vec::<String>::new(), "{name}");
     }
 }
@@ -249,7 +246,7 @@ fn no_server_and_no_such_set() {
     let address = format!("http://127.0.0.1:{port}/");
     let error = get("mnist", Some(folder.path()), Some(&address), &mut |_| ()).unwrap_err();
     assert!(matches!(error, DataError::Download { .. }), "{error}");
-    // A server without TLS: the client's own TLS is there, and says what is wrong.
+    // A server without TLS: the client's TLS implementation reports it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("https://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
