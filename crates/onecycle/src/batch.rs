@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use crate::{PolicyError, Span, check};
 
 /// The batch size over a run: constant, or changed at given points.
@@ -19,8 +21,8 @@ use crate::{PolicyError, Span, check};
 /// assert_eq!(plan.at(32).batch_size, Some(256));
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum BatchSizes {
     /// The same in every step.
     Constant(u64),
@@ -81,7 +83,6 @@ pub(crate) fn check_points<T>(name: &'static str, points: &[(Span, T)]) -> Resul
     Ok(())
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::BatchSizes;
     use alloc::vec::Vec;

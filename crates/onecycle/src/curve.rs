@@ -268,7 +268,6 @@ pub(crate) fn piecewise(points: &[(Span, f64)], extent: &Extent<'_>) -> Result<T
     })
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::Curve;
     use crate::{Shape, Span};

@@ -17,14 +17,15 @@
 
 use core::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
+use serde::{Deserialize, Serialize};
+
 use crate::math;
 
 /// Share of all intervals that hold the true mean.
 const CONFIDENCE: f64 = 0.95;
 
 /// A mean and how far off it may be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Arithmetic mean.
     pub mean: f64,

@@ -1,12 +1,13 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{PolicyError, check, math};
 
 /// The hyper-parameters of one update.
 ///
 /// `None` means that the policy does not set the parameter: the optimizer (or the loader) keeps its own.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
     /// Learning rate, at least 0. There is no upper limit.
     pub lr: f64,
@@ -33,12 +34,8 @@ impl Hyper {
 /// What one parameter group takes of the plan: factors on its learning rate and weight decay.
 ///
 /// Momentum and batch size are the same for all groups.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields, default)
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct GroupScale {
     /// Factor on the learning rate, at least 0 (0 freezes the group).
     pub lr: f64,

@@ -50,14 +50,8 @@
 //! - `std` (default): `cos` and `pow` from the system's C library, which the originals use too. Without it the crate is
 //!   `no_std` with `alloc`, and takes them from libm; then the presets named after an original, and powers, may differ in
 //!   the last place.
-//! - `serde`: configuration files and stored plans.
 //!
-//! Both ways of building without `std` are checked:
-//!
-//! ```text
-//! cargo build -p onecycle --no-default-features
-//! cargo build -p onecycle --no-default-features --features serde
-//! ```
+//! All types implement serde's traits, without `std` too.
 
 #![no_std]
 
@@ -69,7 +63,6 @@ mod batch;
 mod check;
 mod clock;
 mod curve;
-#[cfg(feature = "serde")]
 mod defaults;
 pub mod diagnose;
 mod error;

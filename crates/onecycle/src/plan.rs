@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     AtEnd, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check, clock::Clock,
     shape::Memo, table::Table,
@@ -20,7 +22,7 @@ pub enum Parameter {
 
 /// A policy resolved against a run: a pure function from the step to its [`Hyper`].
 ///
-/// It has no state, so to resume a training is to keep one integer. It can be written and read (feature `serde`) as
+/// It has no state, so to resume a training is to keep one integer. It can be written and read as
 /// its policy and its run, and compares equal after a round trip.
 ///
 /// ```
@@ -41,12 +43,8 @@ pub enum Parameter {
 /// ]);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(try_from = "form::PlanForm", into = "form::PlanForm")
-)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "form::PlanForm", into = "form::PlanForm")]
 pub struct Plan {
     policy: Policy,
     run: Run,
@@ -215,7 +213,6 @@ fn batch_phases(batches: &[(u64, u64)], steps: u64) -> Vec<Phase> {
         .collect()
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::Plan;
     use crate::{Policy, PolicyError, Run};

@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     BatchSizes, Curve, Plan, PolicyError, Preset, Run, check,
     clock::{Clock, Extent},
@@ -8,12 +10,8 @@ use crate::{
 };
 
 /// What a plan says past its last step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AtEnd {
     /// The hyper-parameters of the last step, for ever.
     #[default]
@@ -41,12 +39,8 @@ pub enum AtEnd {
 /// assert!(plan.try_at(1000).is_err());
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(try_from = "form::PolicyForm", into = "form::PolicyForm")
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "form::PolicyForm", into = "form::PolicyForm")]
 pub struct Policy {
     lr: Source,
     momentum: Option<Curve>,
@@ -227,7 +221,6 @@ impl Policy {
     }
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::{AtEnd, Policy, Source};
     use crate::{BatchSizes, Curve, PolicyError, Preset};

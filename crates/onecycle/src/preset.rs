@@ -5,6 +5,8 @@
 //! after an original ([`torch`](crate::torch), [`optax`](crate::optax), [`fastai`](crate::fastai)) follow that one
 //! instead.
 
+use serde::{Deserialize, Serialize};
+
 mod clr;
 mod combine;
 mod constant;
@@ -40,11 +42,11 @@ macro_rules! presets {
         ///
         /// In a configuration file a table with the key `kind` and the preset's own parameters:
         /// `{ kind = "one_cycle", lr_max = 0.8, annihilation = "13ep" }`. Unknown keys are errors.
-        #[derive(Debug, Clone, PartialEq)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "kind"))]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
         #[allow(clippy::large_enum_variant, reason = "presets are few and live in a box inside a policy")]
         pub enum Preset {
-            $($(#[$doc])* #[cfg_attr(feature = "serde", serde(rename = $kind))] $name($name),)*
+            $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
         }
 
         impl Preset {

@@ -46,7 +46,6 @@
 mod assess;
 mod curve;
 mod ladder;
-#[cfg(feature = "serde")]
 mod not_finite;
 pub mod rules;
 mod search;

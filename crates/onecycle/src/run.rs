@@ -1,5 +1,7 @@
 use alloc::string::ToString;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{PolicyError, Span, check};
 
 /// The length of a training run: what a policy is resolved against.
@@ -11,30 +13,17 @@ use crate::{PolicyError, Span, check};
 /// assert_eq!(run.drop_last(true).total_steps()?, 9215);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Run {
     pub(crate) length: Span,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) samples: Option<u64>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) batch_size: Option<u64>,
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) steps_per_epoch: Option<u64>,
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub(crate) drop_last: bool,
 }
 

@@ -1,12 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use crate::math;
 
 /// How a ramp goes from one value to another; `t` runs from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// `from + (to - from) t`.
     Linear,

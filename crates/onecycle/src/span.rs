@@ -91,7 +91,6 @@ impl FromStr for Span {
     }
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::Span;
     use core::fmt;

@@ -3,14 +3,15 @@
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, Shape, math,
     shape::{Memo, Ramp},
 };
 
 /// One phase of a track.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// What it is: `up`, `down`, `annihilation`, ..., with the cycle's number where there are several.
     pub name: String,

@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{add, check_vector, dot, eigen, norm, scaled};
 use crate::{PolicyError, check};
 
@@ -40,8 +42,7 @@ impl Spectrum {
 }
 
 /// Eigenvalues at the two ends of a symmetric matrix's spectrum.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curvature {
     /// The largest ones, the largest first. Fewer than were asked for where the start vector has no part in more.
     pub eigenvalues: Vec<Eigenvalue>,
@@ -54,8 +55,7 @@ pub struct Curvature {
 }
 
 /// An eigenvalue, and how sure it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Eigenvalue {
     /// The approximation (Ritz value).
     pub value: f64,
@@ -64,12 +64,8 @@ pub struct Eigenvalue {
 }
 
 /// Whether an iteration came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Converged {
     /// All that was looked for was found to within the tolerance.
     Yes,

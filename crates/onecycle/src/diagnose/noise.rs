@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{add, check_vector, dot};
 use crate::{PolicyError, check, math};
 
@@ -12,8 +14,7 @@ const SIGNIFICANT: f64 = 2.0;
 const LARGEST_ERROR: f64 = 0.5;
 
 /// A number with its standard error.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The number.
     pub value: f64,
@@ -23,8 +24,7 @@ pub struct Estimate {
 
 /// How noisy the gradient is. McCandlish et al., "An Empirical Model of Large-Batch Training" (2018, arXiv:1812.06162),
 /// section 2.2.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NoiseScale {
     /// `|G|²`, squared length of the true gradient. Unbiased, so it may come out below 0 where noise hides the gradient.
     pub gradient: Estimate,
@@ -39,12 +39,8 @@ pub struct NoiseScale {
 }
 
 /// What a [`NoiseScale`] is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoiseVerdict {
     /// The scale is known to within half of it.

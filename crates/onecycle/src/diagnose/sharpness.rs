@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::check_vector;
 use crate::{PolicyError, check};
 
@@ -30,8 +32,7 @@ impl Default for Ascent {
 }
 
 /// How far the loss rises within a small box around the weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpsilonSharpness {
     /// `100 (highest - loss) / (1 + loss)`, in per cent.
     pub sharpness: f64,
@@ -48,12 +49,8 @@ pub struct EpsilonSharpness {
 }
 
 /// What an [`EpsilonSharpness`] is worth. It is a lower bound in any case: an ascent may end in a lower maximum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SharpnessVerdict {
     /// The ascent came to rest.

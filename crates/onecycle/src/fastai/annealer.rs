@@ -1,5 +1,7 @@
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{PolicyError, check, math};
 
 /// One of fastai's annealers: a function from a position between 0 and 1 to a value.
@@ -19,12 +21,8 @@ use crate::{PolicyError, check, math};
 /// let annealer = Annealer::SchedExp { start: 0.001, end: 0.1 };
 /// assert_eq!(format!("{:.3}", annealer.value(0.5)), "0.010");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(tag = "func", content = "args", deny_unknown_fields)
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "func", content = "args", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the table above says what the arguments are")]
 #[allow(clippy::enum_variant_names, reason = "the original's names")]
 pub enum Annealer {

@@ -1,5 +1,7 @@
 use alloc::{sync::Arc, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use super::Annealer;
 use crate::{
     PolicyError, check,
@@ -98,12 +100,8 @@ fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Track
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.250]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiCombinedCos {
     /// Share of the first half wave.
     pub pct: f64,
@@ -161,12 +159,8 @@ impl Schedule for FastaiCombinedCos {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.400, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiCombineScheds {
     /// Shares of the run.
     pub pcts: Vec<f64>,

@@ -1,5 +1,7 @@
 use alloc::{sync::Arc, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Annealer, combined::Combined};
 use crate::{
     PolicyError, check,
@@ -74,32 +76,25 @@ fn check_epochs(n_epoch: Option<u64>) -> Result<(), PolicyError> {
 /// assert_eq!(format!("{momentum:.3?}"), "[0.950, 0.850, 0.950]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiOneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Peak over first rate.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    #[serde(default = "crate::defaults::div_factor")]
     pub div: f64,
     /// Peak over last rate.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::div_final"))]
+    #[serde(default = "defaults::div_final")]
     pub div_final: f64,
     /// Share of the way up.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::quarter"))]
+    #[serde(default = "defaults::quarter")]
     pub pct_start: f64,
     /// Momentum at the start, the peak and the end.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::moms"))]
+    #[serde(default = "defaults::moms")]
     pub moms: [f64; 3],
     /// Epochs of the fit.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_epoch: Option<u64>,
 }
 
@@ -120,7 +115,6 @@ mod defaults {
         [0.95, 0.85, 0.95]
     }
 
-    #[cfg(feature = "serde")]
     pub(super) fn two() -> u64 {
         2
     }
@@ -184,26 +178,19 @@ impl Schedule for FastaiOneCycle {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiFlatCos {
     /// Rate of the plateau.
     pub lr: f64,
     /// First over last rate.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::div_final"))]
+    #[serde(default = "defaults::div_final")]
     pub div_final: f64,
     /// Share of the plateau.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::three_quarters"))]
+    #[serde(default = "defaults::three_quarters")]
     pub pct_start: f64,
     /// Epochs of the fit.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_epoch: Option<u64>,
 }
 
@@ -263,12 +250,8 @@ impl Schedule for FastaiFlatCos {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.400, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiSgdr {
     /// Number of cycles.
     pub n_cycles: u64,
@@ -277,7 +260,7 @@ pub struct FastaiSgdr {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Factor on the length of each next one.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::two"))]
+    #[serde(default = "defaults::two")]
     pub cycle_mult: u64,
 }
 

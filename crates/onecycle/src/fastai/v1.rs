@@ -1,6 +1,8 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, check,
     clock::Extent,
@@ -40,29 +42,22 @@ use crate::{
 /// assert_eq!(format!("{momentum:.3?}"), "[0.950, 0.850, 0.900]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FastaiV1OneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Momentum at the ends and at the peak.
-    #[cfg_attr(feature = "serde", serde(default = "moms"))]
+    #[serde(default = "moms")]
     pub moms: [f64; 2],
     /// Peak over first rate.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
     /// Share of the way up.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
     /// Peak over last rate.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_div: Option<f64>,
 }
 

@@ -1,5 +1,7 @@
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use super::formula_schedule;
 use crate::{PolicyError, check, math, policy::Schedule, table::Formula};
 
@@ -18,12 +20,8 @@ use crate::{PolicyError, check, math, policy::Schedule, table::Formula};
 /// assert_eq!(format!("{lr:.3?}"), "[0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxConstant {
     /// The rate.
     pub value: f64,
@@ -63,12 +61,8 @@ impl Formula for OptaxConstant {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.100, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxPolynomial {
     /// Rate of the first step.
     pub init_value: f64,
@@ -79,7 +73,7 @@ pub struct OptaxPolynomial {
     /// Steps of the transition.
     pub transition_steps: u64,
     /// Step at which it begins.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub transition_begin: i64,
 }
 
@@ -161,12 +155,8 @@ impl Formula for OptaxPolynomial {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxLinear {
     /// Rate of the first step.
     pub init_value: f64,
@@ -175,7 +165,7 @@ pub struct OptaxLinear {
     /// Steps of the transition.
     pub transition_steps: u64,
     /// Step at which it begins.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub transition_begin: i64,
 }
 
@@ -239,12 +229,8 @@ impl Formula for OptaxLinear {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.025]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxExponentialDecay {
     /// Rate of the first step.
     pub init_value: f64,
@@ -253,16 +239,13 @@ pub struct OptaxExponentialDecay {
     /// Factor.
     pub decay_rate: f64,
     /// Step at which it begins.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub transition_begin: i64,
     /// Whether it falls all at once.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub staircase: bool,
     /// Bound of the rate.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_value: Option<f64>,
 }
 
@@ -336,22 +319,18 @@ impl Formula for OptaxExponentialDecay {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxCosineDecay {
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps of the decay.
     pub decay_steps: u64,
     /// Last rate, as a share of the first.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub alpha: f64,
     /// Exponent of the wave.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub exponent: f64,
 }
 

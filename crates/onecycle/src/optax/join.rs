@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     OptaxConstant, OptaxCosineDecay, OptaxCosineOnecycle, OptaxExponentialDecay, OptaxLinear,
     OptaxLinearOnecycle, OptaxPiecewiseConstant, OptaxPiecewiseInterpolate, OptaxPolynomial,
@@ -14,10 +16,10 @@ use crate::{
 macro_rules! schedules {
     ($($(#[$doc:meta])* $kind:literal => $variant:ident($name:ident),)*) => {
         /// A schedule that [`OptaxJoin`] can hold.
-        #[derive(Debug, Clone, PartialEq)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "kind"))]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
         pub enum OptaxSchedule {
-            $($(#[$doc])* #[cfg_attr(feature = "serde", serde(rename = $kind))] $variant($name),)*
+            $($(#[$doc])* #[serde(rename = $kind)] $variant($name),)*
         }
 
         impl OptaxSchedule {
@@ -80,12 +82,8 @@ schedules! {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxJoin {
     /// The schedules in order.
     pub schedules: Vec<OptaxSchedule>,

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::{InterpolateType, piecewise::Interpolation};
 use crate::{
     PolicyError, check,
@@ -50,28 +52,21 @@ fn int(x: f64) -> u64 {
 /// assert_eq!(format!("{lr:.6?}"), "[0.020000, 0.500000, 0.250001, 0.000002]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxCosineOnecycle {
     /// Steps in all.
     pub transition_steps: u64,
     /// Peak learning rate.
     pub peak_value: f64,
     /// Share of the way up.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
     /// Peak over first rate.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
     /// First over last rate.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default = "crate::defaults::final_div_factor")
-    )]
+    #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
 }
 
@@ -138,35 +133,27 @@ impl Schedule for OptaxCosineOnecycle {
 /// assert_eq!(format!("{lr:.6?}"), "[0.020000, 0.500000, 0.020000, 0.000002]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxLinearOnecycle {
     /// Steps in all.
     pub transition_steps: u64,
     /// Peak learning rate.
     pub peak_value: f64,
     /// End of the way up.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
     /// End of the way down.
-    #[cfg_attr(feature = "serde", serde(default = "pct_final"))]
+    #[serde(default = "pct_final")]
     pub pct_final: f64,
     /// Peak over first rate.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
     /// First over last rate.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default = "crate::defaults::final_div_factor")
-    )]
+    #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
 }
 
-#[cfg(feature = "serde")]
 fn pct_final() -> f64 {
     0.85
 }

@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, check, math,
     policy::Schedule,
@@ -42,17 +44,13 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxPiecewiseConstant {
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps, and the factor from each on.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
 
@@ -78,12 +76,8 @@ impl Schedule for OptaxPiecewiseConstant {
 }
 
 /// `interpolate_type` of [`OptaxPiecewiseInterpolate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum InterpolateType {
     /// Straight lines.
     Linear,
@@ -123,19 +117,15 @@ impl InterpolateType {
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.250, 0.400, 0.300, 0.200, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxPiecewiseInterpolate {
     /// How it goes from value to value.
     pub interpolate_type: InterpolateType,
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps, and the factor that has been reached there.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
 

@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::{OptaxCosineDecay, OptaxLinear, formula_schedule};
 use crate::{
     PolicyError, check,
@@ -26,12 +28,8 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxWarmupCosineDecay {
     /// Rate of the first step.
     pub init_value: f64,
@@ -42,10 +40,10 @@ pub struct OptaxWarmupCosineDecay {
     /// Steps in all.
     pub decay_steps: u64,
     /// Rate after the decay.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub end_value: f64,
     /// Exponent of the wave.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub exponent: f64,
 }
 
@@ -137,12 +135,8 @@ impl Formula for OptaxWarmupCosineDecay {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptaxSgdr {
     /// The arguments of each cycle.
     pub cosine_kwargs: Vec<OptaxWarmupCosineDecay>,

@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 
+use serde::{Deserialize, Serialize};
+
 use super::Momentum;
 use crate::{
     PolicyError, Shape, Span, check,
@@ -9,12 +11,8 @@ use crate::{
 };
 
 /// How the cycles of [`Clr`] shrink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ClrMode {
     /// All cycles alike.
     #[default]
@@ -58,12 +56,8 @@ pub enum ClrMode {
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.100, 0.300, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Clr {
     /// Lower bound.
     pub lr_min: f64,
@@ -72,26 +66,19 @@ pub struct Clr {
     /// Length of the way up, at least one step.
     pub step_size: Span,
     /// Length of the way down, at least one step; `step_size` where it is not given.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_size_down: Option<Span>,
     /// How the cycles shrink.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub mode: ClrMode,
     /// Factor per step, with [`ClrMode::ExpRange`] only.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
     /// Momentum against the learning rate.
-    #[cfg_attr(feature = "serde", serde(default = "unset"))]
+    #[serde(default = "unset")]
     pub momentum: Momentum,
 }
 
-#[cfg(feature = "serde")]
 fn unset() -> Momentum {
     Momentum::Unset
 }

@@ -1,5 +1,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use super::Preset;
 use crate::{
     PolicyError, Span, check,
@@ -9,18 +11,11 @@ use crate::{
 };
 
 /// One part of a [`Sequence`].
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Part {
     /// Length of the part. The last one may leave it out: it takes what is left of the run.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
     /// Its policy, resolved against the part as if it were a run. Every part but the last reaches its end value at the
     /// first step of the next part.
@@ -52,12 +47,8 @@ pub struct Part {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.100, 0.200, 0.300, 0.400, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sequence {
     /// The parts in order.
     pub parts: Vec<Part>,
@@ -184,12 +175,8 @@ fn join(parts: Vec<(u64, Option<Table>)>, hold: Option<u64>) -> Option<Table> {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.300, 0.100, 0.050, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Product {
     /// The factors.
     pub of: Vec<Preset>,

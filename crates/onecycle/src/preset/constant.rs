@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, Span,
     batch::check_points,
@@ -25,12 +27,8 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Constant {
     /// The learning rate.
     pub lr: f64,
@@ -70,12 +68,8 @@ impl Schedule for Constant {
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PiecewiseConstant {
     /// Points in the run, increasing from 0, and the learning rate from each on.
     pub values: Vec<(Span, f64)>,

@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
@@ -24,17 +26,13 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.300, 0.200, 0.100, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Linear {
     /// Learning rate of the first step.
     pub lr: f64,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
 }
 
@@ -81,17 +79,13 @@ impl Schedule for Linear {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.341, 0.200, 0.059, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cosine {
     /// Learning rate of the first step.
     pub lr: f64,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
 }
 
@@ -137,20 +131,16 @@ impl Schedule for Cosine {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.225, 0.100, 0.025, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Polynomial {
     /// Learning rate of the first step.
     pub lr: f64,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
     /// The power.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub power: f64,
 }
 
@@ -201,29 +191,19 @@ impl Schedule for Polynomial {
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exponential {
     /// Learning rate of the first step.
     pub lr: f64,
     /// Learning rate of the last step. Give this or `gamma`.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_final: Option<f64>,
     /// Factor per `every`. Give this or `lr_final`.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
     /// Span in which the rate falls by `gamma`.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one_step"))]
+    #[serde(default = "crate::defaults::one_step")]
     pub every: Span,
 }
 
@@ -306,19 +286,15 @@ impl Schedule for Exponential {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     /// Learning rate of the first step.
     pub lr: f64,
     /// Span between drops.
     pub every: Span,
     /// Factor of a drop.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
 }
 

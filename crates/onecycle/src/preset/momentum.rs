@@ -53,7 +53,6 @@ impl Momentum {
     }
 }
 
-#[cfg(feature = "serde")]
 mod form {
     use super::Momentum;
     use core::fmt;

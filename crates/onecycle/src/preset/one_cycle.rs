@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::Momentum;
 use crate::{
     PolicyError, Shape, Span, check,
@@ -8,12 +10,8 @@ use crate::{
 };
 
 /// Shape of the two legs of a cycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LegShape {
     /// Straight, as in the paper.
     #[default]
@@ -74,47 +72,33 @@ impl LegShape {
 /// assert_eq!(format!("{momentum:.3?}"), "[0.950, 0.900, 0.850, 0.950, 0.950]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Learning rate of the first step. Give this or `div`.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_min: Option<f64>,
     /// Ratio of `lr_max` and `lr_min`, 10 where neither is given.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub div: Option<f64>,
     /// Learning rate of the last step; `lr_min / 100` where it is not given.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_final: Option<f64>,
     /// Length of the last phase.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::tenth"))]
+    #[serde(default = "defaults::tenth")]
     pub annihilation: Span,
     /// Momentum against the learning rate.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::momentum"))]
+    #[serde(default = "defaults::momentum")]
     pub momentum: Momentum,
     /// Shape of the legs.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub shape: LegShape,
 }
 
 const TENTH: Span = Span::Fraction(0.1);
 
-#[cfg(feature = "serde")]
 mod defaults {
     use super::{Momentum, Span, TENTH};
 

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
@@ -6,12 +8,8 @@ use crate::{
 };
 
 /// Shape of a cool-down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DecayShape {
     /// Straight.
     #[default]
@@ -123,29 +121,25 @@ impl Plateau {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.400, 0.300, 0.200, 0.100, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WarmupStableDecay {
     /// Learning rate of the plateau.
     pub lr: f64,
     /// Length of the warm-up.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::warmup"))]
+    #[serde(default = "defaults::warmup")]
     pub warmup: Span,
     /// Length of the decay.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::decay"))]
+    #[serde(default = "defaults::decay")]
     pub decay: Span,
     /// Learning rate of the first step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_start: f64,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
     /// Shape of the decay.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub shape: DecayShape,
 }
 
@@ -203,20 +197,16 @@ impl Schedule for WarmupStableDecay {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FlatCosine {
     /// Learning rate of the plateau.
     pub lr: f64,
     /// Length of the plateau.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::flat"))]
+    #[serde(default = "defaults::flat")]
     pub flat: Span,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
 }
 
@@ -288,26 +278,22 @@ impl Schedule for FlatCosine {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Trapezoid {
     /// Learning rate of the plateau.
     pub lr: f64,
     /// Length of the way up.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::up"))]
+    #[serde(default = "defaults::up")]
     pub warmup: Span,
     /// Length of the way down.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::down"))]
+    #[serde(default = "defaults::down")]
     pub decay: Span,
     /// Learning rate of the first step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_start: f64,
     /// Learning rate of the last step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_final: f64,
 }
 

@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
@@ -38,29 +40,24 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.400, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CosineRestarts {
     /// First learning rate of the first cycle.
     pub lr: f64,
     /// Floor that every cycle falls to.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub lr_min: f64,
     /// Length of the first cycle.
     pub period: Span,
     /// Factor on the length of each next cycle.
-    #[cfg_attr(feature = "serde", serde(default = "one"))]
+    #[serde(default = "one")]
     pub period_mult: u32,
     /// Factor on the height of each next cycle.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub decay: f64,
 }
 
-#[cfg(feature = "serde")]
 fn one() -> u32 {
     1
 }

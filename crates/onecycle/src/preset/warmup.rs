@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
 
+use serde::{Deserialize, Serialize};
+
 use super::Preset;
 use crate::{
     PolicyError, Shape, Span, check,
@@ -10,12 +12,8 @@ use crate::{
 };
 
 /// How the learning rate follows the batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scaling {
     /// Not at all.
     #[default]
@@ -57,31 +55,21 @@ pub enum Scaling {
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Warmup {
     /// Length of the warm-up.
     pub over: Span,
     /// The policy that follows.
     pub then: Box<Preset>,
     /// First rate as a share of the one after the warm-up.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_factor: Option<f64>,
     /// How the learning rate follows the batch size.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub scaling: Scaling,
     /// Batch size for which the rates of `then` were chosen.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_batch: Option<u64>,
 }
 

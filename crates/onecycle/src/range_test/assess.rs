@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::{f64::consts::LN_10, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Curve,
     smooth::{LocalFit, local_linear, median},
@@ -35,12 +37,8 @@ const CLEAR: f64 = 7.0;
 const DEVIATIONS: f64 = 1.4826;
 
 /// What a curve, or an answer drawn from it, is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// The curve falls, and rises where that matters.

@@ -1,38 +1,29 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::assess;
-#[cfg(feature = "serde")]
 use super::not_finite;
 use crate::{PolicyError, check};
 
 /// A validation in the course of a range test.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Validation {
     /// Updates made before it: it judges the network that `lr[..after]` made.
     pub after: usize,
     /// Loss on the validation set.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            with = "not_finite::optional",
-            skip_serializing_if = "Option::is_none"
-        )
+    #[serde(
+        default,
+        with = "not_finite::optional",
+        skip_serializing_if = "Option::is_none"
     )]
     pub loss: Option<f64>,
     /// Accuracy on the validation set, 0 to 1.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            default,
-            with = "not_finite::optional",
-            skip_serializing_if = "Option::is_none"
-        )
+    #[serde(
+        default,
+        with = "not_finite::optional",
+        skip_serializing_if = "Option::is_none"
     )]
     pub accuracy: Option<f64>,
 }
@@ -41,30 +32,26 @@ pub struct Validation {
 ///
 /// A rate found under one weight decay, momentum or batch size is not that for another: Smith, "A disciplined approach
 /// to neural network hyper-parameters" (2018, arXiv:1803.09820), section 4.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(default)
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Conditions {
     /// SGD's momentum or Adam's beta1.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
     /// Weight decay.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// Samples in a batch.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
     /// Seed of the run.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Updates at the first rate before the first recorded one.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<u64>,
     /// Rungs of the ladder, where the test was to go on for longer than the curve shows.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ladder_steps: Option<u64>,
 }
 
@@ -72,24 +59,19 @@ pub struct Conditions {
 ///
 /// Losses are any numbers: negative ones, NaN and infinity are data too. As JSON, `{"lr": [..], "loss": [..]}` is
 /// enough; numbers that are not finite are written "nan", "inf" and "-inf".
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(try_from = "Raw")
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw")]
 pub struct Curve {
     lr: Vec<f64>,
-    #[cfg_attr(feature = "serde", serde(with = "not_finite"))]
+    #[serde(with = "not_finite")]
     loss: Vec<f64>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     validation: Vec<Validation>,
     conditions: Conditions,
 }
 
 /// A curve before its check.
-#[cfg(feature = "serde")]
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Raw {
     lr: Vec<f64>,
     #[serde(with = "not_finite")]
@@ -100,7 +82,6 @@ struct Raw {
     conditions: Conditions,
 }
 
-#[cfg(feature = "serde")]
 impl TryFrom<Raw> for Curve {
     type Error = PolicyError;
 
@@ -111,12 +92,8 @@ impl TryFrom<Raw> for Curve {
 }
 
 /// What a rule looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// The training loss of each update.
     #[default]

@@ -1,12 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use crate::{PolicyError, check, math};
 
 /// How the rungs of a [`Ladder`] lie between its bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spacing {
     /// Equal ratios: `start (end / start)^r`.
     Exponential,
@@ -15,12 +13,8 @@ pub enum Spacing {
 }
 
 /// Which share `r` of the way the rung `k` of `n` stands at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Counting {
     /// `k / (n - 1)`: both bounds are rungs.
     Closed,
@@ -39,8 +33,7 @@ enum Counting {
 /// assert_eq!(rates(Ladder::linear(0.0, 3.0, 4)?), ["0.000", "1.000", "2.000", "3.000"]);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     start: f64,
     end: f64,

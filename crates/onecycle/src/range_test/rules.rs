@@ -12,6 +12,8 @@
 //! The originals' rules are bit for bit what their originals answer, failings included; their formulas are public
 //! functions that take any losses, for comparison.
 
+use serde::{Deserialize, Serialize};
+
 pub mod fastai;
 pub mod ignite;
 pub mod lightning;
@@ -26,8 +28,7 @@ use super::{Curve, Verdict, assess::Profile};
 use crate::PolicyError;
 
 /// What a rule says of a curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The learning rate. This crate's own rules give none unless the verdict is [`Verdict::Ok`]; the originals' rules
     /// give what their original gives, on any curve.
@@ -37,12 +38,8 @@ pub struct Answer {
 }
 
 /// A rule by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// A rate that can be the peak of one cycle.
     ///

@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 use core::f64::consts::LN_2;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Answer, Verdict};
 use crate::{PolicyError, check, math};
 
@@ -55,8 +57,7 @@ const LEAST_DESCENT: f64 = 0.02;
 /// assert_eq!(search.answer().verdict, Verdict::Ok);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CycleSearch {
     /// Exponent of the first candidate.
     start: i32,
@@ -69,8 +70,7 @@ pub struct CycleSearch {
 }
 
 /// One short cycle.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// Its peak.
     pub lr_max: f64,

@@ -1,11 +1,12 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Answer, Curve, Rule, Verdict, smooth::median};
 use crate::math;
 
 /// One rule's answers for the same test over several seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OverSeeds {
     /// The median on a logarithmic scale of the rates that were given; none unless most seeds gave one.
     pub lr: Option<f64>,

@@ -1,5 +1,7 @@
 use alloc::{vec, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Conditions, Curve, Ladder, Validation, smooth::median};
 use crate::{GroupScale, Hyper};
 
@@ -34,12 +36,8 @@ impl Go {
 }
 
 /// Why a range test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
     /// The ladder is at its end.

@@ -1,5 +1,7 @@
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     check_last_epoch, check_lr,
     recursion::{Recursion, run, series},
@@ -36,28 +38,21 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchCosineAnnealing {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps from the peak to the minimum (`T_max`).
-    #[cfg_attr(feature = "serde", serde(rename = "T_max"))]
+    #[serde(rename = "T_max")]
     pub t_max: u64,
     /// The minimum.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub eta_min: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
@@ -133,35 +128,27 @@ impl Recursion for TorchCosineAnnealing {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchCosineAnnealingWarmRestarts {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps of the first cycle (`T_0`).
-    #[cfg_attr(feature = "serde", serde(rename = "T_0"))]
+    #[serde(rename = "T_0")]
     pub t_0: u64,
     /// Factor on the length of each next cycle (`T_mult`).
-    #[cfg_attr(feature = "serde", serde(rename = "T_mult", default = "once"))]
+    #[serde(rename = "T_mult", default = "once")]
     pub t_mult: u64,
     /// The minimum.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub eta_min: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
-#[cfg(feature = "serde")]
 fn once() -> u64 {
     1
 }

@@ -1,5 +1,7 @@
 use alloc::{string::String, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::check_last_epoch;
 use crate::{
     PolicyError, check,
@@ -10,12 +12,8 @@ use crate::{
 };
 
 /// `mode` of [`TorchCyclic`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CyclicMode {
     /// All cycles alike.
     #[default]
@@ -63,55 +61,42 @@ pub enum CyclicMode {
 /// assert_eq!(format!("{momentum:.3?}"), "[0.900, 0.800, 0.900]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchCyclic {
     /// Lower bound.
     pub base_lr: f64,
     /// Upper bound.
     pub max_lr: f64,
     /// Steps up.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::step_size"))]
+    #[serde(default = "defaults::step_size")]
     pub step_size_up: u64,
     /// Steps down; as many as up where it is not given.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_size_down: Option<u64>,
     /// How the cycles shrink.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub mode: CyclicMode,
     /// Factor per step of [`CyclicMode::ExpRange`].
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub gamma: f64,
     /// A function in PyTorch; must not be given here.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_fn: Option<String>,
     /// What `scale_fn` is given in PyTorch; without it without meaning.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_mode: Option<String>,
     /// Whether momentum (or beta1) is set.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::yes"))]
+    #[serde(default = "crate::defaults::yes")]
     pub cycle_momentum: bool,
     /// Momentum at the peaks.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::base_momentum"))]
+    #[serde(default = "defaults::base_momentum")]
     pub base_momentum: f64,
     /// Momentum between them.
-    #[cfg_attr(feature = "serde", serde(default = "defaults::max_momentum"))]
+    #[serde(default = "defaults::max_momentum")]
     pub max_momentum: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 

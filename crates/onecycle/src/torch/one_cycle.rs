@@ -1,6 +1,8 @@
 use alloc::{string::ToString, sync::Arc, vec::Vec};
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use super::check_last_epoch;
 use crate::{
     PolicyError, check,
@@ -11,12 +13,8 @@ use crate::{
 };
 
 /// `anneal_strategy` of [`TorchOneCycle`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnnealStrategy {
     /// Half a wave of the cosine.
     #[default]
@@ -77,62 +75,46 @@ impl AnnealStrategy {
 /// assert_eq!(format!("{lr:.6?}"), "[0.004000, 0.100000, 0.000000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchOneCycle {
     /// Peak learning rate.
     pub max_lr: f64,
     /// Steps in all. Give this, or `epochs` and `steps_per_epoch`.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_steps: Option<u64>,
     /// Epochs in all.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
     /// Steps in each.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps_per_epoch: Option<u64>,
     /// Share of the run until the peak.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::three_tenths"))]
+    #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
     /// Shape of all phases.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub anneal_strategy: AnnealStrategy,
     /// Whether momentum (or beta1) is set.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::yes"))]
+    #[serde(default = "crate::defaults::yes")]
     pub cycle_momentum: bool,
     /// Momentum at the peak.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::base_momentum"))]
+    #[serde(default = "crate::defaults::base_momentum")]
     pub base_momentum: f64,
     /// Momentum at both ends.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::max_momentum"))]
+    #[serde(default = "crate::defaults::max_momentum")]
     pub max_momentum: f64,
     /// Peak over initial rate.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::div_factor"))]
+    #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
     /// Initial over last rate.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default = "crate::defaults::final_div_factor")
-    )]
+    #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
     /// Whether the way down is as long as the way up, with an annihilation after it.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub three_phase: bool,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 

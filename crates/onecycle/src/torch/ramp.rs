@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::{
     check_last_epoch, check_lr,
     recursion::{Recursion, run},
@@ -33,31 +35,24 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.300, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchLinear {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor of the first step.
-    #[cfg_attr(feature = "serde", serde(default = "third"))]
+    #[serde(default = "third")]
     pub start_factor: f64,
     /// Factor from step `total_iters` on.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub end_factor: f64,
     /// Steps between them.
-    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    #[serde(default = "five")]
     pub total_iters: u64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
@@ -144,28 +139,21 @@ impl Recursion for TorchLinear {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchPolynomial {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps until 0.
-    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    #[serde(default = "five")]
     pub total_iters: u64,
     /// The power.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::one"))]
+    #[serde(default = "crate::defaults::one")]
     pub power: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
@@ -233,28 +221,21 @@ impl Recursion for TorchPolynomial {
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.200, 0.400, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchConstant {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor of the first steps.
-    #[cfg_attr(feature = "serde", serde(default = "third"))]
+    #[serde(default = "third")]
     pub factor: f64,
     /// How many they are.
-    #[cfg_attr(feature = "serde", serde(default = "five"))]
+    #[serde(default = "five")]
     pub total_iters: u64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 

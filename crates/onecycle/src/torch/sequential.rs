@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     TorchConstant, TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts, TorchExponential,
     TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep, check_last_epoch,
@@ -12,39 +14,32 @@ use crate::{
 };
 
 /// A scheduler that [`TorchSequential`] can hold.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(tag = "kind")
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
 pub enum TorchScheduler {
     /// `MultiStepLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_multi_step"))]
+    #[serde(rename = "torch_multi_step")]
     MultiStep(TorchMultiStep),
     /// `StepLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_step"))]
+    #[serde(rename = "torch_step")]
     Step(TorchStep),
     /// `ExponentialLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_exponential"))]
+    #[serde(rename = "torch_exponential")]
     Exponential(TorchExponential),
     /// `CosineAnnealingLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_cosine_annealing"))]
+    #[serde(rename = "torch_cosine_annealing")]
     CosineAnnealing(TorchCosineAnnealing),
     /// `CosineAnnealingWarmRestarts`.
-    #[cfg_attr(
-        feature = "serde",
-        serde(rename = "torch_cosine_annealing_warm_restarts")
-    )]
+    #[serde(rename = "torch_cosine_annealing_warm_restarts")]
     CosineAnnealingWarmRestarts(TorchCosineAnnealingWarmRestarts),
     /// `LinearLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_linear"))]
+    #[serde(rename = "torch_linear")]
     Linear(TorchLinear),
     /// `PolynomialLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_polynomial"))]
+    #[serde(rename = "torch_polynomial")]
     Polynomial(TorchPolynomial),
     /// `ConstantLR`.
-    #[cfg_attr(feature = "serde", serde(rename = "torch_constant"))]
+    #[serde(rename = "torch_constant")]
     Constant(TorchConstant),
 }
 
@@ -103,12 +98,8 @@ impl TorchScheduler {
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.300, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchSequential {
     /// The optimizer's own learning rate.
     pub lr: f64,
@@ -117,7 +108,7 @@ pub struct TorchSequential {
     /// The steps at which the second and later ones take over.
     pub milestones: Vec<u64>,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 

@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     check_last_epoch, check_lr,
     recursion::{Recursion, run},
@@ -28,27 +30,20 @@ use crate::{
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.100, 0.010, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchMultiStep {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps at which the rate drops.
     pub milestones: Vec<u64>,
     /// Factor of a drop.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
@@ -122,27 +117,20 @@ impl Recursion for TorchMultiStep {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchStep {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps between drops.
     pub step_size: u64,
     /// Factor of a drop.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::tenth"))]
+    #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
@@ -207,24 +195,17 @@ impl Recursion for TorchStep {
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchExponential {
     /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
     /// it may be left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor per step.
     pub gamma: f64,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 

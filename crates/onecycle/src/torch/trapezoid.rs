@@ -1,6 +1,8 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use super::check_last_epoch;
 use crate::{
     PolicyError, check,
@@ -11,18 +13,17 @@ use crate::{
 };
 
 /// `decay_shape` of [`TorchTrapezoid`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TrapezoidDecay {
     /// `t`.
     #[default]
-    #[cfg_attr(feature = "serde", serde(rename = "linear"))]
+    #[serde(rename = "linear")]
     Linear,
     /// `(1 - cos(pi t)) / 2`.
-    #[cfg_attr(feature = "serde", serde(rename = "cos"))]
+    #[serde(rename = "cos")]
     Cos,
     /// `sqrt(t)`.
-    #[cfg_attr(feature = "serde", serde(rename = "1-sqrt"))]
+    #[serde(rename = "1-sqrt")]
     OneMinusSqrt,
 }
 
@@ -56,12 +57,8 @@ pub enum TrapezoidDecay {
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TorchTrapezoid {
     /// The optimizer's own learning rate.
     pub lr: f64,
@@ -72,16 +69,16 @@ pub struct TorchTrapezoid {
     /// Steps of the decay.
     pub decay: u64,
     /// Factor of the first step.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub start_factor: f64,
     /// Factor after the decay.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub end_factor: f64,
     /// Shape of the decay.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[serde(default)]
     pub decay_shape: TrapezoidDecay,
     /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[cfg_attr(feature = "serde", serde(default = "crate::defaults::last_epoch"))]
+    #[serde(default = "crate::defaults::last_epoch")]
     pub last_epoch: i64,
 }
 
