@@ -1,5 +1,5 @@
 //! Noise scale, curvature, sharpness and loss slices of any Burn module. The mathematics, with formulas and sources, is
-//! [`onecycle::diagnose`]; here are the gradients.
+//! [`onecycle_stats`]; here are the gradients.
 //!
 //! A [`Subject`] is a fork of the module whose weights are one flat vector, so the module given is never touched: weights,
 //! running statistics and training flags stay bit for bit what they were. Burn's own random numbers are not drawn from.
@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use onecycle::diagnose::Spectrum;
+//! use onecycle_stats::Spectrum;
 //! use onecycle_burn::{BurnError, diagnose::Subject, nn::Linear};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
@@ -51,11 +51,8 @@ pub use hessian::{Hessian, HessianVerdict};
 pub use subject::Subject;
 
 use burn::{module::Module, tensor::Tensor};
-use onecycle::{
-    PolicyError,
-    diagnose::{
-        Ascent, EpsilonSharpness, GradientNoise, epsilon_sharpness, filter_normalise, moved,
-    },
+use onecycle_stats::{
+    Ascent, EpsilonSharpness, GradientNoise, StatsError, epsilon_sharpness, filter_normalise, moved,
 };
 use rand_core::Rng;
 
@@ -106,10 +103,10 @@ impl<M: Module> Subject<M> {
         groups: usize,
         objective: &mut O,
     ) -> Result<GradientNoise, O::Error> {
-        let failed = |error: PolicyError| O::Error::from(BurnError::from(error));
+        let failed = |error: StatsError| O::Error::from(BurnError::from(error));
         let batches = objective.batches();
         if groups == 0 || batches < groups {
-            return Err(failed(PolicyError::OutOfRange {
+            return Err(failed(StatsError::OutOfRange {
                 name: "groups",
                 value: groups as f64,
                 expected: "at least 1, and no more than there are micro-batches",
@@ -172,7 +169,7 @@ impl<M: Module> Subject<M> {
         objective: &mut O,
     ) -> Result<Vec<f64>, O::Error> {
         if direction.len() != self.weights().len() {
-            return Err(O::Error::from(BurnError::from(PolicyError::Count {
+            return Err(O::Error::from(BurnError::from(StatsError::Count {
                 name: "direction",
                 found: direction.len(),
                 expected: self.weights().len(),
@@ -191,11 +188,11 @@ fn random(len: usize, rng: &mut impl Rng) -> Vec<f64> {
 /// What can end an iteration: the objective, or the mathematics.
 enum Failure<E> {
     Objective(E),
-    Mathematics(PolicyError),
+    Mathematics(StatsError),
 }
 
-impl<E> From<PolicyError> for Failure<E> {
-    fn from(error: PolicyError) -> Self {
+impl<E> From<StatsError> for Failure<E> {
+    fn from(error: StatsError) -> Self {
         Failure::Mathematics(error)
     }
 }

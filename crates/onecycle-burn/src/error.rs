@@ -68,7 +68,7 @@ pub enum BurnError {
     NothingTrainable,
     /// A diagnosis is impossible, or met a number that is not finite.
     #[error("diagnosis: {0}")]
-    Diagnosis(#[from] onecycle::PolicyError),
+    Diagnosis(#[from] onecycle_stats::StatsError),
 }
 
 impl BurnError {

@@ -6,16 +6,14 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData},
 };
-use onecycle::{
-    Hyper, PolicyError,
-    diagnose::{Ascent, SharpnessVerdict, Spectrum, slice_points},
-};
+use onecycle::Hyper;
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
     diagnose::{HessianVerdict, Objective, Subject},
     nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, cross_entropy},
     state,
 };
+use onecycle_stats::{Ascent, SharpnessVerdict, Spectrum, StatsError, slice_points};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 fn rng() -> ChaCha8Rng {
@@ -181,7 +179,7 @@ fn slices_of_a_quadratic() {
         .unwrap_err();
     assert!(matches!(
         short,
-        BurnError::Diagnosis(PolicyError::Count { found: 5, .. })
+        BurnError::Diagnosis(StatsError::Count { found: 5, .. })
     ));
 }
 
@@ -353,7 +351,7 @@ fn errors_of_the_objective_come_through() {
     };
     let error = subject.hessian(&top, &mut rng(), &mut nan).unwrap_err();
     assert!(
-        matches!(error, BurnError::Diagnosis(PolicyError::NotFinite { .. })),
+        matches!(error, BurnError::Diagnosis(StatsError::NotFinite { .. })),
         "{error}"
     );
     let error = subject.noise(8, 2, &mut nan).unwrap_err();

@@ -1,6 +1,6 @@
 //! Diagnosis of a run: how noisy its gradients are, how sharp the minimum is that it stands in, how large its gap.
 //!
-//! The formulas and their sources are those of [`onecycle::diagnose`], measured on a fork of the network in evaluation (see
+//! The formulas and their sources are those of [`onecycle_stats`], measured on a fork of the network in evaluation (see
 //! [`onecycle_burn::diagnose`]); the loss is the cross-entropy of training with its label smoothing, without weight decay.
 //! Two sets of images, both the first ones of an order that depends on the seed alone and that no epoch of training has:
 //! the noise scale looks at training images augmented as in training, one gradient a micro-batch; curvature, sharpness and

@@ -30,9 +30,7 @@
 //! | policies by hand | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
 //! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
-//! | means over seeds, their intervals, paired differences | [`estimate`] |
 //! | the LR range test, its curve, and what rules make of it | [`range_test`] |
-//! | how noisy gradients are, how sharp a minimum is | [`diagnose`] |
 //! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
 //! | what goes past the end | [`AtEnd`], [`PastEnd`] |
 //! | what can be wrong | [`PolicyError`] |
@@ -64,9 +62,7 @@ mod check;
 mod clock;
 mod curve;
 mod defaults;
-pub mod diagnose;
 mod error;
-pub mod estimate;
 pub mod fastai;
 mod hyper;
 mod math;

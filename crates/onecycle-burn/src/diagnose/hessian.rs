@@ -1,10 +1,7 @@
 use std::fmt;
 
 use burn::module::Module;
-use onecycle::{
-    PolicyError,
-    diagnose::{Converged, Curvature, Spectrum, lanczos, moved},
-};
+use onecycle_stats::{Converged, Curvature, Spectrum, StatsError, lanczos, moved};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +116,7 @@ impl<M: Module> Subject<M> {
     ) -> Result<Vec<f64>, Failure<O::Error>> {
         let h = step / length(v);
         if !h.is_finite() {
-            return Err(Failure::from(PolicyError::NotFinite {
+            return Err(Failure::from(StatsError::NotFinite {
                 name: "step of a finite difference",
                 value: h,
             }));

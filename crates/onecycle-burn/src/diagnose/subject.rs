@@ -5,7 +5,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{DType, Tensor, TensorData},
 };
-use onecycle::diagnose::Block;
+use onecycle_stats::Block;
 
 use super::Objective;
 use crate::{BurnError, state};

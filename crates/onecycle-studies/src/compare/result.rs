@@ -1,4 +1,4 @@
-use onecycle::estimate::{Estimate, Sign};
+use onecycle_stats::{SampleMean, Sign};
 use serde::{Deserialize, Serialize};
 
 use crate::study::{Along, CellResult, Variant, VariantSummary, curves};
@@ -44,7 +44,7 @@ pub struct Difference {
     /// The one it is compared with.
     pub against: String,
     /// Difference of the final validation accuracies, 0 to 1, seed by seed.
-    pub final_accuracy: Estimate,
+    pub final_accuracy: SampleMean,
     /// In words.
     pub verdict: String,
 }
@@ -115,9 +115,9 @@ impl Compared {
                     n if n == seeds => String::new(),
                     n => format!(" ({n} of {seeds})"),
                 };
-                let steps = |steps: &Estimate| format!("{:.0}{of}", steps.mean);
+                let steps = |steps: &SampleMean| format!("{:.0}{of}", steps.mean);
                 cells.push(or_dash(reached.steps.as_ref(), steps));
-                let time = |seconds: &Estimate| format!("{}{of}", duration(seconds.mean));
+                let time = |seconds: &SampleMean| format!("{}{of}", duration(seconds.mean));
                 cells.push(or_dash(reached.seconds.as_ref(), time));
             }
             cells
@@ -310,14 +310,14 @@ fn finals(variants: &[Variant]) -> Figure {
 }
 
 /// An accuracy in per cent with the half width of its interval.
-fn accuracy(estimate: &Estimate) -> String {
+fn accuracy(estimate: &SampleMean) -> String {
     match estimate.half_width {
         None => percent(estimate.mean),
         Some(half) => format!("{:.2} ± {:.2} %", 100.0 * estimate.mean, 100.0 * half),
     }
 }
 
-fn with_interval(estimate: &Estimate, number: fn(f64) -> String) -> String {
+fn with_interval(estimate: &SampleMean, number: fn(f64) -> String) -> String {
     match estimate.half_width {
         None => number(estimate.mean),
         Some(half) => format!("{} ± {}", number(estimate.mean), number(half)),

@@ -1,4 +1,4 @@
-use onecycle::estimate::{Estimate, Sign};
+use onecycle_stats::{SampleMean, Sign};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -115,7 +115,7 @@ impl Published {
     pub(super) fn larger_ratio(self, what: &str, pairs: &[(f64, f64)]) -> Claim {
         let estimate = |of: fn(&(f64, f64)) -> f64| {
             let logs: Vec<f64> = pairs.iter().map(|pair| of(pair).ln()).collect();
-            Estimate::of(&logs).filter(|log| log.mean.is_finite())
+            SampleMean::of(&logs).filter(|log| log.mean.is_finite())
         };
         let times = |log: f64| significant(log.exp());
         match (
@@ -160,8 +160,8 @@ pub(super) fn sound(variant: &Variant) -> Variant {
 }
 
 /// Whether an estimate lies above a bound.
-pub(super) fn above(estimate: Estimate, bound: f64) -> Seen {
-    let shifted = Estimate {
+pub(super) fn above(estimate: SampleMean, bound: f64) -> Seen {
+    let shifted = SampleMean {
         mean: estimate.mean - bound,
         ..estimate
     };
@@ -173,7 +173,7 @@ pub(super) fn above(estimate: Estimate, bound: f64) -> Seen {
 }
 
 /// Whether an estimate lies within `margin` of 0.
-pub(super) fn within(estimate: Estimate, margin: f64) -> Seen {
+pub(super) fn within(estimate: SampleMean, margin: f64) -> Seen {
     match estimate.interval() {
         Some((low, high)) if low > -margin && high < margin => Seen::Seen,
         Some((low, high)) if low > margin || high < -margin => Seen::NotSeenHere,
@@ -182,7 +182,7 @@ pub(super) fn within(estimate: Estimate, margin: f64) -> Seen {
 }
 
 /// `91.2 % against 90.4 %; difference 0.8 (0.1 to 1.5) points`.
-fn against(a: &Variant, b: &Variant, difference: Option<Estimate>) -> String {
+fn against(a: &Variant, b: &Variant, difference: Option<SampleMean>) -> String {
     let [own, other] = [a, b].map(|variant| {
         let diverged = variant
             .runs
@@ -204,7 +204,7 @@ fn against(a: &Variant, b: &Variant, difference: Option<Estimate>) -> String {
 }
 
 /// `0.8 (0.1 to 1.5)`, or `0.8 (one seed)`.
-pub(super) fn interval(estimate: &Estimate, number: impl Fn(f64) -> String) -> String {
+pub(super) fn interval(estimate: &SampleMean, number: impl Fn(f64) -> String) -> String {
     let mean = number(estimate.mean);
     match estimate.interval() {
         None => format!("{mean} (one seed)"),
@@ -237,8 +237,8 @@ impl Results {
 mod tests {
     use super::*;
 
-    fn estimate(mean: f64, half: Option<f64>) -> Estimate {
-        Estimate {
+    fn estimate(mean: f64, half: Option<f64>) -> SampleMean {
+        SampleMean {
             mean,
             half_width: half,
             n: 3,

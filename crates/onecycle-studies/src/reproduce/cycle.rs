@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use onecycle::{OneCycle, Span, estimate::Estimate};
+use onecycle::{OneCycle, Span};
+use onecycle_stats::SampleMean;
 
 use super::{
     Budget, Claim, Published, Reproduction, Results, Seen, Setting,
@@ -183,7 +184,7 @@ impl Reproduction for FullCycle {
 }
 
 /// A claim of an accuracy, `value`, that only the original's network, data and length can bear out.
-fn level(published: Published, accuracy: &Estimate, value: f64, original: bool) -> Claim {
+fn level(published: Published, accuracy: &SampleMean, value: f64, original: bool) -> Claim {
     // Few seeds that differ much have an interval beyond what an accuracy can be.
     let percent = |share: f64| format!("{:.2} %", 100.0 * share.clamp(0.0, 1.0));
     let ours = interval(accuracy, percent);

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use onecycle::{Constant, diagnose::SharpnessVerdict, estimate::Estimate};
+use onecycle::Constant;
 use onecycle_burn::diagnose::HessianVerdict;
+use onecycle_stats::{SampleMean, SharpnessVerdict};
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
@@ -210,7 +211,7 @@ fn ends(results: &[Variant], value: Measure) -> Vec<Series> {
             .iter()
             .map(|run| measured::at_end(run, value).ln())
             .collect();
-        let Some(log) = Estimate::of(&logs).filter(|log| log.mean.is_finite()) else {
+        let Some(log) = SampleMean::of(&logs).filter(|log| log.mean.is_finite()) else {
             continue;
         };
         let (low, high) = log.interval().unwrap_or((log.mean, log.mean));

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use onecycle::{Constant, estimate::Estimate};
+use onecycle::Constant;
+use onecycle_stats::SampleMean;
 
 use super::{
     Claim, Published, Reproduction, Results, Seen, Setting,
@@ -161,9 +162,9 @@ fn grows(cycle: &Variant) -> Claim {
         );
     }
     let estimates = (
-        Estimate::of(&first),
-        Estimate::of(&last),
-        Estimate::of_difference(&first, &last),
+        SampleMean::of(&first),
+        SampleMean::of(&last),
+        SampleMean::of_difference(&first, &last),
     );
     let (Some(first), Some(last), Some(fall)) = estimates else {
         return published.with("not measured twice in any run".to_owned(), Seen::NotDecided);

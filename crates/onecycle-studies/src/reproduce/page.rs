@@ -110,7 +110,7 @@ fn cells(claim: &Claim) -> Vec<String> {
 }
 
 fn variant(variant: &VariantSummary) -> Vec<String> {
-    let with = |estimate: &onecycle::estimate::Estimate| match estimate.half_width {
+    let with = |estimate: &onecycle_stats::SampleMean| match estimate.half_width {
         None => percent(estimate.mean),
         Some(half) => format!("{:.2} ± {:.2} %", 100.0 * estimate.mean, 100.0 * half),
     };

@@ -281,7 +281,7 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
         .collect();
     let all = long.runs.len();
     let percent = format!("{:.2} %", 100.0 * accuracy);
-    match onecycle::estimate::Estimate::of(&ratios) {
+    match onecycle_stats::SampleMean::of(&ratios) {
         None => {
             let times = long.runs.iter().map(|run| run.steps).max().unwrap_or(0) as f64 / steps;
             let ours = format!(
@@ -325,7 +325,7 @@ fn gain(results: &Results, share: f64) -> Result<Claim, StudyError> {
         results.get(&fewer(LONG, share))?,
     );
     let all = lead(results.get(CLR)?, results.get(LONG)?);
-    let Some(difference) = onecycle::estimate::Estimate::of_difference(&few, &all) else {
+    let Some(difference) = onecycle_stats::SampleMean::of_difference(&few, &all) else {
         return Ok(published.with("no seed in common".to_owned(), Seen::NotDecided));
     };
     let mean =

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use onecycle::{
     OneCycle,
-    estimate::Estimate,
     range_test::{Ladder, Rule},
 };
+use onecycle_stats::SampleMean;
 
 use super::{
     Budget, Claim, Published, Reproduction, Results, Seen, Setting,
@@ -266,7 +266,7 @@ fn larger_rates(published: Published, found: &RangeTestResult, setting: &Setting
         .filter_map(|(small, large)| Some((named(small)? / named(large)?).ln()))
         .collect();
     let list = peaks.join("; ");
-    match Estimate::of(&ratios) {
+    match SampleMean::of(&ratios) {
         None => published.with(
             format!("{list}; the tests name no pair of rates"),
             Seen::NotDecided,

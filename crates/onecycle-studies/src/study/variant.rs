@@ -1,4 +1,4 @@
-use onecycle::estimate::Estimate;
+use onecycle_stats::SampleMean;
 use serde::{Deserialize, Serialize};
 
 use super::CellResult;
@@ -27,17 +27,17 @@ pub struct VariantSummary {
     /// Runs that diverged. They count with the accuracy of guessing.
     pub diverged: usize,
     /// Validation accuracy at the end, 0 to 1.
-    pub final_accuracy: Estimate,
+    pub final_accuracy: SampleMean,
     /// Largest validation accuracy after any epoch, 0 to 1.
-    pub best_accuracy: Estimate,
+    pub best_accuracy: SampleMean,
     /// Validation less training loss of the last epoch, over the runs that did not diverge.
-    pub generalisation_gap: Option<Estimate>,
+    pub generalisation_gap: Option<SampleMean>,
     /// Validation loss of the last epoch, over the runs that did not diverge.
-    pub val_loss: Option<Estimate>,
+    pub val_loss: Option<SampleMean>,
     /// Updates of a run that came to its end.
     pub steps: u64,
     /// Seconds of training a run.
-    pub seconds: Estimate,
+    pub seconds: SampleMean,
     /// When accuracies were reached.
     pub reached: Vec<ReachedSummary>,
 }
@@ -50,9 +50,9 @@ pub struct ReachedSummary {
     /// Runs that reached it. The estimates are over these alone.
     pub runs: usize,
     /// Updates made by the end of the first epoch with it.
-    pub steps: Option<Estimate>,
+    pub steps: Option<SampleMean>,
     /// Seconds of training by then.
-    pub seconds: Option<Estimate>,
+    pub seconds: Option<SampleMean>,
 }
 
 /// What curves are drawn over.
@@ -89,7 +89,7 @@ impl Variant {
             .collect();
         let of_sound = |value: fn(&CellResult) -> Option<f64>| {
             let values: Vec<f64> = sound.iter().filter_map(|run| value(run)).collect();
-            Estimate::of(&values)
+            SampleMean::of(&values)
         };
         VariantSummary {
             label: self.label.clone(),
@@ -109,10 +109,10 @@ impl Variant {
     }
 
     /// The estimate of a number over the seeds.
-    pub fn estimate(&self, value: impl Fn(&CellResult) -> f64) -> Estimate {
+    pub fn estimate(&self, value: impl Fn(&CellResult) -> f64) -> SampleMean {
         let values: Vec<f64> = self.runs.iter().map(value).collect();
         // There is at least one run.
-        Estimate::of(&values).unwrap_or(Estimate {
+        SampleMean::of(&values).unwrap_or(SampleMean {
             mean: f64::NAN,
             half_width: None,
             n: 0,
@@ -124,13 +124,13 @@ impl Variant {
         &self,
         other: &Variant,
         value: impl Fn(&CellResult) -> f64,
-    ) -> Option<Estimate> {
+    ) -> Option<SampleMean> {
         let pairs = self.runs.iter().filter_map(|run| {
             let twin = other.runs.iter().find(|twin| twin.seed == run.seed)?;
             Some((value(run), value(twin)))
         });
         let (own, others): (Vec<f64>, Vec<f64>) = pairs.unzip();
-        Estimate::of_difference(&own, &others)
+        SampleMean::of_difference(&own, &others)
     }
 
     fn reached(&self, accuracy: f64) -> ReachedSummary {
@@ -144,8 +144,8 @@ impl Variant {
         ReachedSummary {
             accuracy,
             runs: reached.len(),
-            steps: Estimate::of(&steps),
-            seconds: Estimate::of(&seconds),
+            steps: SampleMean::of(&steps),
+            seconds: SampleMean::of(&seconds),
         }
     }
 

@@ -1,5 +1,5 @@
-use onecycle::diagnose::{Estimate, NoiseScale, NoiseVerdict, SharpnessVerdict};
 use onecycle_burn::diagnose::{Hessian, HessianVerdict};
+use onecycle_stats::{Estimate, NoiseScale, NoiseVerdict, SharpnessVerdict};
 
 use super::{Diagnosis, Noise, Slice};
 use onecycle_plot::format::significant;

@@ -1,8 +1,8 @@
-use onecycle::diagnose::{Ascent, GradientNoise, Spectrum, slice_points};
 use onecycle_burn::{
     BurnError,
     diagnose::{Objective, Subject},
 };
+use onecycle_stats::{Ascent, GradientNoise, Spectrum, slice_points};
 use onecycle_vision::{Batches, Loader, models::Model, random};
 
 use super::{

@@ -1,5 +1,5 @@
-use onecycle::diagnose::{EpsilonSharpness, NoiseScale, lr_per_sample, sgd_temperature};
 use onecycle_burn::diagnose::Hessian;
+use onecycle_stats::{EpsilonSharpness, NoiseScale, lr_per_sample, sgd_temperature};
 use serde::{Deserialize, Serialize};
 
 use crate::{Experiment, record::number, run_folder::RunFile};

@@ -1,7 +1,4 @@
-use alloc::vec::Vec;
-
-use super::{check_vector, norm};
-use crate::{PolicyError, check};
+use crate::{StatsError, check, vector::norm};
 
 /// Weights that stand side by side: one tensor of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +22,14 @@ pub struct Block {
 /// length of the direction given does not matter. A filter of the direction that is 0 stays 0.
 ///
 /// ```
-/// use onecycle::diagnose::{Block, filter_normalise};
+/// use onecycle_stats::{Block, filter_normalise};
 /// let mut direction = vec![3.0, 4.0, 0.0, -7.0, 9.0];
 /// let weights = [10.0, 0.0, 2.0, 0.0, 5.0];
 /// // Two filters of two weights, and a bias.
 /// let blocks = [Block { len: 4, filter: 2 }, Block { len: 1, filter: 0 }];
 /// filter_normalise(&mut direction, &weights, &blocks)?;
 /// assert_eq!(direction, [6.0, 8.0, 0.0, -2.0, 0.0]);
-/// # Ok::<(), onecycle::PolicyError>(())
+/// # Ok::<(), onecycle_stats::StatsError>(())
 /// ```
 ///
 /// # Errors
@@ -41,9 +38,9 @@ pub fn filter_normalise(
     direction: &mut [f64],
     weights: &[f64],
     blocks: &[Block],
-) -> Result<(), PolicyError> {
-    check_vector("weights", weights, weights.len())?;
-    check_vector("direction", direction, weights.len())?;
+) -> Result<(), StatsError> {
+    check::vector("weights", weights, weights.len())?;
+    check::vector("direction", direction, weights.len())?;
     let total = blocks.iter().map(|block| block.len).sum();
     check::count("weights", weights.len(), total)?;
     let (mut direction, mut weights) = (direction, weights);
@@ -80,7 +77,7 @@ pub fn filter_normalise(
 ///
 /// # Errors
 /// An even number of points, fewer than 3, or a reach that is not above 0.
-pub fn slice_points(points: usize, reach: f64) -> Result<Vec<f64>, PolicyError> {
+pub fn slice_points(points: usize, reach: f64) -> Result<Vec<f64>, StatsError> {
     check::positive("reach", reach)?;
     check::ensure(
         points >= 3 && points % 2 == 1,

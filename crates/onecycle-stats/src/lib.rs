@@ -12,62 +12,36 @@
 //! | [`lanczos`] | largest and smallest eigenvalues of the Hessian | Golub & Van Loan, section 10.1 | a product a step |
 //! | [`epsilon_sharpness`] | `100 (max f(x + z) - f(x)) / (1 + f(x))` over a box | Keskar et al. 2017, metric 2.1 | a gradient a step, and one more |
 //! | [`filter_normalise`] | `d ← d ‖θ‖ / ‖d‖`, filter by filter | Li et al. 2018, section 4 | a loss a point of the slice |
+//! | [`SampleMean`] | mean and its 95 % interval, `mean ± t s / √n`; paired differences | Student 1908 | none |
 //!
 //! An estimate that is not to be trusted says so by its verdict.
 //!
 //! ```
-//! use onecycle::{PolicyError, diagnose::{Converged, Spectrum, lanczos}};
+//! use onecycle_stats::{Converged, Spectrum, StatsError, lanczos};
 //!
 //! // The Hessian of 2 x² + y² / 2 at any point.
-//! let product = |v: &[f64]| -> Result<Vec<f64>, PolicyError> { Ok(vec![4.0 * v[0], v[1]]) };
+//! let product = |v: &[f64]| -> Result<Vec<f64>, StatsError> { Ok(vec![4.0 * v[0], v[1]]) };
 //! let spectrum = lanczos(&[1.0, 1.0], &Spectrum::largest(1), product)?;
 //! assert_eq!(spectrum.verdict, Converged::Yes);
 //! assert!((spectrum.eigenvalues[0].value - 4.0).abs() < 1e-12);
-//! # Ok::<(), PolicyError>(())
+//! # Ok::<(), StatsError>(())
 //! ```
 
-mod eigen;
+mod check;
+mod error;
 mod lanczos;
+mod mean;
 mod noise;
 mod sharpness;
 mod slices;
+mod temperature;
+mod tridiagonal;
+mod vector;
 
+pub use error::StatsError;
 pub use lanczos::{Converged, Curvature, Eigenvalue, Spectrum, lanczos};
-pub use noise::{
-    Estimate, GradientNoise, NoiseScale, NoiseVerdict, lr_per_sample, sgd_temperature,
-    two_batch_sizes,
-};
+pub use mean::{SampleMean, Sign, student_t};
+pub use noise::{Estimate, GradientNoise, NoiseScale, NoiseVerdict, two_batch_sizes};
 pub use sharpness::{Ascent, EpsilonSharpness, SharpnessVerdict, epsilon_sharpness};
 pub use slices::{Block, filter_normalise, moved, slice_points};
-
-use alloc::vec::Vec;
-
-use crate::{PolicyError, check, math};
-
-/// `Σ a b`.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Length of a vector.
-fn norm(a: &[f64]) -> f64 {
-    math::sqrt(dot(a, a))
-}
-
-/// `a += factor b`.
-fn add(a: &mut [f64], factor: f64, b: &[f64]) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
-}
-
-/// `factor a`.
-fn scaled(a: &[f64], factor: f64) -> Vec<f64> {
-    a.iter().map(|a| factor * a).collect()
-}
-
-/// That a vector has as many entries as there are weights, all of them finite.
-fn check_vector(name: &'static str, vector: &[f64], weights: usize) -> Result<(), PolicyError> {
-    check::count(name, vector.len(), weights)?;
-    vector
-        .iter()
-        .try_for_each(|value| check::finite(name, *value))
-}
+pub use temperature::{lr_per_sample, sgd_temperature};

@@ -9,24 +9,22 @@
 //! It takes the numbers as independent and normally distributed.
 //!
 //! ```
-//! use onecycle::estimate::Estimate;
-//! let accuracy = Estimate::of(&[0.917, 0.921, 0.919]).unwrap();
+//! use onecycle_stats::SampleMean;
+//! let accuracy = SampleMean::of(&[0.917, 0.921, 0.919]).unwrap();
 //! let (low, high) = accuracy.interval().unwrap();
 //! assert_eq!(format!("{:.3} ({low:.3} to {high:.3})", accuracy.mean), "0.919 (0.914 to 0.924)");
 //! ```
 
-use core::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 use serde::{Deserialize, Serialize};
-
-use crate::math;
 
 /// Share of all intervals that hold the true mean.
 const CONFIDENCE: f64 = 0.95;
 
 /// A mean and how far off it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct SampleMean {
     /// Arithmetic mean.
     pub mean: f64,
     /// Half the width of the 95 % interval; none from a single number.
@@ -46,7 +44,7 @@ pub enum Sign {
     Open,
 }
 
-impl Estimate {
+impl SampleMean {
     /// The estimate from the numbers of several seeds; none from no number at all. Where one is not finite, neither is the
     /// mean, and there is no interval.
     pub fn of(values: &[f64]) -> Option<Self> {
@@ -57,10 +55,10 @@ impl Estimate {
         let mean = values.iter().sum::<f64>() / n as f64;
         let half_width = (n > 1 && mean.is_finite()).then(|| {
             let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-            let deviation = math::sqrt(squares / (n - 1) as f64);
-            student_t(n - 1) * deviation / math::sqrt(n as f64)
+            let deviation = (squares / (n - 1) as f64).sqrt();
+            student_t(n - 1) * deviation / (n as f64).sqrt()
         });
-        Some(Estimate {
+        Some(SampleMean {
             mean,
             half_width,
             n,
@@ -70,16 +68,16 @@ impl Estimate {
     /// The estimate of `a - b`, seed by seed; none where the lists differ in length or are empty.
     ///
     /// ```
-    /// use onecycle::estimate::{Estimate, Sign};
-    /// let difference = Estimate::of_difference(&[0.92, 0.90, 0.91], &[0.91, 0.89, 0.90]).unwrap();
+    /// use onecycle_stats::{SampleMean, Sign};
+    /// let difference = SampleMean::of_difference(&[0.92, 0.90, 0.91], &[0.91, 0.89, 0.90]).unwrap();
     /// assert_eq!(difference.sign(), Sign::Above);
     /// ```
     pub fn of_difference(a: &[f64], b: &[f64]) -> Option<Self> {
         if a.len() != b.len() {
             return None;
         }
-        let differences: alloc::vec::Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        Estimate::of(&differences)
+        let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        SampleMean::of(&differences)
     }
 
     /// The lower and upper end of the 95 % interval.
@@ -112,15 +110,15 @@ pub fn student_t(df: usize) -> f64 {
             false => high = middle,
         }
     }
-    let cosine = math::cos(low);
-    math::sqrt(df as f64) * math::sqrt(1.0 - cosine * cosine) / cosine
+    let cosine = low.cos();
+    (df as f64).sqrt() * (1.0 - cosine * cosine).sqrt() / cosine
 }
 
 /// `P(|T| <= sqrt(df) tan(angle))`: Abramowitz & Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
 fn within(angle: f64, df: usize) -> f64 {
-    let cosine = math::cos(angle);
+    let cosine = angle.cos();
     let square = cosine * cosine;
-    let sine = math::sqrt(1.0 - square);
+    let sine = (1.0 - square).sqrt();
     // Odd: cos + 2/3 cos^3 + ... up to cos^(df - 2); even: 1 + 1/2 cos^2 + ... up to the same.
     let odd = df % 2 == 1;
     let (mut power, mut term) = match odd {
@@ -175,7 +173,7 @@ mod tests {
     //     print(np.mean(x), stats.t.interval(0.95, len(x) - 1, loc=np.mean(x), scale=stats.sem(x)))
     #[test]
     fn intervals_are_those_of_scipy() {
-        let estimates = [Estimate::of(&A), Estimate::of_difference(&A, &B)];
+        let estimates = [SampleMean::of(&A), SampleMean::of_difference(&A, &B)];
         let known = [
             [0.9181250000000001, 0.914316299547928, 0.9219337004520721],
             [
@@ -198,13 +196,13 @@ mod tests {
 
     #[test]
     fn a_sign_needs_an_interval_on_one_side() {
-        let sign = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.sign());
+        let sign = |values: &[f64]| SampleMean::of(values).map(|estimate| estimate.sign());
         assert_eq!(sign(&[0.01, 0.011, 0.012]), Some(Sign::Above));
         assert_eq!(sign(&[-0.01, -0.011, -0.012]), Some(Sign::Below));
         assert_eq!(sign(&[0.01, -0.01, 0.02]), Some(Sign::Open));
         assert_eq!(sign(&[0.5]), Some(Sign::Open), "one seed says nothing");
         assert_eq!(sign(&[f64::NAN, 1.0]), Some(Sign::Open));
         assert_eq!(sign(&[]), None);
-        assert_eq!(Estimate::of_difference(&[1.0], &[1.0, 2.0]), None);
+        assert_eq!(SampleMean::of_difference(&[1.0], &[1.0, 2.0]), None);
     }
 }

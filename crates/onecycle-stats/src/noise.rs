@@ -1,10 +1,11 @@
-use alloc::vec::Vec;
-use core::fmt;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{add, check_vector, dot};
-use crate::{PolicyError, check, math};
+use crate::{
+    StatsError, check,
+    vector::{add, dot},
+};
 
 /// Groups from which a standard error can be told.
 const GROUPS_FOR_AN_ERROR: usize = 3;
@@ -92,63 +93,27 @@ impl fmt::Display for NoiseVerdict {
 /// `small` and `big` are a batch size in samples and the squared length, or a mean of several, at that size.
 ///
 /// ```
-/// use onecycle::diagnose::two_batch_sizes;
+/// use onecycle_stats::two_batch_sizes;
 /// // |G|² = 4 and tr Σ = 24, so that E|G_B|² = 4 + 24 / B.
 /// assert_eq!(two_batch_sizes((2, 16.0), (12, 6.0))?, (4.0, 24.0));
-/// # Ok::<(), onecycle::PolicyError>(())
+/// # Ok::<(), onecycle_stats::StatsError>(())
 /// ```
 ///
 /// # Errors
 /// A `small` batch that is empty or not smaller than the `big` one; a length that is negative or not finite.
-pub fn two_batch_sizes(small: (u64, f64), big: (u64, f64)) -> Result<(f64, f64), PolicyError> {
+pub fn two_batch_sizes(small: (u64, f64), big: (u64, f64)) -> Result<(f64, f64), StatsError> {
     let ((small, small_squared), (big, big_squared)) = (small, big);
     let (b, big) = (small as f64, big as f64);
     check::ensure(small > 0, "small batch", b, "at least 1 sample")?;
     check::ensure(b < big, "big batch", big, "more samples than the small one")?;
-    check::rate(
+    check::not_negative(
         "squared length of the small batch's gradient",
         small_squared,
     )?;
-    check::rate("squared length of the big batch's gradient", big_squared)?;
+    check::not_negative("squared length of the big batch's gradient", big_squared)?;
     let gradient = (big * big_squared - b * small_squared) / (big - b);
     let trace = (small_squared - big_squared) / (1.0 / b - 1.0 / big);
     Ok((gradient, trace))
-}
-
-/// Learning rate over batch size, `lr / B`: the width of the minima that SGD ends in depends on the two through this ratio
-/// alone, times the gradients' covariance. Jastrzębski et al., "Three Factors Influencing Minima in SGD" (2017,
-/// arXiv:1711.04623), section 2.2.
-///
-/// # Errors
-/// A negative or non-finite rate, or a batch of 0.
-pub fn lr_per_sample(lr: f64, batch_size: u64) -> Result<f64, PolicyError> {
-    check::rate("lr", lr)?;
-    check::ensure(batch_size > 0, "batch_size", 0.0, "at least 1")?;
-    Ok(lr / batch_size as f64)
-}
-
-/// SGD's scale of random fluctuations, `g = lr N / (B (1 - m))`, with `N` training samples and momentum `m`.
-///
-/// Smith & Le, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (2018, arXiv:1710.06451),
-/// section 4, have `lr (N / B - 1)`, which is `lr N / B` for `B` far below `N`; the factor of momentum is that of Smith et
-/// al., "Don't Decay the Learning Rate, Increase the Batch Size" (2018, arXiv:1711.00489), section 3. Here it is the form
-/// for small batches with momentum.
-///
-/// ```
-/// assert_eq!(onecycle::diagnose::sgd_temperature(0.1, 128, 60_000, 0.9)?.round(), 469.0);
-/// # Ok::<(), onecycle::PolicyError>(())
-/// ```
-///
-/// # Errors
-/// A rate, batch size or momentum out of range.
-pub fn sgd_temperature(
-    lr: f64,
-    batch_size: u64,
-    samples: u64,
-    momentum: f64,
-) -> Result<f64, PolicyError> {
-    check::momentum("momentum", momentum)?;
-    Ok(lr_per_sample(lr, batch_size)? * samples as f64 / (1.0 - momentum))
 }
 
 /// Gradients of micro-batches of one size, summed up in groups.
@@ -158,7 +123,7 @@ pub fn sgd_temperature(
 /// so the memory is that of as many gradients as there are groups.
 ///
 /// ```
-/// use onecycle::diagnose::GradientNoise;
+/// use onecycle_stats::GradientNoise;
 ///
 /// // Single samples of a gradient (1, 0) with variance 1 in each of the two weights.
 /// let mut noise = GradientNoise::new(1)?;
@@ -172,7 +137,7 @@ pub fn sgd_temperature(
 /// // 4 samples: the sums of squared deviations, 4 + 4, over 3.
 /// assert!((estimate.trace.value - 8.0 / 3.0).abs() < 1e-12);
 /// assert!((estimate.gradient.value - (1.0 - 2.0 / 3.0)).abs() < 1e-12);
-/// # Ok::<(), onecycle::PolicyError>(())
+/// # Ok::<(), onecycle_stats::StatsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientNoise {
@@ -195,7 +160,7 @@ impl GradientNoise {
     ///
     /// # Errors
     /// A batch size of 0.
-    pub fn new(batch_size: u64) -> Result<Self, PolicyError> {
+    pub fn new(batch_size: u64) -> Result<Self, StatsError> {
         check::ensure(batch_size > 0, "batch_size", 0.0, "at least 1")?;
         Ok(GradientNoise {
             batch_size,
@@ -212,10 +177,10 @@ impl GradientNoise {
     ///
     /// # Errors
     /// One that has another number of entries than those before, or a non-finite entry.
-    pub fn push(&mut self, gradient: &[f64]) -> Result<(), PolicyError> {
+    pub fn push(&mut self, gradient: &[f64]) -> Result<(), StatsError> {
         let known = self.groups.iter().map(|group| group.sum.len());
         let weights = known.max().filter(|n| *n > 0).unwrap_or(gradient.len());
-        check_vector("gradient", gradient, weights)?;
+        check::vector("gradient", gradient, weights)?;
         if self.groups.is_empty() {
             self.begin_group();
         }
@@ -245,7 +210,7 @@ impl GradientNoise {
     ///
     /// # Errors
     /// Fewer than 2 micro-batches.
-    pub fn over_micro_batches(&self) -> Result<NoiseScale, PolicyError> {
+    pub fn over_micro_batches(&self) -> Result<NoiseScale, StatsError> {
         let count = self.count() as f64;
         check::ensure(count >= 2.0, "micro-batches", count, "at least 2")?;
         Ok(self.jackknifed(|totals| {
@@ -260,7 +225,7 @@ impl GradientNoise {
     ///
     /// # Errors
     /// Groups of unequal size, or of fewer than 2 micro-batches.
-    pub fn between_batch_sizes(&self) -> Result<NoiseScale, PolicyError> {
+    pub fn between_batch_sizes(&self) -> Result<NoiseScale, StatsError> {
         let size = self.groups.first().map_or(0, |group| group.count);
         check::ensure(
             size >= 2,
@@ -344,7 +309,7 @@ fn with_error(value: f64, parts: impl ExactSizeIterator<Item = f64> + Clone) -> 
     let n = parts.len() as f64;
     let mean = parts.clone().sum::<f64>() / n;
     let squares: f64 = parts.map(|part| (part - mean) * (part - mean)).sum();
-    let error = math::sqrt((n - 1.0) / n * squares);
+    let error = ((n - 1.0) / n * squares).sqrt();
     Estimate {
         value,
         // Not so without parts, or where one of them divides by 0.
@@ -442,14 +407,14 @@ mod tests {
 
     #[test]
     fn wrong_input_is_named() {
-        let text = |error: PolicyError| alloc::string::ToString::to_string(&error);
+        let text = |error: StatsError| error.to_string();
         let error = GradientNoise::new(0).unwrap_err();
         assert!(text(error).contains("`batch_size` is 0"));
         let mut noise = GradientNoise::new(1).unwrap();
         noise.push(&[1.0, 2.0]).unwrap();
         assert!(matches!(
             noise.push(&[1.0; 3]),
-            Err(PolicyError::Count {
+            Err(StatsError::Count {
                 found: 3,
                 expected: 2,
                 ..
@@ -457,11 +422,9 @@ mod tests {
         ));
         assert!(matches!(
             noise.push(&[1.0, f64::NAN]),
-            Err(PolicyError::NotFinite { .. })
+            Err(StatsError::NotFinite { .. })
         ));
         assert!(text(noise.over_micro_batches().unwrap_err()).contains("at least 2"));
         assert!(two_batch_sizes((4, 1.0), (4, 1.0)).is_err());
-        assert!(sgd_temperature(0.1, 0, 10, 0.9).is_err());
-        assert!(sgd_temperature(0.1, 1, 10, 1.0).is_err());
     }
 }

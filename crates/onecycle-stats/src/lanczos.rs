@@ -1,10 +1,11 @@
-use alloc::vec::Vec;
-use core::fmt;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{add, check_vector, dot, eigen, norm, scaled};
-use crate::{PolicyError, check};
+use crate::{
+    StatsError, check, tridiagonal,
+    vector::{add, dot, norm, scaled},
+};
 
 /// What [`lanczos`] is to find.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +29,7 @@ impl Spectrum {
         }
     }
 
-    fn check(&self) -> Result<(), PolicyError> {
+    fn check(&self) -> Result<(), StatsError> {
         let (wanted, products) = (self.eigenvalues as f64, self.products as f64);
         check::ensure(wanted >= 1.0, "eigenvalues", wanted, "at least 1")?;
         check::ensure(
@@ -97,23 +98,23 @@ impl fmt::Display for Converged {
 ///
 /// # Errors
 /// Those of `product`; a start that is zero or not finite, a product of another length or not finite, options out of range.
-pub fn lanczos<E: From<PolicyError>>(
+pub fn lanczos<E: From<StatsError>>(
     start: &[f64],
     spectrum: &Spectrum,
     mut product: impl FnMut(&[f64]) -> Result<Vec<f64>, E>,
 ) -> Result<Curvature, E> {
     spectrum.check()?;
-    check_vector("start", start, start.len())?;
+    check::vector("start", start, start.len())?;
     let length = norm(start);
     check::positive("length of the start vector", length)?;
-    let mut basis: Vec<Vec<f64>> = alloc::vec![scaled(start, 1.0 / length)];
+    let mut basis: Vec<Vec<f64>> = vec![scaled(start, 1.0 / length)];
     let (mut alpha, mut beta) = (Vec::new(), Vec::new());
     // The largest entry of the tridiagonal matrix, against which a new direction may be nothing.
     let mut magnitude = 0.0_f64;
     loop {
         let newest = &basis[basis.len() - 1];
         let mut next = product(newest)?;
-        check_vector("product", &next, start.len())?;
+        check::vector("product", &next, start.len())?;
         let a = dot(newest, &next);
         alpha.push(a);
         // Twice is enough (Parlett, "The Symmetric Eigenvalue Problem", section 6.9).
@@ -129,7 +130,7 @@ pub fn lanczos<E: From<PolicyError>>(
         let closed = b <= 1e-13 * magnitude || basis.len() == start.len();
         let b = if closed { 0.0 } else { b };
         let found = ritz(&alpha, &beta, b, spectrum);
-        let found = found.ok_or(PolicyError::NotFinite {
+        let found = found.ok_or(StatsError::NotFinite {
             name: "eigenvalue",
             value: f64::NAN,
         })?;
@@ -144,7 +145,7 @@ pub fn lanczos<E: From<PolicyError>>(
 
 /// What is known of the spectrum so far; `b` couples to what was not seen.
 fn ritz(alpha: &[f64], beta: &[f64], b: f64, spectrum: &Spectrum) -> Option<Curvature> {
-    let mut all = eigen::tridiagonal(alpha, beta)?;
+    let mut all = tridiagonal::eigenvalues(alpha, beta)?;
     all.sort_by(|x, y| y.0.total_cmp(&x.0));
     let eigenvalue = |(value, last): &(f64, f64)| Eigenvalue {
         value: *value,
@@ -175,7 +176,7 @@ fn ritz(alpha: &[f64], beta: &[f64], b: f64, spectrum: &Spectrum) -> Option<Curv
 mod tests {
     use super::*;
 
-    type Product = Result<Vec<f64>, PolicyError>;
+    type Product = Result<Vec<f64>, StatsError>;
 
     /// A diagonal matrix seen through a reflection, `H D H` with `H = I - 2 u uᵀ`.
     fn reflected(diagonal: &[f64]) -> impl Fn(&[f64]) -> Product {
@@ -270,7 +271,7 @@ mod tests {
         let short = |_: &[f64]| -> Product { Ok(Vec::new()) };
         assert!(matches!(
             lanczos(&[1.0, 2.0], &largest, short),
-            Err(PolicyError::Count {
+            Err(StatsError::Count {
                 found: 0,
                 expected: 2,
                 ..

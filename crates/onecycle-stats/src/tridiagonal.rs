@@ -1,7 +1,3 @@
-use alloc::{vec, vec::Vec};
-
-use crate::math;
-
 /// Turns for one eigenvalue. Two or three are usual; LAPACK allows 30 as well.
 const MOST_TURNS: usize = 30;
 
@@ -10,7 +6,7 @@ const MOST_TURNS: usize = 30;
 /// `diagonal` has n entries and `off` those beside it, n - 1. Implicit QL with Wilkinson's shift: Bowdler, Martin, Reinsch &
 /// Wilkinson, "The QR and QL algorithms for symmetric matrices" (1968), EISPACK's `tql2`, of whose eigenvectors only one row
 /// is kept. `None` where the turns do not suffice, which finite entries have not been seen to cause.
-pub(super) fn tridiagonal(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64)>> {
+pub(crate) fn eigenvalues(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64)>> {
     let n = diagonal.len();
     let mut d = diagonal.to_vec();
     let mut e = off.to_vec();
@@ -42,13 +38,13 @@ pub(super) fn tridiagonal(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64
 /// One sweep of rotations over the block from `l` to `m`.
 fn turn(d: &mut [f64], e: &mut [f64], last: &mut [f64], l: usize, m: usize) {
     let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
-    let r = math::hypot(half, 1.0);
+    let r = half.hypot(1.0);
     let signed = if half < 0.0 { half - r } else { half + r };
     let mut g = d[m] - d[l] + e[l] / signed;
     let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
     for i in (l..m).rev() {
         let (f, b) = (s * e[i], c * e[i]);
-        let r = math::hypot(f, g);
+        let r = f.hypot(g);
         e[i + 1] = r;
         if r == 0.0 {
             // The block falls apart here.
@@ -76,18 +72,18 @@ fn turn(d: &mut [f64], e: &mut [f64], last: &mut [f64], l: usize, m: usize) {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use core::f64::consts::PI;
+    use std::f64::consts::PI;
 
     /// 2 on the diagonal and -1 beside it: eigenvalue `2 - 2 cos(k π / (n + 1))`, whose vector ends in
     /// `√(2 / (n + 1)) sin(n k π / (n + 1))`.
     #[test]
     fn the_second_difference() {
         for n in [1, 2, 3, 10, 64] {
-            let mut found = tridiagonal(&vec![2.0; n], &vec![-1.0; n - 1]).unwrap();
+            let mut found = eigenvalues(&vec![2.0; n], &vec![-1.0; n - 1]).unwrap();
             found.sort_by(|a, b| a.0.total_cmp(&b.0));
             for (k, (value, last)) in (1..).zip(found) {
                 let angle = f64::from(k) * PI / (n as f64 + 1.0);
-                let known = 2.0 - 2.0 * math::cos(angle);
+                let known = 2.0 - 2.0 * angle.cos();
                 assert!((value - known).abs() < 1e-13, "{n}, {k}: {value}");
                 let end = (2.0 / (n as f64 + 1.0)).sqrt() * (n as f64 * angle).sin();
                 assert!((last.abs() - end.abs()).abs() < 1e-12, "{n}, {k}: {last}");
@@ -97,13 +93,13 @@ mod tests {
 
     #[test]
     fn a_diagonal_matrix_is_its_own_answer() {
-        let found = tridiagonal(&[3.0, -1.0, 0.0], &[0.0, 0.0]).unwrap();
+        let found = eigenvalues(&[3.0, -1.0, 0.0], &[0.0, 0.0]).unwrap();
         assert_eq!(found, [(3.0, 0.0), (-1.0, 0.0), (0.0, 1.0)]);
-        assert_eq!(tridiagonal(&[], &[]), None);
+        assert_eq!(eigenvalues(&[], &[]), None);
     }
 
     #[test]
     fn not_finite_ends_too() {
-        assert!(tridiagonal(&[f64::NAN; 4], &[f64::NAN; 3]).is_none());
+        assert!(eigenvalues(&[f64::NAN; 4], &[f64::NAN; 3]).is_none());
     }
 }

@@ -1,10 +1,8 @@
-use alloc::vec::Vec;
-use core::fmt;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::check_vector;
-use crate::{PolicyError, check};
+use crate::{StatsError, check};
 
 /// Largest share of the whole rise that the last step may still have gained.
 const STILL_RISING: f64 = 0.01;
@@ -87,7 +85,7 @@ impl fmt::Display for SharpnessVerdict {
 ///
 /// # Errors
 /// Those of `evaluate`; options out of range, vectors of unequal lengths, a loss at `x` or a gradient that is not finite.
-pub fn epsilon_sharpness<E: From<PolicyError>>(
+pub fn epsilon_sharpness<E: From<StatsError>>(
     weights: &[f64],
     start: &[f64],
     ascent: &Ascent,
@@ -96,8 +94,8 @@ pub fn epsilon_sharpness<E: From<PolicyError>>(
     check::positive("epsilon", ascent.epsilon)?;
     let steps = ascent.steps as f64;
     check::ensure(ascent.steps > 0, "steps", steps, "at least 1")?;
-    check_vector("weights", weights, weights.len())?;
-    check_vector("start", start, weights.len())?;
+    check::vector("weights", weights, weights.len())?;
+    check::vector("start", start, weights.len())?;
     let (loss, mut gradient) = evaluate(weights)?;
     check::finite("loss", loss)?;
     check::ensure(loss > -1.0, "loss", loss, "a loss above -1")?;
@@ -106,10 +104,10 @@ pub fn epsilon_sharpness<E: From<PolicyError>>(
         .map(|x| ascent.epsilon * (x.abs() + 1.0))
         .collect();
     let step = REACH / steps;
-    let (mut z, mut point) = (alloc::vec![0.0; weights.len()], weights.to_vec());
+    let (mut z, mut point) = (vec![0.0; weights.len()], weights.to_vec());
     let (mut highest, mut gained) = (loss, 0.0);
     for _ in 0..ascent.steps {
-        check_vector("gradient", &gradient, weights.len())?;
+        check::vector("gradient", &gradient, weights.len())?;
         for (i, half) in half_widths.iter().enumerate() {
             let slope = if gradient[i] == 0.0 {
                 start[i]
@@ -154,7 +152,7 @@ mod tests {
         curvature: &'static [f64],
         middle: &'static [f64],
         base: f64,
-    ) -> impl Fn(&[f64]) -> Result<(f64, Vec<f64>), PolicyError> {
+    ) -> impl Fn(&[f64]) -> Result<(f64, Vec<f64>), StatsError> {
         move |x| {
             let away = || x.iter().zip(middle).map(|(x, m)| x - m);
             let loss: f64 = away().zip(curvature).map(|(d, l)| l * d * d / 2.0).sum();
@@ -209,9 +207,9 @@ mod tests {
     #[test]
     fn a_loss_that_still_rises_says_so() {
         let mut loss = 0.0;
-        let rising = |_: &[f64]| -> Result<(f64, Vec<f64>), PolicyError> {
+        let rising = |_: &[f64]| -> Result<(f64, Vec<f64>), StatsError> {
             loss += 1.0;
-            Ok((loss, alloc::vec![1.0]))
+            Ok((loss, vec![1.0]))
         };
         let found = epsilon_sharpness(&[0.0], &[1.0], &Ascent::default(), rising).unwrap();
         assert_eq!(found.verdict, SharpnessVerdict::StillRising);
@@ -228,10 +226,9 @@ mod tests {
         assert!(run(1e-3, 0, &[0.0]).is_err());
         assert!(run(1e-3, 1, &[f64::NAN]).is_err());
         assert!(run(1e-3, 1, &[0.0, 0.0]).is_err());
-        let infinite = |_: &[f64]| -> Result<(f64, Vec<f64>), PolicyError> {
-            Ok((f64::INFINITY, alloc::vec![1.0]))
-        };
+        let infinite =
+            |_: &[f64]| -> Result<(f64, Vec<f64>), StatsError> { Ok((f64::INFINITY, vec![1.0])) };
         let error = epsilon_sharpness(&[0.0], &[1.0], &Ascent::default(), infinite).unwrap_err();
-        assert!(matches!(error, PolicyError::NotFinite { name: "loss", .. }));
+        assert!(matches!(error, StatsError::NotFinite { name: "loss", .. }));
     }
 }

@@ -1,12 +1,9 @@
 //! Noise scale, curvature and slices on problems whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use onecycle::{
-    PolicyError,
-    diagnose::{
-        Block, Converged, GradientNoise, NoiseVerdict, Spectrum, filter_normalise, lanczos, moved,
-        slice_points,
-    },
+use onecycle_stats::{
+    Block, Converged, GradientNoise, NoiseVerdict, Spectrum, StatsError, filter_normalise, lanczos,
+    moved, slice_points,
 };
 use proptest::prelude::*;
 
@@ -209,7 +206,7 @@ proptest! {
     ) {
         let mut normal = Normal(seed);
         let start: Vec<f64> = diagonal.iter().map(|_| normal.draw()).collect();
-        let product = |v: &[f64]| -> Result<Vec<f64>, PolicyError> {
+        let product = |v: &[f64]| -> Result<Vec<f64>, StatsError> {
             Ok(v.iter().zip(&diagonal).map(|(v, d)| v * d).collect())
         };
         let exact = Spectrum { eigenvalues: 1, products: diagonal.len(), tolerance: 1e-6 };
