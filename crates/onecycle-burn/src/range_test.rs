@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use onecycle::range_test::{Ladder, RangeTest, Rule};
+//! use onecycle::range_test::{LrSweep, RangeTest, Rule};
 //! use onecycle_burn::{BurnError, nn::Linear, optim::{Optimizer, OptimizerConfig}, range_test, state};
 //! use rand_chacha::rand_core::SeedableRng;
 //!
@@ -23,7 +23,7 @@
 //! let mut loss = |model: &Linear| -> Result<_, BurnError> {
 //!     Ok(Some((model.forward(x.clone()) - y.clone()).square().mean()))
 //! };
-//! let test = RangeTest::new(Ladder::exponential(1e-4, 10.0, 150)?);
+//! let test = RangeTest::new(LrSweep::exponential(1e-4, 10.0, 150)?);
 //! let tested = range_test(&model, &optimizer, test, &mut loss)?;
 //! let lr_max = Rule::OneCycleMax.apply(&tested.curve).lr;
 //! assert!(lr_max.is_some());
@@ -39,7 +39,7 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     tensor::Tensor,
 };
-use onecycle::range_test::{Curve, RangeTest, StopReason};
+use onecycle::range_test::{LossCurve, RangeTest, StopReason};
 
 use crate::{
     BurnError,
@@ -95,7 +95,7 @@ pub struct Measured {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tested {
     /// What it recorded.
-    pub curve: Curve,
+    pub curve: LossCurve,
     /// Why it ended; `None` where the feed ended it.
     pub stop: Option<StopReason>,
     /// What it cost.
@@ -149,7 +149,7 @@ pub fn range_test<M: Module, F: Feed<M>>(
             };
             let value = scalar(&loss);
             cost.training += step.elapsed();
-            stop = test.record(value).is_stop();
+            stop = test.record(value).is_break();
             if stop {
                 break;
             }

@@ -9,7 +9,7 @@ use burn::{
 };
 use onecycle::{
     Hyper,
-    range_test::{Ladder, RangeTest, StopReason},
+    range_test::{LrSweep, RangeTest, StopReason},
 };
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
@@ -106,8 +106,8 @@ fn hash(model: &Net, optimizer: &Optimizer) -> u64 {
     hash
 }
 
-fn ladder() -> Ladder {
-    Ladder::exponential(1e-3, 1e4, 60).unwrap()
+fn sweep() -> LrSweep {
+    LrSweep::exponential(1e-3, 1e4, 60).unwrap()
 }
 
 #[derive(Debug, PartialEq)]
@@ -145,20 +145,20 @@ fn everything_is_as_it_was_however_it_ends() {
             assert_eq!(hash(&model, &optimizer), before, "{end:?}");
             tested
         };
-        let normal = run(RangeTest::new(ladder()).to_the_end(), None).unwrap();
+        let normal = run(RangeTest::new(sweep()).to_the_end(), None).unwrap();
         assert_eq!(
             (normal.stop, normal.curve.len()),
             (Some(StopReason::Finished), 60)
         );
         assert_eq!(normal.cost.updates, 60);
-        let diverged = run(RangeTest::new(ladder()), None).unwrap();
+        let diverged = run(RangeTest::new(sweep()), None).unwrap();
         assert!(matches!(
             diverged.stop,
             Some(StopReason::Diverged | StopReason::NotFinite)
         ));
-        let interrupted = run(RangeTest::new(ladder()), Some(Ok(()))).unwrap();
+        let interrupted = run(RangeTest::new(sweep()), Some(Ok(()))).unwrap();
         assert_eq!((interrupted.stop, interrupted.curve.len()), (None, 20));
-        let error = run(RangeTest::new(ladder()), Some(Err(Failure::Disk))).unwrap_err();
+        let error = run(RangeTest::new(sweep()), Some(Err(Failure::Disk))).unwrap_err();
         assert_eq!(error, Failure::Disk);
         // The test did train something: the hash can tell.
         assert!(seen.iter().filter(|other| **other != before).count() > 20);
@@ -176,15 +176,15 @@ fn losses_are_those_of_a_training() {
         weight_decay: Some(1e-2),
         batch_size: Some(8),
     };
-    let ladder = Ladder::exponential(1e-3, 0.1, 12).unwrap();
+    let sweep = LrSweep::exponential(1e-3, 0.1, 12).unwrap();
     let mut batches = Batches::new();
     let mut feed = |model: &Net| -> Result<_, BurnError> { Ok(Some(batches.loss(model))) };
-    let test = RangeTest::new(ladder).with_base(base);
+    let test = RangeTest::new(sweep).with_base(base);
     let tested = range_test(&model, &optimizer, test, &mut feed).unwrap();
 
     let (mut model, mut optimizer) = (model, optimizer);
     let mut batches = Batches::new();
-    for (step, lr) in ladder.iter().enumerate() {
+    for (step, lr) in sweep.iter().enumerate() {
         let loss = batches.loss(&model);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         assert_eq!(value, tested.curve.loss()[step], "{step}");
@@ -203,7 +203,7 @@ fn losses_are_those_of_a_training() {
 #[test]
 fn micro_batches_add_up() {
     let (model, optimizer) = trained(OptimizerConfig::sgd());
-    let ladder = Ladder::exponential(1e-3, 0.1, 6).unwrap();
+    let sweep = LrSweep::exponential(1e-3, 0.1, 6).unwrap();
     let run = |accumulation: u32| {
         let mut batches = Batches::new();
         let mut calls = 0;
@@ -212,7 +212,7 @@ fn micro_batches_add_up() {
             calls += 1;
             Ok(Some(batches.loss(model)))
         };
-        let test = RangeTest::new(ladder)
+        let test = RangeTest::new(sweep)
             .with_accumulation(accumulation)
             .with_warm_up(2);
         range_test(&model, &optimizer, test, &mut feed).unwrap()
@@ -241,7 +241,7 @@ fn validation_along_the_way() {
         }
     }
     let (model, optimizer) = trained(OptimizerConfig::sgd());
-    let test = RangeTest::new(Ladder::linear(0.0, 0.1, 10).unwrap()).with_warm_up(4);
+    let test = RangeTest::new(LrSweep::linear(0.0, 0.1, 10).unwrap()).with_warm_up(4);
     let tested = range_test(&model, &optimizer, test, &mut Watched(Batches::new())).unwrap();
     let after: Vec<_> = tested
         .curve

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -289,14 +290,29 @@ pub(crate) struct Fit {
     #[arg(long, conflicts_with = "weight_decays")]
     pub(crate) quick: bool,
     #[command(flatten)]
-    pub(crate) rungs: Rungs,
+    pub(crate) sweep: Sweep,
     #[command(flatten)]
     pub(crate) show: Show,
 }
 
-/// The ladder of a range test.
+/// Flags with a former name, which still works: `(old, new)`.
+const RENAMED_FLAGS: [(&str, &str); 1] = [("--rungs", "--num-steps")];
+
+/// A note for each flag that is given by its former name.
+pub(crate) fn deprecations(args: impl Iterator<Item = OsString>) -> Vec<String> {
+    let names: Vec<String> = args
+        .filter_map(|arg| Some(arg.to_str()?.split('=').next()?.to_owned()))
+        .collect();
+    let used = RENAMED_FLAGS
+        .iter()
+        .filter(|(old, _)| names.iter().any(|name| name == old));
+    used.map(|(old, new)| format!("{old} is deprecated: use {new}"))
+        .collect()
+}
+
+/// The learning rates of a range test.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Rungs {
+pub(crate) struct Sweep {
     /// Smallest learning rate of the range test [default: 1e-5; 0 with --linear]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_from: Option<f64>,
@@ -306,11 +322,12 @@ pub(crate) struct Rungs {
     /// Updates of a range test; fewer than 25 a decade show an instability late, and the suggested rate is then too high
     #[arg(
         long,
+        alias = "rungs",
         value_name = "N",
         allow_negative_numbers = true,
         default_value_t = 150
     )]
-    pub(crate) rungs: u64,
+    pub(crate) num_steps: u64,
     /// Updates at the smallest rate before these
     #[arg(
         long,
@@ -329,7 +346,7 @@ pub(crate) struct Find {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
     #[command(flatten)]
-    pub(crate) rungs: Rungs,
+    pub(crate) sweep: Sweep,
     /// Equal differences in place of equal ratios between rates, and validation accuracy along the way: Smith's own test
     #[arg(long)]
     pub(crate) linear: bool,

@@ -23,6 +23,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let start = Instant::now();
     let args = args::Args::parse();
+    args::deprecations(std::env::args_os())
+        .iter()
+        .for_each(|text| output::note(&format!("onecycle: {text}")));
     match commands::run(args, start) {
         Ok(code) => code,
         Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! How good the suggested rates are: every rule on tasks that differ, against the best peak of a grid.
 //!
-//! For each [`Task`] and seed: a range test on this program's own ladder and one on fastai's, the short cycles of [`search`],
+//! For each [`Task`] and seed: a range test on this program's own sweep and one on fastai's, the short cycles of [`search`],
 //! and a whole run of the paper's 1cycle at each peak of a grid, a factor of two apart. The regret of a rule is the best mean
 //! accuracy of the grid less the mean accuracy at the rate that it names ([`regret()`]).
 //!
@@ -24,7 +24,7 @@ mod tasks;
 
 use std::path::Path;
 
-use onecycle::range_test::{Curve, CycleSearch, Ladder, Rule};
+use onecycle::range_test::{LossCurve, CycleSearch, LrSweep, Rule};
 
 pub use regret::{GridPoint, Regret, regret};
 pub use table::{Answers, Overall, Suggested, TaskResult};
@@ -43,10 +43,10 @@ use onecycle_train::{
     observer::Observer,
 };
 
-/// This program's own ladder in the study: 20 rungs a decade.
-const OWN_LADDER: (f64, f64, u64) = (1e-4, 10.0, 100);
-/// fastai's ladder, which the rules of the other tools are given.
-const FASTAI_LADDER: (f64, f64, u64) = (1e-7, 10.0, 100);
+/// This program's own sweep in the study: 20 num_steps a decade.
+const OWN_SWEEP: (f64, f64, u64) = (1e-4, 10.0, 100);
+/// fastai's sweep, which the rules of the other tools are given.
+const FASTAI_SWEEP: (f64, f64, u64) = (1e-7, 10.0, 100);
 
 /// By the first of so many parts of the held-out images short cycles are judged, on the others whole runs are measured.
 const PARTS: usize = 3;
@@ -62,7 +62,7 @@ pub struct Setting {
 
 /// All that was trained for a task under one seed.
 struct Seen {
-    /// On the own ladder.
+    /// On the own sweep.
     own: RangeTestRun,
     /// On fastai's.
     fastai: RangeTestRun,
@@ -110,10 +110,10 @@ fn of_seed(
     ledger: &mut Ledger,
     observer: &mut dyn Observer,
 ) -> Result<Option<Seen>, StudyError> {
-    let (from, to, rungs) = OWN_LADDER;
-    let own = Ladder::exponential(from, to, rungs)?;
-    let (from, to, rungs) = FASTAI_LADDER;
-    let fastai = Ladder::fastai(from, to, rungs)?;
+    let (from, to, num_steps) = OWN_SWEEP;
+    let own = LrSweep::exponential(from, to, num_steps)?;
+    let (from, to, num_steps) = FASTAI_SWEEP;
+    let fastai = LrSweep::fastai(from, to, num_steps)?;
     let Some(own) = range_test(experiment, own, ledger, observer)? else {
         return Ok(None);
     };
@@ -157,19 +157,19 @@ fn of_seed(
 
 fn range_test(
     experiment: &Experiment,
-    ladder: Ladder,
+    sweep: LrSweep,
     ledger: &mut Ledger,
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestRun>, StudyError> {
     let seed = experiment.config.seed;
-    if let Some(test) = ledger.test(&ladder, seed) {
+    if let Some(test) = ledger.test(&sweep, seed) {
         return Ok(Some(test.clone()));
     }
     let config = RangeTestConfig {
-        ladder,
+        sweep,
         ..RangeTestConfig::new(seed)?
     };
-    observer.range_test(0, &format!("seed {seed}"), ladder.steps());
+    observer.range_test(0, &format!("seed {seed}"), sweep.num_steps());
     let test = range_test::test(
         experiment,
         &config,
@@ -177,7 +177,7 @@ fn range_test(
         observer,
     )?;
     if let Some(test) = &test {
-        ledger.push_test(ladder, test.clone())?;
+        ledger.push_test(sweep, test.clone())?;
     }
     Ok(test)
 }
@@ -214,10 +214,10 @@ fn cycle(
 
 /// What a rule says of one seed's trainings, and the updates that it took.
 fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
-    let of = |curve: &Curve, rule: Rule| rule.apply(curve).lr;
+    let of = |curve: &LossCurve, rule: Rule| rule.apply(curve).lr;
     match rule {
         table::AnyRule::ShortCycles => {
-            let answer = seen.search.as_ref().map(CycleSearch::answer);
+            let answer = seen.search.as_ref().map(CycleSearch::suggestion);
             let updates = seen.own.cost.updates + seen.searched;
             (answer.and_then(|answer| answer.lr), updates)
         }

@@ -7,21 +7,21 @@
 
 use onecycle::{
     OneCycle, Policy, PolicyError, Run,
-    range_test::{Ladder, RangeTest, Rule, over_seeds},
+    range_test::{LrSweep, RangeTest, Rule, over_seeds},
 };
 
 const HIDDEN: usize = 24;
 const BATCH: usize = 16;
 
 fn main() -> Result<(), PolicyError> {
-    // Three seeds on the same ladder. Each test trains a fresh network and throws it away.
+    // Three seeds on the same sweep. Each test trains a fresh network and throws it away.
     let mut curves = Vec::new();
     for seed in 1..=3 {
         let mut network = Network::new(seed);
-        let mut test = RangeTest::new(Ladder::exponential(1e-4, 10.0, 200)?);
+        let mut test = RangeTest::new(LrSweep::exponential(1e-4, 10.0, 200)?);
         while let Some(hyper) = test.next_hyper() {
             let (loss, gradient) = network.loss_and_gradient();
-            if test.record(loss).is_stop() {
+            if test.record(loss).is_break() {
                 break;
             }
             network.update(hyper.lr, &gradient);

@@ -41,7 +41,7 @@ proptest! {
     ) {
         let best = 10_f64.powf(best);
         let search = searched(best * 4_f64.powf(away), best, f64::INFINITY, 8);
-        let answer = search.answer();
+        let answer = search.suggestion();
         prop_assert_eq!(answer.verdict, Verdict::Ok);
         let off = (answer.lr.unwrap() / best).ln().abs();
         prop_assert!(off < 1.5_f64.ln(), "{:?} for {best}", answer.lr);
@@ -53,7 +53,7 @@ proptest! {
     ) {
         let wall = 10_f64.powf(wall);
         let search = searched(wall * 4_f64.powf(start), wall * best, wall, 6);
-        let answer = search.answer();
+        let answer = search.suggestion();
         if let Some(lr) = answer.lr {
             prop_assert!(lr < wall, "{lr} above {wall}");
         } else {
@@ -123,19 +123,19 @@ fn an_unlucky_start_is_given_another() {
         (0.4, true),
     ];
     assert_eq!(asked, wanted);
-    let lr = search.answer().lr.unwrap();
+    let lr = search.suggestion().lr.unwrap();
     assert!((0.15..0.2).contains(&lr), "{lr}");
 }
 
 #[test]
 fn nothing_learnt_is_no_answer() {
     let mut search = CycleSearch::new(0.1, UNTRAINED, 4).unwrap();
-    assert_eq!(search.answer().verdict, Verdict::TooShort);
+    assert_eq!(search.suggestion().verdict, Verdict::TooShort);
     while search.next_lr_max().is_some() {
         search.record(UNTRAINED - 0.001);
     }
-    assert_eq!(search.answer().verdict, Verdict::NoDescent);
-    assert_eq!(search.answer().lr, None);
+    assert_eq!(search.suggestion().verdict, Verdict::NoDescent);
+    assert_eq!(search.suggestion().lr, None);
 }
 
 #[test]

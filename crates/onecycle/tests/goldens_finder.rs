@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use common::{Deviations, golden, list, number, numbers};
 use onecycle::range_test::{
-    Curve, Ladder, Rule, Spacing, Verdict,
+    LossCurve, LrSweep, Rule, Spacing, Verdict,
     rules::{fastai, ignite, lightning, torch_lr_finder},
     smooth,
 };
@@ -163,7 +163,7 @@ fn suggestions_by_name() {
     let mut compared = Compared::default();
     for case in list(&goldens, "curves") {
         let (name, (lr, raw)) = (case["name"].as_str().unwrap(), of(case));
-        let curve = Curve::new(lr.clone(), raw).unwrap();
+        let curve = LossCurve::new(lr.clone(), raw).unwrap();
         let peers = &case["peers"];
         let find = &peers["fastai"]["lr_find"];
         let theirs = [
@@ -198,12 +198,12 @@ fn suggestions_by_name() {
 }
 
 #[test]
-fn ladders() {
+fn sweeps() {
     let Some(goldens) = golden("finder_curves.json") else {
         return;
     };
     let mut deviations = Deviations::default();
-    for case in list(&goldens, "ladders") {
+    for case in list(&goldens, "sweeps") {
         let key = |key: &str| number(&case[key]);
         let (start, end) = (key("start_lr"), key("end_lr"));
         let steps = case["num_it"].as_u64().unwrap();
@@ -212,13 +212,13 @@ fn ladders() {
             _ => Spacing::Linear,
         };
         let peer = case["peer"].as_str().unwrap();
-        let ladder = match peer {
-            "fastai" => Ladder::fastai(start, end, steps),
-            "torch_lr_finder" => Ladder::torch_lr_finder(start, end, steps, spacing),
-            "ignite" => Ladder::ignite(start, end, steps, spacing),
+        let sweep = match peer {
+            "fastai" => LrSweep::fastai(start, end, steps),
+            "torch_lr_finder" => LrSweep::torch_lr_finder(start, end, steps, spacing),
+            "ignite" => LrSweep::ignite(start, end, steps, spacing),
             other => panic!("{other} is not covered"),
         };
-        let ours: Vec<f64> = ladder.unwrap().iter().collect();
+        let ours: Vec<f64> = sweep.unwrap().iter().collect();
         deviations.compare(peer, peer, &ours, &numbers(&case["lr"]));
     }
     assert_eq!(deviations.report(), 10);
@@ -233,7 +233,7 @@ fn own_rules_on_the_recorded_curves() {
     let mut seen = BTreeMap::new();
     for case in list(&goldens, "curves") {
         let (name, (lr, loss)) = (case["name"].as_str().unwrap(), of(case));
-        let curve = Curve::new(lr, loss).unwrap();
+        let curve = LossCurve::new(lr, loss).unwrap();
         let (max, constant) = (
             Rule::OneCycleMax.apply(&curve),
             Rule::Constant.apply(&curve),

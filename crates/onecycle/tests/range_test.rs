@@ -1,8 +1,10 @@
 //! What holds for range tests and this crate's own rules, whatever the losses.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
+
 use onecycle::range_test::{
-    Answer, Curve, Go, Ladder, RangeTest, Rule, Signal, StopReason, Validation, Verdict,
+    LossCurve, LrSweep, RangeTest, Rule, Signal, StopReason, Suggestion, Validation, Verdict,
     over_seeds, smooth,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
@@ -17,7 +19,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// A loss that falls from 2 to 1 around `descent` and rises above `wall`, as on a ladder from 1e-6 to 10, with pseudo-random
+/// A loss that falls from 2 to 1 around `descent` and rises above `wall`, as on a sweep from 1e-6 to 10, with pseudo-random
 /// scatter of a given width.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
@@ -56,8 +58,8 @@ fn scatter(seed: u64) -> impl FnMut() -> f64 {
     }
 }
 
-fn ladder(steps: u64) -> Ladder {
-    Ladder::exponential(1e-6, 10.0, steps).unwrap()
+fn sweep(steps: u64) -> LrSweep {
+    LrSweep::exponential(1e-6, 10.0, steps).unwrap()
 }
 
 impl Shape {
@@ -67,21 +69,21 @@ impl Shape {
         let loss =
             |lr: f64| 2.0 - 1.0 / (1.0 + (self.descent / lr).powi(2)) + (lr / self.wall).powi(3);
         let grid = f64::from(1 << 20);
-        ladder(self.steps)
+        sweep(self.steps)
             .iter()
             .map(|lr| loss(lr).min(1e6) + self.noise * scatter())
             .map(|loss| (loss * grid).round() / grid)
             .collect()
     }
 
-    fn curve(self) -> Curve {
+    fn curve(self) -> LossCurve {
         curve(self.losses())
     }
 }
 
-fn curve(losses: Vec<f64>) -> Curve {
-    let lr = ladder(losses.len() as u64).iter().collect();
-    Curve::new(lr, losses).unwrap()
+fn curve(losses: Vec<f64>) -> LossCurve {
+    let lr = sweep(losses.len() as u64).iter().collect();
+    LossCurve::new(lr, losses).unwrap()
 }
 
 fn any_loss() -> impl Strategy<Value = f64> {
@@ -92,7 +94,7 @@ fn any_loss() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn assert_sound(answer: Answer, curve: &Curve) {
+fn assert_sound(answer: Suggestion, curve: &LossCurve) {
     match answer.lr {
         None => assert_ne!(answer.verdict, Verdict::Ok),
         Some(lr) => {
@@ -158,10 +160,10 @@ proptest! {
         let lr = match steps {
             0 => vec![],
             1 => vec![0.1],
-            _ if linear => Ladder::linear(0.0, 3.0, steps).unwrap().iter().collect(),
-            _ => ladder(steps).iter().collect(),
+            _ if linear => LrSweep::linear(0.0, 3.0, steps).unwrap().iter().collect(),
+            _ => sweep(steps).iter().collect(),
         };
-        let curve = Curve::new(lr, losses.clone()).unwrap();
+        let curve = LossCurve::new(lr, losses.clone()).unwrap();
         for rule in Rule::ALL {
             let answer = rule.apply(&curve);
             if OWN.contains(&rule) {
@@ -169,10 +171,10 @@ proptest! {
             }
         }
         if steps >= 2 {
-            let mut test = RangeTest::new(ladder(steps));
+            let mut test = RangeTest::new(sweep(steps));
             for loss in &losses {
                 let before = test.stop_reason();
-                if test.record(*loss).is_stop() {
+                if test.record(*loss).is_break() {
                     break;
                 }
                 prop_assert_eq!(before, None);
@@ -192,15 +194,15 @@ proptest! {
     /// A test that stops early shows the rules enough: the answer is that of the whole curve.
     #[test]
     fn stopping_early_loses_nothing(shape in shape()) {
-        let mut test = RangeTest::new(ladder(shape.steps));
-        let mut stop = Go::Continue;
+        let mut test = RangeTest::new(sweep(shape.steps));
+        let mut stop = ControlFlow::Continue(());
         for loss in shape.losses() {
             stop = test.record(loss);
-            if stop.is_stop() {
+            if stop.is_break() {
                 break;
             }
         }
-        prop_assert_eq!(stop, Go::Stop(StopReason::Diverged));
+        prop_assert_eq!(stop, ControlFlow::Break(StopReason::Diverged));
         let early = test.into_curve();
         prop_assert!(early.len() < shape.steps as usize);
         let (ours, whole) = (Rule::OneCycleMax.apply(&early), Rule::OneCycleMax.apply(&shape.curve()));
@@ -213,7 +215,7 @@ proptest! {
         let validation = Validation { after: 2, loss: Some(f64::INFINITY), accuracy: Some(accuracy) };
         let curve = curve(losses).with_validation(vec![validation]).unwrap();
         let json = serde_json::to_string(&curve).unwrap();
-        let back: Curve = serde_json::from_str(&json).unwrap();
+        let back: LossCurve = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(serde_json::to_string(&back).unwrap(), json);
         prop_assert_eq!(back.lr(), curve.lr());
         prop_assert_eq!(back.validation(), curve.validation());
@@ -276,7 +278,8 @@ fn verdicts() {
 
 #[test]
 fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
-    let curve: Curve = serde_json::from_str(r#"{"lr": [0.1, 1], "loss": ["nan", null]}"#).unwrap();
+    let curve: LossCurve =
+        serde_json::from_str(r#"{"lr": [0.1, 1], "loss": ["nan", null]}"#).unwrap();
     assert!(curve.loss().iter().all(|loss| loss.is_nan()));
     let wrong = [
         (r#"{"lr": [0.1, 1], "loss": [1]}"#, "1 entries"),
@@ -285,7 +288,9 @@ fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
         (r#"{"lr": [1, 2]}"#, "loss"),
     ];
     for (json, word) in wrong {
-        let error = serde_json::from_str::<Curve>(json).unwrap_err().to_string();
+        let error = serde_json::from_str::<LossCurve>(json)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(word), "{error}");
     }
 }
@@ -293,8 +298,8 @@ fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
 /// Smith's own figure: accuracy over a linear ramp, which drops where the rate is too large.
 #[test]
 fn the_drop_of_accuracy() {
-    let ladder = Ladder::linear(0.0, 2.0, 401).unwrap();
-    let lr: Vec<f64> = ladder.iter().collect();
+    let sweep = LrSweep::linear(0.0, 2.0, 401).unwrap();
+    let lr: Vec<f64> = sweep.iter().collect();
     let accuracy = |lr: f64| 0.9 * (lr / (lr + 0.05)) / (1.0 + (lr / 1.2).powi(12));
     let validation: Vec<Validation> = (10..=400)
         .step_by(10)
@@ -305,7 +310,7 @@ fn the_drop_of_accuracy() {
         })
         .collect();
     let losses = vec![f64::NAN; lr.len()];
-    let curve = Curve::new(lr, losses)
+    let curve = LossCurve::new(lr, losses)
         .and_then(|curve| curve.with_validation(validation))
         .unwrap();
     let seen = curve.seen_by(Signal::ValidationAccuracy);
@@ -333,7 +338,7 @@ fn one_odd_seed_moves_nothing() {
     ];
     let together = over_seeds(&curves, Rule::OneCycleMax);
     assert_eq!(
-        (together.verdict, together.answers, together.seeds),
+        (together.verdict, together.suggestions, together.seeds),
         (Verdict::Ok, 2, 3)
     );
     let (low, high) = together.interval.unwrap();

@@ -1,12 +1,12 @@
 use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
 
 use crate::{
-    args::{Find, FindFormat, Rungs},
+    args::{Find, FindFormat, Sweep},
     output::{self, AnyError},
     stop::Stop,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onecycle::range_test::Ladder;
+use onecycle::range_test::LrSweep;
 use onecycle_plot::terminal::Charset;
 use onecycle_train::{
     Config, ConfigError, device,
@@ -31,8 +31,8 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     let config = args.configuration.resolve()?;
     device::set_threads(config.threads)?;
     let validations = if args.linear { VALIDATIONS } else { u64::MAX };
-    let every = (args.rungs.rungs / validations) as usize;
-    let mut find = test(&args.rungs, args.linear, &config)?;
+    let every = (args.sweep.num_steps / validations) as usize;
+    let mut find = test(&args.sweep, args.linear, &config)?;
     find.validate_every = args
         .validate_every
         .unwrap_or(if args.linear { every.max(1) } else { 0 });
@@ -105,35 +105,35 @@ pub(super) fn plot(found: &RangeTestResult) -> String {
 
 /// The test that the flags ask for.
 pub(super) fn test(
-    rungs: &Rungs,
+    flags: &Sweep,
     linear: bool,
     config: &Config,
 ) -> Result<RangeTestConfig, ConfigError> {
     let (from, to) = if linear { (0.0, 3.0) } else { (1e-5, 10.0) };
-    let (from, to) = (rungs.lr_from.unwrap_or(from), rungs.lr_to.unwrap_or(to));
-    let ladder = if linear {
-        Ladder::linear(from, to, rungs.rungs)
+    let (from, to) = (flags.lr_from.unwrap_or(from), flags.lr_to.unwrap_or(to));
+    let sweep = if linear {
+        LrSweep::linear(from, to, flags.num_steps)
     } else {
-        Ladder::exponential(from, to, rungs.rungs)
+        LrSweep::exponential(from, to, flags.num_steps)
     };
     let named = |name: &str| match name {
         "start" => "--lr-from",
         "end" => "--lr-to",
-        _ => "--rungs",
+        _ => "--num-steps",
     };
-    let ladder = ladder.map_err(|error| explained(error, named))?;
-    let seeds = (0..rungs.seeds as u64)
+    let sweep = sweep.map_err(|error| explained(error, named))?;
+    let seeds = (0..flags.seeds as u64)
         .map(|i| config.seed.wrapping_add(i))
         .collect();
     Ok(RangeTestConfig {
-        ladder,
-        warm_up: rungs.warm_up,
+        sweep,
+        warm_up: flags.warm_up,
         seeds,
         ..RangeTestConfig::new(config.seed)?
     })
 }
 
-/// An impossible ladder, told in the names of the flags.
+/// An impossible sweep, told in the names of the flags.
 fn explained(error: onecycle::PolicyError, named: impl Fn(&str) -> &'static str) -> ConfigError {
     use onecycle::PolicyError::{Negative, NotFinite, Order, OutOfRange};
     let (name, value, expected) = match &error {

@@ -5,7 +5,7 @@ use crate::{
     output::{self, AnyError},
     stop::Stop,
 };
-use onecycle::range_test::Ladder;
+use onecycle::range_test::LrSweep;
 use onecycle_train::{
     Config, ConfigError, Experiment, RunError, TrainError, device,
     lr_search::{
@@ -25,9 +25,9 @@ use super::{
 
 /// Epochs with `--quick`.
 const QUICK_EPOCHS: f64 = 1.0;
-/// The range test with `--quick`: 20 updates a decade. On a ladder that climbs so fast, the rate may have gone beyond what is
+/// The range test with `--quick`: 20 updates a decade. On a sweep that climbs so fast, the rate may have gone beyond what is
 /// stable before an instability shows; but the test only says where the short cycles begin, and they go down from there.
-const QUICK_LADDER: (f64, u64) = (1e-3, 80);
+const QUICK_SWEEP: (f64, u64) = (1e-3, 80);
 
 pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let given = &args.configuration;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     device::set_threads(config.threads)?;
     // Tests and short cycles keep what is finished; of one in progress nothing could be kept.
     let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
-    let mut find = test(&args.rungs, false, &config)?;
+    let mut find = test(&args.sweep, false, &config)?;
     let mut values = match (args.quick, &given.weight_decay) {
         (false, None) => fit::weight_decays(&config),
         _ => vec![config.optimizer.config.weight_decay()],
@@ -55,9 +55,9 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         if given.epochs.is_none() && given.steps.is_none() {
             (config.epochs, config.steps) = (Some(QUICK_EPOCHS), None);
         }
-        let (from, rungs) = QUICK_LADDER;
-        let from = args.rungs.lr_from.unwrap_or(from);
-        find.ladder = Ladder::exponential(from, find.ladder.bounds().1, rungs)?;
+        let (from, num_steps) = QUICK_SWEEP;
+        let from = args.sweep.lr_from.unwrap_or(from);
+        find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
     } else if !given.layers()?.says_length() {
         let images = Experiment::prepare(config.clone())?.data.train.len();
         if let (Some(longer), false) = (fit::lengthen(&mut config, images)?, args.show.quiet) {

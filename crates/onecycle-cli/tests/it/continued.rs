@@ -12,9 +12,9 @@ use common::Place;
 use trial::{Random, assert_same, command, finish, kill, left_by, said, write_digits};
 
 /// Three range tests.
-const FIND: [&str; 4] = ["find", "--seeds", "3", "--rungs"];
+const FIND: [&str; 4] = ["find", "--seeds", "3", "--num-steps"];
 /// Three range tests, some short cycles, and a training of twelve steps.
-const FIT: [&str; 4] = ["fit", "--epochs", "2", "--rungs"];
+const FIT: [&str; 4] = ["fit", "--epochs", "2", "--num-steps"];
 
 /// The command in the folder `out`, on a data set that is read at once.
 #[rustfmt::skip]

@@ -7,7 +7,7 @@ use std::fs;
 use common::{Place, numbers};
 use serde_json::Value;
 
-/// LeNet-5 on 512 images, in batches of 32, on the usual ladder.
+/// LeNet-5 on 512 images, in batches of 32, on the usual sweep.
 const TINY: [&str; 9] = [
     "--model",
     "lenet5",
@@ -15,7 +15,7 @@ const TINY: [&str; 9] = [
     "512",
     "--batch-size",
     "32",
-    "--rungs",
+    "--num-steps",
     "150",
     "-q",
 ];

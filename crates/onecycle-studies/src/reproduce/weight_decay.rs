@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use onecycle::{
     OneCycle,
-    range_test::{Ladder, Rule},
+    range_test::{LrSweep, Rule},
 };
 use onecycle_stats::SampleMean;
 
@@ -30,8 +30,8 @@ use onecycle_train::{
 
 /// From much too large to hardly any; the logs have 1e-3 to 1e-6.
 const DECAYS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
-/// Rungs of the range tests.
-const RUNGS: u64 = 150;
+/// Steps of the range tests.
+const NUM_STEPS: u64 = 150;
 /// A rate that a range test names is taken down to four digits, as a person would.
 fn rounded(lr: f64) -> f64 {
     format!("{lr:.3e}").parse().unwrap_or(lr)
@@ -79,7 +79,7 @@ impl WeightDecay {
                 continue;
             }
             let test = RangeTestConfig {
-                ladder: Ladder::exponential(1e-4, 10.0, RUNGS)?,
+                sweep: LrSweep::exponential(1e-4, 10.0, NUM_STEPS)?,
                 overlay: Some(Overlay {
                     parameter: SweptParameter::WeightDecay,
                     values: vec![decay],

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use onecycle::range_test::Ladder;
+use onecycle::range_test::LrSweep;
 use serde::{Deserialize, Serialize};
 
 use super::Task;
@@ -26,10 +26,11 @@ pub(super) struct Ledger {
     _lock: RunLock,
 }
 
-/// A range test with its ladder.
+/// A range test with its sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ranged {
-    pub(super) ladder: Ladder,
+    #[serde(alias = "ladder")]
+    pub(super) sweep: LrSweep,
     pub(super) test: RangeTestRun,
 }
 
@@ -91,19 +92,19 @@ impl Ledger {
         })
     }
 
-    pub(super) fn test(&self, ladder: &Ladder, seed: u64) -> Option<&RangeTestRun> {
+    pub(super) fn test(&self, sweep: &LrSweep, seed: u64) -> Option<&RangeTestRun> {
         let mut of_seed = self.tests.lines.iter().filter(|one| one.test.seed == seed);
         of_seed
-            .find(|one| one.ladder == *ladder)
+            .find(|one| one.sweep == *sweep)
             .map(|one| &one.test)
     }
 
     pub(super) fn push_test(
         &mut self,
-        ladder: Ladder,
+        sweep: LrSweep,
         test: RangeTestRun,
     ) -> Result<(), StudyError> {
-        self.tests.push(Ranged { ladder, test })
+        self.tests.push(Ranged { sweep, test })
     }
 
     pub(super) fn trial(&self, seed: u64, lr_max: f64, steps: u64) -> Option<&Trial> {

@@ -77,9 +77,9 @@ impl Feed<Model> for EpochBatches<'_> {
         }
         let batch = self.next()?;
         let loss = self.data.forward(model, batch).loss;
-        let rung = self.made.saturating_sub(self.find.warm_up);
+        let step = self.made.saturating_sub(self.find.warm_up);
         self.made += 1;
-        self.observer.search_step(self.find.ladder.at(rung));
+        self.observer.search_step(self.find.sweep.at(step));
         Ok(Some(loss))
     }
 

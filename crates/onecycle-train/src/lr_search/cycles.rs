@@ -1,6 +1,6 @@
 //! The result of a search by short cycles: a part of `range_test.json`.
 
-use onecycle::range_test::Answer;
+use onecycle::range_test::Suggestion;
 use onecycle_plot::{
     format::{percent, significant},
     table::align,
@@ -17,7 +17,7 @@ pub struct PeakSearch {
     /// Updates of each cycle.
     pub steps: u64,
     /// The maximum for one cycle.
-    pub answer: Answer,
+    pub answer: Suggestion,
     /// A cycle a peak and seed, in the order in which they were made.
     pub cycles: Vec<Trial>,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use onecycle::range_test::{
-    Curve, Ladder, OverSeeds, Rule, Signal, StopReason, Verdict, over_seeds,
+    LossCurve, LrSweep, OverSeeds, Rule, Signal, StopReason, Verdict, over_seeds,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,8 @@ pub struct RangeTestResult {
     /// Smallest and largest of the seeds' answers for `one_cycle_max`.
     pub interval: Option<(f64, f64)>,
     /// The learning rates that were to be visited.
-    pub ladder: Ladder,
+    #[serde(alias = "ladder")]
+    pub sweep: LrSweep,
     /// What varies from group to group.
     pub parameter: Option<SweptParameter>,
     /// A group a value of the parameter; one where none varies.
@@ -76,7 +77,7 @@ pub struct RangeTestRun {
     /// What it cost.
     pub cost: RangeTestCost,
     /// What it recorded, raw.
-    pub curve: Curve,
+    pub curve: LossCurve,
 }
 
 /// What a test cost, in seconds.
@@ -106,8 +107,8 @@ impl From<onecycle_burn::range_test::Cost> for RangeTestCost {
 impl CurveGroup {
     /// The tests of a value, and what every rule says of them.
     pub fn new(value: Option<f64>, tests: Vec<RangeTestRun>) -> Self {
-        let curves: Vec<Curve> = tests.iter().map(|test| test.curve.clone()).collect();
-        let seen: Vec<Curve> = curves
+        let curves: Vec<LossCurve> = tests.iter().map(|test| test.curve.clone()).collect();
+        let seen: Vec<LossCurve> = curves
             .iter()
             .map(|curve| curve.seen_by(Signal::ValidationAccuracy))
             .filter(|curve| !curve.is_empty())
@@ -147,7 +148,7 @@ impl CurveGroup {
         }
     }
 
-    /// The smoothed loss on every rung: the middle, the lowest and the highest over the seeds. Rungs that fewer than half
+    /// The smoothed loss at every step: the middle, the lowest and the highest over the seeds. Steps that fewer than half
     /// of the seeds reached are left out.
     pub(super) fn smoothed(&self) -> Vec<[f64; 3]> {
         let curves: Vec<Vec<f64>> = self
@@ -194,7 +195,7 @@ impl CurveGroup {
 impl RangeTestResult {
     pub(super) fn new(
         parameter: Option<SweptParameter>,
-        ladder: Ladder,
+        sweep: LrSweep,
         groups: Vec<CurveGroup>,
     ) -> Self {
         let found = RangeTestResult {
@@ -202,7 +203,7 @@ impl RangeTestResult {
             one_cycle_max: None,
             constant: None,
             interval: None,
-            ladder,
+            sweep,
             parameter,
             groups,
             choice: None,
@@ -215,10 +216,10 @@ impl RangeTestResult {
     }
 
     /// Tests that were made one by one as those of one call: those of the same value are a group, in the order in which the
-    /// values first appear. Ladder and parameter are the first one's. `None` without any.
+    /// values first appear. LrSweep and parameter are the first one's. `None` without any.
     #[must_use]
     pub fn together(parts: Vec<RangeTestResult>) -> Option<Self> {
-        let (ladder, parameter) = parts.first().map(|first| (first.ladder, first.parameter))?;
+        let (sweep, parameter) = parts.first().map(|first| (first.sweep, first.parameter))?;
         let mut tests: Vec<(Option<f64>, Vec<RangeTestRun>)> = Vec::new();
         for group in parts.into_iter().flat_map(|part| part.groups) {
             match tests.iter_mut().find(|(value, _)| *value == group.value) {
@@ -229,7 +230,7 @@ impl RangeTestResult {
         let groups = tests
             .into_iter()
             .map(|(value, tests)| CurveGroup::new(value, tests));
-        Some(RangeTestResult::new(parameter, ladder, groups.collect()))
+        Some(RangeTestResult::new(parameter, sweep, groups.collect()))
     }
 
     /// With the answers of one group as those of the whole.
@@ -301,7 +302,7 @@ impl RangeTestResult {
         })
     }
 
-    /// The smoothed losses over the ladder as text, for a terminal or a log.
+    /// The smoothed losses over the sweep as text, for a terminal or a log.
     pub fn terminal(&self, width: usize, height: usize, charset: Charset) -> String {
         let curves: Vec<(String, Vec<f64>)> = self
             .groups
@@ -332,9 +333,9 @@ impl RangeTestResult {
             .iter()
             .map(|(name, losses)| (*name, losses.as_slice()))
             .collect();
-        let last = self.ladder.at(longest.saturating_sub(1) as u64);
+        let last = self.sweep.at(longest.saturating_sub(1) as u64);
         let below = Below {
-            first: significant(self.ladder.at(0)),
+            first: significant(self.sweep.at(0)),
             name: "learning rate",
             last: significant(last),
         };
@@ -402,7 +403,7 @@ impl RangeTestResult {
         )
     }
 
-    /// All curves as CSV: a row a seed and rung, with the raw and the smoothed loss.
+    /// All curves as CSV: a row per seed and step, with the raw and the smoothed loss.
     pub fn csv(&self) -> String {
         let parameter = self
             .parameter

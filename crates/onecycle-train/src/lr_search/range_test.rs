@@ -86,7 +86,7 @@ pub fn run_from(
                 experiment.config.seed,
             );
             let index = groups.len() * experiments.len() + tests.len();
-            observer.range_test(index, &label, find.warm_up + find.ladder.steps());
+            observer.range_test(index, &label, find.warm_up + find.sweep.num_steps());
             match test(experiment, find, hyper, observer)? {
                 None => return Ok(None),
                 Some(test) => {
@@ -99,7 +99,7 @@ pub fn run_from(
     }
     Ok(Some(RangeTestResult::new(
         overlay.map(|overlay| overlay.parameter),
-        find.ladder,
+        find.sweep,
         groups,
     )))
 }
@@ -145,7 +145,7 @@ pub fn test(
         seed: Some(experiment.config.seed),
         ..Conditions::default()
     };
-    let machine = RangeTest::new(find.ladder)
+    let machine = RangeTest::new(find.sweep)
         .with_warm_up(find.warm_up)
         .with_base(hyper)
         .with_conditions(conditions);

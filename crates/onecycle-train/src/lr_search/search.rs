@@ -142,31 +142,31 @@ pub fn search(
     Ok(Some(PeakSearch {
         start,
         steps,
-        answer: machine.answer(),
+        answer: machine.suggestion(),
         cycles,
     }))
 }
 
 #[cfg(test)]
 mod tests {
-    use onecycle::range_test::{Curve, Ladder, StopReason};
+    use onecycle::range_test::{LossCurve, LrSweep, StopReason};
 
     use super::*;
     use crate::lr_search::found::RangeTestCost;
 
-    fn group(losses: impl Fn(usize, f64) -> f64, rungs: u64) -> Result<CurveGroup, TrainError> {
-        let lr: Vec<f64> = Ladder::exponential(1e-4, 10.0, rungs)?.iter().collect();
+    fn group(losses: impl Fn(usize, f64) -> f64, num_steps: u64) -> Result<CurveGroup, TrainError> {
+        let lr: Vec<f64> = LrSweep::exponential(1e-4, 10.0, num_steps)?.iter().collect();
         let loss = lr.iter().enumerate().map(|(i, lr)| losses(i, *lr));
         let test = RangeTestRun {
             seed: 1,
             stop: StopReason::Finished,
             cost: RangeTestCost {
-                updates: rungs,
+                updates: num_steps,
                 training_seconds: 0.0,
                 validation_seconds: 0.0,
                 overhead_seconds: 0.0,
             },
-            curve: Curve::new(lr.clone(), loss.collect())?,
+            curve: LossCurve::new(lr.clone(), loss.collect())?,
         };
         Ok(CurveGroup::new(None, vec![test]))
     }

@@ -1,18 +1,19 @@
 //! What a range test does: learning rates, seeds, and a hyper-parameter that varies.
 
-use onecycle::{Hyper, range_test::Ladder};
+use onecycle::{Hyper, range_test::LrSweep};
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 
-/// Rungs of the ladder that [`RangeTestConfig::default`] has: 25 a decade.
+/// Steps of the sweep of [`RangeTestConfig::default`]: 25 per decade.
 const STEPS: u64 = 150;
 
 /// How to test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestConfig {
     /// The learning rates.
-    pub ladder: Ladder,
+    #[serde(alias = "ladder")]
+    pub sweep: LrSweep,
     /// Updates at the first rate before the first recorded one.
     pub warm_up: u64,
     /// Updates between measurements of the validation accuracy, on images held out from training; 0 for none.
@@ -76,13 +77,13 @@ impl SweptParameter {
 }
 
 impl RangeTestConfig {
-    /// An exponential ladder from 1e-5 to 10, one seed, no validation.
+    /// An exponential sweep from 1e-5 to 10, one seed, no validation.
     ///
     /// # Errors
     /// None: the bounds are sound.
     pub fn new(seed: u64) -> Result<Self, ConfigError> {
         Ok(RangeTestConfig {
-            ladder: Ladder::exponential(1e-5, 10.0, STEPS)?,
+            sweep: LrSweep::exponential(1e-5, 10.0, STEPS)?,
             warm_up: 0,
             validate_every: 0,
             seeds: vec![seed],

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use onecycle::range_test::{Answer, Curve, Rule, Validation, Verdict};
+use onecycle::range_test::{Suggestion, LossCurve, Rule, Validation, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{FileError, TrainError, files};
@@ -18,12 +18,12 @@ pub struct Suggestions {
     /// A good constant rate.
     pub constant: Option<f64>,
     /// The rules of other tools by name, each as its original applies it.
-    pub rules: BTreeMap<Rule, Answer>,
+    pub rules: BTreeMap<Rule, Suggestion>,
 }
 
 impl Suggestions {
     /// Applies every rule.
-    pub fn of(curve: &Curve) -> Self {
+    pub fn of(curve: &LossCurve) -> Self {
         let max = Rule::OneCycleMax.apply(curve);
         Suggestions {
             verdict: max.verdict,
@@ -58,7 +58,7 @@ impl Suggestions {
 ///
 /// # Errors
 /// A file that cannot be read; [`FileError::CurveFile`], with the line where it is known.
-pub fn read_curve(path: &Path) -> Result<Curve, TrainError> {
+pub fn read_curve(path: &Path) -> Result<LossCurve, TrainError> {
     let text = files::read_text(path)?;
     // Spreadsheets put a mark in front.
     let text = text.trim_start_matches('\u{feff}');
@@ -82,7 +82,7 @@ pub fn read_curve(path: &Path) -> Result<Curve, TrainError> {
 /// What a file of a curve has to be.
 const EXPECTED: &str = "expected CSV with columns lr and loss, or JSON with lists lr and loss";
 
-fn from_csv(text: &str) -> Result<Curve, (Option<usize>, String)> {
+fn from_csv(text: &str) -> Result<LossCurve, (Option<usize>, String)> {
     let mut lines = text.lines().enumerate().map(|(i, line)| (i + 1, line));
     let mut filled = lines.by_ref().filter(|(_, line)| !line.trim().is_empty());
     let (first, header) = filled.next().unwrap_or((1, ""));
@@ -120,7 +120,7 @@ fn from_csv(text: &str) -> Result<Curve, (Option<usize>, String)> {
             });
         }
     }
-    Curve::new(lr, loss)
+    LossCurve::new(lr, loss)
         .and_then(|curve| curve.with_validation(validation))
         .map_err(|error| match error {
             onecycle::PolicyError::RateNotIncreasing { index, .. } => {
@@ -136,7 +136,7 @@ fn plain(cell: &str) -> &str {
 }
 
 /// A curve as CSV, which [`read_curve`] reads back to the same bits.
-pub fn to_csv(curve: &Curve) -> String {
+pub fn to_csv(curve: &LossCurve) -> String {
     let measured = !curve.validation().is_empty();
     let mut text = String::from(if measured {
         "lr,loss,val_loss,val_accuracy\n"
@@ -164,7 +164,7 @@ pub fn to_csv(curve: &Curve) -> String {
 mod tests {
     use super::*;
 
-    fn read(name: &str, text: &str) -> Result<Curve, TrainError> {
+    fn read(name: &str, text: &str) -> Result<LossCurve, TrainError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -195,7 +195,7 @@ mod tests {
             loss: None,
             accuracy: Some(0.1 + 0.2),
         }];
-        let curve = Curve::new(
+        let curve = LossCurve::new(
             vec![1e-7, 0.1 + 0.2, 10.0],
             vec![1.0 / 3.0, -1e300, f64::NEG_INFINITY],
         )

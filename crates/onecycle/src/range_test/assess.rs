@@ -4,7 +4,7 @@ use core::{f64::consts::LN_10, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Curve,
+    LossCurve,
     smooth::{LocalFit, local_linear, median},
 };
 use crate::math;
@@ -13,7 +13,7 @@ use crate::math;
 /// decade. A network without batch norm falls into its valley and jumps out of it within a third of a decade; a wider
 /// window would fill the valley up.
 const HALF_WIDTH: f64 = 0.16 * LN_10;
-/// Neighbours that count on either side where the ladder is coarser than that.
+/// Neighbours that count on either side where the sweep is coarser than that.
 const AT_LEAST: usize = 3;
 /// The same for slopes: half a decade.
 const SLOPE_WIDTH: f64 = 0.5 * LN_10;
@@ -43,11 +43,11 @@ const DEVIATIONS: f64 = 1.4826;
 pub enum Verdict {
     /// The curve falls, and rises where that matters.
     Ok,
-    /// The loss falls but does not rise again: the ladder ends too early.
+    /// The loss falls but does not rise again: the sweep ends too early.
     NeverDiverged,
-    /// The loss falls nowhere: the ladder begins too late, or nothing is learnt.
+    /// The loss falls nowhere: the sweep begins too late, or nothing is learnt.
     NoDescent,
-    /// The loss scatters so much that no place on the ladder can be told: use a larger batch or more steps.
+    /// The loss scatters so much that no place on the sweep can be told: use a larger batch or more steps.
     TooNoisy,
     /// Too few points.
     TooShort,
@@ -75,14 +75,14 @@ impl Verdict {
     pub fn advice(self) -> &'static str {
         match self {
             Verdict::Ok => "nothing to do",
-            Verdict::NeverDiverged => "the loss never rises again: let the ladder go higher",
+            Verdict::NeverDiverged => "the loss never rises again: let the sweep go higher",
             Verdict::NoDescent => {
-                "the loss never falls: let the ladder begin lower, or check data and model"
+                "the loss never falls: let the sweep begin lower, or check data and model"
             }
             Verdict::TooNoisy => "the losses scatter too much: take larger batches or more steps",
             Verdict::TooShort => "there are too few points: take more steps",
             Verdict::NotFinite => {
-                "almost all losses are NaN or infinite: let the ladder begin lower"
+                "almost all losses are NaN or infinite: let the sweep begin lower"
             }
             Verdict::NoAnswer => "the original has no answer for this curve",
         }
@@ -118,7 +118,7 @@ impl Profile {
     /// Smooths and measures a curve.
     ///
     /// Nothing here depends on the losses' scale or level.
-    pub(super) fn of(curve: &Curve) -> Result<Profile, Verdict> {
+    pub(super) fn of(curve: &LossCurve) -> Result<Profile, Verdict> {
         let (x, raw) = points(curve)?;
         let near = x
             .iter()
@@ -177,8 +177,8 @@ impl Profile {
     }
 }
 
-/// The smoothed loss at each point, NaN where there is none. See [`Curve::smoothed`].
-pub(super) fn smoothed(curve: &Curve) -> Vec<f64> {
+/// The smoothed loss at each point, NaN where there is none. See [`LossCurve::smoothed`].
+pub(super) fn smoothed(curve: &LossCurve) -> Vec<f64> {
     let mut smoothed = alloc::vec![f64::NAN; curve.len()];
     let value = |fit: &LocalFit| fit.value;
     let (x, values): (Vec<f64>, Vec<f64>) = match Profile::of(curve) {
@@ -202,7 +202,7 @@ pub(super) fn smoothed(curve: &Curve) -> Vec<f64> {
 
 /// ln(lr) and loss of the points that count. Losses that are not finite are left out where finite ones follow; at the end
 /// they are divergence, and stand as infinity.
-fn points(curve: &Curve) -> Result<(Vec<f64>, Vec<f64>), Verdict> {
+fn points(curve: &LossCurve) -> Result<(Vec<f64>, Vec<f64>), Verdict> {
     if curve.len() < FEWEST {
         return Err(Verdict::TooShort);
     }

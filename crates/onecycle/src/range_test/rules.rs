@@ -1,4 +1,4 @@
-//! Rules by name: what to read off a [`Curve`].
+//! Rules by name: what to read off a [`LossCurve`].
 //!
 //! | rule | names | reads |
 //! |---|---|---|
@@ -24,12 +24,12 @@ pub mod torch_lr_finder;
 use alloc::borrow::ToOwned;
 use core::{fmt, str::FromStr};
 
-use super::{Curve, Verdict, assess::Profile};
+use super::{LossCurve, Verdict, assess::Profile};
 use crate::PolicyError;
 
 /// What a rule says of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Suggestion {
     /// The learning rate. This crate's own rules give none unless the verdict is [`Verdict::Ok`]; the originals' rules
     /// give what their original gives, on any curve.
     pub lr: Option<f64>,
@@ -106,8 +106,8 @@ impl Rule {
         }
     }
 
-    /// What it says of this curve's losses. For another signal, see [`Curve::seen_by`].
-    pub fn apply(self, curve: &Curve) -> Answer {
+    /// What it says of this curve's losses. For another signal, see [`LossCurve::seen_by`].
+    pub fn apply(self, curve: &LossCurve) -> Suggestion {
         let lr = match self {
             Rule::OneCycleMax => return own::one_cycle_max(curve),
             Rule::Constant => return own::constant(curve),
@@ -124,7 +124,7 @@ impl Rule {
             (Ok(_), None) => Verdict::NoAnswer,
             (Ok(_), Some(_)) => Verdict::Ok,
         };
-        Answer { lr, verdict }
+        Suggestion { lr, verdict }
     }
 }
 

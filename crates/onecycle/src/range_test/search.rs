@@ -3,7 +3,7 @@ use core::f64::consts::LN_2;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Verdict};
+use super::{Suggestion, Verdict};
 use crate::{PolicyError, check, math};
 
 /// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
@@ -53,8 +53,8 @@ const LEAST_DESCENT: f64 = 0.02;
 /// }
 /// let tried: Vec<f64> = search.tried().iter().map(|one| one.lr_max).collect();
 /// assert_eq!(tried, [0.8, 0.4, 0.2, 0.1]);
-/// assert!((search.answer().lr.unwrap() / 0.3).ln().abs() < 0.1);
-/// assert_eq!(search.answer().verdict, Verdict::Ok);
+/// assert!((search.suggestion().lr.unwrap() / 0.3).ln().abs() < 0.1);
+/// assert_eq!(search.suggestion().verdict, Verdict::Ok);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -212,8 +212,8 @@ impl CycleSearch {
     }
 
     /// What the cycles so far say. [`Verdict::TooShort`] before the first, [`Verdict::NoDescent`] where none learnt anything.
-    pub fn answer(&self) -> Answer {
-        let none = |verdict| Answer { lr: None, verdict };
+    pub fn suggestion(&self) -> Suggestion {
+        let none = |verdict| Suggestion { lr: None, verdict };
         let Some(best) = self.best() else {
             return none(Verdict::TooShort);
         };
@@ -227,7 +227,7 @@ impl CycleSearch {
             sum += weight * math::ln(one.lr_max);
             weights += weight;
         }
-        Answer {
+        Suggestion {
             lr: Some(math::exp(sum / weights)),
             verdict: Verdict::Ok,
         }

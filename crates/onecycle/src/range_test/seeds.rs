@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Curve, Rule, Verdict, smooth::median};
+use super::{LossCurve, Rule, Suggestion, Verdict, smooth::median};
 use crate::math;
 
 /// One rule's answers for the same test over several seeds.
@@ -14,8 +14,9 @@ pub struct OverSeeds {
     pub interval: Option<(f64, f64)>,
     /// [`Verdict::Ok`] where most seeds agree on it, else the most frequent other one.
     pub verdict: Verdict,
-    /// Seeds with an answer.
-    pub answers: usize,
+    /// Seeds whose curve gave a rate.
+    #[serde(rename = "answers")]
+    pub suggestions: usize,
     /// Seeds in all.
     pub seeds: usize,
 }
@@ -32,11 +33,11 @@ impl OverSeeds {
 /// The median, since one seed that went wrong should not move the answer.
 ///
 /// ```
-/// use onecycle::range_test::{Curve, Ladder, Rule, Verdict, over_seeds};
+/// use onecycle::range_test::{LossCurve, LrSweep, Rule, Verdict, over_seeds};
 /// let curve = |wall: f64| {
-///     let lr: Vec<f64> = Ladder::exponential(1e-4, 10.0, 100)?.iter().collect();
+///     let lr: Vec<f64> = LrSweep::exponential(1e-4, 10.0, 100)?.iter().collect();
 ///     let loss = lr.iter().map(|lr| (2.0 - (1000.0 * lr).ln_1p() / 4.0).max(1.0) + (lr / wall).powi(2)).collect();
-///     Curve::new(lr, loss)
+///     LossCurve::new(lr, loss)
 /// };
 /// let together = over_seeds(&[curve(0.5)?, curve(1.0)?, curve(0.6)?], Rule::OneCycleMax);
 /// let (low, high) = together.interval.unwrap();
@@ -45,11 +46,15 @@ impl OverSeeds {
 /// assert!(low < lr && lr < high && together.spread().unwrap() < 3.0);
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
-pub fn over_seeds(curves: &[Curve], rule: Rule) -> OverSeeds {
-    let answers: Vec<Answer> = curves.iter().map(|curve| rule.apply(curve)).collect();
-    let sound = |answer: &&Answer| answer.verdict == Verdict::Ok && answer.lr.is_some();
-    let rates: Vec<f64> = answers.iter().filter(sound).filter_map(|a| a.lr).collect();
-    let most = 2 * rates.len() > answers.len();
+pub fn over_seeds(curves: &[LossCurve], rule: Rule) -> OverSeeds {
+    let suggestions: Vec<Suggestion> = curves.iter().map(|curve| rule.apply(curve)).collect();
+    let sound = |one: &&Suggestion| one.verdict == Verdict::Ok && one.lr.is_some();
+    let rates: Vec<f64> = suggestions
+        .iter()
+        .filter(sound)
+        .filter_map(|a| a.lr)
+        .collect();
+    let most = 2 * rates.len() > suggestions.len();
     let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
     let high = rates.iter().copied().fold(0.0, f64::max);
     let middle = math::exp(median(rates.iter().map(|lr| math::ln(*lr))));
@@ -59,16 +64,16 @@ pub fn over_seeds(curves: &[Curve], rule: Rule) -> OverSeeds {
         verdict: if most {
             Verdict::Ok
         } else {
-            most_frequent(&answers)
+            most_frequent(&suggestions)
         },
-        answers: rates.len(),
-        seeds: answers.len(),
+        suggestions: rates.len(),
+        seeds: suggestions.len(),
     }
 }
 
 /// The most frequent verdict besides `Ok`, of equals the first in the order of [`Verdict`].
-fn most_frequent(answers: &[Answer]) -> Verdict {
-    let mut verdicts: Vec<Verdict> = answers.iter().map(|answer| answer.verdict).collect();
+fn most_frequent(suggestions: &[Suggestion]) -> Verdict {
+    let mut verdicts: Vec<Verdict> = suggestions.iter().map(|one| one.verdict).collect();
     verdicts.retain(|verdict| *verdict != Verdict::Ok);
     verdicts.sort_unstable();
     let runs = verdicts.chunk_by(|a, b| a == b);

@@ -58,7 +58,7 @@ pub struct LocalFit {
 /// Local linear regression with tricube weights at every point of `x`, which increases.
 ///
 /// The neighbourhood reaches `half_width` to either side, or to the `at_least`-th neighbour on that side where it is
-/// farther: on a linear ladder the rates lie far apart on the left, on log-lr, and close together on the right. All `y`
+/// farther: on a linear sweep the rates lie far apart on the left, on log-lr, and close together on the right. All `y`
 /// must be finite. Cleveland, "Robust Locally Weighted Regression and Smoothing Scatterplots" (1979).
 pub fn local_linear(x: &[f64], y: &[f64], half_width: f64, at_least: usize) -> Vec<LocalFit> {
     let n = x.len();
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn straight_lines_stay_what_they_are() {
-        // Unequal distances, as those of a linear ladder in log-lr.
+        // Unequal distances, as those of a linear sweep in log-lr.
         let x: Vec<f64> = (1..60).map(|i| math::ln(f64::from(i))).collect();
         let y: Vec<f64> = x.iter().map(|x| 3.0 - 2.0 * x).collect();
         for (fit, y) in local_linear(&x, &y, 0.5, 3).iter().zip(&y) {

@@ -1,8 +1,9 @@
 use alloc::{vec, vec::Vec};
+use core::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, Curve, Ladder, Validation, smooth::median};
+use super::{Conditions, LossCurve, LrSweep, Validation, smooth::median};
 use crate::{GroupScale, Hyper};
 
 /// Losses whose median is the level of the moment. A single spike is not divergence.
@@ -18,29 +19,12 @@ const FOR_SCATTER: usize = 20;
 /// Losses in a row that are not finite: weights that have become NaN do not recover.
 const NOT_FINITE_IN_A_ROW: usize = 3;
 
-/// Whether to go on with a range test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Go {
-    /// Make the update, and ask for the next.
-    Continue,
-    /// Stop here; the update need not be made.
-    Stop(StopReason),
-}
-
-impl Go {
-    /// Whether to stop.
-    pub fn is_stop(self) -> bool {
-        matches!(self, Go::Stop(_))
-    }
-}
-
 /// Why a range test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The ladder is at its end.
+    /// The sweep is at its end.
     Finished,
     /// The loss has risen far above its best level.
     Diverged,
@@ -53,7 +37,7 @@ pub enum StopReason {
 /// ```text
 /// while let Some(hyper) = test.next_hyper() {     // of this update; asking again gives the same
 ///     for each of the accumulation's micro-batches { loss, backward }
-///     if test.record(loss).is_stop() { break }    // once a micro-batch
+///     if test.record(loss).is_break() { break }    // once a micro-batch
 ///     update(hyper)
 ///     now and then: test.record_validation(loss, accuracy)
 /// }
@@ -63,7 +47,7 @@ pub enum StopReason {
 /// same for losses that are negative, shifted or scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RangeTest {
-    ladder: Ladder,
+    sweep: LrSweep,
     base: Hyper,
     groups: Vec<GroupScale>,
     accumulation: u32,
@@ -82,8 +66,8 @@ pub struct RangeTest {
 }
 
 impl RangeTest {
-    /// A test on this ladder: no warm-up, no accumulation, nothing but the learning rate set, stopping early.
-    pub fn new(ladder: Ladder) -> Self {
+    /// A test on this sweep: no warm-up, no accumulation, nothing but the learning rate set, stopping early.
+    pub fn new(sweep: LrSweep) -> Self {
         let base = Hyper {
             lr: 0.0,
             momentum: None,
@@ -91,13 +75,13 @@ impl RangeTest {
             batch_size: None,
         };
         RangeTest {
-            ladder,
+            sweep,
             base,
             groups: vec![GroupScale::default()],
             accumulation: 1,
             stops_early: true,
             conditions: Conditions {
-                ladder_steps: Some(ladder.steps()),
+                num_steps: Some(sweep.num_steps()),
                 ..Conditions::default()
             },
             warm_up: 0,
@@ -120,18 +104,18 @@ impl RangeTest {
         self
     }
 
-    /// Notes the conditions that the curve shall carry. Warm-up and ladder stay as they are.
+    /// Notes the conditions that the curve shall carry. Warm-up and sweep stay as they are.
     #[must_use]
     pub fn with_conditions(mut self, conditions: Conditions) -> Self {
         self.conditions = Conditions {
             warm_up: self.conditions.warm_up,
-            ladder_steps: self.conditions.ladder_steps,
+            num_steps: self.conditions.num_steps,
             ..conditions
         };
         self
     }
 
-    /// Begins with so many updates at the ladder's first rate that are not recorded: batch norm's running statistics
+    /// Begins with so many updates at the sweep's first rate that are not recorded: batch norm's running statistics
     /// and the optimizer's averages settle.
     #[must_use]
     pub fn with_warm_up(mut self, updates: u64) -> Self {
@@ -156,7 +140,7 @@ impl RangeTest {
         self
     }
 
-    /// Goes on to the ladder's end, whatever the losses.
+    /// Goes on to the sweep's end, whatever the losses.
     #[must_use]
     pub fn to_the_end(mut self) -> Self {
         self.stops_early = false;
@@ -169,7 +153,7 @@ impl RangeTest {
             return None;
         }
         Some(Hyper {
-            lr: self.ladder.at(self.lr.len() as u64),
+            lr: self.sweep.at(self.lr.len() as u64),
             ..self.base
         })
     }
@@ -185,26 +169,29 @@ impl RangeTest {
     /// micro-batches their mean becomes the update's loss.
     ///
     /// Any number is a loss. After the end nothing is recorded.
-    pub fn record(&mut self, loss: f64) -> Go {
+    ///
+    /// Breaks with the reason as soon as the test is over; the update of that loss need not be made.
+    pub fn record(&mut self, loss: f64) -> ControlFlow<StopReason> {
         if let Some(reason) = self.stop_reason() {
-            return Go::Stop(reason);
+            return ControlFlow::Break(reason);
         }
         self.micro.push(loss);
         if self.micro.len() < self.accumulation as usize {
-            return Go::Continue;
+            return ControlFlow::Continue(());
         }
         let mean = self.micro.iter().sum::<f64>() / self.micro.len() as f64;
         self.micro.clear();
         if self.warm_up > 0 {
             self.warm_up -= 1;
-            return Go::Continue;
+            return ControlFlow::Continue(());
         }
-        self.lr.push(self.ladder.at(self.lr.len() as u64));
+        self.lr.push(self.sweep.at(self.lr.len() as u64));
         self.loss.push(mean);
         if self.stops_early {
             self.stopped = self.look();
         }
-        self.stopped.map_or(Go::Continue, Go::Stop)
+        self.stopped
+            .map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 
     /// Takes a validation loss, an accuracy (0 to 1), or both, of the network after the last update. Ignored before
@@ -222,13 +209,13 @@ impl RangeTest {
 
     /// Why the test is over; `None` while it goes on.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        let finished = self.lr.len() as u64 >= self.ladder.steps();
+        let finished = self.lr.len() as u64 >= self.sweep.num_steps();
         self.stopped.or(finished.then_some(StopReason::Finished))
     }
 
     /// Updates made or to make in all, warm-up included, if nothing stops the test.
     pub fn total_updates(&self) -> u64 {
-        self.conditions.warm_up.unwrap_or(0) + self.ladder.steps()
+        self.conditions.warm_up.unwrap_or(0) + self.sweep.num_steps()
     }
 
     /// Losses to [`record`](RangeTest::record) an update.
@@ -242,8 +229,8 @@ impl RangeTest {
     }
 
     /// The curve so far.
-    pub fn into_curve(self) -> Curve {
-        Curve::recorded(self.lr, self.loss, self.validation, self.conditions)
+    pub fn into_curve(self) -> LossCurve {
+        LossCurve::recorded(self.lr, self.loss, self.validation, self.conditions)
     }
 
     /// Whether the newest loss ends the test.
@@ -281,9 +268,9 @@ mod tests {
     use crate::math;
 
     /// The losses of a test whose loss is a function of the rate.
-    fn run(mut test: RangeTest, loss: impl Fn(f64) -> f64) -> (Curve, StopReason) {
+    fn run(mut test: RangeTest, loss: impl Fn(f64) -> f64) -> (LossCurve, StopReason) {
         while let Some(hyper) = test.next_hyper() {
-            if test.record(loss(hyper.lr)).is_stop() {
+            if test.record(loss(hyper.lr)).is_break() {
                 break;
             }
         }
@@ -291,8 +278,8 @@ mod tests {
         (test.into_curve(), reason)
     }
 
-    fn ladder() -> Ladder {
-        Ladder::exponential(1e-4, 1e2, 121).unwrap()
+    fn sweep() -> LrSweep {
+        LrSweep::exponential(1e-4, 1e2, 121).unwrap()
     }
 
     /// Falls by 1 around lr = 0.01, rises without limit from 1 on.
@@ -302,12 +289,12 @@ mod tests {
 
     #[test]
     fn a_rise_stops_whatever_level_and_scale() {
-        let (_, plain) = run(RangeTest::new(ladder()), valley);
-        let (curve, _) = run(RangeTest::new(ladder()), valley);
+        let (_, plain) = run(RangeTest::new(sweep()), valley);
+        let (curve, _) = run(RangeTest::new(sweep()), valley);
         assert_eq!(plain, StopReason::Diverged);
         assert!(curve.len() < 100, "{}", curve.len());
         for (scale, shift) in [(1.0, 1000.0), (1.0, -1000.0), (1e-6, 0.0), (1e6, 7.0)] {
-            let (other, reason) = run(RangeTest::new(ladder()), |lr| scale * valley(lr) + shift);
+            let (other, reason) = run(RangeTest::new(sweep()), |lr| scale * valley(lr) + shift);
             assert_eq!((other.len(), reason), (curve.len(), plain));
         }
     }
@@ -315,18 +302,18 @@ mod tests {
     #[test]
     fn what_never_rises_goes_to_the_end() {
         let falling = |lr: f64| 1.0 - lr / 100.0;
-        let (curve, reason) = run(RangeTest::new(ladder()), falling);
+        let (curve, reason) = run(RangeTest::new(sweep()), falling);
         assert_eq!((curve.len(), reason), (121, StopReason::Finished));
-        let (curve, reason) = run(RangeTest::new(ladder()), |_| 2.5);
+        let (curve, reason) = run(RangeTest::new(sweep()), |_| 2.5);
         assert_eq!((curve.len(), reason), (121, StopReason::Finished));
-        let (curve, reason) = run(RangeTest::new(ladder()).to_the_end(), valley);
+        let (curve, reason) = run(RangeTest::new(sweep()).to_the_end(), valley);
         assert_eq!((curve.len(), reason), (121, StopReason::Finished));
     }
 
     #[test]
     fn one_bad_loss_is_passed_over_and_three_are_not() {
         let nan_above = |limit: f64| move |lr: f64| if lr > limit { f64::NAN } else { 1.0 };
-        let (curve, reason) = run(RangeTest::new(ladder()), nan_above(0.1));
+        let (curve, reason) = run(RangeTest::new(sweep()), nan_above(0.1));
         assert_eq!(reason, StopReason::NotFinite);
         assert_eq!(curve.loss().iter().filter(|l| l.is_nan()).count(), 3);
         let once = |lr: f64| {
@@ -336,14 +323,14 @@ mod tests {
                 1.0
             }
         };
-        let (curve, reason) = run(RangeTest::new(ladder()), once);
+        let (curve, reason) = run(RangeTest::new(sweep()), once);
         assert_eq!(reason, StopReason::Finished);
         assert_eq!(curve.loss().iter().filter(|l| l.is_infinite()).count(), 1);
     }
 
     #[test]
     fn warm_up_and_accumulation() {
-        let mut test = RangeTest::new(Ladder::linear(1.0, 3.0, 3).unwrap())
+        let mut test = RangeTest::new(LrSweep::linear(1.0, 3.0, 3).unwrap())
             .with_warm_up(2)
             .with_accumulation(2);
         assert_eq!(test.total_updates(), 5);
@@ -353,12 +340,12 @@ mod tests {
             asked.push(hyper.lr);
             for _ in 0..2 {
                 loss += 1.0;
-                assert_eq!(test.record(loss), Go::Continue);
+                assert_eq!(test.record(loss), ControlFlow::Continue(()));
                 test.record_validation(None, Some(loss / 100.0));
             }
         }
         assert_eq!(asked, [1.0, 1.0, 1.0, 2.0, 3.0]);
-        assert_eq!(test.record(9.0), Go::Stop(StopReason::Finished));
+        assert_eq!(test.record(9.0), ControlFlow::Break(StopReason::Finished));
         let curve = test.into_curve();
         assert_eq!(
             (curve.lr(), curve.loss()),
@@ -377,7 +364,7 @@ mod tests {
             weight_decay: Some(1e-3),
             batch_size: Some(64),
         };
-        let test = RangeTest::new(Ladder::linear(1.0, 3.0, 3).unwrap())
+        let test = RangeTest::new(LrSweep::linear(1.0, 3.0, 3).unwrap())
             .with_base(base)
             .with_groups(GroupScale::discriminative(2, 4.0).unwrap());
         let hypers = test.hypers_of_groups();

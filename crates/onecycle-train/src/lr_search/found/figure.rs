@@ -21,7 +21,7 @@ pub fn captioned(found: &RangeTestResult) -> Captioned {
 /// With validation accuracy on the right where it was measured.
 #[must_use]
 pub fn figure(found: &RangeTestResult) -> Figure {
-    let x = match found.ladder.spacing() {
+    let x = match found.sweep.spacing() {
         Spacing::Exponential => Axis::log("learning rate (logarithmic)"),
         Spacing::Linear => Axis::linear("learning rate"),
     };

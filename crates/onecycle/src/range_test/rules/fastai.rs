@@ -7,7 +7,7 @@
 use alloc::{vec, vec::Vec};
 
 use super::{super::smooth, python};
-use crate::{math, range_test::Curve};
+use crate::{math, range_test::LossCurve};
 
 /// Beta of the loss meter.
 pub const BETA: f64 = 0.98;
@@ -20,9 +20,9 @@ const SLIDE: (usize, f64) = (15, 0.005);
 
 /// The rate at the index that `rule` gives for what `lr_find` looks at: smoothed losses up to the stop, without the first
 /// tenth of all points and the last five, cut before the first NaN.
-pub fn lr_find(curve: &Curve, rule: fn(&[f64], &[f64]) -> Option<usize>) -> Option<f64> {
+pub fn lr_find(curve: &LossCurve, rule: fn(&[f64], &[f64]) -> Option<usize>) -> Option<f64> {
     let smoothed = smooth::fastai_mean(curve.loss(), BETA);
-    let planned = curve.conditions().ladder_steps;
+    let planned = curve.conditions().num_steps;
     let begin = planned.map_or(curve.len(), |steps| steps as usize) / 10;
     let end = python::recorded(&smoothed, STOP).saturating_sub(SKIP_END);
     if end <= begin {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{super::smooth, python};
-use crate::range_test::Curve;
+use crate::range_test::LossCurve;
 
 /// Weight of the newest loss in the running mean.
 pub const SMOOTH_F: f64 = 0.05;
@@ -11,7 +11,7 @@ pub const SMOOTH_F: f64 = 0.05;
 const DIVERGE_TH: f64 = 5.0;
 
 /// The rate that it suggests on its own running mean, up to its own stop.
-pub fn suggestion(curve: &Curve) -> Option<f64> {
+pub fn suggestion(curve: &LossCurve) -> Option<f64> {
     let smoothed = smooth::running_mean(curve.loss(), SMOOTH_F);
     let recorded = python::recorded(&smoothed, DIVERGE_TH);
     lr_suggestion(&smoothed[..recorded]).map(|index| curve.lr()[index])

@@ -1,10 +1,10 @@
 //! Lightning 2.6's `_LRFinder.suggestion`: the steepest descent over the rate itself, not its logarithm. The rungs of an
-//! exponential ladder are closest together at its start, so noise there decides.
+//! exponential sweep are closest together at its start, so noise there decides.
 
 use alloc::vec::Vec;
 
 use super::{super::smooth, python};
-use crate::range_test::Curve;
+use crate::range_test::LossCurve;
 
 /// Beta of the running mean.
 pub const BETA: f64 = 0.98;
@@ -14,7 +14,7 @@ const EARLY_STOP_THRESHOLD: f64 = 4.0;
 const SKIP: (usize, usize) = (10, 1);
 
 /// The rate that it suggests on its own running mean, up to its own stop.
-pub fn suggestion(curve: &Curve) -> Option<f64> {
+pub fn suggestion(curve: &LossCurve) -> Option<f64> {
     let smoothed = smooth::lightning_mean(curve.loss(), BETA);
     let index = steepest(curve.lr(), &smoothed[..recorded(&smoothed)])?;
     Some(curve.lr()[index])

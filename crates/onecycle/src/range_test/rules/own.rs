@@ -1,8 +1,8 @@
 //! This crate's own rules. They look at the smoothed curve ([`Profile`]), and measure rises against the descent before them.
 
 use super::{
-    super::{Curve, Verdict, assess::Profile, smooth::median},
-    Answer,
+    super::{LossCurve, Verdict, assess::Profile, smooth::median},
+    Suggestion,
 };
 use crate::math;
 
@@ -17,32 +17,32 @@ const BELOW_WALL: f64 = 0.5;
 /// The steepest descent is behind where the slope has fallen to this share of it.
 const FLATTER: f64 = 0.5;
 
-impl Answer {
-    fn ok(lr: f64) -> Answer {
-        Answer {
+impl Suggestion {
+    fn ok(lr: f64) -> Suggestion {
+        Suggestion {
             lr: Some(lr),
             verdict: Verdict::Ok,
         }
     }
 
-    fn none(verdict: Verdict) -> Answer {
-        Answer { lr: None, verdict }
+    fn none(verdict: Verdict) -> Suggestion {
+        Suggestion { lr: None, verdict }
     }
 }
 
-pub(super) fn one_cycle_max(curve: &Curve) -> Answer {
+pub(super) fn one_cycle_max(curve: &LossCurve) -> Suggestion {
     match Profile::of(curve) {
-        Err(verdict) => Answer::none(verdict),
+        Err(verdict) => Suggestion::none(verdict),
         Ok(profile) => match wall(&profile) {
-            None => Answer::none(Verdict::NeverDiverged),
-            Some(wall) => Answer::ok(BELOW_WALL * math::exp(wall)),
+            None => Suggestion::none(Verdict::NeverDiverged),
+            Some(wall) => Suggestion::ok(BELOW_WALL * math::exp(wall)),
         },
     }
 }
 
-pub(super) fn constant(curve: &Curve) -> Answer {
+pub(super) fn constant(curve: &LossCurve) -> Suggestion {
     let profile = match Profile::of(curve) {
-        Err(verdict) => return Answer::none(verdict),
+        Err(verdict) => return Suggestion::none(verdict),
         Ok(profile) => profile,
     };
     let slopes = profile.slopes();
@@ -53,10 +53,10 @@ pub(super) fn constant(curve: &Curve) -> Answer {
     let lr = math::exp(profile.x[steepest]);
     let last = slopes[slopes.len() - 1];
     match wall(&profile) {
-        Some(wall) => Answer::ok(lr.min(BELOW_WALL * math::exp(wall))),
+        Some(wall) => Suggestion::ok(lr.min(BELOW_WALL * math::exp(wall))),
         // Without a wall the descent may still be at its beginning.
-        None if last > FLATTER * slopes[steepest] => Answer::ok(lr),
-        None => Answer::none(Verdict::NeverDiverged),
+        None if last > FLATTER * slopes[steepest] => Suggestion::ok(lr),
+        None => Suggestion::none(Verdict::NeverDiverged),
     }
 }
 

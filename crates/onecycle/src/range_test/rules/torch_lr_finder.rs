@@ -1,7 +1,7 @@
 //! torch-lr-finder 0.2's "steepest" (`LRFinder.plot`, `LRFinder.range_test`).
 
 use super::{super::smooth, python};
-use crate::range_test::Curve;
+use crate::range_test::LossCurve;
 
 /// Weight of the newest loss in the running mean.
 pub const SMOOTH_F: f64 = 0.05;
@@ -11,7 +11,7 @@ const DIVERGE_TH: f64 = 5.0;
 const SKIP: (usize, usize) = (10, 5);
 
 /// The rate of the steepest point of its own running mean, up to its own stop.
-pub fn suggestion(curve: &Curve) -> Option<f64> {
+pub fn suggestion(curve: &LossCurve) -> Option<f64> {
     let smoothed = smooth::running_mean(curve.loss(), SMOOTH_F);
     let recorded = python::recorded(&smoothed, DIVERGE_TH);
     steepest(&smoothed[..recorded]).map(|index| curve.lr()[index])

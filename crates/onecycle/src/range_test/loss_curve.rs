@@ -50,9 +50,9 @@ pub struct Conditions {
     /// Updates at the first rate before the first recorded one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<u64>,
-    /// Rungs of the ladder, where the test was to go on for longer than the curve shows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ladder_steps: Option<u64>,
+    /// Planned number of steps of the sweep; the curve is shorter if the test stopped early.
+    #[serde(alias = "ladder_steps", skip_serializing_if = "Option::is_none")]
+    pub num_steps: Option<u64>,
 }
 
 /// What a range test recorded, raw.
@@ -61,7 +61,7 @@ pub struct Conditions {
 /// enough; numbers that are not finite are written "nan", "inf" and "-inf".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw")]
-pub struct Curve {
+pub struct LossCurve {
     lr: Vec<f64>,
     #[serde(with = "not_finite")]
     loss: Vec<f64>,
@@ -82,11 +82,11 @@ struct Raw {
     conditions: Conditions,
 }
 
-impl TryFrom<Raw> for Curve {
+impl TryFrom<Raw> for LossCurve {
     type Error = PolicyError;
 
     fn try_from(raw: Raw) -> Result<Self, PolicyError> {
-        let curve = Curve::new(raw.lr, raw.loss)?.with_conditions(raw.conditions);
+        let curve = LossCurve::new(raw.lr, raw.loss)?.with_conditions(raw.conditions);
         curve.with_validation(raw.validation)
     }
 }
@@ -104,7 +104,7 @@ pub enum Signal {
     ValidationAccuracy,
 }
 
-impl Curve {
+impl LossCurve {
     /// A curve of raw losses: `lr[i]` was in force for update `i`, `loss[i]` is the training loss before it.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Curve {
                 });
             }
         }
-        Ok(Curve {
+        Ok(LossCurve {
             lr,
             loss,
             validation: Vec::new(),
@@ -136,7 +136,7 @@ impl Curve {
         validation: Vec<Validation>,
         conditions: Conditions,
     ) -> Self {
-        Curve {
+        LossCurve {
             lr,
             loss,
             validation,
@@ -212,14 +212,14 @@ impl Curve {
     ///
     /// Validation losses and accuracies stand at the rate of the update before them. Empty where the signal was not
     /// recorded.
-    pub fn seen_by(&self, signal: Signal) -> Curve {
+    pub fn seen_by(&self, signal: Signal) -> LossCurve {
         let value = |one: &Validation| match signal {
             Signal::Loss => None,
             Signal::ValidationLoss => one.loss,
             Signal::ValidationAccuracy => one.accuracy.map(|accuracy| -accuracy),
         };
         if signal == Signal::Loss {
-            return Curve {
+            return LossCurve {
                 validation: Vec::new(),
                 ..self.clone()
             };
@@ -229,12 +229,12 @@ impl Curve {
             .iter()
             .filter_map(|one| Some((self.lr[one.after - 1], value(one)?)))
             .unzip();
-        Curve {
+        LossCurve {
             lr,
             loss,
             validation: Vec::new(),
             conditions: Conditions {
-                ladder_steps: None,
+                num_steps: None,
                 ..self.conditions
             },
         }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn rates_must_increase() {
         assert_eq!(
-            Curve::new(vec![1.0, 2.0, 2.0], vec![0.0; 3]),
+            LossCurve::new(vec![1.0, 2.0, 2.0], vec![0.0; 3]),
             Err(PolicyError::RateNotIncreasing {
                 index: 2,
                 earlier: 2.0,
@@ -259,11 +259,11 @@ mod tests {
             })
         );
         assert!(matches!(
-            Curve::new(vec![-1.0], vec![0.0]),
+            LossCurve::new(vec![-1.0], vec![0.0]),
             Err(PolicyError::Negative { value: -1.0, .. })
         ));
         assert!(matches!(
-            Curve::new(vec![1.0], vec![]),
+            LossCurve::new(vec![1.0], vec![]),
             Err(PolicyError::Count { found: 0, .. })
         ));
     }
@@ -275,7 +275,7 @@ mod tests {
             loss: None,
             accuracy: Some(accuracy),
         };
-        let curve = Curve::new(vec![0.1, 0.2, 0.3], vec![f64::NAN; 3])
+        let curve = LossCurve::new(vec![0.1, 0.2, 0.3], vec![f64::NAN; 3])
             .and_then(|curve| curve.with_validation(vec![at(1, 0.25), at(3, 0.5)]))
             .unwrap();
         let seen = curve.seen_by(Signal::ValidationAccuracy);
