@@ -18,10 +18,6 @@ pub(crate) fn yes() -> bool {
     true
 }
 
-pub(crate) fn last_epoch() -> i64 {
-    -1
-}
-
 pub(crate) fn div_factor() -> f64 {
     25.0
 }

@@ -9,7 +9,7 @@
 //!
 //! What is not followed: past its last step OneCycleLR extrapolates (the rate turns back up, or goes negative) and then
 //! raises; here the plan holds, or does what [`AtEnd`](crate::AtEnd) says. Where rounding carries a rate below 0
-//! (CosineAnnealingLR does, by some 1e-17), it is 0. `last_epoch` can only be -1.
+//! (CosineAnnealingLR does, by some 1e-17), it is 0. There is no `last_epoch`: a plan resumes at whatever step it is asked for.
 
 mod annealing;
 mod cyclic;
@@ -28,21 +28,7 @@ pub use sequential::{TorchScheduler, TorchSequential};
 pub use step::{TorchExponential, TorchMultiStep, TorchStep};
 pub use trapezoid::{TorchTrapezoid, TrapezoidDecay};
 
-use alloc::string::ToString;
-
 use crate::{PolicyError, check};
-
-/// PyTorch resumes by `last_epoch`, a plan by asking it for another step.
-fn check_last_epoch(last_epoch: i64) -> Result<(), PolicyError> {
-    if last_epoch == -1 {
-        return Ok(());
-    }
-    Err(PolicyError::Unsupported {
-        name: "last_epoch",
-        value: last_epoch.to_string(),
-        hint: "leave it at -1; a plan resumes at whatever step it is asked for",
-    })
-}
 
 fn check_lr(lr: Option<f64>) -> Result<(), PolicyError> {
     match lr {

@@ -40,11 +40,7 @@ fn keys(case: &Value) -> Value {
     let (kwargs, lr) = (&case["kwargs"], case["optimizer_kwargs"]["lr"].clone());
     match class {
         "OneCycleLR" | "CyclicLR" => arguments(kwargs, kind(class), &[]),
-        "LambdaLR" => {
-            let mut keys = arguments(&kwargs["lr_lambda"], kind(class), &[("lr", lr)]);
-            keys["last_epoch"] = kwargs["last_epoch"].clone();
-            keys
-        }
+        "LambdaLR" => arguments(&kwargs["lr_lambda"], kind(class), &[("lr", lr)]),
         "SequentialLR" => {
             let schedulers: Vec<Value> = list(kwargs, "schedulers")
                 .iter()

@@ -188,11 +188,20 @@ fn explain(table: &Table, mut path: Vec<Place>, message: &str) -> ConfigError {
     }
 }
 
+/// Arguments of an original that its preset does not have, and what to do instead.
+const REMOVED: [(&str, &str); 1] = [(
+    "last_epoch",
+    "leave it out; a plan resumes at whatever step it is asked for",
+)];
+
 /// What to write in place of an unknown key.
 fn hint(table: &Table, path: &[Place], known: &[&str]) -> String {
     let Some((Place::Key(key), tables)) = path.split_last() else {
         return String::new();
     };
+    if let Some((_, hint)) = REMOVED.iter().find(|(removed, _)| removed == key) {
+        return (*hint).to_owned();
+    }
     let within = written(tables);
     let full = |key: &str| match within.as_str() {
         "" => key.to_owned(),
@@ -368,6 +377,10 @@ mod tests {
             (
                 "lr_max = 3",
                 "unknown key `lr_max`: did you mean `policy.lr_max`?",
+            ),
+            (
+                "[policy]\nkind = \"torch_exponential\"\nlr = 0.1\ngamma = 0.9\nlast_epoch = -1",
+                "unknown key `policy.last_epoch`: leave it out; a plan resumes at whatever step it is asked for",
             ),
             (
                 "augment.flp = true",

@@ -3,7 +3,7 @@ use core::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check_last_epoch, check_lr,
+    check_lr,
     recursion::{Recursion, run, series},
 };
 use crate::{
@@ -51,9 +51,6 @@ pub struct TorchCosineAnnealing {
     /// The minimum.
     #[serde(default)]
     pub eta_min: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchCosineAnnealing {
@@ -63,7 +60,6 @@ impl TorchCosineAnnealing {
             lr: Some(lr),
             t_max,
             eta_min: 0.0,
-            last_epoch: -1,
         }
     }
 
@@ -86,8 +82,7 @@ impl Schedule for TorchCosineAnnealing {
 impl TorchCosineAnnealing {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.t_max > 0, "T_max", 0.0, "at least 1")?;
-        check::rate("eta_min", self.eta_min)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("eta_min", self.eta_min)
     }
 }
 
@@ -144,9 +139,6 @@ pub struct TorchCosineAnnealingWarmRestarts {
     /// The minimum.
     #[serde(default)]
     pub eta_min: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 fn once() -> u64 {
@@ -161,15 +153,13 @@ impl TorchCosineAnnealingWarmRestarts {
             t_0,
             t_mult: 1,
             eta_min: 0.0,
-            last_epoch: -1,
         }
     }
 
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.t_0 > 0, "T_0", 0.0, "at least 1")?;
         check::ensure(self.t_mult > 0, "T_mult", 0.0, "at least 1")?;
-        check::rate("eta_min", self.eta_min)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("eta_min", self.eta_min)
     }
 }
 

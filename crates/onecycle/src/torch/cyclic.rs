@@ -2,7 +2,6 @@ use alloc::{string::String, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::check_last_epoch;
 use crate::{
     PolicyError, check,
     clock::Extent,
@@ -95,9 +94,6 @@ pub struct TorchCyclic {
     /// Momentum between them.
     #[serde(default = "defaults::max_momentum")]
     pub max_momentum: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 mod defaults {
@@ -129,7 +125,6 @@ impl TorchCyclic {
             cycle_momentum: true,
             base_momentum: defaults::base_momentum(),
             max_momentum: defaults::max_momentum(),
-            last_epoch: -1,
         }
     }
 }
@@ -156,7 +151,7 @@ impl Schedule for TorchCyclic {
                 hint: "choose a `mode`, or build the policy from curves",
             });
         }
-        check_last_epoch(self.last_epoch)
+        Ok(())
     }
 
     fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {

@@ -3,7 +3,6 @@ use core::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::check_last_epoch;
 use crate::{
     PolicyError, check,
     clock::Extent,
@@ -113,9 +112,6 @@ pub struct TorchOneCycle {
     /// Whether the way down is as long as the way up, with an annihilation after it.
     #[serde(default)]
     pub three_phase: bool,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchOneCycle {
@@ -134,7 +130,6 @@ impl TorchOneCycle {
             div_factor: 25.0,
             final_div_factor: 1e4,
             three_phase: false,
-            last_epoch: -1,
         }
     }
 
@@ -196,7 +191,6 @@ impl Schedule for TorchOneCycle {
         check::positive("div_factor", self.div_factor)?;
         check::positive("final_div_factor", self.final_div_factor)?;
         check::finite("max_lr / div_factor", self.max_lr / self.div_factor)?;
-        check_last_epoch(self.last_epoch)?;
         let course = self.course(self.steps().unwrap_or(1), [0.0; 3], 0.0);
         course.check(self.pct_start)
     }

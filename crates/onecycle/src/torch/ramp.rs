@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check_last_epoch, check_lr,
+    check_lr,
     recursion::{Recursion, run},
 };
 use crate::{
@@ -51,9 +51,6 @@ pub struct TorchLinear {
     /// Steps between them.
     #[serde(default = "five")]
     pub total_iters: u64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 fn third() -> f64 {
@@ -72,7 +69,6 @@ impl TorchLinear {
             start_factor: third(),
             end_factor: 1.0,
             total_iters: five(),
-            last_epoch: -1,
         }
     }
 }
@@ -91,8 +87,7 @@ impl Schedule for TorchLinear {
 impl TorchLinear {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::decay("start_factor", self.start_factor)?;
-        check::share("end_factor", self.end_factor)?;
-        check_last_epoch(self.last_epoch)
+        check::share("end_factor", self.end_factor)
     }
 }
 
@@ -152,9 +147,6 @@ pub struct TorchPolynomial {
     /// The power.
     #[serde(default = "crate::defaults::one")]
     pub power: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchPolynomial {
@@ -164,7 +156,6 @@ impl TorchPolynomial {
             lr: Some(lr),
             total_iters: five(),
             power: 1.0,
-            last_epoch: -1,
         }
     }
 }
@@ -183,8 +174,7 @@ impl Schedule for TorchPolynomial {
 impl TorchPolynomial {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.total_iters > 0, "total_iters", 0.0, "at least 1")?;
-        check::positive("power", self.power)?;
-        check_last_epoch(self.last_epoch)
+        check::positive("power", self.power)
     }
 }
 
@@ -234,9 +224,6 @@ pub struct TorchConstant {
     /// How many they are.
     #[serde(default = "five")]
     pub total_iters: u64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchConstant {
@@ -246,7 +233,6 @@ impl TorchConstant {
             lr: Some(lr),
             factor: third(),
             total_iters: five(),
-            last_epoch: -1,
         }
     }
 }
@@ -264,8 +250,7 @@ impl Schedule for TorchConstant {
 
 impl TorchConstant {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
-        check::decay("factor", self.factor)?;
-        check_last_epoch(self.last_epoch)
+        check::decay("factor", self.factor)
     }
 }
 

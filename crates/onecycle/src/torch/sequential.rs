@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     TorchConstant, TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts, TorchExponential,
-    TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep, check_last_epoch,
+    TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep,
     recursion::{Recursion, series},
 };
 use crate::{
@@ -107,9 +107,6 @@ pub struct TorchSequential {
     pub schedulers: Vec<TorchScheduler>,
     /// The steps at which the second and later ones take over.
     pub milestones: Vec<u64>,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchSequential {
@@ -123,7 +120,6 @@ impl TorchSequential {
             lr,
             schedulers: schedulers.into_iter().collect(),
             milestones: milestones.into_iter().collect(),
-            last_epoch: -1,
         }
     }
 }
@@ -161,7 +157,7 @@ impl Schedule for TorchSequential {
             }
             scheduler.check()?;
         }
-        check_last_epoch(self.last_epoch)
+        Ok(())
     }
 
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check_last_epoch, check_lr,
+    check_lr,
     recursion::{Recursion, run},
 };
 use crate::{
@@ -42,9 +42,6 @@ pub struct TorchMultiStep {
     /// Factor of a drop.
     #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchMultiStep {
@@ -54,7 +51,6 @@ impl TorchMultiStep {
             lr: Some(lr),
             milestones: milestones.into_iter().collect(),
             gamma: 0.1,
-            last_epoch: -1,
         }
     }
 }
@@ -72,8 +68,7 @@ impl Schedule for TorchMultiStep {
 
 impl TorchMultiStep {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
-        check::rate("gamma", self.gamma)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("gamma", self.gamma)
     }
 }
 
@@ -129,9 +124,6 @@ pub struct TorchStep {
     /// Factor of a drop.
     #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchStep {
@@ -141,7 +133,6 @@ impl TorchStep {
             lr: Some(lr),
             step_size,
             gamma: 0.1,
-            last_epoch: -1,
         }
     }
 }
@@ -160,8 +151,7 @@ impl Schedule for TorchStep {
 impl TorchStep {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.step_size > 0, "step_size", 0.0, "at least 1")?;
-        check::rate("gamma", self.gamma)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("gamma", self.gamma)
     }
 }
 
@@ -204,9 +194,6 @@ pub struct TorchExponential {
     pub lr: Option<f64>,
     /// Factor per step.
     pub gamma: f64,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchExponential {
@@ -215,7 +202,6 @@ impl TorchExponential {
         TorchExponential {
             lr: Some(lr),
             gamma,
-            last_epoch: -1,
         }
     }
 }
@@ -233,8 +219,7 @@ impl Schedule for TorchExponential {
 
 impl TorchExponential {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
-        check::rate("gamma", self.gamma)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("gamma", self.gamma)
     }
 }
 

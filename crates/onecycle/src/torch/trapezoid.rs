@@ -3,7 +3,6 @@ use core::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::check_last_epoch;
 use crate::{
     PolicyError, check,
     clock::Extent,
@@ -77,9 +76,6 @@ pub struct TorchTrapezoid {
     /// Shape of the decay.
     #[serde(default)]
     pub decay_shape: TrapezoidDecay,
-    /// Only -1, which is the original's default: a plan needs no state to resume.
-    #[serde(default = "crate::defaults::last_epoch")]
-    pub last_epoch: i64,
 }
 
 impl TorchTrapezoid {
@@ -93,7 +89,6 @@ impl TorchTrapezoid {
             start_factor: 0.0,
             end_factor: 0.0,
             decay_shape: TrapezoidDecay::Linear,
-            last_epoch: -1,
         }
     }
 
@@ -126,8 +121,7 @@ impl Schedule for TorchTrapezoid {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("start_factor", self.start_factor)?;
-        check::rate("end_factor", self.end_factor)?;
-        check_last_epoch(self.last_epoch)
+        check::rate("end_factor", self.end_factor)
     }
 
     fn resolve(&self, _: &Extent<'_>) -> Result<Tracks, PolicyError> {

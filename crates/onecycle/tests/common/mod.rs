@@ -40,9 +40,11 @@ pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(number).collect()
 }
 
-/// Arguments as the original's keyword arguments, with further ones added.
+/// Arguments as the original's keyword arguments, with further ones added. PyTorch's `last_epoch`, always -1 here, is left
+/// out: a plan has no such argument.
 pub(crate) fn arguments(kwargs: &Value, kind: &str, more: &[(&str, Value)]) -> Value {
     let mut map: Map<String, Value> = kwargs.as_object().unwrap().clone();
+    assert!(map.remove("last_epoch").is_none_or(|epoch| epoch == -1));
     map.insert("kind".into(), kind.into());
     for (key, value) in more {
         map.insert((*key).into(), value.clone());
