@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onecycle::{
     Clr, Cosine, GroupScale, LegShape, Momentum, OneCycle, Plan, PolicyError, Preset, Run, Span,
-    TorchOneCycle, WarmupStableDecay,
+    WarmupStableDecay, torch,
 };
 
 /// Steps of the run: 95 epochs of 98 steps.
@@ -40,7 +40,7 @@ fn plans() -> Result<Vec<(&'static str, Plan)>, PolicyError> {
         ("cosine", Cosine::new(0.8).into()),
         ("warmup_stable_decay", WarmupStableDecay::new(0.8).into()),
         ("clr", clr.into()),
-        ("torch_one_cycle", TorchOneCycle::new(0.8, STEPS).into()),
+        ("torch_one_cycle", torch::OneCycleLr::new(0.8, STEPS).into()),
     ];
     presets
         .into_iter()

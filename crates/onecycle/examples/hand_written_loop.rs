@@ -14,7 +14,7 @@ const EPOCHS: usize = 10;
 fn main() -> Result<(), PolicyError> {
     let policy = OneCycle::new(1.0)
         .policy()?
-        .with_weight_decay(Curve::Constant(1e-4))?;
+        .with_weight_decay(1e-4)?;
     let plan = policy.resolve(&Run::epochs(EPOCHS as f64, SAMPLES as u64, BATCH as u64))?;
     for phase in plan.phases() {
         let steps = phase.last_step - phase.first_step + 1;

@@ -50,6 +50,13 @@ impl BatchSizes {
     }
 }
 
+impl From<u64> for BatchSizes {
+    /// The same size in every step.
+    fn from(size: u64) -> Self {
+        BatchSizes::Constant(size)
+    }
+}
+
 /// Points in time: at least one, the first of them 0, no other 0, increasing as far as their units tell.
 pub(crate) fn check_points<T>(name: &'static str, points: &[(Span, T)]) -> Result<(), PolicyError> {
     let Some((first, _)) = points.first() else {

@@ -31,7 +31,7 @@ use crate::{
 ///     (Span::Epochs(1.0), Curve::linear(0.0, 0.4)),
 ///     (Span::Epochs(3.0), Curve::cosine(0.4, 0.0)),
 /// ]);
-/// let policy = Policy::from_curve(lr)?.with_weight_decay(Curve::Constant(5e-4))?;
+/// let policy = Policy::from_curve(lr)?.with_weight_decay(5e-4)?;
 /// let plan = policy.resolve(&Run::steps(40).with_steps_per_epoch(10))?;
 /// assert_eq!(plan.at(5).lr, 0.2);
 /// assert_eq!(plan.at(10).lr, 0.4);
@@ -242,6 +242,13 @@ impl Curve {
                 Ok(Table::new("product", Law::Product(tables?.into())))
             }
         }
+    }
+}
+
+impl From<f64> for Curve {
+    /// The constant curve.
+    fn from(value: f64) -> Self {
+        Curve::Constant(value)
     }
 }
 

@@ -12,6 +12,6 @@ mod fit;
 mod v1;
 
 pub use annealer::Annealer;
-pub use combined::{FastaiCombineScheds, FastaiCombinedCos};
-pub use fit::{FastaiFlatCos, FastaiOneCycle, FastaiSgdr};
-pub use v1::FastaiV1OneCycle;
+pub use combined::{CombineScheds, CombinedCos};
+pub use fit::{FlatCos, OneCycle, Sgdr};
+pub use v1::V1OneCycle;

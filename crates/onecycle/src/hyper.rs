@@ -20,8 +20,14 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// This learning rate, and nothing else set.
-    pub fn new(lr: f64) -> Self {
+    /// A learning rate alone: the optimizer and the loader keep their own values of the others.
+    ///
+    /// ```
+    /// use onecycle::Hyper;
+    /// let hyper = Hyper { momentum: Some(0.9), ..Hyper::new(0.1) };
+    /// assert_eq!((hyper.lr, hyper.momentum, hyper.weight_decay), (0.1, Some(0.9), None));
+    /// ```
+    pub const fn new(lr: f64) -> Self {
         Hyper {
             lr,
             momentum: None,

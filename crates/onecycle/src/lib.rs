@@ -80,14 +80,15 @@ pub mod torch;
 pub use batch::BatchSizes;
 pub use curve::Curve;
 pub use error::{PastEnd, PolicyError};
-pub use fastai::*;
 pub use hyper::{GroupScale, Hyper};
-pub use optax::*;
-pub use plan::{Parameter, Plan};
+pub use plan::{Parameter, Plan, PlanIter};
 pub use policy::{AtEnd, Policy};
-pub use preset::*;
+pub use preset::{
+    Clr, ClrMode, Constant, Cosine, CosineRestarts, DecayShape, Exponential, FlatCosine, LegShape,
+    Linear, Momentum, OneCycle, Part, PiecewiseConstant, Polynomial, Preset, Product, Scaling,
+    Sequence, Step, Trapezoid, Warmup, WarmupStableDecay,
+};
 pub use run::Run;
 pub use shape::Shape;
 pub use span::Span;
 pub use table::Phase;
-pub use torch::*;

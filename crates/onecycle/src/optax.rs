@@ -10,13 +10,11 @@ mod one_cycle;
 mod piecewise;
 mod warmup;
 
-pub use decay::{
-    OptaxConstant, OptaxCosineDecay, OptaxExponentialDecay, OptaxLinear, OptaxPolynomial,
-};
-pub use join::{OptaxJoin, OptaxSchedule};
-pub use one_cycle::{OptaxCosineOnecycle, OptaxLinearOnecycle};
-pub use piecewise::{InterpolateType, OptaxPiecewiseConstant, OptaxPiecewiseInterpolate};
-pub use warmup::{OptaxSgdr, OptaxWarmupCosineDecay};
+pub use decay::{Constant, CosineDecay, ExponentialDecay, Linear, Polynomial};
+pub use join::{Join, Schedule};
+pub use one_cycle::{CosineOnecycle, LinearOnecycle};
+pub use piecewise::{InterpolateType, PiecewiseConstant, PiecewiseInterpolate};
+pub use warmup::{Sgdr, WarmupCosineDecay};
 
 /// Presets whose struct is its own formula: one law for the whole run.
 macro_rules! formula_schedule {

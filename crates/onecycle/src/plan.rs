@@ -1,3 +1,7 @@
+mod iter;
+
+pub use iter::PlanIter;
+
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};

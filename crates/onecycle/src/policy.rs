@@ -28,10 +28,10 @@ pub enum AtEnd {
 /// resolved against a [`Run`] to a [`Plan`].
 ///
 /// ```
-/// use onecycle::{AtEnd, Curve, OneCycle, Run};
+/// use onecycle::{AtEnd, OneCycle, Run};
 /// let policy = OneCycle::new(0.8)
 ///     .policy()?
-///     .with_weight_decay(Curve::Constant(1e-4))?
+///     .with_weight_decay(1e-4)?
 ///     .at_end(AtEnd::Error);
 /// let plan = policy.resolve(&Run::steps(1000))?;
 /// assert_eq!(plan.at(450).lr, 0.8);
@@ -70,7 +70,7 @@ impl From<Table> for Tracks {
 }
 
 /// What every parameter struct of a preset can do.
-pub(crate) trait Schedule {
+pub(crate) trait Resolve {
     /// Checks all that can be checked without a run.
     fn check(&self) -> Result<(), PolicyError>;
 
@@ -82,7 +82,7 @@ pub(crate) trait Schedule {
         None
     }
 
-    /// Whether the formula goes on past [`Schedule::length`] as its original does. Otherwise the plan ends there.
+    /// Whether the formula goes on past [`Resolve::length`] as its original does. Otherwise the plan ends there.
     fn continues(&self) -> bool {
         true
     }
@@ -104,7 +104,7 @@ impl Policy {
     /// # Errors
     /// Whatever [`PolicyError`] is wrong with its parameters.
     pub fn from_preset(preset: Preset) -> Result<Self, PolicyError> {
-        preset.schedule().check()?;
+        preset.parameters().check()?;
         Ok(Policy::of(Source::Preset(Box::new(preset))))
     }
 
@@ -112,7 +112,8 @@ impl Policy {
     ///
     /// # Errors
     /// Values that are negative, NaN or infinite, or a malformed curve.
-    pub fn from_curve(lr: Curve) -> Result<Self, PolicyError> {
+    pub fn from_curve(lr: impl Into<Curve>) -> Result<Self, PolicyError> {
+        let lr = lr.into();
         lr.check("lr", check::rate)?;
         Ok(Policy::of(Source::Curve(lr)))
     }
@@ -121,7 +122,8 @@ impl Policy {
     ///
     /// # Errors
     /// Values outside of `[0, 1)`, or a malformed curve.
-    pub fn with_momentum(self, momentum: Curve) -> Result<Self, PolicyError> {
+    pub fn with_momentum(self, momentum: impl Into<Curve>) -> Result<Self, PolicyError> {
+        let momentum = momentum.into();
         momentum.check("momentum", check::momentum)?;
         Ok(Policy {
             momentum: Some(momentum),
@@ -133,7 +135,8 @@ impl Policy {
     ///
     /// # Errors
     /// Values that are negative, NaN or infinite, or a malformed curve.
-    pub fn with_weight_decay(self, weight_decay: Curve) -> Result<Self, PolicyError> {
+    pub fn with_weight_decay(self, weight_decay: impl Into<Curve>) -> Result<Self, PolicyError> {
+        let weight_decay = weight_decay.into();
         weight_decay.check("weight_decay", check::rate)?;
         Ok(Policy {
             weight_decay: Some(weight_decay),
@@ -145,7 +148,8 @@ impl Policy {
     ///
     /// # Errors
     /// A size of 0, or points that do not increase from 0.
-    pub fn with_batch_size(self, batch_size: BatchSizes) -> Result<Self, PolicyError> {
+    pub fn with_batch_size(self, batch_size: impl Into<BatchSizes>) -> Result<Self, PolicyError> {
+        let batch_size = batch_size.into();
         batch_size.check()?;
         Ok(Policy {
             batch_size: Some(batch_size),
@@ -162,7 +166,7 @@ impl Policy {
     /// their length from the run.
     pub fn length(&self) -> Option<u64> {
         match &self.lr {
-            Source::Preset(preset) => preset.schedule().length(),
+            Source::Preset(preset) => preset.parameters().length(),
             Source::Curve(_) => None,
         }
     }
@@ -190,7 +194,7 @@ impl Policy {
         let tracks = match &self.lr {
             Source::Curve(curve) => Tracks::from(curve.resolve(&extent)?),
             Source::Preset(preset) => {
-                if let (Some(length), false) = (self.length(), preset.schedule().continues()) {
+                if let (Some(length), false) = (self.length(), preset.parameters().continues()) {
                     end = end.min(length);
                 }
                 preset.resolve(&extent)?

@@ -20,13 +20,13 @@ mod sequential;
 mod step;
 mod trapezoid;
 
-pub use annealing::{TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts};
-pub use cyclic::{CyclicMode, TorchCyclic};
-pub use one_cycle::{AnnealStrategy, TorchOneCycle};
-pub use ramp::{TorchConstant, TorchLinear, TorchPolynomial};
-pub use sequential::{TorchScheduler, TorchSequential};
-pub use step::{TorchExponential, TorchMultiStep, TorchStep};
-pub use trapezoid::{TorchTrapezoid, TrapezoidDecay};
+pub use annealing::{CosineAnnealingLr, CosineAnnealingWarmRestarts};
+pub use cyclic::{CyclicLr, CyclicMode};
+pub use one_cycle::{AnnealStrategy, OneCycleLr};
+pub use ramp::{ConstantLr, LinearLr, PolynomialLr};
+pub use sequential::{Scheduler, SequentialLr};
+pub use step::{ExponentialLr, MultiStepLr, StepLr};
+pub use trapezoid::{Trapezoid, TrapezoidDecay};
 
 use crate::{PolicyError, check};
 

@@ -5,8 +5,7 @@ mod strategies;
 
 use onecycle::{
     AtEnd, Clr, ClrMode, CosineRestarts, Curve, LegShape, Linear, Momentum, OneCycle, Parameter,
-    Phase, Plan, Policy, Preset, Run, Sequence, Span, TorchCosineAnnealingWarmRestarts,
-    TorchCyclic,
+    Phase, Plan, Policy, Preset, Run, Sequence, Span, torch,
 };
 use proptest::prelude::*;
 use strategies::{any_number, any_preset, continuous, curve, one_cycle, steepness, steps, wild};
@@ -299,20 +298,20 @@ proptest! {
             momentum: Momentum::Cycle { high: 0.9, low: 0.8 },
             ..Clr::new(min, max, Span::Steps(up))
         };
-        let cyclic = TorchCyclic {
+        let cyclic = torch::CyclicLr {
             step_size_up: up,
             step_size_down: Some(down),
             mode: torch_modes[mode as usize],
             gamma: 0.99,
-            ..TorchCyclic::new(min, max)
+            ..torch::CyclicLr::new(min, max)
         };
         close(&plan(clr, steps), &plan(cyclic, steps))?;
 
         let restarts = CosineRestarts { lr_min: min, period_mult: mult, ..CosineRestarts::new(max, Span::Steps(up)) };
-        let warm = TorchCosineAnnealingWarmRestarts {
+        let warm = torch::CosineAnnealingWarmRestarts {
             t_mult: u64::from(mult),
             eta_min: min,
-            ..TorchCosineAnnealingWarmRestarts::new(max, up)
+            ..torch::CosineAnnealingWarmRestarts::new(max, up)
         };
         // The last step of a run ends its cycle here, where PyTorch restarts; so look at a longer one.
         let longer = plan(restarts, steps + 1);

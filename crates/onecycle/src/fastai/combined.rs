@@ -6,7 +6,7 @@ use super::Annealer;
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Formula, Law, Table},
 };
 
@@ -93,8 +93,8 @@ fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Track
 /// `fastai.callback.schedule.combined_cos`.
 ///
 /// ```
-/// use onecycle::{FastaiCombinedCos, Run};
-/// let cos = FastaiCombinedCos { pct: 0.5, start: 0.1, middle: 0.5, end: 0.0 };
+/// use onecycle::{Run, fastai::CombinedCos};
+/// let cos = CombinedCos { pct: 0.5, start: 0.1, middle: 0.5, end: 0.0 };
 /// let plan = cos.policy()?.resolve(&Run::steps(8))?;
 /// let lr = [0, 4, 6].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.250]");
@@ -102,7 +102,7 @@ fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Track
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiCombinedCos {
+pub struct CombinedCos {
     /// Share of the first half wave.
     pub pct: f64,
     /// First value.
@@ -113,7 +113,7 @@ pub struct FastaiCombinedCos {
     pub end: f64,
 }
 
-impl FastaiCombinedCos {
+impl CombinedCos {
     fn combined(&self) -> Combined {
         Combined::cos(self.pct, self.start, self.middle, self.end)
     }
@@ -124,7 +124,7 @@ impl FastaiCombinedCos {
     }
 }
 
-impl Schedule for FastaiCombinedCos {
+impl Resolve for CombinedCos {
     fn check(&self) -> Result<(), PolicyError> {
         check::share("pct", self.pct)?;
         check::rate("start", self.start)?;
@@ -150,10 +150,10 @@ impl Schedule for FastaiCombinedCos {
 /// Source: fastai 2.8.12, `fastai.callback.schedule.combine_scheds`.
 ///
 /// ```
-/// use onecycle::{Annealer, FastaiCombineScheds, Run};
+/// use onecycle::{Run, fastai::{Annealer, CombineScheds}};
 /// let up = Annealer::SchedLin { start: 0.0, end: 0.4 };
 /// let down = Annealer::SchedLin { start: 0.4, end: 0.0 };
-/// let scheds = FastaiCombineScheds { pcts: vec![0.25, 0.75], scheds: vec![up, down] };
+/// let scheds = CombineScheds { pcts: vec![0.25, 0.75], scheds: vec![up, down] };
 /// let plan = scheds.policy()?.resolve(&Run::steps(16))?;
 /// let lr = [0, 4, 10].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.400, 0.200]");
@@ -161,14 +161,14 @@ impl Schedule for FastaiCombinedCos {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiCombineScheds {
+pub struct CombineScheds {
     /// Shares of the run.
     pub pcts: Vec<f64>,
     /// The annealers.
     pub scheds: Vec<Annealer>,
 }
 
-impl FastaiCombineScheds {
+impl CombineScheds {
     fn combined(&self) -> Combined {
         Combined::new(self.pcts.iter().copied().zip(self.scheds.iter().copied()))
     }
@@ -197,7 +197,7 @@ impl FastaiCombineScheds {
     }
 }
 
-impl Schedule for FastaiCombineScheds {
+impl Resolve for CombineScheds {
     fn check(&self) -> Result<(), PolicyError> {
         self.check_shares()?;
         self.scheds.iter().try_for_each(Annealer::check)

@@ -6,7 +6,7 @@ use super::{Annealer, combined::Combined};
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Law, Table},
 };
 
@@ -68,8 +68,8 @@ fn check_epochs(n_epoch: Option<u64>) -> Result<(), PolicyError> {
 /// `fastai.callback.schedule.fit_one_cycle`.
 ///
 /// ```
-/// use onecycle::{FastaiOneCycle, Run};
-/// let plan = FastaiOneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
+/// use onecycle::{Run, fastai::OneCycle};
+/// let plan = OneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
 /// let lr = [0, 25, 99].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.5?}"), "[0.02000, 0.50000, 0.00022]");
 /// let momentum = [0, 25, 99].map(|n| plan.at(n).momentum.unwrap_or_default());
@@ -78,7 +78,7 @@ fn check_epochs(n_epoch: Option<u64>) -> Result<(), PolicyError> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiOneCycle {
+pub struct OneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Peak over first rate.
@@ -120,10 +120,10 @@ mod defaults {
     }
 }
 
-impl FastaiOneCycle {
+impl OneCycle {
     /// fastai's defaults.
     pub fn new(lr_max: f64) -> Self {
-        FastaiOneCycle {
+        OneCycle {
             lr_max,
             div: 25.0,
             div_final: defaults::div_final(),
@@ -134,7 +134,7 @@ impl FastaiOneCycle {
     }
 }
 
-impl Schedule for FastaiOneCycle {
+impl Resolve for OneCycle {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr_max", self.lr_max)?;
         check::positive("div", self.div)?;
@@ -172,15 +172,15 @@ impl Schedule for FastaiOneCycle {
 /// Source: fastai 2.8.12, `fastai.callback.schedule.fit_flat_cos`.
 ///
 /// ```
-/// use onecycle::{FastaiFlatCos, Run};
-/// let plan = FastaiFlatCos { pct_start: 0.5, ..FastaiFlatCos::new(0.4) }.policy()?.resolve(&Run::steps(8))?;
+/// use onecycle::{Run, fastai::FlatCos};
+/// let plan = FlatCos { pct_start: 0.5, ..FlatCos::new(0.4) }.policy()?.resolve(&Run::steps(8))?;
 /// let lr = [0, 4, 6].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiFlatCos {
+pub struct FlatCos {
     /// Rate of the plateau.
     pub lr: f64,
     /// First over last rate.
@@ -194,10 +194,10 @@ pub struct FastaiFlatCos {
     pub n_epoch: Option<u64>,
 }
 
-impl FastaiFlatCos {
+impl FlatCos {
     /// fastai's defaults.
     pub fn new(lr: f64) -> Self {
-        FastaiFlatCos {
+        FlatCos {
             lr,
             div_final: defaults::div_final(),
             pct_start: defaults::three_quarters(),
@@ -206,7 +206,7 @@ impl FastaiFlatCos {
     }
 }
 
-impl Schedule for FastaiFlatCos {
+impl Resolve for FlatCos {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::positive("div_final", self.div_final)?;
@@ -243,8 +243,8 @@ impl Schedule for FastaiFlatCos {
 /// `fastai.callback.schedule.fit_sgdr`.
 ///
 /// ```
-/// use onecycle::{FastaiSgdr, Run};
-/// let sgdr = FastaiSgdr { n_cycles: 2, cycle_len: 1, lr_max: 0.4, cycle_mult: 2 };
+/// use onecycle::{Run, fastai::Sgdr};
+/// let sgdr = Sgdr { n_cycles: 2, cycle_len: 1, lr_max: 0.4, cycle_mult: 2 };
 /// let plan = sgdr.policy()?.resolve(&Run::steps(12))?;
 /// let lr = [0, 2, 4, 8].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.400, 0.200]");
@@ -252,7 +252,7 @@ impl Schedule for FastaiFlatCos {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiSgdr {
+pub struct Sgdr {
     /// Number of cycles.
     pub n_cycles: u64,
     /// Epochs of the first one.
@@ -264,7 +264,7 @@ pub struct FastaiSgdr {
     pub cycle_mult: u64,
 }
 
-impl FastaiSgdr {
+impl Sgdr {
     /// Epochs of each cycle and of all, where they can be counted.
     fn cycles(&self) -> Option<(Vec<u64>, u64)> {
         let mut cycles = Vec::new();
@@ -279,7 +279,7 @@ impl FastaiSgdr {
     }
 }
 
-impl Schedule for FastaiSgdr {
+impl Resolve for Sgdr {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr_max", self.lr_max)?;
         check::ensure(self.n_cycles > 0, "n_cycles", 0.0, "at least 1")?;

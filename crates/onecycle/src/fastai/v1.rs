@@ -7,7 +7,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Formula, Law, Mark, Table},
 };
 
@@ -34,8 +34,8 @@ use crate::{
 /// checked by hand.
 ///
 /// ```
-/// use onecycle::{FastaiV1OneCycle, Run};
-/// let plan = FastaiV1OneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
+/// use onecycle::{Run, fastai::V1OneCycle};
+/// let plan = V1OneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
 /// let lr = [0, 30, 65].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.020, 0.500, 0.250]");
 /// let momentum = [0, 30, 65].map(|n| plan.at(n).momentum.unwrap_or_default());
@@ -44,7 +44,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FastaiV1OneCycle {
+pub struct V1OneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
     /// Momentum at the ends and at the peak.
@@ -65,10 +65,10 @@ fn moms() -> [f64; 2] {
     [0.95, 0.85]
 }
 
-impl FastaiV1OneCycle {
+impl V1OneCycle {
     /// fastai's defaults.
     pub fn new(lr_max: f64) -> Self {
-        FastaiV1OneCycle {
+        V1OneCycle {
             lr_max,
             moms: moms(),
             div_factor: 25.0,
@@ -82,7 +82,7 @@ impl FastaiV1OneCycle {
     }
 }
 
-impl Schedule for FastaiV1OneCycle {
+impl Resolve for V1OneCycle {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr_max", self.lr_max)?;
         self.moms

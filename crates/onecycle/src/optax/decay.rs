@@ -3,7 +3,7 @@ use core::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::formula_schedule;
-use crate::{PolicyError, check, math, policy::Schedule, table::Formula};
+use crate::{PolicyError, check, math, policy::Resolve, table::Formula};
 
 /// `constant_schedule`: `lr(n) = value`.
 ///
@@ -14,20 +14,20 @@ use crate::{PolicyError, check, math, policy::Schedule, table::Formula};
 /// Source: optax 0.2.8, `optax.constant_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxConstant, Run};
-/// let plan = OptaxConstant { value: 0.1 }.policy()?.resolve(&Run::steps(3))?;
+/// use onecycle::{Run, optax::Constant};
+/// let plan = Constant { value: 0.1 }.policy()?.resolve(&Run::steps(3))?;
 /// let lr = [2].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxConstant {
+pub struct Constant {
     /// The rate.
     pub value: f64,
 }
 
-impl Schedule for OptaxConstant {
+impl Resolve for Constant {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("value", self.value)
     }
@@ -35,7 +35,7 @@ impl Schedule for OptaxConstant {
     formula_schedule!("optax_constant");
 }
 
-impl Formula for OptaxConstant {
+impl Formula for Constant {
     fn value(&self, _: u64) -> f64 {
         self.value
     }
@@ -54,8 +54,8 @@ impl Formula for OptaxConstant {
 /// Source: optax 0.2.8, `optax.polynomial_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxPolynomial, Run};
-/// let polynomial = OptaxPolynomial { init_value: 0.4, end_value: 0.0, power: 2.0, transition_steps: 4, transition_begin: 0 };
+/// use onecycle::{Run, optax::Polynomial};
+/// let polynomial = Polynomial { init_value: 0.4, end_value: 0.0, power: 2.0, transition_steps: 4, transition_begin: 0 };
 /// let plan = polynomial.policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.100, 0.000]");
@@ -63,7 +63,7 @@ impl Formula for OptaxConstant {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxPolynomial {
+pub struct Polynomial {
     /// Rate of the first step.
     pub init_value: f64,
     /// Rate after the transition.
@@ -104,7 +104,7 @@ fn integer_pow(x: f64, power: f64) -> f64 {
     product
 }
 
-impl Schedule for OptaxPolynomial {
+impl Resolve for Polynomial {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("init_value", self.init_value)?;
         check::rate("end_value", self.end_value)?;
@@ -124,7 +124,7 @@ fn length_of(transition_steps: u64, transition_begin: i64) -> Option<u64> {
     (transition_steps > 0).then(|| transition_steps.saturating_add(begin))
 }
 
-impl Formula for OptaxPolynomial {
+impl Formula for Polynomial {
     fn value(&self, n: u64) -> f64 {
         let (init, end) = (self.init_value, self.end_value);
         polynomial(
@@ -138,7 +138,7 @@ impl Formula for OptaxPolynomial {
     }
 }
 
-/// `linear_schedule`: [`OptaxPolynomial`] with power 1.
+/// `linear_schedule`: [`Polynomial`] with power 1.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
@@ -149,15 +149,15 @@ impl Formula for OptaxPolynomial {
 /// Source: optax 0.2.8, `optax.linear_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxLinear, Run};
-/// let plan = OptaxLinear::new(0.0, 0.4, 4).policy()?.resolve(&Run::steps(6))?;
+/// use onecycle::{Run, optax::Linear};
+/// let plan = Linear::new(0.0, 0.4, 4).policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxLinear {
+pub struct Linear {
     /// Rate of the first step.
     pub init_value: f64,
     /// Rate after the transition.
@@ -169,10 +169,10 @@ pub struct OptaxLinear {
     pub transition_begin: i64,
 }
 
-impl OptaxLinear {
+impl Linear {
     /// From the first step on.
     pub fn new(init_value: f64, end_value: f64, transition_steps: u64) -> Self {
-        OptaxLinear {
+        Linear {
             init_value,
             end_value,
             transition_steps,
@@ -181,7 +181,7 @@ impl OptaxLinear {
     }
 }
 
-impl Schedule for OptaxLinear {
+impl Resolve for Linear {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("init_value", self.init_value)?;
         check::rate("end_value", self.end_value)
@@ -194,7 +194,7 @@ impl Schedule for OptaxLinear {
     }
 }
 
-impl Formula for OptaxLinear {
+impl Formula for Linear {
     fn value(&self, n: u64) -> f64 {
         let (init, end) = (self.init_value, self.end_value);
         polynomial(
@@ -223,15 +223,15 @@ impl Formula for OptaxLinear {
 /// `optax.exponential_decay`.
 ///
 /// ```
-/// use onecycle::{OptaxExponentialDecay, Run};
-/// let plan = OptaxExponentialDecay::new(0.4, 2, 0.25).policy()?.resolve(&Run::steps(5))?;
+/// use onecycle::{Run, optax::ExponentialDecay};
+/// let plan = ExponentialDecay::new(0.4, 2, 0.25).policy()?.resolve(&Run::steps(5))?;
 /// let lr = [0, 1, 4].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.025]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxExponentialDecay {
+pub struct ExponentialDecay {
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps in which the rate falls by `decay_rate`.
@@ -249,10 +249,10 @@ pub struct OptaxExponentialDecay {
     pub end_value: Option<f64>,
 }
 
-impl OptaxExponentialDecay {
+impl ExponentialDecay {
     /// Smoothly, from the first step on, without a bound.
     pub fn new(init_value: f64, transition_steps: u64, decay_rate: f64) -> Self {
-        OptaxExponentialDecay {
+        ExponentialDecay {
             init_value,
             transition_steps,
             decay_rate,
@@ -263,7 +263,7 @@ impl OptaxExponentialDecay {
     }
 }
 
-impl Schedule for OptaxExponentialDecay {
+impl Resolve for ExponentialDecay {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("init_value", self.init_value)?;
         check::ensure(
@@ -279,7 +279,7 @@ impl Schedule for OptaxExponentialDecay {
     formula_schedule!("optax_exponential_decay");
 }
 
-impl Formula for OptaxExponentialDecay {
+impl Formula for ExponentialDecay {
     fn value(&self, n: u64) -> f64 {
         let begin = u64::try_from(self.transition_begin).unwrap_or(0);
         let value = if n <= begin {
@@ -313,15 +313,15 @@ impl Formula for OptaxExponentialDecay {
 /// Source: optax 0.2.8, `optax.cosine_decay_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxCosineDecay, Run};
-/// let plan = OptaxCosineDecay::new(0.4, 4).policy()?.resolve(&Run::steps(6))?;
+/// use onecycle::{Run, optax::CosineDecay};
+/// let plan = CosineDecay::new(0.4, 4).policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxCosineDecay {
+pub struct CosineDecay {
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps of the decay.
@@ -334,10 +334,10 @@ pub struct OptaxCosineDecay {
     pub exponent: f64,
 }
 
-impl OptaxCosineDecay {
+impl CosineDecay {
     /// Down to 0.
     pub fn new(init_value: f64, decay_steps: u64) -> Self {
-        OptaxCosineDecay {
+        CosineDecay {
             init_value,
             decay_steps,
             alpha: 0.0,
@@ -346,7 +346,7 @@ impl OptaxCosineDecay {
     }
 }
 
-impl Schedule for OptaxCosineDecay {
+impl Resolve for CosineDecay {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("init_value", self.init_value)?;
         check::ensure(self.decay_steps > 0, "decay_steps", 0.0, "at least 1")?;
@@ -361,7 +361,7 @@ impl Schedule for OptaxCosineDecay {
     }
 }
 
-impl Formula for OptaxCosineDecay {
+impl Formula for CosineDecay {
     fn value(&self, n: u64) -> f64 {
         let n = n.min(self.decay_steps) as f64;
         let wave = 0.5 * (1.0 + math::cos(PI * n / self.decay_steps as f64));

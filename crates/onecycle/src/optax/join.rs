@@ -3,37 +3,36 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    OptaxConstant, OptaxCosineDecay, OptaxCosineOnecycle, OptaxExponentialDecay, OptaxLinear,
-    OptaxLinearOnecycle, OptaxPiecewiseConstant, OptaxPiecewiseInterpolate, OptaxPolynomial,
-    OptaxSgdr, OptaxWarmupCosineDecay,
+    Constant, CosineDecay, CosineOnecycle, ExponentialDecay, Linear, LinearOnecycle,
+    PiecewiseConstant, PiecewiseInterpolate, Polynomial, Sgdr, WarmupCosineDecay,
 };
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
 macro_rules! schedules {
     ($($(#[$doc:meta])* $kind:literal => $variant:ident($name:ident),)*) => {
-        /// A schedule that [`OptaxJoin`] can hold.
+        /// A schedule that [`Join`] can hold.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
-        pub enum OptaxSchedule {
+        pub enum Schedule {
             $($(#[$doc])* #[serde(rename = $kind)] $variant($name),)*
         }
 
-        impl OptaxSchedule {
-            fn schedule(&self) -> &dyn Schedule {
+        impl Schedule {
+            fn parameters(&self) -> &dyn Resolve {
                 match self {
-                    $(OptaxSchedule::$variant(arguments) => arguments,)*
+                    $(Schedule::$variant(arguments) => arguments,)*
                 }
             }
         }
 
         $(
-            impl From<$name> for OptaxSchedule {
+            impl From<$name> for Schedule {
                 fn from(arguments: $name) -> Self {
-                    OptaxSchedule::$variant(arguments)
+                    Schedule::$variant(arguments)
                 }
             }
         )*
@@ -42,27 +41,27 @@ macro_rules! schedules {
 
 schedules! {
     /// `constant_schedule`.
-    "optax_constant" => Constant(OptaxConstant),
+    "optax_constant" => Constant(Constant),
     /// `linear_schedule`.
-    "optax_linear" => Linear(OptaxLinear),
+    "optax_linear" => Linear(Linear),
     /// `polynomial_schedule`.
-    "optax_polynomial" => Polynomial(OptaxPolynomial),
+    "optax_polynomial" => Polynomial(Polynomial),
     /// `exponential_decay`.
-    "optax_exponential_decay" => ExponentialDecay(OptaxExponentialDecay),
+    "optax_exponential_decay" => ExponentialDecay(ExponentialDecay),
     /// `cosine_decay_schedule`.
-    "optax_cosine_decay" => CosineDecay(OptaxCosineDecay),
+    "optax_cosine_decay" => CosineDecay(CosineDecay),
     /// `warmup_cosine_decay_schedule`.
-    "optax_warmup_cosine_decay" => WarmupCosineDecay(OptaxWarmupCosineDecay),
+    "optax_warmup_cosine_decay" => WarmupCosineDecay(WarmupCosineDecay),
     /// `sgdr_schedule`.
-    "optax_sgdr" => Sgdr(OptaxSgdr),
+    "optax_sgdr" => Sgdr(Sgdr),
     /// `piecewise_constant_schedule`.
-    "optax_piecewise_constant" => PiecewiseConstant(OptaxPiecewiseConstant),
+    "optax_piecewise_constant" => PiecewiseConstant(PiecewiseConstant),
     /// `piecewise_interpolate_schedule`.
-    "optax_piecewise_interpolate" => PiecewiseInterpolate(OptaxPiecewiseInterpolate),
+    "optax_piecewise_interpolate" => PiecewiseInterpolate(PiecewiseInterpolate),
     /// `cosine_onecycle_schedule`.
-    "optax_cosine_onecycle" => CosineOnecycle(OptaxCosineOnecycle),
+    "optax_cosine_onecycle" => CosineOnecycle(CosineOnecycle),
     /// `linear_onecycle_schedule`.
-    "optax_linear_onecycle" => LinearOnecycle(OptaxLinearOnecycle),
+    "optax_linear_onecycle" => LinearOnecycle(LinearOnecycle),
 }
 
 /// `join_schedules`: `lr(n) = s_i(n - boundaries[i - 1])`, each schedule from its boundary on.
@@ -75,8 +74,8 @@ schedules! {
 /// Source: optax 0.2.8, `optax.join_schedules`.
 ///
 /// ```
-/// use onecycle::{OptaxConstant, OptaxJoin, OptaxLinear, Run};
-/// let join = OptaxJoin::new([OptaxLinear::new(0.0, 0.4, 4).into(), OptaxConstant { value: 0.4 }.into()], [4]);
+/// use onecycle::{Run, optax::{Constant, Join, Linear}};
+/// let join = Join::new([Linear::new(0.0, 0.4, 4).into(), Constant { value: 0.4 }.into()], [4]);
 /// let plan = join.policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400]");
@@ -84,27 +83,27 @@ schedules! {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxJoin {
+pub struct Join {
     /// The schedules in order.
-    pub schedules: Vec<OptaxSchedule>,
+    pub schedules: Vec<Schedule>,
     /// The steps at which the second and later ones take over.
     pub boundaries: Vec<u64>,
 }
 
-impl OptaxJoin {
+impl Join {
     /// Schedules, and the steps at which the second and later ones take over.
     pub fn new(
-        schedules: impl IntoIterator<Item = OptaxSchedule>,
+        schedules: impl IntoIterator<Item = Schedule>,
         boundaries: impl IntoIterator<Item = u64>,
     ) -> Self {
-        OptaxJoin {
+        Join {
             schedules: schedules.into_iter().collect(),
             boundaries: boundaries.into_iter().collect(),
         }
     }
 }
 
-impl Schedule for OptaxJoin {
+impl Resolve for Join {
     fn check(&self) -> Result<(), PolicyError> {
         check::count("schedules", self.schedules.len().min(1), 1)?;
         check::count(
@@ -123,14 +122,14 @@ impl Schedule for OptaxJoin {
         }
         self.schedules
             .iter()
-            .try_for_each(|schedule| schedule.schedule().check())
+            .try_for_each(|schedule| schedule.parameters().check())
     }
 
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
         let mut joined: Option<Tracks> = None;
         for (i, schedule) in self.schedules.iter().enumerate() {
             // What optax computes does not depend on the length of the run.
-            let next = schedule.schedule().resolve(extent)?;
+            let next = schedule.parameters().resolve(extent)?;
             let first = i
                 .checked_sub(1)
                 .and_then(|i| self.boundaries.get(i))

@@ -4,7 +4,7 @@ use super::{InterpolateType, piecewise::Interpolation};
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
 fn check_arguments(
@@ -46,15 +46,15 @@ fn int(x: f64) -> u64 {
 /// `optax.cosine_onecycle_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxCosineOnecycle, Run};
-/// let plan = OptaxCosineOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
+/// use onecycle::{Run, optax::CosineOnecycle};
+/// let plan = CosineOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
 /// let lr = [0, 30, 65, 100].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.6?}"), "[0.020000, 0.500000, 0.250001, 0.000002]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxCosineOnecycle {
+pub struct CosineOnecycle {
     /// Steps in all.
     pub transition_steps: u64,
     /// Peak learning rate.
@@ -70,10 +70,10 @@ pub struct OptaxCosineOnecycle {
     pub final_div_factor: f64,
 }
 
-impl OptaxCosineOnecycle {
+impl CosineOnecycle {
     /// optax's defaults.
     pub fn new(transition_steps: u64, peak_value: f64) -> Self {
-        OptaxCosineOnecycle {
+        CosineOnecycle {
             transition_steps,
             peak_value,
             pct_start: 0.3,
@@ -83,7 +83,7 @@ impl OptaxCosineOnecycle {
     }
 }
 
-impl Schedule for OptaxCosineOnecycle {
+impl Resolve for CosineOnecycle {
     fn check(&self) -> Result<(), PolicyError> {
         let divs = [self.div_factor, self.final_div_factor];
         let shares = [("pct_start", self.pct_start)];
@@ -127,15 +127,15 @@ impl Schedule for OptaxCosineOnecycle {
 /// 0.2.8, `optax.linear_onecycle_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxLinearOnecycle, Run};
-/// let plan = OptaxLinearOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
+/// use onecycle::{Run, optax::LinearOnecycle};
+/// let plan = LinearOnecycle::new(100, 0.5).policy()?.resolve(&Run::steps(101))?;
 /// let lr = [0, 30, 85, 100].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.6?}"), "[0.020000, 0.500000, 0.020000, 0.000002]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxLinearOnecycle {
+pub struct LinearOnecycle {
     /// Steps in all.
     pub transition_steps: u64,
     /// Peak learning rate.
@@ -158,10 +158,10 @@ fn pct_final() -> f64 {
     0.85
 }
 
-impl OptaxLinearOnecycle {
+impl LinearOnecycle {
     /// optax's defaults.
     pub fn new(transition_steps: u64, peak_value: f64) -> Self {
-        OptaxLinearOnecycle {
+        LinearOnecycle {
             transition_steps,
             peak_value,
             pct_start: 0.3,
@@ -172,7 +172,7 @@ impl OptaxLinearOnecycle {
     }
 }
 
-impl Schedule for OptaxLinearOnecycle {
+impl Resolve for LinearOnecycle {
     fn check(&self) -> Result<(), PolicyError> {
         let divs = [self.div_factor, self.final_div_factor];
         let shares = [("pct_start", self.pct_start), ("pct_final", self.pct_final)];

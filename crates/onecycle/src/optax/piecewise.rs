@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     PolicyError, check, math,
-    policy::Schedule,
+    policy::Resolve,
     table::{Formula, Mark},
 };
 
@@ -37,8 +37,8 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 /// Source: optax 0.2.8, `optax.piecewise_constant_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxPiecewiseConstant, Run};
-/// let piecewise = OptaxPiecewiseConstant { init_value: 0.4, boundaries_and_scales: vec![(2, 0.5), (4, 0.5)] };
+/// use onecycle::{Run, optax::PiecewiseConstant};
+/// let piecewise = PiecewiseConstant { init_value: 0.4, boundaries_and_scales: vec![(2, 0.5), (4, 0.5)] };
 /// let plan = piecewise.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
@@ -46,7 +46,7 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxPiecewiseConstant {
+pub struct PiecewiseConstant {
     /// Rate of the first step.
     pub init_value: f64,
     /// Steps, and the factor from each on.
@@ -54,7 +54,7 @@ pub struct OptaxPiecewiseConstant {
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
 
-impl Schedule for OptaxPiecewiseConstant {
+impl Resolve for PiecewiseConstant {
     fn check(&self) -> Result<(), PolicyError> {
         check_pairs(self.init_value, &self.boundaries_and_scales)
     }
@@ -75,7 +75,7 @@ impl Schedule for OptaxPiecewiseConstant {
     }
 }
 
-/// `interpolate_type` of [`OptaxPiecewiseInterpolate`].
+/// `interpolate_type` of [`PiecewiseInterpolate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InterpolateType {
@@ -106,8 +106,8 @@ impl InterpolateType {
 /// `optax.piecewise_interpolate_schedule`.
 ///
 /// ```
-/// use onecycle::{InterpolateType, OptaxPiecewiseInterpolate, Run};
-/// let piecewise = OptaxPiecewiseInterpolate {
+/// use onecycle::{Run, optax::{InterpolateType, PiecewiseInterpolate}};
+/// let piecewise = PiecewiseInterpolate {
 ///     interpolate_type: InterpolateType::Linear,
 ///     init_value: 0.1,
 ///     boundaries_and_scales: vec![(2, 4.0), (4, 0.5)],
@@ -119,7 +119,7 @@ impl InterpolateType {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxPiecewiseInterpolate {
+pub struct PiecewiseInterpolate {
     /// How it goes from value to value.
     pub interpolate_type: InterpolateType,
     /// Rate of the first step.
@@ -129,7 +129,7 @@ pub struct OptaxPiecewiseInterpolate {
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
 
-impl Schedule for OptaxPiecewiseInterpolate {
+impl Resolve for PiecewiseInterpolate {
     fn check(&self) -> Result<(), PolicyError> {
         check_pairs(self.init_value, &self.boundaries_and_scales)
     }

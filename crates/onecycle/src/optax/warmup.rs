@@ -2,14 +2,14 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OptaxCosineDecay, OptaxLinear, formula_schedule};
+use super::{CosineDecay, Linear, formula_schedule};
 use crate::{
     PolicyError, check,
-    policy::Schedule,
+    policy::Resolve,
     table::{Formula, Mark},
 };
 
-/// `warmup_cosine_decay_schedule`: a line from `init_value` to `peak_value`, then [`OptaxCosineDecay`] to `end_value`.
+/// `warmup_cosine_decay_schedule`: a line from `init_value` to `peak_value`, then [`CosineDecay`] to `end_value`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
@@ -22,15 +22,15 @@ use crate::{
 /// Source: optax 0.2.8, `optax.warmup_cosine_decay_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxWarmupCosineDecay, Run};
-/// let plan = OptaxWarmupCosineDecay::new(0.0, 0.4, 2, 6).policy()?.resolve(&Run::steps(8))?;
+/// use onecycle::{Run, optax::WarmupCosineDecay};
+/// let plan = WarmupCosineDecay::new(0.0, 0.4, 2, 6).policy()?.resolve(&Run::steps(8))?;
 /// let lr = [0, 2, 4, 7].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxWarmupCosineDecay {
+pub struct WarmupCosineDecay {
     /// Rate of the first step.
     pub init_value: f64,
     /// Rate after the warm-up.
@@ -47,10 +47,10 @@ pub struct OptaxWarmupCosineDecay {
     pub exponent: f64,
 }
 
-impl OptaxWarmupCosineDecay {
+impl WarmupCosineDecay {
     /// Down to 0.
     pub fn new(init_value: f64, peak_value: f64, warmup_steps: u64, decay_steps: u64) -> Self {
-        OptaxWarmupCosineDecay {
+        WarmupCosineDecay {
             init_value,
             peak_value,
             warmup_steps,
@@ -61,7 +61,7 @@ impl OptaxWarmupCosineDecay {
     }
 }
 
-impl Schedule for OptaxWarmupCosineDecay {
+impl Resolve for WarmupCosineDecay {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("init_value", self.init_value)?;
         check::rate("peak_value", self.peak_value)?;
@@ -82,12 +82,12 @@ impl Schedule for OptaxWarmupCosineDecay {
     }
 }
 
-impl Formula for OptaxWarmupCosineDecay {
+impl Formula for WarmupCosineDecay {
     fn value(&self, n: u64) -> f64 {
         let Some(passed) = n.checked_sub(self.warmup_steps) else {
-            return OptaxLinear::new(self.init_value, self.peak_value, self.warmup_steps).value(n);
+            return Linear::new(self.init_value, self.peak_value, self.warmup_steps).value(n);
         };
-        let cosine = OptaxCosineDecay {
+        let cosine = CosineDecay {
             init_value: self.peak_value,
             decay_steps: self.decay_steps.saturating_sub(self.warmup_steps).max(1),
             alpha: if self.peak_value == 0.0 {
@@ -119,7 +119,7 @@ impl Formula for OptaxWarmupCosineDecay {
     }
 }
 
-/// `sgdr_schedule`: [`OptaxWarmupCosineDecay`]s one after the other, each for its `decay_steps`.
+/// `sgdr_schedule`: [`WarmupCosineDecay`]s one after the other, each for its `decay_steps`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
@@ -128,24 +128,24 @@ impl Formula for OptaxWarmupCosineDecay {
 /// Source: optax 0.2.8, `optax.sgdr_schedule`.
 ///
 /// ```
-/// use onecycle::{OptaxSgdr, OptaxWarmupCosineDecay, Run};
-/// let cycle = |peak, steps| OptaxWarmupCosineDecay::new(0.0, peak, 0, steps);
-/// let plan = OptaxSgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] }.policy()?.resolve(&Run::steps(12))?;
+/// use onecycle::{Run, optax::{Sgdr, WarmupCosineDecay}};
+/// let cycle = |peak, steps| WarmupCosineDecay::new(0.0, peak, 0, steps);
+/// let plan = Sgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] }.policy()?.resolve(&Run::steps(12))?;
 /// let lr = [0, 2, 4, 8].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OptaxSgdr {
+pub struct Sgdr {
     /// The arguments of each cycle.
-    pub cosine_kwargs: Vec<OptaxWarmupCosineDecay>,
+    pub cosine_kwargs: Vec<WarmupCosineDecay>,
 }
 
-impl Schedule for OptaxSgdr {
+impl Resolve for Sgdr {
     fn check(&self) -> Result<(), PolicyError> {
         check::count("cosine_kwargs", self.cosine_kwargs.len().min(1), 1)?;
-        self.cosine_kwargs.iter().try_for_each(Schedule::check)
+        self.cosine_kwargs.iter().try_for_each(Resolve::check)
     }
 
     formula_schedule!("optax_sgdr");
@@ -156,9 +156,9 @@ impl Schedule for OptaxSgdr {
     }
 }
 
-impl OptaxSgdr {
+impl Sgdr {
     /// The cycles with the step at which each begins.
-    fn cycles(&self) -> impl Iterator<Item = (u64, &OptaxWarmupCosineDecay)> {
+    fn cycles(&self) -> impl Iterator<Item = (u64, &WarmupCosineDecay)> {
         self.cosine_kwargs.iter().scan(0_u64, |next, cycle| {
             let first = *next;
             *next = first.saturating_add(cycle.decay_steps);
@@ -167,7 +167,7 @@ impl OptaxSgdr {
     }
 }
 
-impl Formula for OptaxSgdr {
+impl Formula for Sgdr {
     fn value(&self, n: u64) -> f64 {
         let cycle = self.cycles().take_while(|(first, _)| *first <= n).last();
         cycle.map_or(0.0, |(first, cycle)| cycle.value(n - first))

@@ -6,7 +6,7 @@ use super::Momentum;
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 
@@ -98,7 +98,7 @@ impl Clr {
     }
 }
 
-impl Schedule for Clr {
+impl Resolve for Clr {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr_min", self.lr_min)?;
         check::positive("lr_max", self.lr_max)?;

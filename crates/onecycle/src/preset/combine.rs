@@ -6,7 +6,7 @@ use super::Preset;
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Law, Table},
 };
 
@@ -71,7 +71,7 @@ impl Sequence {
     }
 }
 
-impl Schedule for Sequence {
+impl Resolve for Sequence {
     fn check(&self) -> Result<(), PolicyError> {
         check::count("parts", self.parts.len().min(1), 1)?;
         let last = self.parts.len() - 1;
@@ -86,7 +86,7 @@ impl Schedule for Sequence {
                     });
                 }
             }
-            part.policy.schedule().check()?;
+            part.policy.parameters().check()?;
         }
         let spans: Vec<Span> = self.parts.iter().filter_map(|part| part.span).collect();
         check::fractions("span", &spans)
@@ -191,12 +191,12 @@ impl Product {
     }
 }
 
-impl Schedule for Product {
+impl Resolve for Product {
     fn check(&self) -> Result<(), PolicyError> {
         check::count("of", self.of.len().min(1), 1)?;
         self.of
             .iter()
-            .try_for_each(|factor| factor.schedule().check())
+            .try_for_each(|factor| factor.parameters().check())
     }
 
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {

@@ -8,7 +8,7 @@ use crate::{
     check,
     clock::Extent,
     curve,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::Table,
 };
 
@@ -41,7 +41,7 @@ impl Constant {
     }
 }
 
-impl Schedule for Constant {
+impl Resolve for Constant {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)
     }
@@ -84,7 +84,7 @@ impl PiecewiseConstant {
     }
 }
 
-impl Schedule for PiecewiseConstant {
+impl Resolve for PiecewiseConstant {
     fn check(&self) -> Result<(), PolicyError> {
         check_points("values", &self.values)?;
         self.values

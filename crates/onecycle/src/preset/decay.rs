@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 
@@ -43,7 +43,7 @@ impl Linear {
     }
 }
 
-impl Schedule for Linear {
+impl Resolve for Linear {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("lr_final", self.lr_final)
@@ -96,7 +96,7 @@ impl Cosine {
     }
 }
 
-impl Schedule for Cosine {
+impl Resolve for Cosine {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("lr_final", self.lr_final)
@@ -155,7 +155,7 @@ impl Polynomial {
     }
 }
 
-impl Schedule for Polynomial {
+impl Resolve for Polynomial {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("lr_final", self.lr_final)?;
@@ -229,7 +229,7 @@ impl Exponential {
     }
 }
 
-impl Schedule for Exponential {
+impl Resolve for Exponential {
     fn check(&self) -> Result<(), PolicyError> {
         check::positive("lr", self.lr)?;
         check::phase("decay", "every", self.every)?;
@@ -309,7 +309,7 @@ impl Step {
     }
 }
 
-impl Schedule for Step {
+impl Resolve for Step {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::phase("plateau", "every", self.every)?;

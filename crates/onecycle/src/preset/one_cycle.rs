@@ -5,7 +5,7 @@ use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::Table,
 };
 
@@ -137,7 +137,7 @@ impl OneCycle {
     }
 }
 
-impl Schedule for OneCycle {
+impl Resolve for OneCycle {
     fn check(&self) -> Result<(), PolicyError> {
         check::positive("lr_max", self.lr_max)?;
         match (self.lr_min, self.div) {

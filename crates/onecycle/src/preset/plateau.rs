@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::Table,
 };
 
@@ -168,7 +168,7 @@ impl WarmupStableDecay {
     }
 }
 
-impl Schedule for WarmupStableDecay {
+impl Resolve for WarmupStableDecay {
     fn check(&self) -> Result<(), PolicyError> {
         self.plateau().check()
     }
@@ -188,7 +188,7 @@ impl Schedule for WarmupStableDecay {
 /// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
 ///
 /// A run of one step takes `lr`. Source: fastai's `fit_flat_cos` (see
-/// [`FastaiFlatCos`](crate::FastaiFlatCos) for that one to the bit), made for optimizers that need no warm-up.
+/// [`fastai::FlatCos`](crate::fastai::FlatCos) for that one to the bit), made for optimizers that need no warm-up.
 ///
 /// ```
 /// use onecycle::{FlatCosine, Run, Span};
@@ -221,7 +221,7 @@ impl FlatCosine {
     }
 }
 
-impl Schedule for FlatCosine {
+impl Resolve for FlatCosine {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("lr_final", self.lr_final)?;
@@ -321,7 +321,7 @@ impl Trapezoid {
     }
 }
 
-impl Schedule for Trapezoid {
+impl Resolve for Trapezoid {
     fn check(&self) -> Result<(), PolicyError> {
         self.plateau().check()
     }

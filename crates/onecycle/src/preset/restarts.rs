@@ -6,7 +6,7 @@ use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 
@@ -75,7 +75,7 @@ impl CosineRestarts {
     }
 }
 
-impl Schedule for CosineRestarts {
+impl Resolve for CosineRestarts {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("lr_min", self.lr_min)?;

@@ -7,7 +7,7 @@ use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::Table,
 };
 
@@ -110,7 +110,7 @@ impl Warmup {
     }
 }
 
-impl Schedule for Warmup {
+impl Resolve for Warmup {
     fn check(&self) -> Result<(), PolicyError> {
         check::span("over", self.over)?;
         if let Some(start_factor) = self.start_factor {
@@ -125,7 +125,7 @@ impl Schedule for Warmup {
         if self.scaling != Scaling::None {
             self.scale(Some(1))?;
         }
-        self.then.schedule().check()
+        self.then.parameters().check()
     }
 
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {

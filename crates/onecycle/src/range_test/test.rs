@@ -68,15 +68,9 @@ pub struct RangeTest {
 impl RangeTest {
     /// A test on this sweep: no warm-up, no accumulation, nothing but the learning rate set, stopping early.
     pub fn new(sweep: LrSweep) -> Self {
-        let base = Hyper {
-            lr: 0.0,
-            momentum: None,
-            weight_decay: None,
-            batch_size: None,
-        };
         RangeTest {
             sweep,
-            base,
+            base: Hyper::new(0.0),
             groups: vec![GroupScale::default()],
             accumulation: 1,
             stops_early: true,

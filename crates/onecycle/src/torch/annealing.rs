@@ -10,7 +10,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
 /// `CosineAnnealingLR`: half waves of the cosine between `lr` and `eta_min`, `T_max` steps each, down and up again.
@@ -32,16 +32,16 @@ use crate::{
 /// `torch.optim.lr_scheduler.CosineAnnealingLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchCosineAnnealing};
-/// let plan = TorchCosineAnnealing::new(0.4, 4).policy()?.resolve(&Run::steps(5))?;
+/// use onecycle::{Run, torch::CosineAnnealingLr};
+/// let plan = CosineAnnealingLr::new(0.4, 4).policy()?.resolve(&Run::steps(5))?;
 /// let lr = [0, 2, 4].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchCosineAnnealing {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct CosineAnnealingLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -53,10 +53,10 @@ pub struct TorchCosineAnnealing {
     pub eta_min: f64,
 }
 
-impl TorchCosineAnnealing {
+impl CosineAnnealingLr {
     /// From `lr` to 0 in `t_max` steps.
     pub fn new(lr: f64, t_max: u64) -> Self {
-        TorchCosineAnnealing {
+        CosineAnnealingLr {
             lr: Some(lr),
             t_max,
             eta_min: 0.0,
@@ -68,7 +68,7 @@ impl TorchCosineAnnealing {
     }
 }
 
-impl Schedule for TorchCosineAnnealing {
+impl Resolve for CosineAnnealingLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -79,14 +79,14 @@ impl Schedule for TorchCosineAnnealing {
     }
 }
 
-impl TorchCosineAnnealing {
+impl CosineAnnealingLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.t_max > 0, "T_max", 0.0, "at least 1")?;
         check::rate("eta_min", self.eta_min)
     }
 }
 
-impl Recursion for TorchCosineAnnealing {
+impl Recursion for CosineAnnealingLr {
     fn next(&self, epoch: u64, lr: f64, base: f64) -> f64 {
         if epoch == 0 {
             return lr;
@@ -117,16 +117,16 @@ impl Recursion for TorchCosineAnnealing {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
 ///
 /// ```
-/// use onecycle::{Run, TorchCosineAnnealingWarmRestarts};
-/// let plan = TorchCosineAnnealingWarmRestarts::new(0.4, 4).policy()?.resolve(&Run::steps(8))?;
+/// use onecycle::{Run, torch::CosineAnnealingWarmRestarts};
+/// let plan = CosineAnnealingWarmRestarts::new(0.4, 4).policy()?.resolve(&Run::steps(8))?;
 /// let lr = [0, 2, 4].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchCosineAnnealingWarmRestarts {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct CosineAnnealingWarmRestarts {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -145,10 +145,10 @@ fn once() -> u64 {
     1
 }
 
-impl TorchCosineAnnealingWarmRestarts {
+impl CosineAnnealingWarmRestarts {
     /// Equal cycles of `t_0` steps from `lr` towards 0.
     pub fn new(lr: f64, t_0: u64) -> Self {
-        TorchCosineAnnealingWarmRestarts {
+        CosineAnnealingWarmRestarts {
             lr: Some(lr),
             t_0,
             t_mult: 1,
@@ -163,7 +163,7 @@ impl TorchCosineAnnealingWarmRestarts {
     }
 }
 
-impl Schedule for TorchCosineAnnealingWarmRestarts {
+impl Resolve for CosineAnnealingWarmRestarts {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -181,7 +181,7 @@ impl Schedule for TorchCosineAnnealingWarmRestarts {
     }
 }
 
-impl Recursion for TorchCosineAnnealingWarmRestarts {
+impl Recursion for CosineAnnealingWarmRestarts {
     fn next(&self, epoch: u64, _: f64, base: f64) -> f64 {
         self.jump(epoch, base)
     }

@@ -6,11 +6,11 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Formula, Law, Table},
 };
 
-/// `mode` of [`TorchCyclic`].
+/// `mode` of [`CyclicLr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CyclicMode {
@@ -51,8 +51,8 @@ pub enum CyclicMode {
 /// `torch.optim.lr_scheduler.CyclicLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchCyclic};
-/// let cyclic = TorchCyclic { step_size_up: 4, ..TorchCyclic::new(0.1, 0.5) };
+/// use onecycle::{Run, torch::CyclicLr};
+/// let cyclic = CyclicLr { step_size_up: 4, ..CyclicLr::new(0.1, 0.5) };
 /// let plan = cyclic.policy()?.resolve(&Run::steps(9))?;
 /// let lr = [0, 4, 8].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.500, 0.100]");
@@ -62,7 +62,7 @@ pub enum CyclicMode {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchCyclic {
+pub struct CyclicLr {
     /// Lower bound.
     pub base_lr: f64,
     /// Upper bound.
@@ -110,10 +110,10 @@ mod defaults {
     }
 }
 
-impl TorchCyclic {
+impl CyclicLr {
     /// PyTorch's defaults.
     pub fn new(base_lr: f64, max_lr: f64) -> Self {
-        TorchCyclic {
+        CyclicLr {
             base_lr,
             max_lr,
             step_size_up: defaults::step_size(),
@@ -129,7 +129,7 @@ impl TorchCyclic {
     }
 }
 
-impl Schedule for TorchCyclic {
+impl Resolve for CyclicLr {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("base_lr", self.base_lr)?;
         check::rate("max_lr", self.max_lr)?;

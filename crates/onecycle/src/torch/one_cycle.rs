@@ -7,11 +7,11 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Formula, Law, Mark, Table},
 };
 
-/// `anneal_strategy` of [`TorchOneCycle`].
+/// `anneal_strategy` of [`OneCycleLr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnnealStrategy {
@@ -68,15 +68,15 @@ impl AnnealStrategy {
 /// zero (`p T = 1`), is an error. Source: PyTorch 2.15, `torch.optim.lr_scheduler.OneCycleLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchOneCycle};
-/// let plan = TorchOneCycle::new(0.1, 10).policy()?.resolve(&Run::steps(10))?;
+/// use onecycle::{Run, torch::OneCycleLr};
+/// let plan = OneCycleLr::new(0.1, 10).policy()?.resolve(&Run::steps(10))?;
 /// let lr = [0, 2, 9].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.6?}"), "[0.004000, 0.100000, 0.000000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchOneCycle {
+pub struct OneCycleLr {
     /// Peak learning rate.
     pub max_lr: f64,
     /// Steps in all. Give this, or `epochs` and `steps_per_epoch`.
@@ -114,10 +114,10 @@ pub struct TorchOneCycle {
     pub three_phase: bool,
 }
 
-impl TorchOneCycle {
+impl OneCycleLr {
     /// PyTorch's defaults.
     pub fn new(max_lr: f64, total_steps: u64) -> Self {
-        TorchOneCycle {
+        OneCycleLr {
             max_lr,
             total_steps: Some(total_steps),
             epochs: None,
@@ -166,7 +166,7 @@ impl TorchOneCycle {
     }
 }
 
-impl Schedule for TorchOneCycle {
+impl Resolve for OneCycleLr {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("max_lr", self.max_lr)?;
         if self.total_steps.is_none() && (self.epochs.is_none() || self.steps_per_epoch.is_none()) {

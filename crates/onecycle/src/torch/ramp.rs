@@ -8,7 +8,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
 /// `LinearLR`: a line from `lr start_factor` to `lr end_factor` over `total_iters` steps, then level.
@@ -28,8 +28,8 @@ use crate::{
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LinearLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchLinear};
-/// let warmup = TorchLinear { start_factor: 0.5, total_iters: 2, ..TorchLinear::new(0.4) };
+/// use onecycle::{Run, torch::LinearLr};
+/// let warmup = LinearLr { start_factor: 0.5, total_iters: 2, ..LinearLr::new(0.4) };
 /// let plan = warmup.policy()?.resolve(&Run::steps(4))?;
 /// let lr = [0, 1, 3].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.300, 0.400]");
@@ -37,8 +37,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchLinear {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct LinearLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -61,10 +61,10 @@ fn five() -> u64 {
     5
 }
 
-impl TorchLinear {
+impl LinearLr {
     /// PyTorch's defaults: from a third to the whole in 5 steps.
     pub fn new(lr: f64) -> Self {
-        TorchLinear {
+        LinearLr {
             lr: Some(lr),
             start_factor: third(),
             end_factor: 1.0,
@@ -73,7 +73,7 @@ impl TorchLinear {
     }
 }
 
-impl Schedule for TorchLinear {
+impl Resolve for LinearLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -84,14 +84,14 @@ impl Schedule for TorchLinear {
     }
 }
 
-impl TorchLinear {
+impl LinearLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::decay("start_factor", self.start_factor)?;
         check::share("end_factor", self.end_factor)
     }
 }
 
-impl Recursion for TorchLinear {
+impl Recursion for LinearLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         if epoch == 0 {
             return lr * self.start_factor;
@@ -128,16 +128,16 @@ impl Recursion for TorchLinear {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.PolynomialLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchPolynomial};
-/// let plan = TorchPolynomial { total_iters: 4, ..TorchPolynomial::new(0.4) }.policy()?.resolve(&Run::steps(6))?;
+/// use onecycle::{Run, torch::PolynomialLr};
+/// let plan = PolynomialLr { total_iters: 4, ..PolynomialLr::new(0.4) }.policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchPolynomial {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct PolynomialLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -149,10 +149,10 @@ pub struct TorchPolynomial {
     pub power: f64,
 }
 
-impl TorchPolynomial {
+impl PolynomialLr {
     /// PyTorch's defaults: a line down to 0 in 5 steps.
     pub fn new(lr: f64) -> Self {
-        TorchPolynomial {
+        PolynomialLr {
             lr: Some(lr),
             total_iters: five(),
             power: 1.0,
@@ -160,7 +160,7 @@ impl TorchPolynomial {
     }
 }
 
-impl Schedule for TorchPolynomial {
+impl Resolve for PolynomialLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -171,14 +171,14 @@ impl Schedule for TorchPolynomial {
     }
 }
 
-impl TorchPolynomial {
+impl PolynomialLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.total_iters > 0, "total_iters", 0.0, "at least 1")?;
         check::positive("power", self.power)
     }
 }
 
-impl Recursion for TorchPolynomial {
+impl Recursion for PolynomialLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         if epoch == 0 || epoch > self.total_iters {
             return lr;
@@ -205,16 +205,16 @@ impl Recursion for TorchPolynomial {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ConstantLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchConstant};
-/// let plan = TorchConstant { factor: 0.5, total_iters: 2, ..TorchConstant::new(0.4) }.policy()?.resolve(&Run::steps(4))?;
+/// use onecycle::{Run, torch::ConstantLr};
+/// let plan = ConstantLr { factor: 0.5, total_iters: 2, ..ConstantLr::new(0.4) }.policy()?.resolve(&Run::steps(4))?;
 /// let lr: Vec<f64> = (0..4).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.200, 0.400, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchConstant {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct ConstantLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -226,10 +226,10 @@ pub struct TorchConstant {
     pub total_iters: u64,
 }
 
-impl TorchConstant {
+impl ConstantLr {
     /// PyTorch's defaults: a third for 5 steps.
     pub fn new(lr: f64) -> Self {
-        TorchConstant {
+        ConstantLr {
             lr: Some(lr),
             factor: third(),
             total_iters: five(),
@@ -237,7 +237,7 @@ impl TorchConstant {
     }
 }
 
-impl Schedule for TorchConstant {
+impl Resolve for ConstantLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -248,13 +248,13 @@ impl Schedule for TorchConstant {
     }
 }
 
-impl TorchConstant {
+impl ConstantLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::decay("factor", self.factor)
     }
 }
 
-impl Recursion for TorchConstant {
+impl Recursion for ConstantLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         match epoch {
             0 => lr * self.factor,

@@ -3,62 +3,62 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    TorchConstant, TorchCosineAnnealing, TorchCosineAnnealingWarmRestarts, TorchExponential,
-    TorchLinear, TorchMultiStep, TorchPolynomial, TorchStep,
+    ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LinearLr,
+    MultiStepLr, PolynomialLr, StepLr,
     recursion::{Recursion, series},
 };
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
-/// A scheduler that [`TorchSequential`] can hold.
+/// A scheduler that [`SequentialLr`] can hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
-pub enum TorchScheduler {
+pub enum Scheduler {
     /// `MultiStepLR`.
     #[serde(rename = "torch_multi_step")]
-    MultiStep(TorchMultiStep),
+    MultiStep(MultiStepLr),
     /// `StepLR`.
     #[serde(rename = "torch_step")]
-    Step(TorchStep),
+    Step(StepLr),
     /// `ExponentialLR`.
     #[serde(rename = "torch_exponential")]
-    Exponential(TorchExponential),
+    Exponential(ExponentialLr),
     /// `CosineAnnealingLR`.
     #[serde(rename = "torch_cosine_annealing")]
-    CosineAnnealing(TorchCosineAnnealing),
+    CosineAnnealing(CosineAnnealingLr),
     /// `CosineAnnealingWarmRestarts`.
     #[serde(rename = "torch_cosine_annealing_warm_restarts")]
-    CosineAnnealingWarmRestarts(TorchCosineAnnealingWarmRestarts),
+    CosineAnnealingWarmRestarts(CosineAnnealingWarmRestarts),
     /// `LinearLR`.
     #[serde(rename = "torch_linear")]
-    Linear(TorchLinear),
+    Linear(LinearLr),
     /// `PolynomialLR`.
     #[serde(rename = "torch_polynomial")]
-    Polynomial(TorchPolynomial),
+    Polynomial(PolynomialLr),
     /// `ConstantLR`.
     #[serde(rename = "torch_constant")]
-    Constant(TorchConstant),
+    Constant(ConstantLr),
 }
 
 macro_rules! each {
     ($scheduler:expr, $inner:ident => $body:expr) => {
         match $scheduler {
-            TorchScheduler::MultiStep($inner) => $body,
-            TorchScheduler::Step($inner) => $body,
-            TorchScheduler::Exponential($inner) => $body,
-            TorchScheduler::CosineAnnealing($inner) => $body,
-            TorchScheduler::CosineAnnealingWarmRestarts($inner) => $body,
-            TorchScheduler::Linear($inner) => $body,
-            TorchScheduler::Polynomial($inner) => $body,
-            TorchScheduler::Constant($inner) => $body,
+            Scheduler::MultiStep($inner) => $body,
+            Scheduler::Step($inner) => $body,
+            Scheduler::Exponential($inner) => $body,
+            Scheduler::CosineAnnealing($inner) => $body,
+            Scheduler::CosineAnnealingWarmRestarts($inner) => $body,
+            Scheduler::Linear($inner) => $body,
+            Scheduler::Polynomial($inner) => $body,
+            Scheduler::Constant($inner) => $body,
         }
     };
 }
 
-impl TorchScheduler {
+impl Scheduler {
     fn recursion(&self) -> &dyn Recursion {
         each!(self, inner => inner)
     }
@@ -86,11 +86,11 @@ impl TorchScheduler {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.SequentialLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchCosineAnnealing, TorchLinear, TorchScheduler, TorchSequential};
-/// let warmup = TorchLinear { start_factor: 0.5, total_iters: 2, ..TorchLinear::new(0.4) };
-/// let sequential = TorchSequential::new(
+/// use onecycle::{Run, torch::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr}};
+/// let warmup = LinearLr { start_factor: 0.5, total_iters: 2, ..LinearLr::new(0.4) };
+/// let sequential = SequentialLr::new(
 ///     0.4,
-///     [TorchScheduler::Linear(warmup), TorchScheduler::CosineAnnealing(TorchCosineAnnealing::new(0.4, 4))],
+///     [Scheduler::Linear(warmup), Scheduler::CosineAnnealing(CosineAnnealingLr::new(0.4, 4))],
 ///     [2],
 /// );
 /// let plan = sequential.policy()?.resolve(&Run::steps(6))?;
@@ -100,23 +100,23 @@ impl TorchScheduler {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchSequential {
+pub struct SequentialLr {
     /// The optimizer's own learning rate.
     pub lr: f64,
     /// The schedulers in order.
-    pub schedulers: Vec<TorchScheduler>,
+    pub schedulers: Vec<Scheduler>,
     /// The steps at which the second and later ones take over.
     pub milestones: Vec<u64>,
 }
 
-impl TorchSequential {
+impl SequentialLr {
     /// Schedulers, and the steps at which the second and later ones take over.
     pub fn new(
         lr: f64,
-        schedulers: impl IntoIterator<Item = TorchScheduler>,
+        schedulers: impl IntoIterator<Item = Scheduler>,
         milestones: impl IntoIterator<Item = u64>,
     ) -> Self {
-        TorchSequential {
+        SequentialLr {
             lr,
             schedulers: schedulers.into_iter().collect(),
             milestones: milestones.into_iter().collect(),
@@ -124,7 +124,7 @@ impl TorchSequential {
     }
 }
 
-impl Schedule for TorchSequential {
+impl Resolve for SequentialLr {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::count("schedulers", self.schedulers.len().min(1), 1)?;

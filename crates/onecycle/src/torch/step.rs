@@ -10,7 +10,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
 };
 
 /// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^(how often n is among the milestones)`.
@@ -24,16 +24,16 @@ use crate::{
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.MultiStepLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchMultiStep};
-/// let plan = TorchMultiStep::new(0.1, [2, 4]).policy()?.resolve(&Run::steps(5))?;
+/// use onecycle::{Run, torch::MultiStepLr};
+/// let plan = MultiStepLr::new(0.1, [2, 4]).policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.100, 0.010, 0.010, 0.001]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchMultiStep {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct MultiStepLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -44,10 +44,10 @@ pub struct TorchMultiStep {
     pub gamma: f64,
 }
 
-impl TorchMultiStep {
+impl MultiStepLr {
     /// A tenth at each of the milestones.
     pub fn new(lr: f64, milestones: impl IntoIterator<Item = u64>) -> Self {
-        TorchMultiStep {
+        MultiStepLr {
             lr: Some(lr),
             milestones: milestones.into_iter().collect(),
             gamma: 0.1,
@@ -55,7 +55,7 @@ impl TorchMultiStep {
     }
 }
 
-impl Schedule for TorchMultiStep {
+impl Resolve for MultiStepLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -66,13 +66,13 @@ impl Schedule for TorchMultiStep {
     }
 }
 
-impl TorchMultiStep {
+impl MultiStepLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::rate("gamma", self.gamma)
     }
 }
 
-impl Recursion for TorchMultiStep {
+impl Recursion for MultiStepLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         match self
             .milestones
@@ -106,16 +106,16 @@ impl Recursion for TorchMultiStep {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.StepLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchStep};
-/// let plan = TorchStep { gamma: 0.5, ..TorchStep::new(0.4, 2) }.policy()?.resolve(&Run::steps(5))?;
+/// use onecycle::{Run, torch::StepLr};
+/// let plan = StepLr { gamma: 0.5, ..StepLr::new(0.4, 2) }.policy()?.resolve(&Run::steps(5))?;
 /// let lr: Vec<f64> = (0..5).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchStep {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct StepLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -126,10 +126,10 @@ pub struct TorchStep {
     pub gamma: f64,
 }
 
-impl TorchStep {
+impl StepLr {
     /// A tenth every `step_size` steps.
     pub fn new(lr: f64, step_size: u64) -> Self {
-        TorchStep {
+        StepLr {
             lr: Some(lr),
             step_size,
             gamma: 0.1,
@@ -137,7 +137,7 @@ impl TorchStep {
     }
 }
 
-impl Schedule for TorchStep {
+impl Resolve for StepLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -148,14 +148,14 @@ impl Schedule for TorchStep {
     }
 }
 
-impl TorchStep {
+impl StepLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::ensure(self.step_size > 0, "step_size", 0.0, "at least 1")?;
         check::rate("gamma", self.gamma)
     }
 }
 
-impl Recursion for TorchStep {
+impl Recursion for StepLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         if epoch == 0 || !epoch.is_multiple_of(self.step_size) {
             lr
@@ -179,16 +179,16 @@ impl Recursion for TorchStep {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ExponentialLR`.
 ///
 /// ```
-/// use onecycle::{Run, TorchExponential};
-/// let plan = TorchExponential::new(0.4, 0.5).policy()?.resolve(&Run::steps(3))?;
+/// use onecycle::{Run, torch::ExponentialLr};
+/// let plan = ExponentialLr::new(0.4, 0.5).policy()?.resolve(&Run::steps(3))?;
 /// let lr: Vec<f64> = (0..3).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchExponential {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`TorchSequential`](crate::TorchSequential)
+pub struct ExponentialLr {
+    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
     /// it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -196,17 +196,17 @@ pub struct TorchExponential {
     pub gamma: f64,
 }
 
-impl TorchExponential {
+impl ExponentialLr {
     /// By `gamma` at each step.
     pub fn new(lr: f64, gamma: f64) -> Self {
-        TorchExponential {
+        ExponentialLr {
             lr: Some(lr),
             gamma,
         }
     }
 }
 
-impl Schedule for TorchExponential {
+impl Resolve for ExponentialLr {
     fn check(&self) -> Result<(), PolicyError> {
         check_lr(self.lr)?;
         self.check_arguments()
@@ -217,13 +217,13 @@ impl Schedule for TorchExponential {
     }
 }
 
-impl TorchExponential {
+impl ExponentialLr {
     pub(super) fn check_arguments(&self) -> Result<(), PolicyError> {
         check::rate("gamma", self.gamma)
     }
 }
 
-impl Recursion for TorchExponential {
+impl Recursion for ExponentialLr {
     fn next(&self, epoch: u64, lr: f64, _: f64) -> f64 {
         if epoch == 0 { lr } else { lr * self.gamma }
     }

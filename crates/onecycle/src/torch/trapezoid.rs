@@ -7,11 +7,11 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Schedule, Tracks},
+    policy::{Resolve, Tracks},
     table::{Formula, Law, Mark, Table},
 };
 
-/// `decay_shape` of [`TorchTrapezoid`].
+/// `decay_shape` of [`Trapezoid`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TrapezoidDecay {
     /// `t`.
@@ -50,15 +50,15 @@ pub enum TrapezoidDecay {
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LambdaLR`, which gives `lr` times the function's value.
 ///
 /// ```
-/// use onecycle::{Run, TorchTrapezoid};
-/// let plan = TorchTrapezoid::new(0.4, 2, 2, 2).policy()?.resolve(&Run::steps(7))?;
+/// use onecycle::{Run, torch::Trapezoid};
+/// let plan = Trapezoid::new(0.4, 2, 2, 2).policy()?.resolve(&Run::steps(7))?;
 /// let lr: Vec<f64> = (0..7).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TorchTrapezoid {
+pub struct Trapezoid {
     /// The optimizer's own learning rate.
     pub lr: f64,
     /// Steps of the warm-up.
@@ -78,10 +78,10 @@ pub struct TorchTrapezoid {
     pub decay_shape: TrapezoidDecay,
 }
 
-impl TorchTrapezoid {
+impl Trapezoid {
     /// Straight lines from 0 and to 0.
     pub fn new(lr: f64, warmup: u64, stable: u64, decay: u64) -> Self {
-        TorchTrapezoid {
+        Trapezoid {
             lr,
             warmup,
             stable,
@@ -117,7 +117,7 @@ impl TorchTrapezoid {
     }
 }
 
-impl Schedule for TorchTrapezoid {
+impl Resolve for Trapezoid {
     fn check(&self) -> Result<(), PolicyError> {
         check::rate("lr", self.lr)?;
         check::rate("start_factor", self.start_factor)?;
@@ -130,7 +130,7 @@ impl Schedule for TorchTrapezoid {
     }
 }
 
-impl Formula for TorchTrapezoid {
+impl Formula for Trapezoid {
     fn value(&self, n: u64) -> f64 {
         self.lr * self.factor(n)
     }

@@ -162,94 +162,94 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
         )
             .prop_map(
                 |(max_lr, total_steps, pct_start, div_factor, final_div_factor, three_phase)| {
-                    TorchOneCycle {
+                    torch::OneCycleLr {
                         pct_start,
                         div_factor,
                         final_div_factor,
                         three_phase,
-                        ..TorchOneCycle::new(max_lr, total_steps)
+                        ..torch::OneCycleLr::new(max_lr, total_steps)
                     }
                     .into()
                 }
             ),
         (number(), number(), any_count(), any_count()).prop_map(|(base_lr, max_lr, up, down)| {
-            TorchCyclic {
+            torch::CyclicLr {
                 step_size_up: up,
                 step_size_down: Some(down),
-                ..TorchCyclic::new(base_lr, max_lr)
+                ..torch::CyclicLr::new(base_lr, max_lr)
             }
             .into()
         }),
         (number(), number(), any_count()).prop_map(|(lr, start_factor, total_iters)| {
-            TorchLinear {
+            torch::LinearLr {
                 start_factor,
                 total_iters,
-                ..TorchLinear::new(lr)
+                ..torch::LinearLr::new(lr)
             }
             .into()
         }),
         (number(), number(), any_count()).prop_map(|(lr, power, total_iters)| {
-            TorchPolynomial {
+            torch::PolynomialLr {
                 power,
                 total_iters,
-                ..TorchPolynomial::new(lr)
+                ..torch::PolynomialLr::new(lr)
             }
             .into()
         }),
         (number(), number(), any_count()).prop_map(|(lr, eta_min, t_max)| {
-            TorchCosineAnnealing {
+            torch::CosineAnnealingLr {
                 eta_min,
-                ..TorchCosineAnnealing::new(lr, t_max)
+                ..torch::CosineAnnealingLr::new(lr, t_max)
             }
             .into()
         }),
         (number(), any_count(), any_count()).prop_map(|(lr, t_0, t_mult)| {
-            TorchCosineAnnealingWarmRestarts {
+            torch::CosineAnnealingWarmRestarts {
                 t_mult,
-                ..TorchCosineAnnealingWarmRestarts::new(lr, t_0)
+                ..torch::CosineAnnealingWarmRestarts::new(lr, t_0)
             }
             .into()
         }),
         (number(), prop::collection::vec(any_count(), 0..4), number()).prop_map(
             |(lr, milestones, gamma)| {
-                TorchMultiStep {
+                torch::MultiStepLr {
                     gamma,
-                    ..TorchMultiStep::new(lr, milestones)
+                    ..torch::MultiStepLr::new(lr, milestones)
                 }
                 .into()
             }
         ),
         (number(), any_count(), any_count(), any_count(), number()).prop_map(
             |(lr, w, s, d, end_factor)| {
-                TorchTrapezoid {
+                torch::Trapezoid {
                     end_factor,
-                    ..TorchTrapezoid::new(lr, w, s, d)
+                    ..torch::Trapezoid::new(lr, w, s, d)
                 }
                 .into()
             }
         ),
         (number(), any_count(), number(), number()).prop_map(
             |(peak, steps, pct_start, pct_final)| {
-                OptaxLinearOnecycle {
+                optax::LinearOnecycle {
                     pct_start,
                     pct_final,
-                    ..OptaxLinearOnecycle::new(steps, peak)
+                    ..optax::LinearOnecycle::new(steps, peak)
                 }
                 .into()
             }
         ),
         (number(), number(), any_count(), any_count(), number()).prop_map(
             |(init, peak, warmup, steps, exponent)| {
-                OptaxWarmupCosineDecay {
+                optax::WarmupCosineDecay {
                     exponent,
-                    ..OptaxWarmupCosineDecay::new(init, peak, warmup, steps)
+                    ..optax::WarmupCosineDecay::new(init, peak, warmup, steps)
                 }
                 .into()
             }
         ),
         (number(), number(), number(), any_count(), any::<i64>()).prop_map(
             |(init_value, end_value, power, transition_steps, transition_begin)| {
-                OptaxPolynomial {
+                optax::Polynomial {
                     init_value,
                     end_value,
                     power,
@@ -261,9 +261,9 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
         ),
         (number(), any_count(), number(), prop::option::of(number())).prop_map(
             |(init, steps, decay_rate, end_value)| {
-                OptaxExponentialDecay {
+                optax::ExponentialDecay {
                     end_value,
-                    ..OptaxExponentialDecay::new(init, steps, decay_rate)
+                    ..optax::ExponentialDecay::new(init, steps, decay_rate)
                 }
                 .into()
             }
@@ -274,7 +274,7 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
         )
             .prop_map(|(init_value, boundaries_and_scales)| {
                 let interpolate_type = InterpolateType::Cosine;
-                OptaxPiecewiseInterpolate {
+                optax::PiecewiseInterpolate {
                     interpolate_type,
                     init_value,
                     boundaries_and_scales,
@@ -283,26 +283,26 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
             }),
         (number(), number(), number(), prop::option::of(0_u64..4)).prop_map(
             |(lr_max, div, pct_start, n_epoch)| {
-                FastaiOneCycle {
+                fastai::OneCycle {
                     div,
                     pct_start,
                     n_epoch,
-                    ..FastaiOneCycle::new(lr_max)
+                    ..fastai::OneCycle::new(lr_max)
                 }
                 .into()
             }
         ),
         (number(), number(), number()).prop_map(|(lr_max, div_factor, pct_start)| {
-            FastaiV1OneCycle {
+            fastai::V1OneCycle {
                 div_factor,
                 pct_start,
-                ..FastaiV1OneCycle::new(lr_max)
+                ..fastai::V1OneCycle::new(lr_max)
             }
             .into()
         }),
         (any_count(), any_count(), number(), any_count()).prop_map(
             |(n_cycles, cycle_len, lr_max, cycle_mult)| {
-                FastaiSgdr {
+                fastai::Sgdr {
                     n_cycles,
                     cycle_len,
                     lr_max,
@@ -312,7 +312,7 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
             }
         ),
         (number(), number(), number(), number()).prop_map(|(pct, start, middle, end)| {
-            FastaiCombinedCos {
+            fastai::CombinedCos {
                 pct,
                 start,
                 middle,
