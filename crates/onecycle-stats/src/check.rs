@@ -4,7 +4,7 @@ use crate::StatsError;
 
 type Checked = Result<(), StatsError>;
 
-/// Largest accepted magnitude: sums and squares of a few such numbers must not overflow a formula silently.
+/// Largest accepted magnitude, so that sums and squares of a few such numbers stay finite.
 const LARGEST: f64 = 1e300;
 
 pub(crate) fn finite(name: &'static str, value: f64) -> Checked {

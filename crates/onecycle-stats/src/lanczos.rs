@@ -7,20 +7,21 @@ use crate::{
     vector::{add, dot, norm, scaled},
 };
 
-/// What [`lanczos`] is to find.
+/// What [`lanczos`] searches for, and how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spectrum {
-    /// Largest eigenvalues to find, at least 1.
+    /// Number of largest eigenvalues to find, at least 1.
     pub eigenvalues: usize,
-    /// Products to make at most; at least as many as eigenvalues.
+    /// Maximum number of matrix-vector products, at least `eigenvalues`.
     pub products: usize,
-    /// Residual at which an eigenvalue counts as found, as a share of the largest one in magnitude. Products by finite
-    /// differences in single precision are not worth less than 1e-3.
+    /// Residual at which an eigenvalue counts as found, relative to the largest eigenvalue in
+    /// magnitude. Below 1e-3 it is not worth the products if these are finite differences in single
+    /// precision.
     pub tolerance: f64,
 }
 
 impl Spectrum {
-    /// So many of the largest eigenvalues, to within a per cent, by at most 20 products and 10 for each further one.
+    /// The `eigenvalues` largest ones to within 1 %, with at most `10 + 10 * eigenvalues` products.
     pub fn largest(eigenvalues: usize) -> Self {
         Spectrum {
             eigenvalues,
@@ -45,32 +46,35 @@ impl Spectrum {
 /// Eigenvalues at the two ends of a symmetric matrix's spectrum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curvature {
-    /// The largest ones, the largest first. Fewer than were asked for where the start vector has no part in more.
+    /// The largest eigenvalues in decreasing order. Fewer than requested if the start vector has no
+    /// component along more eigenvectors.
     pub eigenvalues: Vec<Eigenvalue>,
-    /// The smallest one; below 0 where the loss also curves downwards. It was not waited for: see its residual.
+    /// The smallest eigenvalue; negative if the loss also curves downwards. The iteration does not
+    /// wait for it to converge: check its residual.
     pub smallest: Eigenvalue,
-    /// Products made.
+    /// Number of matrix-vector products computed.
     pub products: usize,
-    /// Whether the largest ones were found.
+    /// Whether all requested eigenvalues converged.
     pub verdict: Converged,
 }
 
-/// An eigenvalue, and how sure it is.
+/// An eigenvalue with a bound on its error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Eigenvalue {
     /// The approximation (Ritz value).
     pub value: f64,
-    /// Length of `A v - value v` for its unit vector: some eigenvalue lies within so much of `value`.
+    /// `‖A v - value v‖` for the unit Ritz vector `v`: some eigenvalue lies within `residual` of
+    /// `value`.
     pub residual: f64,
 }
 
-/// Whether an iteration came to its end.
+/// Whether an iteration converged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Converged {
-    /// All that was looked for was found to within the tolerance.
+    /// Every requested eigenvalue was found to within the tolerance.
     Yes,
-    /// The products were used up before: the values are lower bounds.
+    /// The products were used up first: the eigenvalues are lower bounds.
     No,
 }
 
@@ -83,21 +87,24 @@ impl fmt::Display for Converged {
     }
 }
 
-/// The largest eigenvalues of a symmetric matrix of which only products with vectors are known, by Lanczos' algorithm
-/// with full reorthogonalisation. Golub & Van Loan, "Matrix Computations" (4th edition, 2013), sections 10.1 and 10.3.
+/// The largest eigenvalues of a symmetric matrix that is known only by its products with vectors.
+/// Lanczos' algorithm with full reorthogonalisation: Golub & Van Loan, "Matrix Computations" (4th
+/// edition, 2013), sections 10.1 and 10.3.
 ///
 /// ```text
 /// β q' = A q - α q - β_before q_before,   α = q · A q
 /// ```
 ///
-/// The eigenvalues of the tridiagonal matrix of α and β approach those of `A` from within, the outermost first; each has a
-/// residual, `|β_last s_last|`, that bounds its error. An eigenvalue that occurs several times is found once, and one whose
-/// eigenvector is orthogonal to `start` not at all: take a random start.
+/// The eigenvalues of the tridiagonal matrix of α and β approach those of `A` from within, the
+/// outermost first. The residual `|β_last s_last|` bounds the error of each. A multiple eigenvalue
+/// is found once. An eigenvalue whose eigenvector is orthogonal to `start` is not found at all, so
+/// pass a random start vector.
 ///
-/// Cost: one product a step, mostly 10 to 30; memory of as many vectors.
+/// Cost: one product per iteration, usually 10 to 30, and memory for as many vectors.
 ///
 /// # Errors
-/// Those of `product`; a start that is zero or not finite, a product of another length or not finite, options out of range.
+/// Returns the errors of `product`, and a [`StatsError`] if `start` is zero or not finite, if a
+/// product has another length than `start` or is not finite, or if an option is out of range.
 pub fn lanczos<E: From<StatsError>>(
     start: &[f64],
     spectrum: &Spectrum,
@@ -109,7 +116,7 @@ pub fn lanczos<E: From<StatsError>>(
     check::positive("length of the start vector", length)?;
     let mut basis: Vec<Vec<f64>> = vec![scaled(start, 1.0 / length)];
     let (mut alpha, mut beta) = (Vec::new(), Vec::new());
-    // The largest entry of the tridiagonal matrix, against which a new direction may be nothing.
+    // Largest entry of the tridiagonal matrix: the scale at which a new direction counts as zero.
     let mut magnitude = 0.0_f64;
     loop {
         let newest = &basis[basis.len() - 1];
@@ -117,7 +124,8 @@ pub fn lanczos<E: From<StatsError>>(
         check::vector("product", &next, start.len())?;
         let a = dot(newest, &next);
         alpha.push(a);
-        // Twice is enough (Parlett, "The Symmetric Eigenvalue Problem", section 6.9).
+        // Orthogonalising twice is enough (Parlett, "The Symmetric Eigenvalue Problem", section
+        // 6.9).
         for _ in 0..2 {
             for q in &basis {
                 let part = dot(q, &next);
@@ -126,7 +134,7 @@ pub fn lanczos<E: From<StatsError>>(
         }
         let b = norm(&next);
         magnitude = magnitude.max(a.abs()).max(b);
-        // Nothing is left outside of the space that was seen: its eigenvalues are exact.
+        // The Krylov space is invariant, so its eigenvalues are exact.
         let closed = b <= 1e-13 * magnitude || basis.len() == start.len();
         let b = if closed { 0.0 } else { b };
         let found = ritz(&alpha, &beta, b, spectrum);
@@ -143,7 +151,7 @@ pub fn lanczos<E: From<StatsError>>(
     }
 }
 
-/// What is known of the spectrum so far; `b` couples to what was not seen.
+/// Ritz values from the current tridiagonal matrix; `b` is the coupling to the unexplored space.
 fn ritz(alpha: &[f64], beta: &[f64], b: f64, spectrum: &Spectrum) -> Option<Curvature> {
     let mut all = tridiagonal::eigenvalues(alpha, beta)?;
     all.sort_by(|x, y| y.0.total_cmp(&x.0));
@@ -247,7 +255,7 @@ mod tests {
         assert!(found.eigenvalues[0].value < known[499]);
     }
 
-    /// The identity has one eigenvalue, however often.
+    /// The identity has a single eigenvalue, whatever its dimension.
     #[test]
     fn a_space_that_closes_early() {
         let identity = |v: &[f64]| -> Product { Ok(v.to_vec()) };

@@ -1,20 +1,22 @@
-//! Why a training goes well or badly: how noisy its gradients are, how sharp the minimum is that it stands in.
+//! Statistics of neural-network training over plain vectors and closures: confidence intervals over
+//! seeds, gradient noise, and the sharpness of minima.
 //!
-//! Each function takes gradients, losses or products that somebody else computed, as plain slices or through a closure;
-//! a network is a vector of weights here. Costs are counted in gradient evaluations: one forward and backward pass over
-//! the images that the loss is the mean of.
+//! There is no tensor type. A network is a vector of weights; gradients, losses and Hessian-vector
+//! products come from the caller, as slices or through a closure. Costs are counted in gradient
+//! evaluations: one forward and one backward pass over the images in the loss.
 //!
-//! | what | formula | source | cost |
+//! | item | formula | source | cost |
 //! |---|---|---|---|
-//! | [`GradientNoise`] | `\|G\|²`, `tr Σ`, `tr Σ / \|G\|²`, by two batch sizes or by the variance over micro-batches | McCandlish et al. 2018, section 2.2 and appendix A.1 | one pass over the micro-batches |
+//! | [`GradientNoise`] | `\|G\|²`, `tr Σ`, `tr Σ / \|G\|²`, from two batch sizes or from the variance over micro-batches | McCandlish et al. 2018, section 2.2 and appendix A.1 | one pass over the micro-batches |
 //! | [`lr_per_sample`] | `lr / B` | Jastrzębski et al. 2017, section 2.2 | none |
 //! | [`sgd_temperature`] | `lr N / (B (1 - m))` | Smith & Le 2018; Smith et al. 2018, section 3 | none |
-//! | [`lanczos`] | largest and smallest eigenvalues of the Hessian | Golub & Van Loan, section 10.1 | a product a step |
-//! | [`epsilon_sharpness`] | `100 (max f(x + z) - f(x)) / (1 + f(x))` over a box | Keskar et al. 2017, metric 2.1 | a gradient a step, and one more |
-//! | [`filter_normalise`] | `d ← d ‖θ‖ / ‖d‖`, filter by filter | Li et al. 2018, section 4 | a loss a point of the slice |
-//! | [`SampleMean`] | mean and its 95 % interval, `mean ± t s / √n`; paired differences | Student 1908 | none |
+//! | [`lanczos`] | largest and smallest eigenvalues of the Hessian | Golub & Van Loan, section 10.1 | one product per iteration |
+//! | [`epsilon_sharpness`] | `100 (max f(x + z) - f(x)) / (1 + f(x))` over a box | Keskar et al. 2017, metric 2.1 | one gradient per step, plus one |
+//! | [`filter_normalise`] | `d ← d ‖θ‖ / ‖d‖` for each filter | Li et al. 2018, section 4 | one loss per point of the slice |
+//! | [`SampleMean`] | mean with its 95 % interval `mean ± t s / √n`, paired differences | Student 1908 | none |
 //!
-//! An estimate that is not to be trusted says so by its verdict.
+//! Each estimate carries a verdict that says whether it can be trusted. Wrong input is a
+//! [`StatsError`] with the offending value.
 //!
 //! ```
 //! use onecycle_stats::{Converged, Spectrum, StatsError, lanczos};

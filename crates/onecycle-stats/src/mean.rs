@@ -1,12 +1,14 @@
-//! Means over seeds with their 95 % confidence intervals, and paired differences.
+//! Means over seeds with 95 % confidence intervals, and paired differences.
 //!
-//! A training under another seed is another number. What a comparison claims must hold for the mean over seeds, with an
-//! interval that says how far off that mean may be. Under two policies that were run with the same seeds, initial weights
-//! and order of the images are the same too, so the differences seed by seed vary less than the numbers themselves.
+//! Training the same network with another seed gives another accuracy. A claim about two policies
+//! must therefore hold for the mean over seeds, within a confidence interval. If both policies ran
+//! with the same seeds, they also shared initial weights and image order, so the differences per
+//! seed vary less than the accuracies themselves.
 //!
-//! The interval is Student's ("The probable error of a mean", 1908): `mean ± t s / sqrt(n)`, where `s` is the sample's
-//! standard deviation (divided by `n - 1`) and `t` the 97.5 % point of his distribution with `n - 1` degrees of freedom.
-//! It takes the numbers as independent and normally distributed.
+//! The interval is Student's ("The probable error of a mean", 1908): `mean ± t s / sqrt(n)`. `s` is
+//! the sample standard deviation (divisor `n - 1`) and `t` the 97.5 % point of Student's
+//! distribution with `n - 1` degrees of freedom. It assumes independent, normally distributed
+//! values.
 //!
 //! ```
 //! use onecycle_stats::SampleMean;
@@ -19,34 +21,34 @@ use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 use serde::{Deserialize, Serialize};
 
-/// Share of all intervals that hold the true mean.
+/// Probability that an interval contains the true mean.
 const CONFIDENCE: f64 = 0.95;
 
-/// A mean and how far off it may be.
+/// A sample mean with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SampleMean {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Half the width of the 95 % interval; none from a single number.
+    /// Half the width of the 95 % interval; `None` for a single value.
     pub half_width: Option<f64>,
-    /// Numbers that went into it.
+    /// Number of values.
     pub n: usize,
 }
 
-/// Which of two things a difference speaks for.
+/// Sign of a difference, as far as its confidence interval decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// The whole interval lies above 0.
     Above,
     /// The whole interval lies below 0.
     Below,
-    /// The interval holds 0, or there is none.
+    /// The interval contains 0, or there is no interval.
     Open,
 }
 
 impl SampleMean {
-    /// The estimate from the numbers of several seeds; none from no number at all. Where one is not finite, neither is the
-    /// mean, and there is no interval.
+    /// The mean of `values`; `None` if there are none. If a value is not finite, the mean is not
+    /// finite either and there is no interval.
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
         if n == 0 {
@@ -65,7 +67,8 @@ impl SampleMean {
         })
     }
 
-    /// The estimate of `a - b`, seed by seed; none where the lists differ in length or are empty.
+    /// The mean of the paired differences `a[i] - b[i]`; `None` if the lists are empty or differ in
+    /// length.
     ///
     /// ```
     /// use onecycle_stats::{SampleMean, Sign};
@@ -86,7 +89,7 @@ impl SampleMean {
             .map(|half| (self.mean - half, self.mean + half))
     }
 
-    /// On which side of 0 the whole interval lies.
+    /// The side of 0 on which the whole interval lies.
     pub fn sign(&self) -> Sign {
         match self.interval() {
             Some((low, _)) if low > 0.0 => Sign::Above,
@@ -96,13 +99,14 @@ impl SampleMean {
     }
 }
 
-/// The 97.5 % point of Student's distribution with so many degrees of freedom, at least 1: the `t` for which
-/// `P(|T| <= t)` is 0.95.
+/// The 97.5 % point of Student's distribution with `df` degrees of freedom, at least 1: the `t`
+/// with `P(|T| <= t) = 0.95`.
 ///
-/// By bisection on the angle `atan(t / sqrt(df))`, in which the distribution of a whole number of degrees is a finite sum.
+/// Found by bisection on the angle `atan(t / sqrt(df))`, because the distribution over that angle
+/// is a finite sum for a whole number of degrees.
 pub fn student_t(df: usize) -> f64 {
     let (mut low, mut high) = (0.0, FRAC_PI_2);
-    // Each round halves the angle's uncertainty, the last one below the precision of a float.
+    // Each iteration halves the interval; after 64 it is below floating-point precision.
     for _ in 0..64 {
         let middle = 0.5 * (low + high);
         match within(middle, df) < CONFIDENCE {
@@ -114,7 +118,8 @@ pub fn student_t(df: usize) -> f64 {
     (df as f64).sqrt() * (1.0 - cosine * cosine).sqrt() / cosine
 }
 
-/// `P(|T| <= sqrt(df) tan(angle))`: Abramowitz & Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
+/// `P(|T| <= sqrt(df) tan(angle))`: Abramowitz & Stegun, "Handbook of Mathematical Functions",
+/// 26.7.3 and 26.7.4.
 fn within(angle: f64, df: usize) -> f64 {
     let cosine = angle.cos();
     let square = cosine * cosine;

@@ -7,57 +7,60 @@ use crate::{
     vector::{add, dot},
 };
 
-/// Groups from which a standard error can be told.
+/// Minimum number of groups for a standard error.
 const GROUPS_FOR_AN_ERROR: usize = 3;
-/// An estimate must be so many standard errors above 0 to be told from 0.
+/// An estimate counts as positive if it exceeds this many standard errors.
 const SIGNIFICANT: f64 = 2.0;
-/// Largest standard error of the noise scale, as a share of it.
+/// Largest standard error of the noise scale that counts as [`NoiseVerdict::Ok`], relative to the
+/// scale.
 const LARGEST_ERROR: f64 = 0.5;
 
-/// A number with its standard error.
+/// A value with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// The number.
+    /// The estimated value.
     pub value: f64,
-    /// Its standard error, by leaving out one group after the other (jackknife). `None` for fewer than 3 groups.
+    /// Its standard error by the jackknife (leaving out one group at a time); `None` for fewer than
+    /// 3 groups.
     pub error: Option<f64>,
 }
 
-/// How noisy the gradient is. McCandlish et al., "An Empirical Model of Large-Batch Training" (2018, arXiv:1812.06162),
-/// section 2.2.
+/// Noise of the gradient. McCandlish et al., "An Empirical Model of Large-Batch Training" (2018,
+/// arXiv:1812.06162), section 2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NoiseScale {
-    /// `|G|²`, squared length of the true gradient. Unbiased, so it may come out below 0 where noise hides the gradient.
+    /// `|G|²`, squared length of the true gradient. Unbiased, so it can be negative if noise hides
+    /// the gradient.
     pub gradient: Estimate,
-    /// `tr Σ`, sum of the variances of a single sample's gradient. Unbiased.
+    /// `tr Σ`, sum of the variances of a single sample's gradient entries. Unbiased.
     pub trace: Estimate,
-    /// `B_simple = tr Σ / |G|²`, in samples: the batch size at which noise and gradient are of equal size. A ratio of
-    /// two unbiased estimates, so itself biased by the order of its squared standard error. `None` where one of them is
-    /// not above 0.
+    /// `B_simple = tr Σ / |G|²` in samples: the batch size at which noise and gradient are equally
+    /// large. As a ratio of two unbiased estimates it has a bias of the order of its squared
+    /// standard error. `None` if one of the two is not positive.
     pub scale: Option<Estimate>,
-    /// What it is worth.
+    /// Whether the estimate can be trusted.
     pub verdict: NoiseVerdict,
 }
 
-/// What a [`NoiseScale`] is worth.
+/// Whether a [`NoiseScale`] can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoiseVerdict {
-    /// The scale is known to within half of it.
+    /// The standard error of the scale is at most half of the scale.
     Ok,
-    /// `|G|²` cannot be told from 0.
+    /// `|G|²` is not significantly above 0.
     HiddenGradient,
-    /// `tr Σ` came out at or below 0.
+    /// `tr Σ` is 0 or negative.
     NoNoise,
-    /// The standard error of the scale is more than half of it.
+    /// The standard error of the scale is more than half of the scale.
     Uncertain,
-    /// Fewer than 3 groups of micro-batches: nothing is known of the error.
+    /// There are fewer than 3 groups of micro-batches, so the standard error is unknown.
     TooFew,
 }
 
 impl NoiseVerdict {
-    /// What it means, and what to do about it.
+    /// What the verdict means, and what to do about it.
     pub fn advice(self) -> &'static str {
         match self {
             NoiseVerdict::Ok => "known to within half of it",
@@ -83,14 +86,16 @@ impl fmt::Display for NoiseVerdict {
     }
 }
 
-/// Unbiased `(|G|², tr Σ)` from the squared lengths of gradients of two batch sizes. McCandlish et al. 2018, appendix A.1:
+/// Unbiased `(|G|², tr Σ)` from the squared lengths of gradients at two batch sizes. McCandlish et
+/// al. 2018, appendix A.1:
 ///
 /// ```text
 /// |G|²  = (B_big |G_big|² - B_small |G_small|²) / (B_big - B_small)
 /// tr Σ  = (|G_small|² - |G_big|²) / (1 / B_small - 1 / B_big)
 /// ```
 ///
-/// `small` and `big` are a batch size in samples and the squared length, or a mean of several, at that size.
+/// `small` and `big` are pairs of a batch size in samples and the squared length of its gradient
+/// (or the mean of several squared lengths).
 ///
 /// ```
 /// use onecycle_stats::two_batch_sizes;
@@ -100,7 +105,8 @@ impl fmt::Display for NoiseVerdict {
 /// ```
 ///
 /// # Errors
-/// A `small` batch that is empty or not smaller than the `big` one; a length that is negative or not finite.
+/// Returns an error if the `small` batch is empty or not smaller than the `big` one, or if a
+/// squared length is negative or not finite.
 pub fn two_batch_sizes(small: (u64, f64), big: (u64, f64)) -> Result<(f64, f64), StatsError> {
     let ((small, small_squared), (big, big_squared)) = (small, big);
     let (b, big) = (small as f64, big as f64);
@@ -116,11 +122,11 @@ pub fn two_batch_sizes(small: (u64, f64), big: (u64, f64)) -> Result<(f64, f64),
     Ok((gradient, trace))
 }
 
-/// Gradients of micro-batches of one size, summed up in groups.
+/// Estimates gradient noise from gradients of equally large micro-batches, collected in groups.
 ///
-/// The samples must be independent draws: a different gradient for a different image, no image twice. Then
-/// `E|g|² = |G|² + tr Σ / B` for a batch of any size, from which both are estimated in two ways. Only a sum a group is kept,
-/// so the memory is that of as many gradients as there are groups.
+/// The samples must be independent draws: no image may occur twice. Then `E|g|² = |G|² + tr Σ / B`
+/// for a batch of any size `B`, and both terms can be estimated in two ways. Only one sum per group
+/// is kept, so the memory is one gradient per group.
 ///
 /// ```
 /// use onecycle_stats::GradientNoise;
@@ -147,19 +153,19 @@ pub struct GradientNoise {
 
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Group {
-    /// Micro-batches.
+    /// Number of micro-batches.
     count: usize,
     /// Sum of their gradients.
     sum: Vec<f64>,
-    /// Sum of the squared lengths of these.
+    /// Sum of the squared lengths of their gradients.
     squares: f64,
 }
 
 impl GradientNoise {
-    /// For micro-batches of `batch_size` samples.
+    /// An estimator for micro-batches of `batch_size` samples.
     ///
     /// # Errors
-    /// A batch size of 0.
+    /// Returns an error if the batch size is 0.
     pub fn new(batch_size: u64) -> Result<Self, StatsError> {
         check::ensure(batch_size > 0, "batch_size", 0.0, "at least 1")?;
         Ok(GradientNoise {
@@ -168,15 +174,16 @@ impl GradientNoise {
         })
     }
 
-    /// What is pushed from now on belongs to a new group: a big batch of its own.
+    /// Starts a new group. The gradients pushed from now on form one big batch.
     pub fn begin_group(&mut self) {
         self.groups.push(Group::default());
     }
 
-    /// Takes the gradient of a micro-batch: the gradient of the mean loss over its samples.
+    /// Adds the gradient of a micro-batch: the gradient of the mean loss over its samples.
     ///
     /// # Errors
-    /// One that has another number of entries than those before, or a non-finite entry.
+    /// Returns an error if the gradient has another number of entries than those before it, or an
+    /// entry that is not finite.
     pub fn push(&mut self, gradient: &[f64]) -> Result<(), StatsError> {
         let known = self.groups.iter().map(|group| group.sum.len());
         let weights = known.max().filter(|n| *n > 0).unwrap_or(gradient.len());
@@ -193,23 +200,24 @@ impl GradientNoise {
         Ok(())
     }
 
-    /// Micro-batches so far.
+    /// Number of micro-batches so far.
     pub fn count(&self) -> usize {
         self.groups.iter().map(|group| group.count).sum()
     }
 
-    /// By the sample variance over all `K` micro-batches of `b` samples, with mean `ḡ`:
+    /// Estimate from the sample variance over all `K` micro-batches of `b` samples with mean
+    /// gradient `ḡ`:
     ///
     /// ```text
     /// tr Σ = b Σ |g - ḡ|² / (K - 1)
     /// |G|² = |ḡ|² - tr Σ / (b K)
     /// ```
     ///
-    /// With one group this is [`two_batch_sizes`] of `b` and `b K` to the last digit of the algebra; it makes the best use of
+    /// With one group this equals [`two_batch_sizes`] of `b` and `b K`. It makes the best use of
     /// the micro-batches.
     ///
     /// # Errors
-    /// Fewer than 2 micro-batches.
+    /// Returns an error for fewer than 2 micro-batches.
     pub fn over_micro_batches(&self) -> Result<NoiseScale, StatsError> {
         let count = self.count() as f64;
         check::ensure(count >= 2.0, "micro-batches", count, "at least 2")?;
@@ -220,11 +228,11 @@ impl GradientNoise {
         }))
     }
 
-    /// By [`two_batch_sizes`]: a micro-batch, and a whole group as one batch; squared lengths are means over all micro-batches
-    /// and over all groups.
+    /// Estimate by [`two_batch_sizes`]: a micro-batch is the small batch, a whole group the big
+    /// one. The squared lengths are means over all micro-batches and over all groups.
     ///
     /// # Errors
-    /// Groups of unequal size, or of fewer than 2 micro-batches.
+    /// Returns an error if the groups differ in size or have fewer than 2 micro-batches.
     pub fn between_batch_sizes(&self) -> Result<NoiseScale, StatsError> {
         let size = self.groups.first().map_or(0, |group| group.count);
         check::ensure(
@@ -238,7 +246,8 @@ impl GradientNoise {
         }
         let small = self.batch_size;
         let big = small * size as u64;
-        // The batch sizes are sound, so only the lengths could be refused; those are finite sums of squares.
+        // Checks the batch sizes once; the squared lengths are finite sums of squares and need no
+        // check.
         two_batch_sizes((small, 0.0), (big, 0.0))?;
         Ok(self.jackknifed(|totals| {
             let groups = totals.count / size as f64;
@@ -249,7 +258,7 @@ impl GradientNoise {
         }))
     }
 
-    /// An estimate of `(|G|², tr Σ)` with the standard errors that leaving out one group after the other gives.
+    /// Applies `estimate` to all groups, and to all but one group for the standard errors.
     fn jackknifed(&self, estimate: impl Fn(&Totals) -> (f64, f64)) -> NoiseScale {
         let products: Vec<Vec<f64>> = self
             .groups
@@ -291,20 +300,21 @@ impl GradientNoise {
     }
 }
 
-/// All that the estimates need of some groups.
+/// Sums over some of the groups.
 struct Totals {
-    /// Micro-batches.
+    /// Number of micro-batches.
     count: f64,
     /// Sum of the squared lengths of their gradients.
     squares: f64,
     /// Squared length of the sum of all gradients.
     sum_squared: f64,
-    /// Sum over groups of the squared lengths of each one's sum.
+    /// Sum over the groups of the squared length of each group's sum.
     groups_squared: f64,
 }
 
-/// The jackknife's standard error, `√((n - 1) / n Σ (xᵢ - x̄)²)` over the estimates that leave out one group each. Efron,
-/// "The Jackknife, the Bootstrap and Other Resampling Plans" (1982), section 3.1.
+/// Jackknife standard error, `√((n - 1) / n Σ (xᵢ - x̄)²)` over the estimates that leave out one
+/// group each. Efron, "The Jackknife, the Bootstrap and Other Resampling Plans" (1982), section
+/// 3.1.
 fn with_error(value: f64, parts: impl ExactSizeIterator<Item = f64> + Clone) -> Estimate {
     let n = parts.len() as f64;
     let mean = parts.clone().sum::<f64>() / n;
@@ -312,7 +322,7 @@ fn with_error(value: f64, parts: impl ExactSizeIterator<Item = f64> + Clone) -> 
     let error = ((n - 1.0) / n * squares).sqrt();
     Estimate {
         value,
-        // Not so without parts, or where one of them divides by 0.
+        // Not finite without parts, or if one of them divides by 0.
         error: error.is_finite().then_some(error),
     }
 }

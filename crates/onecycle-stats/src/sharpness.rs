@@ -4,18 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{StatsError, check};
 
-/// Largest share of the whole rise that the last step may still have gained.
+/// If the last step gained more than this fraction of the whole rise, the ascent has not converged.
 const STILL_RISING: f64 = 0.01;
-/// Steps reach so many times across half of the box in all. Madry et al., "Towards Deep Learning Models Resistant to
-/// Adversarial Attacks" (2018), take 2.5 as well.
+/// Total length of all steps, in half widths of the box. Madry et al., "Towards Deep Learning
+/// Models Resistant to Adversarial Attacks" (2018), also use 2.5.
 const REACH: f64 = 2.5;
 
-/// How to look for the highest loss in the box.
+/// Options of the search for the highest loss in the box.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ascent {
-    /// Half width of the box for a weight of 0, above 0: `|z| ≤ ε (|x| + 1)`. Keskar et al. take 1e-3 and 5e-4.
+    /// Half width of the box at a weight of 0, above 0: `|z| ≤ ε (|x| + 1)`. Keskar et al. use 1e-3
+    /// and 5e-4.
     pub epsilon: f64,
-    /// Steps of the ascent, at least 1. Keskar et al. make 10 iterations.
+    /// Number of ascent steps, at least 1. Keskar et al. use 10 iterations.
     pub steps: usize,
 }
 
@@ -32,30 +33,31 @@ impl Default for Ascent {
 /// How far the loss rises within a small box around the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpsilonSharpness {
-    /// `100 (highest - loss) / (1 + loss)`, in per cent.
+    /// `100 (highest - loss) / (1 + loss)`, in percent.
     pub sharpness: f64,
     /// Loss at the weights.
     pub loss: f64,
-    /// Highest loss that was found in the box.
+    /// Highest loss found in the box.
     pub highest: f64,
-    /// Half width of the box for a weight of 0.
+    /// Half width of the box at a weight of 0.
     pub epsilon: f64,
-    /// Gradient evaluations that it took.
+    /// Number of gradient evaluations.
     pub gradients: usize,
-    /// What it is worth.
+    /// Whether the value can be trusted.
     pub verdict: SharpnessVerdict,
 }
 
-/// What an [`EpsilonSharpness`] is worth. It is a lower bound in any case: an ascent may end in a lower maximum.
+/// Whether an [`EpsilonSharpness`] can be trusted. It is always a lower bound, because the ascent
+/// may end in a local maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SharpnessVerdict {
-    /// The ascent came to rest.
+    /// The ascent converged.
     Ok,
-    /// The last step still gained more than a per cent of the whole rise.
+    /// The last step still gained more than 1 % of the whole rise.
     StillRising,
-    /// No higher loss was found than at the weights.
+    /// No loss in the box was higher than at the weights.
     NoRise,
 }
 
@@ -69,22 +71,27 @@ impl fmt::Display for SharpnessVerdict {
     }
 }
 
-/// ε-sharpness of a loss `f` at weights `x`: Keskar et al., "On Large-Batch Training for Deep Learning: Generalization Gap and
-/// Sharp Minima" (2017, arXiv:1609.04836), metric 2.1, in the whole space of weights (their `A` the identity):
+/// ε-sharpness of a loss `f` at weights `x`: Keskar et al., "On Large-Batch Training for Deep
+/// Learning: Generalization Gap and Sharp Minima" (2017, arXiv:1609.04836), metric 2.1, over the
+/// whole weight space (their `A` is the identity):
 ///
 /// ```text
 /// 100 (max f(x + z) - f(x)) / (1 + f(x)),   |zᵢ| ≤ ε (|xᵢ| + 1)
 /// ```
 ///
-/// The paper maximises by 10 iterations of L-BFGS-B. Here it is a projected gradient ascent that goes steepest in the norm
-/// of the box, `zᵢ ← clip(zᵢ + step ε (|xᵢ| + 1) sign(∂f/∂zᵢ))` with `step = 2.5 / steps`: it needs no history of gradients and
-/// no line search, a corner of the box, where a convex loss has its maximum, is reached in 0.4 of the steps, and every
-/// evaluation counts, the highest being kept. `start` gives the signs where the gradient is exactly 0, as at a minimum.
+/// The paper maximises with 10 iterations of L-BFGS-B. This function uses projected gradient
+/// ascent, steepest in the norm of the box: `zᵢ ← clip(zᵢ + step ε (|xᵢ| + 1) sign(∂f/∂zᵢ))` with
+/// `step = 2.5 / steps`. It needs neither a gradient history nor a line search. A corner of the
+/// box, where a convex loss has its maximum, is reached after 40 % of the steps. Every evaluation
+/// counts: the highest loss is kept. `start` gives the sign wherever the gradient is exactly 0, as
+/// at a minimum.
 ///
-/// `evaluate` returns loss and gradient at some weights. Cost: `steps + 1` gradient evaluations.
+/// `evaluate` returns the loss and its gradient at the given weights. Cost: `steps + 1` gradient
+/// evaluations.
 ///
 /// # Errors
-/// Those of `evaluate`; options out of range, vectors of unequal lengths, a loss at `x` or a gradient that is not finite.
+/// Returns the errors of `evaluate`, and a [`StatsError`] if an option is out of range, vectors
+/// differ in length, or the loss at `x` or a gradient is not finite.
 pub fn epsilon_sharpness<E: From<StatsError>>(
     weights: &[f64],
     start: &[f64],
@@ -179,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Beside the minimum, uphill is away from it.
+    /// Next to the minimum, uphill points away from it.
     #[test]
     fn on_a_slope() {
         let evaluate = quadratic(&[2.0], &[0.0], 0.0);
@@ -203,7 +210,7 @@ mod tests {
         );
     }
 
-    /// A loss that jumps ever higher at each evaluation has no maximum yet.
+    /// A loss that grows at each evaluation has not reached its maximum.
     #[test]
     fn a_loss_that_still_rises_says_so() {
         let mut loss = 0.0;

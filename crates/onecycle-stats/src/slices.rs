@@ -1,25 +1,26 @@
 use crate::{StatsError, check, vector::norm};
 
-/// Weights that stand side by side: one tensor of the network.
+/// A range of consecutive weights: one tensor of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Its number of weights.
+    /// Number of weights.
     pub len: usize,
-    /// Weights of a filter of it; 0 leaves the block out of directions, as Li et al. do with biases and the weights of batch
-    /// norm.
+    /// Weights per filter. 0 sets the block's direction to zero, as Li et al. do for biases and
+    /// batch-norm parameters.
     pub filter: usize,
 }
 
-/// Filter-normalises a direction in the space of weights: Li et al., "Visualizing the Loss Landscape of Neural Nets" (2018,
-/// arXiv:1712.09913), section 4:
+/// Filter-normalises a direction in weight space: Li et al., "Visualizing the Loss Landscape of
+/// Neural Nets" (2018, arXiv:1712.09913), section 4:
 ///
 /// ```text
 /// dᵢⱼ ← dᵢⱼ ‖θᵢⱼ‖ / ‖dᵢⱼ‖
 /// ```
 ///
-/// for filter j of layer i. A network whose filters are scaled up in one layer and down in the next computes the same with
-/// ReLU or batch norm, but looks flatter along a direction of fixed length; along a filter-normalised one it does not. The
-/// length of the direction given does not matter. A filter of the direction that is 0 stays 0.
+/// for filter j of layer i. With ReLU or batch norm, scaling the filters up in one layer and down
+/// in the next does not change the network's output, but makes it look flatter along a direction of
+/// fixed length. Filter normalisation removes this effect. The length of `direction` does not
+/// matter. A filter whose direction is 0 stays 0.
 ///
 /// ```
 /// use onecycle_stats::{Block, filter_normalise};
@@ -33,7 +34,8 @@ pub struct Block {
 /// ```
 ///
 /// # Errors
-/// Lists of unequal length, entries that are not finite, blocks that filters do not fill.
+/// Returns an error if the lists differ in length, an entry is not finite, or a block's length is
+/// not a multiple of its filter size.
 pub fn filter_normalise(
     direction: &mut [f64],
     weights: &[f64],
@@ -73,10 +75,11 @@ pub fn filter_normalise(
     Ok(())
 }
 
-/// The places of a slice: `points` of them from `-reach` to `reach`, evenly, the middle one 0.
+/// The coordinates of a slice: `points` values from `-reach` to `reach` with equal spacing. The
+/// middle one is 0.
 ///
 /// # Errors
-/// An even number of points, fewer than 3, or a reach that is not above 0.
+/// Returns an error if `points` is even or below 3, or if `reach` is not positive.
 pub fn slice_points(points: usize, reach: f64) -> Result<Vec<f64>, StatsError> {
     check::positive("reach", reach)?;
     check::ensure(
@@ -91,7 +94,7 @@ pub fn slice_points(points: usize, reach: f64) -> Result<Vec<f64>, StatsError> {
         .collect())
 }
 
-/// The weights, moved along a direction: `weights + alpha direction`.
+/// The weights moved along a direction: `weights + alpha * direction`.
 pub fn moved(weights: &[f64], direction: &[f64], alpha: f64) -> Vec<f64> {
     let pairs = weights.iter().zip(direction);
     pairs.map(|(weight, d)| weight + alpha * d).collect()

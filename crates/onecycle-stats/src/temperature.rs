@@ -1,23 +1,24 @@
 use crate::{StatsError, check};
 
-/// Learning rate over batch size, `lr / B`: the width of the minima that SGD ends in depends on the two through this ratio
-/// alone, times the gradients' covariance. Jastrzębski et al., "Three Factors Influencing Minima in SGD" (2017,
-/// arXiv:1711.04623), section 2.2.
+/// Learning rate over batch size, `lr / B`. The width of the minima that SGD finds depends on the
+/// two only through this ratio (times the covariance of the gradients). Jastrzębski et al., "Three
+/// Factors Influencing Minima in SGD" (2017, arXiv:1711.04623), section 2.2.
 ///
 /// # Errors
-/// A negative or non-finite rate, or a batch of 0.
+/// Returns an error if the rate is negative or not finite, or if the batch size is 0.
 pub fn lr_per_sample(lr: f64, batch_size: u64) -> Result<f64, StatsError> {
     check::not_negative("lr", lr)?;
     check::ensure(batch_size > 0, "batch_size", 0.0, "at least 1")?;
     Ok(lr / batch_size as f64)
 }
 
-/// SGD's scale of random fluctuations, `g = lr N / (B (1 - m))`, with `N` training samples and momentum `m`.
+/// SGD's scale of random fluctuations, `g = lr N / (B (1 - m))`, for `N` training samples and
+/// momentum `m`.
 ///
-/// Smith & Le, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (2018, arXiv:1710.06451),
-/// section 4, have `lr (N / B - 1)`, which is `lr N / B` for `B` far below `N`; the factor of momentum is that of Smith et
-/// al., "Don't Decay the Learning Rate, Increase the Batch Size" (2018, arXiv:1711.00489), section 3. Here it is the form
-/// for small batches with momentum.
+/// Smith & Le, "A Bayesian Perspective on Generalization and Stochastic Gradient Descent" (2018,
+/// arXiv:1710.06451), section 4, give `lr (N / B - 1)`, which is `lr N / B` if `B` is far below
+/// `N`. The factor for momentum is from Smith et al., "Don't Decay the Learning Rate, Increase the
+/// Batch Size" (2018, arXiv:1711.00489), section 3.
 ///
 /// ```
 /// assert_eq!(onecycle_stats::sgd_temperature(0.1, 128, 60_000, 0.9)?.round(), 469.0);
@@ -25,7 +26,7 @@ pub fn lr_per_sample(lr: f64, batch_size: u64) -> Result<f64, StatsError> {
 /// ```
 ///
 /// # Errors
-/// A rate, batch size or momentum out of range.
+/// Returns an error if the rate, batch size or momentum is out of range.
 pub fn sgd_temperature(
     lr: f64,
     batch_size: u64,

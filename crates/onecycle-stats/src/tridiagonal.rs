@@ -1,11 +1,13 @@
-/// Turns for one eigenvalue. Two or three are usual; LAPACK allows 30 as well.
+/// Maximum number of iterations per eigenvalue. Two or three are usual; LAPACK also allows 30.
 const MOST_TURNS: usize = 30;
 
-/// Eigenvalues of a symmetric tridiagonal matrix, with the last entries of the normalised eigenvectors; in no order.
+/// Eigenvalues of a symmetric tridiagonal matrix, each with the last entry of its normalised
+/// eigenvector, in no particular order.
 ///
-/// `diagonal` has n entries and `off` those beside it, n - 1. Implicit QL with Wilkinson's shift: Bowdler, Martin, Reinsch &
-/// Wilkinson, "The QR and QL algorithms for symmetric matrices" (1968), EISPACK's `tql2`, of whose eigenvectors only one row
-/// is kept. `None` where the turns do not suffice, which finite entries have not been seen to cause.
+/// `diagonal` has n entries, `off` the n - 1 entries next to the diagonal. Implicit QL with
+/// Wilkinson's shift: Bowdler, Martin, Reinsch & Wilkinson, "The QR and QL algorithms for symmetric
+/// matrices" (1968), EISPACK's `tql2` with only one row of the eigenvectors. Returns `None` if an
+/// eigenvalue does not converge, which has not been observed for finite entries.
 pub(crate) fn eigenvalues(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64)>> {
     let n = diagonal.len();
     let mut d = diagonal.to_vec();
@@ -16,7 +18,8 @@ pub(crate) fn eigenvalues(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64
     for l in 0..n {
         let mut turns = 0;
         loop {
-            // The block that begins at l ends where an entry beside the diagonal is nothing to its neighbours.
+            // The block from l ends where the off-diagonal entry is negligible next to the
+            // diagonal.
             let end = (l..n - 1).find(|&m| {
                 let around = d[m].abs() + d[m + 1].abs();
                 e[m].abs() <= f64::EPSILON * around
@@ -35,7 +38,7 @@ pub(crate) fn eigenvalues(diagonal: &[f64], off: &[f64]) -> Option<Vec<(f64, f64
     Some(d.into_iter().zip(last).collect())
 }
 
-/// One sweep of rotations over the block from `l` to `m`.
+/// One QL sweep of rotations over the block from `l` to `m`.
 fn turn(d: &mut [f64], e: &mut [f64], last: &mut [f64], l: usize, m: usize) {
     let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
     let r = half.hypot(1.0);
@@ -47,7 +50,7 @@ fn turn(d: &mut [f64], e: &mut [f64], last: &mut [f64], l: usize, m: usize) {
         let r = f.hypot(g);
         e[i + 1] = r;
         if r == 0.0 {
-            // The block falls apart here.
+            // The block splits here.
             d[i + 1] -= p;
             e[m] = 0.0;
             return;
@@ -74,8 +77,8 @@ mod tests {
     use super::*;
     use std::f64::consts::PI;
 
-    /// 2 on the diagonal and -1 beside it: eigenvalue `2 - 2 cos(k π / (n + 1))`, whose vector ends in
-    /// `√(2 / (n + 1)) sin(n k π / (n + 1))`.
+    /// 2 on the diagonal and -1 beside it: eigenvalue `2 - 2 cos(k π / (n + 1))`, whose vector ends
+    /// in `√(2 / (n + 1)) sin(n k π / (n + 1))`.
     #[test]
     fn the_second_difference() {
         for n in [1, 2, 3, 10, 64] {

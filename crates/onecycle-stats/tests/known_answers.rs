@@ -24,8 +24,9 @@ impl Normal {
     }
 }
 
-/// Linear regression `y = w* · x + σ e` with standard normal inputs and errors, at `w = w* + d`: a sample's gradient is
-/// `(d · x - σ e) x`, its mean `d`, and the trace of its covariance `(n + 1) |d|² + n σ²` for n weights.
+/// Linear regression `y = w* · x + σ e` with standard normal inputs and errors, at `w = w* + d`: a
+/// sample's gradient is `(d · x - σ e) x`, its mean `d`, and the trace of its covariance
+/// `(n + 1) |d|² + n σ²` for n weights.
 const D: [f64; 3] = [0.6, -0.8, 0.0];
 const SIGMA: f64 = 0.5;
 const GRADIENT: f64 = 1.0;
@@ -51,8 +52,9 @@ fn mean(values: &[f64]) -> (f64, f64) {
     (mean, (variance / n).sqrt())
 }
 
-/// Over 4000 draws, the means of both estimates lie within four of their standard errors of the truth, and the standard
-/// errors that the estimates state themselves are those of their scatter to within a fifth.
+/// Over 4000 draws, the means of both estimates lie within four of their standard errors of the
+/// truth, and the standard errors that the estimates state themselves are those of their scatter to
+/// within a fifth.
 #[test]
 fn noise_estimates_are_unbiased() {
     let mut normal = Normal(1);
@@ -154,8 +156,8 @@ const BLOCKS: [Block; 2] = [Block { len: 12, filter: 3 }, Block { len: 2, filter
 proptest! {
     #![proptest_config(config())]
 
-    /// Scaling filters scales the direction with them, so that the slice passes the same networks; scaling the direction
-    /// changes nothing.
+    /// Scaling filters scales the direction with them, so that the slice passes the same networks;
+    /// scaling the direction changes nothing.
     #[test]
     fn filter_normalisation_follows_the_scale_of_filters(
         (weights, direction) in weights_and_direction(),
@@ -198,7 +200,8 @@ proptest! {
         }
     }
 
-    /// Of any diagonal matrix the ends of the spectrum come out, the largest to within its residual.
+    /// Of any diagonal matrix the ends of the spectrum come out, the largest to within its
+    /// residual.
     #[test]
     fn the_ends_of_any_spectrum(
         diagonal in prop::collection::vec(-3.0..8.0_f64, 2..40),

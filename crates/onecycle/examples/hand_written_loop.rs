@@ -5,16 +5,14 @@
 //! cargo run -p onecycle --example hand_written_loop
 //! ```
 
-use onecycle::{Curve, OneCycle, PolicyError, Run};
+use onecycle::{OneCycle, PolicyError, Run};
 
 const SAMPLES: usize = 400;
 const BATCH: usize = 20;
 const EPOCHS: usize = 10;
 
 fn main() -> Result<(), PolicyError> {
-    let policy = OneCycle::new(1.0)
-        .policy()?
-        .with_weight_decay(1e-4)?;
+    let policy = OneCycle::new(1.0).policy()?.with_weight_decay(1e-4)?;
     let plan = policy.resolve(&Run::epochs(EPOCHS as f64, SAMPLES as u64, BATCH as u64))?;
     for phase in plan.phases() {
         let steps = phase.last_step - phase.first_step + 1;

@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use crate::{PolicyError, Span, check};
 
-/// The batch size over a run: constant, or changed at given points.
+/// Batch size over a run: constant, or piecewise constant.
 ///
-/// Keskar et al., "On Large-Batch Training for Deep Learning" (2017), section 3: small batches first, large ones
-/// later. All other spans of the policy follow: an epoch has fewer steps once the batches are larger.
+/// Source: Keskar et al., "On Large-Batch Training for Deep Learning" (2017), section 3: small
+/// batches first, large ones later. The other spans of a policy follow the batch size: an epoch has
+/// fewer steps once the batches are larger.
 ///
-/// In a configuration file a number, or a list of points and sizes: `[["0ep", 64], ["2ep", 256]]`.
+/// In a configuration file this is a number, or a list of points and sizes: `[["0ep", 64], ["2ep",
+/// 256]]`.
 ///
 /// ```
 /// use onecycle::{BatchSizes, Constant, Run, Span};
@@ -24,9 +26,10 @@ use crate::{PolicyError, Span, check};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum BatchSizes {
-    /// The same in every step.
+    /// The same size in every step.
     Constant(u64),
-    /// Each size from its point on. The first point is 0, and they increase.
+    /// Each size applies from its point on. Points count from the start of the run; the first is 0,
+    /// and they increase.
     Piecewise(Vec<(Span, u64)>),
 }
 
@@ -57,7 +60,8 @@ impl From<u64> for BatchSizes {
     }
 }
 
-/// Points in time: at least one, the first of them 0, no other 0, increasing as far as their units tell.
+/// Checks a list of points: at least one, the first of them 0, all others above 0, and increasing
+/// as far as points in different units can be compared.
 pub(crate) fn check_points<T>(name: &'static str, points: &[(Span, T)]) -> Result<(), PolicyError> {
     let Some((first, _)) = points.first() else {
         return check::count(name, 0, 1);

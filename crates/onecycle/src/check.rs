@@ -1,4 +1,4 @@
-//! Checks of parameters, each with an error that carries the value.
+//! Checks of parameters. Each error carries the offending value.
 
 use crate::{PolicyError, Span};
 
@@ -12,13 +12,13 @@ pub(crate) fn finite(name: &'static str, value: f64) -> Checked {
     }
 }
 
-/// A learning rate, weight decay or another number that is never below zero.
+/// A learning rate, weight decay or another number that must not be negative.
 pub(crate) fn rate(name: &'static str, value: f64) -> Checked {
     finite(name, value)?;
     if value < 0.0 {
         return Err(PolicyError::Negative { name, value });
     }
-    // There is no upper limit on a rate, but the sums of formulas have to fit in.
+    // There is no upper limit on a learning rate, but sums in formulas must not overflow.
     ensure(value <= LARGEST, name, value, "at most 1e300")
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn momentum(name: &'static str, value: f64) -> Checked {
     )
 }
 
-/// A factor by which something decays: above 0, at most 1.
+/// A decay factor: above 0, at most 1.
 pub(crate) fn decay(name: &'static str, value: f64) -> Checked {
     finite(name, value)?;
     ensure(
@@ -112,7 +112,7 @@ pub(crate) fn phase(phase: &'static str, name: &'static str, value: Span) -> Che
     Ok(())
 }
 
-/// Exactly as many entries as expected.
+/// A list with exactly the expected number of entries.
 pub(crate) fn count(name: &'static str, found: usize, expected: usize) -> Checked {
     if found == expected {
         Ok(())
@@ -125,7 +125,7 @@ pub(crate) fn count(name: &'static str, found: usize, expected: usize) -> Checke
     }
 }
 
-/// Fractions of a run that lie one after the other must not add up to more than the whole.
+/// Fractions of consecutive parts of a run, which must not add up to more than the whole.
 pub(crate) fn fractions(name: &'static str, spans: &[Span]) -> Checked {
     let sum: f64 = spans
         .iter()

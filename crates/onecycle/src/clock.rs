@@ -1,13 +1,14 @@
-//! Steps, epochs and samples into each other, while the batch size varies.
+//! Conversion between steps, epochs and samples while the batch size changes.
 
 use alloc::vec::Vec;
 
 use crate::{BatchSizes, PolicyError, Run, Span, math};
 
-/// Where a run is at each step: piecewise linear between steps, epochs and samples.
+/// The position of a run at each step, piecewise linear between steps, epochs and samples.
 ///
-/// Every epoch begins with a new batch, so an epoch is a whole number of steps wherever the batch size holds
-/// for all of it. Samples are spread evenly over the steps of an epoch, the smaller last batch included.
+/// Every epoch starts with a new batch, so an epoch takes a whole number of steps unless the batch
+/// size changes within it. Samples are spread evenly over the steps of an epoch, including its
+/// smaller last batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
     stretches: Vec<Stretch>,
@@ -17,7 +18,7 @@ pub(crate) struct Clock {
     total: u64,
 }
 
-/// A part of the run in which every step takes the same share of an epoch.
+/// A part of the run in which every step is the same fraction of an epoch.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     step: f64,
@@ -28,7 +29,7 @@ struct Stretch {
 }
 
 impl Clock {
-    /// The clock of `run`, with the batch sizes of the policy where it sets them.
+    /// The clock of `run`. Batch sizes set by the policy replace the run's own.
     pub(crate) fn new(run: &Run, batches: Option<&BatchSizes>) -> Result<Self, PolicyError> {
         run.check()?;
         if let Some(batches) = batches {
@@ -63,7 +64,7 @@ impl Clock {
         Ok(clock)
     }
 
-    /// From the point `at` on, batches have `size` samples.
+    /// Changes the batch size to `size` at the point `at`.
     fn switch(&mut self, run: &Run, at: Span, size: Option<u64>) -> Result<(), PolicyError> {
         let step = if at.is_zero() {
             0.0
@@ -90,7 +91,7 @@ impl Clock {
             return Ok(());
         };
         let mut step = step;
-        // What is left of an epoch that has begun with other batches.
+        // The rest of an epoch that started with another batch size.
         let begun = epoch.take().unwrap_or(0.0);
         let next = math::ceil_decimal(begun);
         let rest = next - begun;
@@ -142,7 +143,7 @@ impl Clock {
             .or(self.stretches.first())
     }
 
-    /// The step, not rounded, at which the point `at` of the run lies.
+    /// The fractional step of the point `at`.
     fn position(&self, name: &'static str, at: Span) -> Result<f64, PolicyError> {
         let unknown = |missing| PolicyError::UnknownUnit {
             name,
@@ -174,24 +175,24 @@ impl Clock {
         }
     }
 
-    /// Steps of the whole run.
+    /// Number of steps of the whole run.
     pub(crate) fn total_steps(&self) -> u64 {
         self.total
     }
 
-    /// Batch sizes that the policy sets: the first step of each, and the size.
+    /// Batch sizes set by the policy: the first step of each, and the size.
     pub(crate) fn batches(&self) -> &[(u64, u64)] {
         &self.batches
     }
 
-    /// Epochs passed before `step`, where the run knows its epochs.
+    /// Epochs completed before `step`; `None` if the run does not define its epochs.
     pub(crate) fn epoch_at(&self, step: u64) -> Option<f64> {
         self.stretch(|stretch| stretch.step <= step as f64)?
             .place(step as f64)
             .0
     }
 
-    /// Length in steps, not rounded, of a span in epochs or samples that begins at step `from`.
+    /// Fractional length in steps of a span in epochs or samples that starts at step `from`.
     fn length_from(&self, name: &'static str, from: u64, span: Span) -> Result<f64, PolicyError> {
         if from == 0 {
             return self.position(name, span);
@@ -242,7 +243,7 @@ fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, Po
             }
             Ok(Some(steps as f64))
         }
-        // Holds for the run's own batch size only.
+        // Valid only for the run's own batch size.
         (_, size, Some(steps))
             if size.is_none() || size == run.batch_size || run.batch_size.is_none() =>
         {
@@ -252,15 +253,15 @@ fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, Po
     }
 }
 
-/// The part of a run over which something is resolved. Its steps count from 0.
+/// The part of a run over which a curve or preset is resolved. Its steps count from 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent<'a> {
     clock: &'a Clock,
     first: u64,
-    /// Steps in it, at least 1.
+    /// Number of steps, at least 1.
     pub(crate) steps: u64,
-    /// The step at which it reaches its end value: its last one at the end of a run, else the one after it, where
-    /// the next part begins.
+    /// The step at which the end value is reached: the last step at the end of a run, otherwise the
+    /// step after it, where the next part starts.
     pub(crate) reach: u64,
 }
 
@@ -274,7 +275,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// What is left from step `from` on.
+    /// The rest from step `from` on.
     pub(crate) fn rest(&self, from: u64) -> Self {
         Extent {
             first: self.first + from,
@@ -284,7 +285,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// `steps` of its first steps, after which another part follows.
+    /// The first `steps` steps, followed by another part.
     pub(crate) fn part(&self, steps: u64) -> Self {
         if steps >= self.steps {
             return *self;
@@ -296,7 +297,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// The batch size at its first step, the run's own one where the policy sets none.
+    /// The batch size at the first step; the run's own if the policy sets none.
     pub(crate) fn first_batch(&self) -> Option<u64> {
         let sizes = self.clock.batches.iter().rev();
         sizes
@@ -306,7 +307,8 @@ impl<'a> Extent<'a> {
             .or(self.clock.own_batch)
     }
 
-    /// A span that begins `from` steps in, in steps, not rounded. At most what is there.
+    /// Fractional length in steps of a span that starts at step `from`, at most the steps
+    /// available.
     pub(crate) fn real(
         &self,
         name: &'static str,
@@ -330,7 +332,7 @@ impl<'a> Extent<'a> {
         Ok(steps)
     }
 
-    /// The same, rounded to whole steps. Shares of a short run may round to 0 steps.
+    /// The same, rounded to whole steps. A fraction of a short run may round to 0 steps.
     pub(crate) fn whole_steps(
         &self,
         name: &'static str,
@@ -341,7 +343,7 @@ impl<'a> Extent<'a> {
         Ok(steps.min(self.steps.saturating_sub(from)))
     }
 
-    /// The last steps that a span takes if it ends with the extent.
+    /// The number of steps of a span that ends with the extent.
     pub(crate) fn last_steps(&self, name: &'static str, span: Span) -> Result<f64, PolicyError> {
         match span {
             Span::Epochs(epochs) => {
@@ -370,7 +372,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// One cycle of `steps`, however long this extent itself is.
+    /// One cycle of `steps` steps, independent of the length of this extent.
     pub(crate) fn cycle(&self, steps: u64) -> Self {
         Extent {
             steps,
@@ -379,7 +381,7 @@ impl<'a> Extent<'a> {
         }
     }
 
-    /// The step of a point in time, which may lie beyond the end.
+    /// The step of a point in time. It may lie beyond the end.
     pub(crate) fn point(&self, name: &'static str, at: Span) -> Result<u64, PolicyError> {
         let steps = match at {
             Span::Steps(steps) => return Ok(steps),
@@ -389,7 +391,7 @@ impl<'a> Extent<'a> {
         Ok(math::round(steps) as u64)
     }
 
-    /// Length in steps of a period, which may be cut off by the end.
+    /// Length in steps of a period. The end of the extent may cut it off.
     pub(crate) fn period(
         &self,
         phase: &'static str,
@@ -397,7 +399,7 @@ impl<'a> Extent<'a> {
         span: Span,
     ) -> Result<u64, PolicyError> {
         match (self.point(name, span)?, span) {
-            // A share of a short run is at least a step.
+            // A fraction of a short run is at least one step.
             (steps, Span::Fraction(_)) => Ok(steps.max(1)),
             (0, _) => Err(PolicyError::EmptyPhase { phase, name, span }),
             (steps, _) => Ok(steps),

@@ -1,4 +1,4 @@
-//! Curves: how one hyper-parameter goes over a run.
+//! Curves: one hyper-parameter over a run.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -10,19 +10,19 @@ use crate::{
     table::{Law, Repeat, Table},
 };
 
-/// The course of one hyper-parameter (learning rate, momentum, weight decay) over a run or a part of it.
+/// One hyper-parameter (learning rate, momentum or weight decay) over a run or a part of it.
 ///
-/// A curve begins at the first step of its part. It reaches its end value at the first step of the next part, or at
-/// the last step of the run.
+/// A curve starts at the first step of its part. It reaches its end value at the first step of the
+/// next part, or at the last step of the run.
 ///
-/// In a configuration file a number (constant), a list of points and values (piecewise constant:
-/// `[["0ep", 1e-4], ["10ep", 5e-4]]`), or a table that says its kind:
+/// In a configuration file this is a number (constant), a list of points and values (piecewise
+/// constant: `[["0ep", 1e-4], ["10ep", 5e-4]]`), or a table with its kind:
 ///
 /// | `curve` | keys |
 /// |---|---|
-/// | `"ramp"` | `from`, `to`, `shape` (`"linear"`, the default, `"cosine"`, `"exponential"`, `{ polynomial = 2.0 }`, `"sqrt"`) |
+/// | `"ramp"` | `from`, `to`, `shape` (`"linear"` (default), `"cosine"`, `"exponential"`, `{ polynomial = 2.0 }`, `"sqrt"`) |
 /// | `"sequence"` | `parts`: a list of `[length, curve]` |
-/// | `"repeat"` | `of`, `period`, `decay` (1), `floor` (0) |
+/// | `"repeat"` | `of`, `period`, `decay` (default 1), `floor` (default 0) |
 /// | `"product"` | `of`: a list of curves |
 ///
 /// ```
@@ -42,31 +42,32 @@ use crate::{
 pub enum Curve {
     /// The same value in every step.
     Constant(f64),
-    /// Each value from its point on, counted from the curve's first step. The first point is 0, and they increase.
+    /// Each value applies from its point on. Points count from the curve's first step; the first is
+    /// 0, and they increase.
     Piecewise(Vec<(Span, f64)>),
-    /// From one value to another.
+    /// A transition from one value to another.
     Ramp {
-        /// How it goes there.
+        /// Shape of the transition.
         shape: Shape,
-        /// The value in the first step.
+        /// Value at the first step.
         from: f64,
-        /// The value that is reached at the end.
+        /// Value reached at the end.
         to: f64,
     },
-    /// One after the other, each for its length. What is left after the last holds the last value.
+    /// Curves one after the other, each for its length. After the last one its final value is held.
     Sequence(Vec<(Span, Curve)>),
-    /// Again and again, each time nearer to a floor: `floor + (value - floor) decay^cycle`.
+    /// Cycles that shrink towards a floor: `floor + (value - floor) decay^cycle`.
     Repeat {
-        /// What is repeated.
+        /// The curve of one cycle.
         of: Box<Curve>,
         /// Length of one cycle.
         period: Span,
-        /// Factor per cycle, above 0 and at most 1. With 1 all cycles are alike.
+        /// Factor per cycle, above 0 and at most 1. With 1 all cycles are equal.
         decay: f64,
-        /// What the cycles shrink towards.
+        /// The value towards which the cycles shrink.
         floor: f64,
     },
-    /// The product of the values. Each factor must be a value that the hyper-parameter may have.
+    /// The product of several curves. Each factor must be in the range of the hyper-parameter.
     Product(Vec<Curve>),
 }
 
@@ -76,7 +77,7 @@ impl Curve {
         Curve::ramp(Shape::Linear, from, to)
     }
 
-    /// Half a wave of the cosine.
+    /// Half a cosine wave.
     pub fn cosine(from: f64, to: f64) -> Self {
         Curve::ramp(Shape::Cosine, from, to)
     }
@@ -101,7 +102,7 @@ impl Curve {
         Curve::Sequence(parts.into_iter().collect())
     }
 
-    /// This curve again and again, without decay.
+    /// Repeats this curve without decay.
     pub fn repeat(self, period: Span) -> Self {
         Curve::Repeat {
             of: Box::new(self),
@@ -116,7 +117,7 @@ impl Curve {
         Curve::Product(factors.into_iter().collect())
     }
 
-    /// Checks all values with `value`, and the form of the curve.
+    /// Checks every value with `value`, and the structure of the curve.
     pub(crate) fn check(
         &self,
         name: &'static str,
@@ -204,7 +205,8 @@ impl Curve {
                         Ok(table.then(first, Table::constant("hold", value)))
                     }
                     (Some(table), _) => Ok(table),
-                    // Every part was rounded away: the run is a step or two, and the first curve has them.
+                    // Every part rounded to 0 steps: the run has one or two steps, and the first
+                    // curve gets them.
                     (None, _) => match parts.first() {
                         Some((_, curve)) => curve.resolve(extent),
                         None => Err(PolicyError::Count {
@@ -246,7 +248,7 @@ impl Curve {
 }
 
 impl From<f64> for Curve {
-    /// The constant curve.
+    /// A constant curve.
     fn from(value: f64) -> Self {
         Curve::Constant(value)
     }
@@ -256,8 +258,8 @@ fn check_not_empty(name: &'static str, found: usize) -> Result<(), PolicyError> 
     check::count(name, found.min(1), 1)
 }
 
-/// Values from their points on. Points beyond the end are never reached; of two that round to the same step the
-/// later one holds.
+/// Values that apply from their points on. Points beyond the end are ignored. If two points round
+/// to the same step, the later one applies.
 pub(crate) fn piecewise(points: &[(Span, f64)], extent: &Extent<'_>) -> Result<Table, PolicyError> {
     let mut table: Option<Table> = None;
     for (at, value) in points {

@@ -1,4 +1,4 @@
-//! Defaults that the configuration files of several presets share.
+//! Default values that several presets share.
 
 use crate::Span;
 

@@ -2,25 +2,24 @@ use alloc::string::String;
 
 use crate::Span;
 
-/// Why a policy cannot be built, or cannot be resolved against a run.
+/// A policy that cannot be built, or that does not fit a run.
 ///
-/// Every variant carries the offending value. Names are those of the parameters as they stand in a
-/// configuration file.
+/// Every variant carries the offending value. Parameters are named as in a configuration file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// A parameter is NaN or infinite.
     #[error("`{name}` is {value}: expected a finite number")]
     NotFinite {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         value: f64,
     },
-    /// A parameter is below zero that must not be.
+    /// A parameter is negative but must not be.
     #[error("`{name}` is {value}: expected a number of at least 0")]
     Negative {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         value: f64,
@@ -28,191 +27,191 @@ pub enum PolicyError {
     /// A parameter lies outside its range.
     #[error("`{name}` is {value}: expected {expected}")]
     OutOfRange {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         value: f64,
-        /// The range in words.
+        /// The expected range in words.
         expected: &'static str,
     },
-    /// Two parameters stand in the wrong order.
+    /// Two parameters are in the wrong order.
     #[error(
-        "`{low}` = {low_value} is above `{high}` = {high_value}: exchange them or change one of them"
+        "`{low}` = {low_value} is above `{high}` = {high_value}: swap them or change one of them"
     )]
     Order {
-        /// The parameter that should be the smaller one.
+        /// The parameter that should be smaller.
         low: &'static str,
         /// Its value.
         low_value: f64,
-        /// The parameter that should be the larger one.
+        /// The parameter that should be larger.
         high: &'static str,
         /// Its value.
         high_value: f64,
     },
-    /// The run has no steps at all.
+    /// The run has no steps.
     #[error("the run has {steps} steps: expected at least 1")]
     ZeroSteps {
         /// Steps of the run.
         steps: u64,
     },
-    /// A phase lasts zero steps.
+    /// A phase has no length.
     #[error("`{phase}` is empty (`{name}` is {span}): give it a length, or leave it out")]
     EmptyPhase {
-        /// The phase.
+        /// Name of the phase.
         phase: &'static str,
         /// The parameter that makes it empty.
         name: &'static str,
         /// That parameter's value.
         span: Span,
     },
-    /// A phase of an original lasts zero steps, where the original divides by zero.
+    /// A phase of a cloned schedule has no length, and the original would divide by zero.
     #[error(
         "the phase `{phase}` would begin and end at step {step}: change `{name}` = {value} or the number of steps"
     )]
     PhaseWithoutLength {
-        /// The phase.
+        /// Name of the phase.
         phase: &'static str,
-        /// Where it begins and ends, in steps.
+        /// The step at which it begins and ends.
         step: f64,
-        /// The parameter that decides it.
+        /// The parameter that determines its length.
         name: &'static str,
         /// That parameter's value.
         value: f64,
     },
-    /// A span is longer than the run, or than the part of the run in which it lies.
+    /// A span is longer than the run, or than its part of the run.
     #[error(
-        "`{name}` = {span} is {steps} steps long, but only {available} steps are there: shorten it or lengthen the run"
+        "`{name}` = {span} is {steps} steps long, but only {available} steps are available: shorten it or lengthen the run"
     )]
     SpanLongerThanRun {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         span: Span,
-        /// The same in steps.
+        /// Its value in steps.
         steps: f64,
-        /// Steps that there are.
+        /// Steps available.
         available: u64,
     },
-    /// A policy that says itself how long it is does not fit into the run.
+    /// A policy with a length of its own is longer than the run.
     #[error(
-        "the policy is {policy} steps long, the run (or its part of the run) has only {run}: give both the same number of steps"
+        "the policy is {policy} steps long, but the run (or the policy's part of it) has only {run}: give both the same number of steps"
     )]
     LongerThanRun {
         /// Steps of the policy.
         policy: u64,
-        /// Steps of the run, or of its part of the run.
+        /// Steps of the run, or of the policy's part of it.
         run: u64,
     },
-    /// A span is in epochs or samples, and the run does not say how many of them a step is.
-    #[error("`{name}` = {span} cannot be turned into steps: give the run {missing}")]
+    /// A span is in epochs or samples, but the run does not define them.
+    #[error("`{name}` = {span} cannot be converted to steps: give the run {missing}")]
     UnknownUnit {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         span: Span,
-        /// What the run lacks.
+        /// What the run must define.
         missing: &'static str,
     },
-    /// Something that is needed was not given.
+    /// A required value is missing.
     #[error("`{name}` is missing: {hint}")]
     Missing {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// What to do.
         hint: &'static str,
     },
-    /// Two parameters exclude each other.
-    #[error("`{first}` and `{second}` exclude each other: leave one out")]
+    /// Two parameters are mutually exclusive.
+    #[error("`{first}` and `{second}` are mutually exclusive: omit one of them")]
     Conflict {
-        /// One of them.
+        /// The first parameter.
         first: &'static str,
-        /// The other.
+        /// The second parameter.
         second: &'static str,
     },
     /// A list has the wrong number of entries.
     #[error("`{name}` has {found} entries: expected {expected}")]
     Count {
-        /// The parameter.
+        /// Name of the list.
         name: &'static str,
-        /// Entries found.
+        /// Number of entries found.
         found: usize,
-        /// Entries expected.
+        /// Number of entries expected.
         expected: usize,
     },
-    /// A list of points in time does not increase.
+    /// The points of a list do not increase.
     #[error(
-        "`{name}` has {later} after {earlier}: expected points in increasing order, the first of them 0"
+        "`{name}` has {later} after {earlier}: expected increasing points that start at 0"
     )]
     NotIncreasing {
-        /// The parameter.
+        /// Name of the list.
         name: &'static str,
-        /// The point before.
+        /// The preceding point.
         earlier: Span,
-        /// The point that is not later than it.
+        /// The point that is not later.
         later: Span,
     },
-    /// The learning rates of a range test's curve do not increase.
+    /// The learning rates of a loss curve do not increase.
     #[error(
-        "learning rate {later} stands after {earlier} (at {index}, counted from 0): expected finite rates that increase"
+        "learning rate {later} follows {earlier} (at index {index}, from 0): expected finite, increasing rates"
     )]
     RateNotIncreasing {
-        /// Where, counted from 0.
+        /// Index of the later rate, from 0.
         index: usize,
-        /// The rate before.
+        /// The preceding rate.
         earlier: f64,
         /// The rate that is not larger.
         later: f64,
     },
-    /// A name that no rule has.
-    #[error("`{name}` is no rule: expected one of {known}")]
+    /// There is no rule with this name.
+    #[error("there is no rule `{name}`: expected one of {known}")]
     UnknownRule {
         /// The name.
         name: String,
-        /// The names that there are.
+        /// All names of rules.
         known: String,
     },
-    /// The steps of the run cannot be shared out evenly over its epochs.
+    /// The number of steps is not a multiple of the number of epochs.
     #[error(
-        "{steps} steps are not a whole number of steps in each of {epochs} epochs: change one of them"
+        "{steps} steps cannot be divided evenly into {epochs} epochs: change one of them"
     )]
     NotDivisible {
         /// Steps of the run.
         steps: u64,
-        /// Its epochs.
+        /// Epochs of the run.
         epochs: u64,
     },
-    /// A batch is larger than the training set, and incomplete batches are dropped.
+    /// A batch is larger than the training set while incomplete batches are dropped.
     #[error(
-        "a batch of {batch_size} never fills up from {samples} samples: choose a smaller `batch_size`, or keep the last batch"
+        "a batch of {batch_size} never fills from {samples} samples: choose a smaller `batch_size`, or keep the last batch"
     )]
     BatchTooLarge {
-        /// Samples in a batch.
+        /// Samples per batch.
         batch_size: u64,
-        /// Samples of the training set.
+        /// Samples in the training set.
         samples: u64,
     },
-    /// The run is too long for a policy that must compute each value from the one before.
+    /// The run is too long for a policy that computes each value from the one before.
     #[error(
-        "{steps} steps are too many for a policy that is defined from step to step: it can take {limit}"
+        "{steps} steps are too many for a policy that computes each value from the one before: the limit is {limit}"
     )]
     TooManySteps {
         /// Steps of the run.
         steps: u64,
-        /// The limit.
+        /// Largest number of steps.
         limit: u64,
     },
-    /// A text is no span.
+    /// A text is not a span.
     #[error(
-        "`{text}` is no span: expected steps (`500` or `500st`), epochs (`13ep`), samples (`50000sa`) or a share of the run (`10%` or `0.1`)"
+        "`{text}` is not a span: expected steps (`500` or `500st`), epochs (`13ep`), samples (`50000sa`) or a fraction of the run (`10%` or `0.1`)"
     )]
     InvalidSpan {
         /// The text.
         text: String,
     },
-    /// A feature of the original that this preset does not have.
+    /// A feature of the original that its clone does not support.
     #[error("`{name}` = {value} is not supported: {hint}")]
     Unsupported {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
         /// Its value.
         value: String,
@@ -221,13 +220,13 @@ pub enum PolicyError {
     },
 }
 
-/// A step was asked for that lies past the end of a plan with [`AtEnd::Error`](crate::AtEnd::Error).
+/// A step past the end of a plan with [`AtEnd::Error`](crate::AtEnd::Error) was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "step {step} is past the end of a plan of {steps} steps: lengthen the run, or let the plan hold or restart"
+    "step {step} is past the end of a plan of {steps} steps: lengthen the run, or use `at_end` hold or restart"
 )]
 pub struct PastEnd {
-    /// The step asked for, counted from 0.
+    /// The requested step, counted from 0.
     pub step: u64,
     /// Steps of the plan.
     pub steps: u64,

@@ -1,10 +1,10 @@
-//! The schedules of fastai, to the last bit, under their own argument names.
+//! The schedules of fastai, reproduced to the last bit, with its argument names.
 //!
-//! fastai asks a schedule for its value at a position between 0 and 1, not at a step. In a fit the position is
-//! `epoch / epochs` at the first batch of an epoch, and `1 / (batches * epochs)` is added for each batch, rounding
-//! included; a fit never gets to position 1, so the final value of its schedule is never used. Combined schedules round
-//! the position to float32 first. All of that is followed here; a run's number of epochs is `n_epoch`, which defaults to
-//! 1, and its steps must be a multiple of it.
+//! fastai evaluates a schedule at a position between 0 and 1, not at a step. During a fit the
+//! position is `epoch / epochs` at the first batch of an epoch and grows by `1 / (batches *
+//! epochs)` per batch, with rounding. A fit never reaches position 1, so the final value of its
+//! schedule is never used. Combined schedules first round the position to float32. This module does
+//! the same. `n_epoch`, 1 by default, is the number of epochs; it must divide the number of steps.
 
 mod annealer;
 mod combined;

@@ -6,7 +6,8 @@ use crate::{PolicyError, check, math};
 
 /// The hyper-parameters of one update.
 ///
-/// `None` means that the policy does not set the parameter: the optimizer (or the loader) keeps its own.
+/// `None` means that the policy does not set the parameter; the optimizer or the data loader keeps
+/// its own value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
     /// Learning rate, at least 0. There is no upper limit.
@@ -15,12 +16,13 @@ pub struct Hyper {
     pub momentum: Option<f64>,
     /// Weight decay, at least 0.
     pub weight_decay: Option<f64>,
-    /// Samples in the batch of this update, at least 1.
+    /// Samples per batch, at least 1. The data loader applies it.
     pub batch_size: Option<u64>,
 }
 
 impl Hyper {
-    /// A learning rate alone: the optimizer and the loader keep their own values of the others.
+    /// Only a learning rate. The optimizer and the data loader keep their own values for everything
+    /// else.
     ///
     /// ```
     /// use onecycle::Hyper;
@@ -37,7 +39,7 @@ impl Hyper {
     }
 }
 
-/// What one parameter group takes of the plan: factors on its learning rate and weight decay.
+/// Factors of one parameter group on the plan's learning rate and weight decay.
 ///
 /// Momentum and batch size are the same for all groups.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,12 +47,12 @@ impl Hyper {
 pub struct GroupScale {
     /// Factor on the learning rate, at least 0 (0 freezes the group).
     pub lr: f64,
-    /// Factor on the weight decay, at least 0 (0 for biases and batch-norm parameters, say).
+    /// Factor on the weight decay, at least 0 (for example 0 for biases and batch-norm parameters).
     pub weight_decay: f64,
 }
 
 impl Default for GroupScale {
-    /// A group that takes the plan as it is.
+    /// Factors of 1.
     fn default() -> Self {
         GroupScale {
             lr: 1.0,
@@ -60,18 +62,19 @@ impl Default for GroupScale {
 }
 
 impl GroupScale {
-    /// Factors on the learning rate and on the weight decay.
+    /// Creates the factors on learning rate and weight decay.
     ///
     /// # Errors
-    /// Either of them negative, NaN or infinite.
+    /// Returns an error if a factor is negative, NaN or infinite.
     pub fn new(lr: f64, weight_decay: f64) -> Result<Self, PolicyError> {
         check::rate("lr", lr)?;
         check::rate("weight_decay", weight_decay)?;
         Ok(GroupScale { lr, weight_decay })
     }
 
-    /// Discriminative rates: the last of `groups` takes the plan's rate, each group before it `1 / ratio` of the
-    /// next one's. Howard & Ruder, "Universal Language Model Fine-tuning" (2018), section 3.2, with `ratio` 2.6.
+    /// Discriminative learning rates: the last of `groups` groups uses the plan's rate, and each
+    /// group before it `1 / ratio` of the next group's rate. Source: Howard & Ruder, "Universal
+    /// Language Model Fine-tuning" (2018), section 3.2, with `ratio` 2.6.
     ///
     /// ```
     /// use onecycle::GroupScale;
@@ -81,7 +84,7 @@ impl GroupScale {
     /// ```
     ///
     /// # Errors
-    /// A ratio that is not above 0.
+    /// Returns an error if the ratio is not positive.
     pub fn discriminative(groups: usize, ratio: f64) -> Result<Vec<Self>, PolicyError> {
         check::positive("ratio", ratio)?;
         (0..groups)
@@ -92,7 +95,7 @@ impl GroupScale {
             .collect()
     }
 
-    /// `hyper` as this group takes it.
+    /// Applies the factors to `hyper`.
     #[inline]
     pub fn apply(self, hyper: Hyper) -> Hyper {
         Hyper {

@@ -1,17 +1,24 @@
-//! The 1cycle policy and its relatives as pure functions of the step.
+//! The 1cycle policy and other learning-rate schedules as pure functions of the step, and the LR
+//! range test.
 //!
-//! A [`Policy`] says what learning rate, momentum, weight decay and batch size shall do over a training run, in the
-//! user's units. Resolved against a [`Run`] of known length it becomes a [`Plan`], and [`Plan::at`] gives the
-//! [`Hyper`]-parameters of any update. There is no state: to resume is to keep one integer. There are no tensors, files,
-//! clocks or random numbers either, so any framework and any hand-written loop can use it.
+//! The principal type is [`Plan`]: it takes the number of a step and gives the [`Hyper`]-parameters
+//! of that update (learning rate, momentum, weight decay, batch size). A plan comes from a
+//! [`Policy`], which states these values over a training run in the user's units, resolved for a
+//! [`Run`] of known length. The crate contains no tensors, files, clocks or random numbers, so it
+//! works with any framework and any hand-written training loop. A plan has no state either: to
+//! resume a training, only the step number is needed.
 //!
 //! ```
 //! use onecycle::{OneCycle, Run, Span};
 //!
-//! // Gugger's ResNet-56 on CIFAR-10: 95 epochs of 98 steps, the last 13 epochs annihilation.
+//! // ResNet-56 on CIFAR-10 (S. Gugger): 95 epochs of 98 steps; the last 13 epochs are the annihilation.
 //! let one_cycle = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) };
 //! let plan = one_cycle.policy()?.resolve(&Run::epochs(95.0, 50_000, 512))?;
 //!
+//! for hyper in plan.iter() {
+//!     // Set hyper.lr and hyper.momentum in the optimizer, then make the update.
+//!     # let _ = hyper;
+//! }
 //! assert_eq!(plan.steps(), 9310);
 //! assert_eq!((plan.at(0).lr, plan.at(0).momentum), (0.08, Some(0.95)));
 //! assert_eq!((plan.at(4018).lr, plan.at(4018).momentum), (0.8, Some(0.85)));
@@ -20,36 +27,37 @@
 //! # Ok::<(), onecycle::PolicyError>(())
 //! ```
 //!
-//! # Map
+//! The peak learning rate, here 0.8, comes from a [range test](range_test).
 //!
-//! | what | where |
+//! # Contents
+//!
+//! | subject | items |
 //! |---|---|
 //! | policies of the literature | [`OneCycle`], [`Clr`], [`Cosine`], [`WarmupStableDecay`], ...: see [`preset`] |
-//! | PyTorch's, optax's and fastai's own, to the last bit | [`torch`], [`optax`], [`fastai`] |
-//! | any of them by name, as in a configuration file | [`Preset`] |
-//! | policies by hand | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
+//! | clones of the schedules of PyTorch, optax and fastai, exact to the last bit | [`torch`], [`optax`], [`fastai`] |
+//! | a policy selected by name, as in a configuration file | [`Preset`] |
+//! | custom policies | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
-//! | the function of the step, its phases | [`Plan`], [`Hyper`], [`Phase`] |
-//! | the LR range test, its curve, and what rules make of it | [`range_test`] |
-//! | parameter groups, discriminative rates | [`GroupScale`], [`Plan::groups`] |
-//! | what goes past the end | [`AtEnd`], [`PastEnd`] |
-//! | what can be wrong | [`PolicyError`] |
+//! | the function of the step, and its phases | [`Plan`], [`Hyper`], [`Phase`] |
+//! | the LR range test, its loss curve, and the rules that suggest a rate | [`range_test`] |
+//! | parameter groups, discriminative learning rates | [`GroupScale`], [`Plan::groups`] |
+//! | behaviour after the last step | [`AtEnd`], [`PastEnd`] |
+//! | errors | [`PolicyError`] |
 //!
-//! # Promises
+//! # Guarantees
 //!
-//! - Phases begin and end on whole steps, so peak and final value are reached exactly (the presets named after an
-//!   original follow that one instead, and say where it misses).
-//! - Learning rates are finite and never negative, and there is no upper limit.
-//! - Wrong parameters are errors that carry the value, when the policy is made; nothing panics.
-//! - A plan equals itself after being written and read.
+//! - Phases begin and end on whole steps, so peak and final value are reached exactly. (The clones
+//!   follow their originals instead; their documentation says where those miss the peak.)
+//! - Learning rates are finite and never negative. They have no upper limit.
+//! - Wrong parameters give an error with the offending value when the policy is built. Nothing
+//!   panics.
+//! - A plan compares equal after it was written and read. Every type implements serde's traits.
 //!
 //! # Features
 //!
-//! - `std` (default): `cos` and `pow` from the system's C library, which the originals use too. Without it the crate is
-//!   `no_std` with `alloc`, and takes them from libm; then the presets named after an original, and powers, may differ in
-//!   the last place.
-//!
-//! All types implement serde's traits, without `std` too.
+//! `std` (default) takes `cos` and `pow` from the system's C library, as the originals do. Without
+//! it the crate is `no_std` with `alloc` and uses libm; the clones, and powers, may then differ in
+//! the last place.
 
 #![no_std]
 

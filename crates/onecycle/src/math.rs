@@ -1,4 +1,4 @@
-//! The few functions of real numbers that `core` lacks, from the C library or from libm.
+//! Real functions that `core` lacks, from the C library or from libm.
 
 macro_rules! choose {
     ($($name:ident($($arg:ident),*) => $std:ident / $libm:ident;)*) => {$(
@@ -25,7 +25,8 @@ choose! {
     round(x) => round / round;
 }
 
-/// A number of steps as a float. Processors convert signed integers several times faster than unsigned ones.
+/// A number of steps as a float. Processors convert signed integers several times faster than
+/// unsigned ones.
 #[inline]
 pub(crate) fn real(steps: u64) -> f64 {
     match i64::try_from(steps) {
@@ -34,10 +35,11 @@ pub(crate) fn real(steps: u64) -> f64 {
     }
 }
 
-/// Half a wave of the cosine, `(1 - cos(pi t)) / 2` for `t` from 0 to 1.
+/// Half a cosine wave, `(1 - cos(pi t)) / 2` for `t` from 0 to 1.
 ///
-/// By the cosine's own series: faster than a cosine for any angle, and the same bits on every platform. Ten terms, as up
-/// to `t` = 1/2 the eleventh is below 1e-17; beyond, the wave is its own mirror image.
+/// Computed from the Taylor series, which is faster than a general cosine and gives the same bits
+/// on every platform. Ten terms suffice because the eleventh is below 1e-17 for `t` up to 1/2; the
+/// second half follows by symmetry.
 #[inline]
 pub(crate) fn half_wave(t: f64) -> f64 {
     if t <= 0.5 {
@@ -64,7 +66,8 @@ const WAVE: [f64; 10] = [
 #[inline]
 fn rise(t: f64) -> f64 {
     let c = &WAVE;
-    // Small terms in pairs, which a processor can work on side by side; the two large ones last, for precision.
+    // Small terms are grouped in pairs that a processor can compute in parallel. The two large
+    // terms come last, for precision.
     let z = t * t;
     let (z2, z4) = (z * z, z * z * (z * z));
     let middle = (c[2] + c[3] * z) + z2 * (c[4] + c[5] * z);
@@ -72,7 +75,8 @@ fn rise(t: f64) -> f64 {
     z * (c[0] + z * (c[1] + z * (middle + z4 * small)))
 }
 
-/// How far from a whole number a product of decimal fractions may land by rounding alone.
+/// Largest relative distance from a whole number that counts as rounding error of decimal
+/// fractions.
 const SLACK: f64 = 1e-9;
 
 fn snap(x: f64, otherwise: fn(f64) -> f64) -> f64 {
@@ -84,12 +88,12 @@ fn snap(x: f64, otherwise: fn(f64) -> f64) -> f64 {
     }
 }
 
-/// The floor, where 4.999999999999999 (`100 * (1 - 0.9) / 2`) counts as the 5 that was meant.
+/// The floor, except that 4.999999999999999 (`100 * (1 - 0.9) / 2`) gives the intended 5.
 pub(crate) fn floor_decimal(x: f64) -> f64 {
     snap(x, floor)
 }
 
-/// The ceiling, where 98.00000000000001 counts as 98.
+/// The ceiling, except that 98.00000000000001 gives 98.
 pub(crate) fn ceil_decimal(x: f64) -> f64 {
     snap(x, ceil)
 }

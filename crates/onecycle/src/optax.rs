@@ -1,8 +1,10 @@
-//! The schedules of optax, to the last bit, under their own names (without `_schedule`) and argument names.
+//! The schedules of optax, reproduced to the last bit, with its names (without `_schedule`) and
+//! argument names.
 //!
-//! They are functions of the step as those are, past their end included, and computed in float64 (jax with 64 bit
-//! enabled). What optax lets pass and turns into another schedule is kept where it has a meaning, and said in the
-//! preset's documentation; what it raises on is a [`PolicyError`](crate::PolicyError).
+//! They are functions of the step, also past their end, computed in float64 (as in jax with 64-bit
+//! enabled). Some invalid arguments do not fail in optax but give another schedule; where that
+//! schedule has a meaning, it is reproduced and documented. Arguments for which optax raises an
+//! exception give a [`PolicyError`](crate::PolicyError).
 
 mod decay;
 mod join;
@@ -16,7 +18,7 @@ pub use one_cycle::{CosineOnecycle, LinearOnecycle};
 pub use piecewise::{InterpolateType, PiecewiseConstant, PiecewiseInterpolate};
 pub use warmup::{Sgdr, WarmupCosineDecay};
 
-/// Presets whose struct is its own formula: one law for the whole run.
+/// Resolves a preset whose struct is its own formula: one formula for the whole run.
 macro_rules! formula_schedule {
     ($kind:literal) => {
         fn resolve(

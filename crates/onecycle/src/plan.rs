@@ -20,14 +20,14 @@ pub enum Parameter {
     Momentum,
     /// Weight decay.
     WeightDecay,
-    /// Samples in a batch.
+    /// Samples per batch.
     BatchSize,
 }
 
-/// A policy resolved against a run: a pure function from the step to its [`Hyper`].
+/// A policy resolved for a run: a pure function from the step to its [`Hyper`]-parameters.
 ///
-/// It has no state, so to resume a training is to keep one integer. It can be written and read as
-/// its policy and its run, and compares equal after a round trip.
+/// A plan has no state, so resuming a training needs only the step number. It serialises as its
+/// policy and run, and compares equal after a round trip.
 ///
 /// ```
 /// use onecycle::{OneCycle, Run, Span};
@@ -55,13 +55,13 @@ pub struct Plan {
     resolved: Resolved,
 }
 
-/// Tables of all tracks: what follows from policy and run.
+/// The tables of all hyper-parameters, computed from policy and run.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
     pub(crate) lr: Table,
     pub(crate) momentum: Option<Table>,
     pub(crate) weight_decay: Option<Table>,
-    /// Steps after which [`AtEnd`] applies; the run may be longer.
+    /// Step from which [`AtEnd`] applies. The run may be longer.
     pub(crate) end: u64,
     pub(crate) at_end: AtEnd,
     pub(crate) clock: Clock,
@@ -69,7 +69,7 @@ pub(crate) struct Resolved {
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        // All else follows from these two.
+        // Everything else follows from these two.
         self.policy == other.policy && self.run == other.run
     }
 }
@@ -83,28 +83,28 @@ impl Plan {
         }
     }
 
-    /// Steps of the run.
+    /// Number of steps of the run.
     pub fn steps(&self) -> u64 {
         self.resolved.clock.total_steps()
     }
 
-    /// The policy that the plan came from.
+    /// The policy of the plan.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The run that it was resolved against.
+    /// The run for which the policy was resolved.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// Epochs passed before `step`, where the run knows its epochs.
+    /// Epochs completed before `step`; `None` if the run does not define its epochs.
     pub fn epoch_at(&self, step: u64) -> Option<f64> {
         self.resolved.clock.epoch_at(step)
     }
 
-    /// The hyper-parameters of update `step`, counted from 0. Past the end it does what the policy was told, see
-    /// [`AtEnd`].
+    /// The hyper-parameters of update `step`, counted from 0. After the end of the policy,
+    /// [`AtEnd`] decides.
     #[inline]
     pub fn at(&self, step: u64) -> Hyper {
         let tracks = &self.resolved;
@@ -130,10 +130,10 @@ impl Plan {
         }
     }
 
-    /// The same, or an error past the end of a plan with [`AtEnd::Error`].
+    /// Like [`at`](Plan::at), but returns an error past the end of a plan with [`AtEnd::Error`].
     ///
     /// # Errors
-    /// [`PastEnd`] with the step and the length of the plan.
+    /// Returns [`PastEnd`] with the step and the length of the plan.
     pub fn try_at(&self, step: u64) -> Result<Hyper, PastEnd> {
         if step >= self.resolved.end && self.resolved.at_end == AtEnd::Error {
             return Err(PastEnd {
@@ -144,7 +144,8 @@ impl Plan {
         Ok(self.at(step))
     }
 
-    /// The hyper-parameters of all parameter groups in update `step`, written to `out` without allocation.
+    /// The hyper-parameters of all parameter groups in update `step`, written to `out` without
+    /// allocation.
     ///
     /// ```
     /// use onecycle::{GroupScale, OneCycle, Run};
@@ -157,7 +158,7 @@ impl Plan {
     /// ```
     ///
     /// # Errors
-    /// [`PolicyError::Count`] if `out` and `scales` are not equally long.
+    /// Returns [`PolicyError::Count`] if `out` and `scales` differ in length.
     pub fn groups(
         &self,
         step: u64,
@@ -172,12 +173,12 @@ impl Plan {
         Ok(())
     }
 
-    /// The phases of the learning rate. They tile the run without gap or overlap.
+    /// The phases of the learning rate. They cover the run without gap or overlap.
     pub fn phases(&self) -> Vec<Phase> {
         self.phases_of(Parameter::Lr)
     }
 
-    /// The phases of any of the hyper-parameters. None where the policy does not set it.
+    /// The phases of one hyper-parameter; empty if the policy does not set it.
     pub fn phases_of(&self, parameter: Parameter) -> Vec<Phase> {
         let tracks = &self.resolved;
         let table = match parameter {

@@ -9,23 +9,24 @@ use crate::{
     table::Table,
 };
 
-/// What a plan says past its last step.
+/// Behaviour of a plan after its last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtEnd {
-    /// The hyper-parameters of the last step, for ever.
+    /// Keeps the hyper-parameters of the last step.
     #[default]
     Hold,
-    /// [`Plan::try_at`] says that the plan has ended; [`Plan::at`], which cannot, holds.
+    /// [`Plan::try_at`] returns an error; [`Plan::at`], which cannot fail, keeps the last values.
     Error,
-    /// The plan begins anew.
+    /// Starts again from step 0.
     Restart,
 }
 
-/// What learning rate, momentum, weight decay and batch size shall do over a run, in user's units.
+/// Learning rate, momentum, weight decay and batch size over a run, in the user's units.
 ///
-/// Made from a [`Preset`] (`OneCycle::new(0.8).policy()?`) or by hand from [`Curve`]s, checked when it is made, and
-/// resolved against a [`Run`] to a [`Plan`].
+/// A policy is built from a [`Preset`] (`OneCycle::new(0.8).policy()?`) or from [`Curve`]s. Its
+/// parameters are checked at that point. [`Policy::resolve`] turns it into a [`Plan`] for a
+/// [`Run`].
 ///
 /// ```
 /// use onecycle::{AtEnd, OneCycle, Run};
@@ -49,14 +50,14 @@ pub struct Policy {
     at_end: AtEnd,
 }
 
-/// Where the learning rate comes from. A preset may set momentum as well.
+/// Source of the learning rate. A preset may set momentum as well.
 #[derive(Debug, Clone, PartialEq)]
 enum Source {
     Preset(Box<Preset>),
     Curve(Curve),
 }
 
-/// What a preset resolves to.
+/// The resolved tables of a preset.
 #[derive(Debug, Clone)]
 pub(crate) struct Tracks {
     pub(crate) lr: Table,
@@ -69,20 +70,21 @@ impl From<Table> for Tracks {
     }
 }
 
-/// What every parameter struct of a preset can do.
+/// Operations of the parameter struct of every preset.
 pub(crate) trait Resolve {
-    /// Checks all that can be checked without a run.
+    /// Checks everything that does not depend on the run.
     fn check(&self) -> Result<(), PolicyError>;
 
-    /// Turns spans into steps.
+    /// Converts spans to steps and returns the tables.
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError>;
 
-    /// Steps, where the preset itself says how long it is.
+    /// Number of steps, if the preset defines its own length.
     fn length(&self) -> Option<u64> {
         None
     }
 
-    /// Whether the formula goes on past [`Resolve::length`] as its original does. Otherwise the plan ends there.
+    /// Whether the formula continues past [`Resolve::length`], as its original does. Otherwise the
+    /// plan ends there.
     fn continues(&self) -> bool {
         true
     }
@@ -99,29 +101,30 @@ impl Policy {
         }
     }
 
-    /// The policy of a preset.
+    /// Builds a policy from a preset.
     ///
     /// # Errors
-    /// Whatever [`PolicyError`] is wrong with its parameters.
+    /// Returns the [`PolicyError`] of the first wrong parameter.
     pub fn from_preset(preset: Preset) -> Result<Self, PolicyError> {
         preset.parameters().check()?;
         Ok(Policy::of(Source::Preset(Box::new(preset))))
     }
 
-    /// A policy whose learning rate is `lr`.
+    /// Builds a policy from a learning-rate curve, or from a number for a constant rate.
     ///
     /// # Errors
-    /// Values that are negative, NaN or infinite, or a malformed curve.
+    /// Returns an error if a value is negative, NaN or infinite, or if the curve is malformed.
     pub fn from_curve(lr: impl Into<Curve>) -> Result<Self, PolicyError> {
         let lr = lr.into();
         lr.check("lr", check::rate)?;
         Ok(Policy::of(Source::Curve(lr)))
     }
 
-    /// Sets momentum (SGD's momentum, Adam's beta1), in place of the preset's own.
+    /// Sets momentum (SGD's momentum, Adam's beta1); it replaces the preset's own. A number means a
+    /// constant.
     ///
     /// # Errors
-    /// Values outside of `[0, 1)`, or a malformed curve.
+    /// Returns an error if a value is outside `[0, 1)`, or if the curve is malformed.
     pub fn with_momentum(self, momentum: impl Into<Curve>) -> Result<Self, PolicyError> {
         let momentum = momentum.into();
         momentum.check("momentum", check::momentum)?;
@@ -131,10 +134,10 @@ impl Policy {
         })
     }
 
-    /// Sets the weight decay.
+    /// Sets the weight decay. A number means a constant.
     ///
     /// # Errors
-    /// Values that are negative, NaN or infinite, or a malformed curve.
+    /// Returns an error if a value is negative, NaN or infinite, or if the curve is malformed.
     pub fn with_weight_decay(self, weight_decay: impl Into<Curve>) -> Result<Self, PolicyError> {
         let weight_decay = weight_decay.into();
         weight_decay.check("weight_decay", check::rate)?;
@@ -144,10 +147,10 @@ impl Policy {
         })
     }
 
-    /// Sets the batch size. Spans in epochs and samples then follow it.
+    /// Sets the batch size. Spans in epochs and samples then follow it. A number means a constant.
     ///
     /// # Errors
-    /// A size of 0, or points that do not increase from 0.
+    /// Returns an error if a size is 0, or if the points do not increase from 0.
     pub fn with_batch_size(self, batch_size: impl Into<BatchSizes>) -> Result<Self, PolicyError> {
         let batch_size = batch_size.into();
         batch_size.check()?;
@@ -157,13 +160,13 @@ impl Policy {
         })
     }
 
-    /// Sets what happens past the end. The default is to hold the last values.
+    /// Sets the behaviour after the last step. The default is [`AtEnd::Hold`].
     pub fn at_end(self, at_end: AtEnd) -> Self {
         Policy { at_end, ..self }
     }
 
-    /// Steps, where the policy itself says how long it is: the `total_steps` of an original, say. Most policies take
-    /// their length from the run.
+    /// Number of steps, if the policy defines its own length, such as `total_steps` of PyTorch's
+    /// OneCycleLR. Most policies take their length from the run.
     pub fn length(&self) -> Option<u64> {
         match &self.lr {
             Source::Preset(preset) => preset.parameters().length(),
@@ -171,7 +174,7 @@ impl Policy {
         }
     }
 
-    /// The preset, where the policy was made from one.
+    /// The preset, if the policy was built from one.
     pub fn preset(&self) -> Option<&Preset> {
         match &self.lr {
             Source::Preset(preset) => Some(preset),
@@ -179,13 +182,14 @@ impl Policy {
         }
     }
 
-    /// Turns the policy into a function of the step, for a run of known length.
+    /// Resolves the policy for a run of known length.
     ///
     /// # Errors
-    /// - [`PolicyError::ZeroSteps`] for a run without steps.
-    /// - [`PolicyError::SpanLongerThanRun`], [`PolicyError::LongerThanRun`] where something does not fit in.
-    /// - [`PolicyError::UnknownUnit`] where a span is in a unit of which the run says nothing.
-    /// - [`PolicyError::PhaseWithoutLength`] where an original would divide by zero.
+    /// - [`PolicyError::ZeroSteps`] if the run has no steps.
+    /// - [`PolicyError::SpanLongerThanRun`] or [`PolicyError::LongerThanRun`] if something does not
+    ///   fit into the run.
+    /// - [`PolicyError::UnknownUnit`] if a span is in a unit that the run does not define.
+    /// - [`PolicyError::PhaseWithoutLength`] if a cloned schedule would divide by zero.
     pub fn resolve(&self, run: &Run) -> Result<Plan, PolicyError> {
         let clock = Clock::new(run, self.batch_size.as_ref())?;
         let extent = Extent::whole(&clock);
@@ -230,7 +234,7 @@ mod form {
     use crate::{BatchSizes, Curve, PolicyError, Preset};
     use alloc::boxed::Box;
 
-    /// As a policy stands in a file of its own: its source, and the keys that all kinds share.
+    /// Serialised form of a policy: its source, and the keys that all kinds share.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     pub(super) struct PolicyForm {

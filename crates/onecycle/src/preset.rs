@@ -1,9 +1,9 @@
-//! The policies of the literature and of this crate, by name.
+//! Policies of the literature, and [`Preset`], which selects one by name.
 //!
-//! Each is a plain struct of parameters; `policy()` checks it. All of them start and end their phases on whole steps,
-//! so that peak and final value are reached exactly, and none of them ever gives a negative rate. The presets named
-//! after an original ([`torch`](crate::torch), [`optax`](crate::optax), [`fastai`](crate::fastai)) follow that one
-//! instead.
+//! Each preset is a plain struct of parameters; its method `policy()` checks them. Phases start and
+//! end on whole steps, so peak and final value are reached exactly, and no rate is ever negative.
+//! The clones in [`torch`](crate::torch), [`optax`](crate::optax) and [`fastai`](crate::fastai)
+//! follow their originals to the last bit instead.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,9 @@ macro_rules! presets {
     ($($(#[$doc:meta])* $kind:literal => $name:ident($parameters:ty),)*) => {
         /// Any preset, tagged by its kind.
         ///
-        /// In a configuration file a table with the key `kind` and the preset's own parameters:
-        /// `{ kind = "one_cycle", lr_max = 0.8, annihilation = "13ep" }`. Unknown keys are errors.
+        /// In a configuration file this is a table with the key `kind` and the preset's own
+        /// parameters: `{ kind = "one_cycle", lr_max = 0.8, annihilation = "13ep" }`. Unknown keys
+        /// are errors.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         #[allow(clippy::large_enum_variant, reason = "presets are few and live in a box inside a policy")]
@@ -49,10 +50,10 @@ macro_rules! presets {
         }
 
         impl Preset {
-            /// Every kind there is, as `kind` names it.
+            /// All kinds, as named by the key `kind`.
             pub const KINDS: &[&str] = &[$($kind),*];
 
-            /// Its kind, as a configuration file names it.
+            /// The kind, as named in a configuration file.
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Preset::$name(_) => $kind,)*
@@ -74,10 +75,10 @@ macro_rules! presets {
             }
 
             impl $parameters {
-                /// Checks the parameters and makes a policy of them.
+                /// Checks the parameters and builds a policy.
                 ///
                 /// # Errors
-                /// A [`PolicyError`] that names the first parameter that is wrong, and its value.
+                /// Returns a [`PolicyError`] with the name and value of the first wrong parameter.
                 pub fn policy(self) -> Result<Policy, PolicyError> {
                     Policy::from_preset(self.into())
                 }
@@ -91,17 +92,17 @@ presets! {
     "one_cycle" => OneCycle(OneCycle),
     /// Cyclical learning rates.
     "clr" => Clr(Clr),
-    /// Given values from given points on.
+    /// A learning rate for each of several intervals.
     "piecewise_constant" => PiecewiseConstant(PiecewiseConstant),
-    /// One value.
+    /// A constant learning rate.
     "constant" => Constant(Constant),
-    /// A factor every so often.
+    /// A drop by a factor at regular intervals.
     "step" => Step(Step),
-    /// The same factor at every step.
+    /// Exponential decay: the same factor at every step.
     "exponential" => Exponential(Exponential),
-    /// A power of what is left of the run.
+    /// Polynomial decay: a power of the remaining fraction of the run.
     "polynomial" => Polynomial(Polynomial),
-    /// Half a wave of the cosine.
+    /// Half a cosine wave.
     "cosine" => Cosine(Cosine),
     /// Cosine annealing with warm restarts.
     "cosine_restarts" => CosineRestarts(CosineRestarts),
@@ -109,15 +110,15 @@ presets! {
     "linear" => Linear(Linear),
     /// Gradual warm-up before another policy, with scaling by batch size.
     "warmup" => Warmup(Warmup),
-    /// Warm-up, plateau, decay.
+    /// Warm-up, plateau, then decay.
     "warmup_stable_decay" => WarmupStableDecay(WarmupStableDecay),
-    /// Plateau, then cosine.
+    /// Plateau, then half a cosine wave.
     "flat_cosine" => FlatCosine(FlatCosine),
-    /// Linear up, plateau, linear down.
+    /// Linear warm-up, plateau, linear decay.
     "trapezoid" => Trapezoid(Trapezoid),
     /// Policies one after the other.
     "sequence" => Sequence(Sequence),
-    /// The product of policies.
+    /// The product of several policies.
     "product" => Product(Product),
     /// `torch.optim.lr_scheduler.OneCycleLR`.
     "torch_one_cycle" => TorchOneCycle(torch::OneCycleLr),
@@ -182,7 +183,8 @@ presets! {
 }
 
 impl Preset {
-    /// Resolves it over a run or a part of one, which must be long enough for a preset that says its own length.
+    /// Resolves the preset over a run or a part of one. A preset with a length of its own must fit
+    /// into it.
     pub(crate) fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
         match self.parameters().length() {
             Some(policy) if policy > extent.steps => Err(PolicyError::LongerThanRun {

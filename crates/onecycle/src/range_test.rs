@@ -1,11 +1,15 @@
-//! The LR range test: a curve of the loss over the learning rate, and what to make of it.
+//! The LR range test (learning-rate finder): record the loss while the learning rate grows, then
+//! suggest a rate from that curve.
 //!
-//! Train for a few hundred steps while the learning rate climbs a [`LrSweep`] from far too small to far too large, and
-//! look where the loss falls and where it rises again. Smith, "Cyclical Learning Rates for Training Neural Networks"
-//! (2015, arXiv:1506.01186), section 3.3; what fastai, Lightning and others call the learning-rate finder.
+//! Train for a few hundred steps while the learning rate follows an [`LrSweep`] from far too small
+//! to far too large. The loss falls, then rises again; a good rate lies in between. Source: Smith,
+//! "Cyclical Learning Rates for Training Neural Networks" (2015, arXiv:1506.01186), section 3.3.
+//! fastai, Lightning and others call it the learning-rate finder.
 //!
-//! [`RangeTest`] is pulled: it hands out the next [`Hyper`](crate::Hyper), is told the loss, and says whether to go on. It
-//! knows no model, no loader and no optimizer, so it fits any loop. What it leaves is a [`LossCurve`] with every raw loss.
+//! [`RangeTest`] is a state machine that the training loop drives: it returns the next
+//! [`Hyper`](crate::Hyper)-parameters, takes the loss, and says when to stop. It knows no model,
+//! data loader or optimizer, so it fits any loop. Its result is a [`LossCurve`] with every raw
+//! loss.
 //!
 //! ```
 //! use onecycle::range_test::{Suggestion, LrSweep, RangeTest, Rule, Verdict};
@@ -27,21 +31,23 @@
 //! # Ok::<(), onecycle::PolicyError>(())
 //! ```
 //!
-//! # From a curve to a rate
+//! # From a curve to a learning rate
 //!
-//! [`Rule`] has this crate's two rules, [`Rule::OneCycleMax`] and [`Rule::Constant`], and those of fastai,
-//! torch-lr-finder, Ignite and Lightning, each with its original's own smoothing, stop and trimming. Every [`Suggestion`]
-//! has a [`Verdict`]: a curve that never falls, or never rises, or is mostly noise, says so instead of naming a rate.
-//! [`over_seeds`] puts the answers of several curves together, with an interval.
+//! [`Rule`] offers this crate's two rules, [`Rule::OneCycleMax`] and [`Rule::Constant`], and the
+//! rules of fastai, torch-lr-finder, Ignite and Lightning, each with the smoothing, stopping and
+//! trimming of its original. Every [`Suggestion`] has a [`Verdict`]: if the curve never falls,
+//! never rises, or is mostly noise, the verdict says so and the rule gives no rate. [`over_seeds`]
+//! combines the suggestions for several seeds, with an interval.
 //!
-//! # From a few short cycles to a better one
+//! # Better: a few short cycles
 //!
-//! [`CycleSearch`] begins at the rate that a curve names and asks for short cycles around it, judged by held-out loss.
+//! [`CycleSearch`] starts at the rate that a curve suggests and compares short cycles around it by
+//! their held-out loss. It costs more than a range test.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | [`smooth`] | smoothing without lag, its derivative on log-lr; the running means of the originals |
-//! | [`rules`] | the rules' formulas, one file a family |
+//! | [`smooth`] | smoothing without lag, with its derivative on log-lr; the running means of the other tools |
+//! | [`rules`] | the formulas of the rules, one file per tool |
 
 mod assess;
 mod loss_curve;

@@ -38,14 +38,14 @@ impl Run {
         }
     }
 
-    /// A run of so many updates. Spans in epochs need [`Run::with_samples`] and [`Run::with_batch_size`], or
-    /// [`Run::with_steps_per_epoch`].
+    /// A run of `steps` updates. Spans in epochs also need [`Run::with_samples`] and
+    /// [`Run::with_batch_size`], or [`Run::with_steps_per_epoch`].
     pub fn steps(steps: u64) -> Self {
         Run::of(Span::Steps(steps))
     }
 
-    /// A run of so many passes over `samples` samples in batches of `batch_size`. Where the policy sets the batch
-    /// size, its steps are counted by that one.
+    /// A run of `epochs` passes over `samples` samples in batches of `batch_size`. If the policy
+    /// sets the batch size, that one determines the number of steps.
     pub fn epochs(epochs: f64, samples: u64, batch_size: u64) -> Self {
         Run::of(Span::Epochs(epochs))
             .with_samples(samples)
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    /// Sets the number of samples in an update, all accumulated batches together.
+    /// Sets the number of samples per update, over all accumulated batches.
     pub fn with_batch_size(self, batch_size: u64) -> Self {
         Run {
             batch_size: Some(batch_size),
@@ -68,7 +68,7 @@ impl Run {
         }
     }
 
-    /// Sets the number of updates in an epoch, where the numbers of samples are not known.
+    /// Sets the number of updates per epoch, if the number of samples is not known.
     pub fn with_steps_per_epoch(self, steps: u64) -> Self {
         Run {
             steps_per_epoch: Some(steps),
@@ -76,15 +76,15 @@ impl Run {
         }
     }
 
-    /// Whether an incomplete batch at the end of an epoch is dropped; otherwise (the default) it is a step.
+    /// Sets whether an incomplete batch at the end of an epoch is dropped. By default it is a step.
     pub fn drop_last(self, drop_last: bool) -> Self {
         Run { drop_last, ..self }
     }
 
-    /// Steps of the run at its own batch size.
+    /// Number of steps at the run's own batch size.
     ///
     /// # Errors
-    /// As [`Policy::resolve`](crate::Policy::resolve), for the part that concerns the run.
+    /// Returns the same errors as [`Policy::resolve`](crate::Policy::resolve) for the run itself.
     pub fn total_steps(&self) -> Result<u64, PolicyError> {
         crate::clock::Clock::new(self, None).map(|clock| clock.total_steps())
     }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::math;
 
-/// How a ramp goes from one value to another; `t` runs from 0 to 1.
+/// Shape of a transition between two values, as a function of `t` from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
@@ -19,8 +19,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The share of the way that is covered at `t`, between 0 and 1. Exponential ramps have none that is
-    /// independent of their ends; see [`Shape::between`].
+    /// The fraction of the way covered at `t`, between 0 and 1. Exponential ramps have no such
+    /// fraction that is independent of their ends; see [`Shape::between`].
     #[inline]
     fn share(self, t: f64) -> f64 {
         match self {
@@ -31,10 +31,11 @@ impl Shape {
         }
     }
 
-    /// The value at `t` of a ramp between two values. Never outside of them, and exactly `from` at 0 and `to` at 1.
+    /// The value at `t` of a ramp between two values. It never lies outside them, and is exactly
+    /// `from` at 0 and `to` at 1.
     #[inline]
     pub(crate) fn between(self, from: f64, to: f64, t: f64, share: f64) -> f64 {
-        // At 0 all shapes give `from` without rounding; at 1 they would not.
+        // At 0 every shape gives `from` exactly; at 1 some would round.
         if t >= 1.0 {
             return to;
         }
@@ -42,7 +43,8 @@ impl Shape {
             Shape::Exponential => from * math::pow(to / from, t),
             _ => from + (to - from) * share,
         };
-        // Rounding may carry the value an ulp beyond its ends. Branches that are never taken cost less than f64::clamp.
+        // Rounding may carry the value one ulp beyond its ends. Two branches that are never taken
+        // cost less than `f64::clamp`.
         let (low, high) = if from <= to { (from, to) } else { (to, from) };
         if value < low {
             low
@@ -54,13 +56,13 @@ impl Shape {
     }
 }
 
-/// What was found out for the track before. Tracks of one plan mostly turn together, so that the cosine of the learning
-/// rate serves momentum too.
+/// Intermediate results of the previous track. The tracks of one plan mostly change phase together,
+/// so momentum can reuse the learning rate's cosine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memo {
     /// Index of its piece.
     pub(crate) piece: usize,
-    /// Its ramp, and the share of the way there.
+    /// Its ramp, and the fraction of the way covered.
     start: u64,
     length: f64,
     shape: Shape,
@@ -87,7 +89,7 @@ pub(crate) struct Ramp {
     pub(crate) shape: Shape,
     pub(crate) from: f64,
     pub(crate) to: f64,
-    /// Steps after which `to` is reached. With 0 the ramp stays at `from`.
+    /// Number of steps after which `to` is reached. With 0 the ramp stays at `from`.
     pub(crate) length: f64,
 }
 
@@ -128,7 +130,8 @@ mod tests {
         }
     }
 
-    /// A ramp takes over another one's share only if both began together, are equally long and of one shape.
+    /// A ramp reuses the fraction of another one only if both have the same start, length and
+    /// shape.
     #[test]
     fn the_memo_serves_only_what_runs_alongside() {
         let first = ramp(Shape::Linear, 0.0, 1.0);

@@ -3,16 +3,16 @@ use core::{fmt, str::FromStr};
 
 use crate::PolicyError;
 
-/// A length within a run, or a point in it counted from its start, in the unit that the user thinks in.
+/// A length within a run, or a point counted from its start, in a unit of the user's choice.
 ///
-/// As text and in configuration files:
+/// Text form, also used in configuration files:
 ///
 /// | span | text | number |
 /// |---|---|---|
 /// | steps (updates of the optimizer) | `500st` or `500` | a whole number |
 /// | epochs (passes over the training set) | `13ep`, `0.5ep` | |
 /// | samples | `50000sa` | |
-/// | fraction of the run | `10%` or `0.1` (with a point) | a number with a point, 0.0 to 1.0 |
+/// | fraction of the run | `10%` or `0.1` (with a decimal point) | a number with a decimal point, 0.0 to 1.0 |
 ///
 /// ```
 /// use onecycle::Span;
@@ -26,11 +26,11 @@ use crate::PolicyError;
 pub enum Span {
     /// Updates of the optimizer.
     Steps(u64),
-    /// Passes over the training set, fractional ones included.
+    /// Passes over the training set, possibly fractional.
     Epochs(f64),
     /// Samples seen.
     Samples(u64),
-    /// A share of the whole run, from 0 to 1.
+    /// A fraction of the whole run, from 0 to 1.
     Fraction(f64),
 }
 
@@ -51,7 +51,8 @@ impl fmt::Display for Span {
             Span::Epochs(x) => write!(f, "{x}ep"),
             Span::Samples(n) => write!(f, "{n}sa"),
             Span::Fraction(x) => {
-                // 0.07 * 100 is not 7: where the percentage would not read back the same, write the fraction.
+                // 0.07 * 100 is not 7. If the percentage does not read back exactly, write the
+                // fraction.
                 let percent = format!("{}%", x * 100.0);
                 if percent.parse() == Ok(*self) {
                     f.write_str(&percent)
@@ -99,7 +100,7 @@ mod form {
     impl Serialize for Span {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             match self {
-                // As a number, which reads back to the same bits.
+                // A number reads back to the same bits.
                 Span::Fraction(x) => serializer.serialize_f64(*x),
                 other => serializer.collect_str(other),
             }
@@ -116,7 +117,7 @@ mod form {
                 fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.write_str(
                         "a span: steps (500 or \"500st\"), epochs (\"13ep\"), samples (\"50000sa\") \
-                         or a share of the run (0.1 or \"10%\")",
+                         or a fraction of the run (0.1 or \"10%\")",
                     )
                 }
 

@@ -1,4 +1,4 @@
-//! What a track resolves to: a flat table of pieces, each with its law.
+//! A resolved hyper-parameter: a flat table of pieces, each with its formula.
 
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::fmt;
@@ -10,33 +10,34 @@ use crate::{
     shape::{Memo, Ramp},
 };
 
-/// One phase of a track.
+/// One phase of a hyper-parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
-    /// What it is: `up`, `down`, `annihilation`, ..., with the cycle's number where there are several.
+    /// Name: `up`, `down`, `annihilation`, ..., with the number of the cycle if there are several.
     pub name: String,
-    /// Its first step.
+    /// First step.
     pub first_step: u64,
-    /// Its last step (inclusive).
+    /// Last step (inclusive).
     pub last_step: u64,
-    /// The value that it starts from.
+    /// Value at the first step.
     pub from: f64,
-    /// The value that it goes to: reached at the first step after it, in the last phase at its last step.
+    /// End value. It is reached at the first step after the phase; in the last phase, at its last
+    /// step.
     pub to: f64,
 }
 
-/// A formula of an original that is no piece of this table's own making.
+/// A formula of a cloned schedule.
 pub(crate) trait Formula: fmt::Debug + Send + Sync {
-    /// The value at step `n`, whatever `n`.
+    /// The value at step `n`, for any `n`.
     fn value(&self, n: u64) -> f64;
 
-    /// Where its phases begin. None: it is a single phase.
+    /// The start of each phase. Empty for a single phase.
     fn marks(&self) -> Vec<Mark> {
         Vec::new()
     }
 }
 
-/// Beginning of a phase.
+/// Start of a phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     pub(crate) name: &'static str,
@@ -45,7 +46,7 @@ pub(crate) struct Mark {
     pub(crate) to: f64,
 }
 
-/// The law of a piece, in steps since the piece's first one.
+/// The formula of a piece, in steps since the piece's first step.
 #[derive(Debug, Clone)]
 pub(crate) enum Law {
     Constant(f64),
@@ -58,19 +59,19 @@ pub(crate) enum Law {
     },
     Repeat(Box<Repeat>),
     Product(Box<[Table]>),
-    /// Values that are defined from step to step.
+    /// Values that are computed from step to step.
     Series(Arc<[f64]>),
     Formula(Arc<dyn Formula>),
 }
 
-/// A track repeated with a constant period, shrinking towards `floor`.
+/// A cycle repeated with a constant period, shrinking towards `floor`.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeat {
     pub(crate) cycle: Table,
     pub(crate) period: u64,
-    /// Factor on the distance from the floor, per cycle.
+    /// Factor per cycle on the distance from the floor.
     pub(crate) decay: f64,
-    /// The same per step.
+    /// The same factor per step.
     pub(crate) gamma: f64,
     pub(crate) floor: f64,
 }
@@ -93,23 +94,24 @@ impl Repeat {
 #[derive(Debug, Clone)]
 struct Piece {
     first: u64,
-    /// The first step of the next piece.
+    /// First step of the next piece.
     end: u64,
     name: &'static str,
     law: Law,
 }
 
-/// A function of the step: pieces in order, the first from step 0 on, the last for ever. Never empty.
+/// A function of the step: pieces in order, the first from step 0 on, the last without end. Never
+/// empty.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pieces: Vec<Piece>,
 }
 
-/// Pieces to look at before searching: as many as a cycle with its annihilation has, and one.
+/// Number of pieces to walk before a binary search: enough for a cycle with annihilation, plus one.
 const WALK: usize = 4;
 
 impl Table {
-    /// One law for all steps.
+    /// One formula for all steps.
     pub(crate) fn new(name: &'static str, law: Law) -> Self {
         Table {
             pieces: alloc::vec![Piece {
@@ -125,7 +127,7 @@ impl Table {
         Table::new(name, Law::Constant(value))
     }
 
-    /// A ramp over the first `length` steps; its end value from there on.
+    /// A ramp over the first `length` steps that then holds its end value.
     pub(crate) fn ramp(name: &'static str, shape: Shape, from: f64, to: f64, length: u64) -> Self {
         let length = length as f64;
         Table::new(
@@ -139,7 +141,7 @@ impl Table {
         )
     }
 
-    /// From step `first` on, `next` takes over, with its own step 0 there.
+    /// Appends `next`, which starts with its own step 0 at step `first`.
     pub(crate) fn then(mut self, first: u64, next: Table) -> Self {
         self.pieces.retain(|piece| piece.first < first);
         if let Some(last) = self.pieces.last_mut() {
@@ -154,7 +156,7 @@ impl Table {
         self
     }
 
-    /// Every value times `factor`.
+    /// Multiplies every value by `factor`.
     pub(crate) fn scaled(self, factor: f64) -> Self {
         if factor == 1.0 {
             return self;
@@ -165,8 +167,8 @@ impl Table {
         )
     }
 
-    /// The value at step `n`. What was found for one track helps with the next, see [`Memo`].
-    // Inlined for each track, so that the memo stays in registers: this is where the time of a plan goes.
+    /// The value at step `n`. Results for one track are reused for the next, see [`Memo`].
+    // Inlined for each track so that the memo stays in registers: this is the hot path of a plan.
     #[inline(always)]
     pub(crate) fn value(&self, n: u64, memo: &mut Memo) -> f64 {
         let piece = self.piece(n, memo);
@@ -178,8 +180,8 @@ impl Table {
         }
     }
 
-    /// The piece of step `n`: the one at the place of the last track's, as tracks mostly turn together, or one of the
-    /// next few, else by search.
+    /// The piece of step `n`. Tries the index of the previous track's piece first, because tracks
+    /// mostly change phase together, then the next few, then a binary search.
     #[inline(always)]
     fn piece(&self, n: u64, memo: &mut Memo) -> &Piece {
         let mut i = memo.piece;
@@ -194,18 +196,18 @@ impl Table {
                 None => break,
             }
         }
-        // There is a piece at step 0, so there is one before any `n`.
+        // A piece starts at step 0, so there is one before any `n`.
         memo.piece = self.pieces.partition_point(|piece| piece.first <= n).max(1) - 1;
         &self.pieces[memo.piece]
     }
 
-    /// The value at step `n`, where only one is wanted.
+    /// The value at step `n`, without reuse between tracks.
     pub(crate) fn at(&self, n: u64) -> f64 {
         self.value(n, &mut Memo::default())
     }
 
-    /// Checks that no value up to step `last` can overflow. Pieces lie between their ends, and products between the
-    /// products of their ends, so the ends are enough.
+    /// Checks that no value up to step `last` overflows. Pieces lie between their ends, and
+    /// products between the products of the ends, so checking the ends is enough.
     pub(crate) fn check_finite(&self, name: &'static str, last: u64) -> Result<(), PolicyError> {
         crate::check::finite(name, self.bound(last))
     }
@@ -217,7 +219,7 @@ impl Table {
             Law::Decay { from, .. } => *from,
             Law::Repeat(repeat) => repeat.cycle.bound(repeat.period).max(repeat.floor),
             Law::Product(factors) => factors.iter().map(|factor| factor.bound(last)).product(),
-            // f64::max would drop a NaN.
+            // `f64::max` would drop a NaN.
             Law::Series(values) => values.iter().fold(0.0, |bound, value| {
                 if value.is_finite() {
                     value.abs().max(bound)
@@ -237,7 +239,7 @@ impl Table {
         bounds.fold(0.0, f64::max)
     }
 
-    /// The phases of the first `steps` steps. They tile them without gap or overlap.
+    /// The phases of the first `steps` steps. They cover them without gap or overlap.
     pub(crate) fn phases(&self, steps: u64) -> Vec<Phase> {
         let mut phases = Vec::new();
         for piece in &self.pieces {
@@ -263,7 +265,7 @@ impl Law {
             Law::Decay { from, gamma, every } => from * math::pow(*gamma, n as f64 / every),
             Law::Repeat(repeat) => repeat.value(n),
             Law::Product(factors) => factors.iter().map(|factor| factor.at(n)).product(),
-            // Rounding carries some originals a hair below 0.
+            // Rounding carries some originals slightly below 0.
             Law::Series(values) => values
                 .get(usize::try_from(n).unwrap_or(usize::MAX))
                 .or(values.last())
@@ -325,7 +327,8 @@ impl Repeat {
                 if first_step >= steps {
                     break;
                 }
-                // The factor at the phase's end is that of its own cycle, even where the next one begins there.
+                // The factor at the phase's end belongs to its own cycle, even if the next cycle
+                // starts there.
                 let end = start + phase.last_step;
                 phases.push(Phase {
                     name: format!("{} {}", phase.name, cycle + 1),
@@ -340,7 +343,7 @@ impl Repeat {
     }
 }
 
-/// Wherever one of the factors enters a phase, the product does.
+/// A product starts a phase wherever one of its factors does.
 fn product_phases(factors: &[Table], law: &Law, steps: u64) -> Vec<Phase> {
     let mut starts: Vec<(u64, String)> = Vec::new();
     for factor in factors {

@@ -1,15 +1,18 @@
-//! The schedulers of `torch.optim.lr_scheduler`, to the last bit, under their own names and argument names.
+//! The schedulers of `torch.optim.lr_scheduler`, reproduced to the last bit, with PyTorch's names
+//! and argument names.
 //!
-//! `lr` is the optimizer's own learning rate, where the scheduler starts from it. Value `n` is what PyTorch's optimizer
-//! has in force in its update `n`, with `scheduler.step()` called after each update.
+//! `lr` is the optimizer's initial learning rate, for schedulers that start from it. `plan.at(n)`
+//! is the value that PyTorch's optimizer uses in update `n` if `scheduler.step()` is called after
+//! each update.
 //!
-//! Most of PyTorch's schedulers compute each value from the one before, so that rounding adds up. To have the same bits
-//! those are run through once, when the policy is resolved, and kept as a list (8 bytes a step); the presets of this
-//! crate's own, `step` or `cosine` say, need none.
+//! Most of PyTorch's schedulers compute each value from the one before, so rounding accumulates. To
+//! give the same bits, resolving such a policy runs the recursion once and stores the values (8
+//! bytes per step). This crate's own presets, such as `step` or `cosine`, need no such list.
 //!
-//! What is not followed: past its last step OneCycleLR extrapolates (the rate turns back up, or goes negative) and then
-//! raises; here the plan holds, or does what [`AtEnd`](crate::AtEnd) says. Where rounding carries a rate below 0
-//! (CosineAnnealingLR does, by some 1e-17), it is 0. There is no `last_epoch`: a plan resumes at whatever step it is asked for.
+//! Deviations: past its last step, OneCycleLR first extrapolates (the rate rises again, or becomes
+//! negative) and then raises an exception; here [`AtEnd`](crate::AtEnd) decides. A rate that
+//! rounding carries below 0 (by about 1e-17 in CosineAnnealingLR) is 0. There is no `last_epoch`,
+//! because a plan can be evaluated at any step.
 
 mod annealing;
 mod cyclic;

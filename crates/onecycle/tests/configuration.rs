@@ -247,7 +247,7 @@ fn wrong_files_say_what_is_wrong() {
         ),
         (
             "lr_max = 0.8\nlr_min = 0.1\ndiv = 5",
-            "`lr_min` and `div` exclude each other",
+            "`lr_min` and `div` are mutually exclusive",
         ),
         ("lr_max = nan", "`lr_max` is NaN"),
         ("lr_max = inf", "`lr_max` is inf"),
@@ -271,7 +271,7 @@ fn runs_that_do_not_fit_say_so() {
     let policy = policy("kind = \"one_cycle\"\nlr_max = 0.8\nannihilation = \"13ep\"");
     let error = |run: Run| policy.resolve(&run).unwrap_err().to_string();
     assert!(error(Run::steps(0)).contains("0 steps"));
-    assert!(error(Run::steps(1000)).contains("`annihilation` = 13ep cannot be turned into steps"));
+    assert!(error(Run::steps(1000)).contains("`annihilation` = 13ep cannot be converted to steps"));
     assert!(
         error(Run::epochs(13.0, 1000, 100)).contains("`annihilation` = 13ep is 130 steps long")
     );
@@ -280,7 +280,7 @@ fn runs_that_do_not_fit_say_so() {
     assert!(error(Run::epochs(14.0, 1000, 0)).contains("`batch_size` is 0"));
     assert!(error(Run::epochs(-1.0, 1000, 10)).contains("`epochs` is -1"));
     assert!(
-        error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills up from 100")
+        error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills from 100")
     );
 
     let torch = preset("kind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100").unwrap();

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Deviations, arguments, golden, list, numbers, preset};
-use onecycle::{Annealer, Policy, PolicyError, Preset, Run};
+use onecycle::{Policy, PolicyError, Preset, Run, fastai::Annealer};
 use serde_json::{Value, json};
 
 #[test]

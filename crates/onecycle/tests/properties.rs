@@ -290,7 +290,7 @@ proptest! {
             Ok(())
         };
         let modes = [ClrMode::Triangular, ClrMode::Triangular2, ClrMode::ExpRange];
-        let torch_modes = [onecycle::CyclicMode::Triangular, onecycle::CyclicMode::Triangular2, onecycle::CyclicMode::ExpRange];
+        let torch_modes = [torch::CyclicMode::Triangular, torch::CyclicMode::Triangular2, torch::CyclicMode::ExpRange];
         let clr = Clr {
             step_size_down: Some(Span::Steps(down)),
             mode: modes[mode as usize],

@@ -212,7 +212,7 @@ mod tests {
             ("lr,loss\n1,2\n2\n", "line 3: loss = ``"),
             (
                 "lr,loss\n2,2\n\n1,2\n",
-                "line 4: learning rate 1 stands after 2",
+                "line 4: learning rate 1 follows 2",
             ),
             ("lr,loss\n-1,2\n", "`lr` is -1"),
             ("{\"lr\": [1]}", "missing field `loss`"),

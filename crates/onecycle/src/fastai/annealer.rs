@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PolicyError, check, math};
 
-/// One of fastai's annealers: a function from a position between 0 and 1 to a value.
+/// An annealer of fastai: a function from a position between 0 and 1 to a value.
 ///
 /// | `func` | value at `p` |
 /// |---|---|
@@ -49,7 +49,7 @@ impl Annealer {
         }
     }
 
-    /// As a learning rate: nothing negative, and nothing that the formula cannot take.
+    /// Checks that the values are valid learning rates for the formula.
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         match *self {
             Annealer::SchedNo { start, end }

@@ -10,7 +10,7 @@ use crate::{
     table::{Formula, Law, Table},
 };
 
-/// Annealers one after the other, by float32 positions as fastai computes them.
+/// Annealers one after the other, at float32 positions as in fastai.
 #[derive(Debug, Clone)]
 pub(super) struct Combined {
     edges: Vec<f32>,
@@ -18,7 +18,7 @@ pub(super) struct Combined {
 }
 
 impl Combined {
-    /// Each annealer with its share.
+    /// Annealers, each with its fraction of the run.
     pub(super) fn new(parts: impl IntoIterator<Item = (f64, Annealer)>) -> Self {
         let mut edges: Vec<f32> = alloc::vec![0.0];
         let mut annealers = Vec::new();
@@ -41,7 +41,7 @@ impl Combined {
     /// The value at a position between 0 and 1.
     pub(super) fn value(&self, position: f64) -> f64 {
         let p = position as f32;
-        // The last phase whose edge is not beyond the position.
+        // The last phase whose start is not beyond the position.
         let phases = self.edges.iter().take(self.annealers.len());
         let i = phases.filter(|edge| p >= **edge).count().saturating_sub(1);
         let (Some(annealer), Some(begin), Some(end)) = (
@@ -51,7 +51,7 @@ impl Combined {
         ) else {
             return 0.0; // without phases: refused by the checks
         };
-        // fastai says NaN in a last phase without length.
+        // fastai returns NaN in a last phase without length.
         let share = if end > begin {
             (p - begin) / (end - begin)
         } else {
@@ -80,16 +80,17 @@ fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Track
     Table::new(kind, law).into()
 }
 
-/// `combined_cos`: half a wave from `start` to `middle` in the first `pct` of the run, another one to `end`.
+/// `combined_cos`: half a cosine wave from `start` to `middle` over the first `pct` of the run,
+/// then another one to `end`.
 ///
-/// `lr(n)` is its value at position `n / T`, so the last step of a run comes short of `end`.
+/// `lr(n)` is the value at position `n / T`, so the last step of a run does not reach `end`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `pct` | | share of the first half wave | 0 to 1 |
+/// | `pct` | | fraction of the first half wave | 0 to 1 |
 /// | `start`, `middle`, `end` | | values | at least 0 |
 ///
-/// With `pct` 1, where fastai says NaN at position 1, the value there is `end`. Source: fastai 2.8.12,
+/// With `pct` 1, fastai returns NaN at position 1; here the value is `end`. Source: fastai 2.8.12,
 /// `fastai.callback.schedule.combined_cos`.
 ///
 /// ```
@@ -103,11 +104,11 @@ fn sampled(kind: &'static str, combined: Combined, extent: &Extent<'_>) -> Track
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CombinedCos {
-    /// Share of the first half wave.
+    /// Fraction of the first half wave.
     pub pct: f64,
     /// First value.
     pub start: f64,
-    /// Value in between.
+    /// Value between the half waves.
     pub middle: f64,
     /// Last value.
     pub end: f64,
@@ -118,7 +119,7 @@ impl CombinedCos {
         Combined::cos(self.pct, self.start, self.middle, self.end)
     }
 
-    /// The value at a position between 0 and 1, as fastai computes it.
+    /// The value at a position between 0 and 1, computed as in fastai.
     pub fn at_position(&self, position: f64) -> f64 {
         self.combined().value(position)
     }
@@ -137,17 +138,17 @@ impl Resolve for CombinedCos {
     }
 }
 
-/// `combine_scheds`: annealers one after the other, each for its share of the run.
+/// `combine_scheds`: annealers one after the other, each for its fraction of the run.
 ///
-/// `lr(n)` is its value at position `n / T`.
+/// `lr(n)` is the value at position `n / T`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `pcts` | | shares | at least 0; their sum is 1 |
-/// | `scheds` | | as many [`Annealer`]s: `{ func = "SchedLin", args = { start = 0.1, end = 0.5 } }` | |
+/// | `pcts` | | fractions of the run | at least 0; their sum is 1 |
+/// | `scheds` | | one [`Annealer`] per fraction: `{ func = "SchedLin", args = { start = 0.1, end = 0.5 } }` | |
 ///
-/// fastai demands a sum of exactly 1.0, and so refuses ten times 0.1; here a sum that differs from 1 by rounding is one.
-/// Source: fastai 2.8.12, `fastai.callback.schedule.combine_scheds`.
+/// fastai requires a sum of exactly 1.0 and so rejects ten times 0.1; here the sum may differ from
+/// 1 by rounding. Source: fastai 2.8.12, `fastai.callback.schedule.combine_scheds`.
 ///
 /// ```
 /// use onecycle::{Run, fastai::{Annealer, CombineScheds}};
@@ -162,7 +163,7 @@ impl Resolve for CombinedCos {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CombineScheds {
-    /// Shares of the run.
+    /// Fractions of the run.
     pub pcts: Vec<f64>,
     /// The annealers.
     pub scheds: Vec<Annealer>,
@@ -173,10 +174,11 @@ impl CombineScheds {
         Combined::new(self.pcts.iter().copied().zip(self.scheds.iter().copied()))
     }
 
-    /// The value at a position between 0 and 1, as fastai computes it.
+    /// The value at a position between 0 and 1, computed as in fastai.
     ///
     /// # Errors
-    /// Shares that are negative or do not add up to 1, or not as many annealers.
+    /// Returns an error if a fraction is negative, the sum is not 1, or the number of annealers
+    /// differs.
     pub fn at_position(&self, position: f64) -> Result<f64, PolicyError> {
         self.check_shares()?;
         Ok(self.combined().value(position))

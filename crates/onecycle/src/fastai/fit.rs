@@ -10,7 +10,7 @@ use crate::{
     table::{Law, Table},
 };
 
-/// fastai's position at each batch: the sum that its loop adds up.
+/// The position of each batch, summed up as in fastai's loop.
 fn positions(epochs: u64, batches: u64) -> impl Iterator<Item = f64> {
     let step = 1.0 / (batches as f64 * epochs as f64);
     (0..epochs).flat_map(move |epoch| {
@@ -23,7 +23,7 @@ fn positions(epochs: u64, batches: u64) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Positions are a running sum, so they are run through once: 8 bytes a step.
+/// Largest number of steps. Positions are a running sum and are stored, 8 bytes per step.
 const LIMIT: u64 = 1 << 26;
 
 fn fit(
@@ -51,21 +51,21 @@ fn check_epochs(n_epoch: Option<u64>) -> Result<(), PolicyError> {
     check::ensure(n_epoch != Some(0), "n_epoch", 0.0, "at least 1")
 }
 
-/// `Learner.fit_one_cycle` of fastai v2: half a wave up, half a wave down, from `lr_max / div` to `lr_max` to
-/// `lr_max / div_final`; momentum the other way.
+/// `Learner.fit_one_cycle` of fastai v2: half a cosine wave from `lr_max / div` up to `lr_max`,
+/// then another one down to `lr_max / div_final`. Momentum moves the opposite way.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr_max` | | peak | at least 0 |
 /// | `div` | 25 | peak / first rate | above 0 |
 /// | `div_final` | 1e5 | peak / last rate | above 0 |
-/// | `pct_start` | 0.25 | share of the way up | 0 to 1 |
+/// | `pct_start` | 0.25 | fraction of the run until the peak | 0 to 1 |
 /// | `moms` | `[0.95, 0.85, 0.95]` | momentum at the start, the peak and the end | 0 to 1 |
-/// | `n_epoch` | 1 | epochs of the fit | divides the steps |
+/// | `n_epoch` | 1 | epochs of the fit | divides the number of steps |
 ///
-/// **Where it misses:** a fit ends before position 1, so the last rate is above `lr_max / div_final`; the peak falls on a
-/// step only if `pct_start` times the steps is whole (and float32 agrees). Source: fastai 2.8.12,
-/// `fastai.callback.schedule.fit_one_cycle`.
+/// **Where it misses:** a fit ends before position 1, so its last rate is above `lr_max /
+/// div_final`. The peak falls on a step only if `pct_start` times the number of steps is whole (and
+/// float32 rounding agrees). Source: fastai 2.8.12, `fastai.callback.schedule.fit_one_cycle`.
 ///
 /// ```
 /// use onecycle::{Run, fastai::OneCycle};
@@ -81,13 +81,13 @@ fn check_epochs(n_epoch: Option<u64>) -> Result<(), PolicyError> {
 pub struct OneCycle {
     /// Peak learning rate.
     pub lr_max: f64,
-    /// Peak over first rate.
+    /// Ratio of the peak to the first rate.
     #[serde(default = "crate::defaults::div_factor")]
     pub div: f64,
-    /// Peak over last rate.
+    /// Ratio of the peak to the last rate.
     #[serde(default = "defaults::div_final")]
     pub div_final: f64,
-    /// Share of the way up.
+    /// Fraction of the run until the peak.
     #[serde(default = "defaults::quarter")]
     pub pct_start: f64,
     /// Momentum at the start, the peak and the end.
@@ -160,14 +160,15 @@ impl Resolve for OneCycle {
     }
 }
 
-/// `Learner.fit_flat_cos`: `lr` for the first `pct_start`, then half a wave to `lr / div_final`.
+/// `Learner.fit_flat_cos`: `lr` for the first `pct_start` of the run, then half a cosine wave to
+/// `lr / div_final`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | plateau | at least 0 |
+/// | `lr` | | rate of the plateau | at least 0 |
 /// | `div_final` | 1e5 | first / last rate | above 0 |
-/// | `pct_start` | 0.75 | share of the plateau | 0 to 1 |
-/// | `n_epoch` | 1 | epochs of the fit | divides the steps |
+/// | `pct_start` | 0.75 | fraction of the plateau | 0 to 1 |
+/// | `n_epoch` | 1 | epochs of the fit | divides the number of steps |
 ///
 /// Source: fastai 2.8.12, `fastai.callback.schedule.fit_flat_cos`.
 ///
@@ -183,10 +184,10 @@ impl Resolve for OneCycle {
 pub struct FlatCos {
     /// Rate of the plateau.
     pub lr: f64,
-    /// First over last rate.
+    /// Ratio of the first to the last rate.
     #[serde(default = "defaults::div_final")]
     pub div_final: f64,
-    /// Share of the plateau.
+    /// Fraction of the plateau.
     #[serde(default = "defaults::three_quarters")]
     pub pct_start: f64,
     /// Epochs of the fit.
@@ -228,19 +229,21 @@ impl Resolve for FlatCos {
     }
 }
 
-/// `Learner.fit_sgdr`: half waves from `lr_max` to 0, each `cycle_mult` times longer than the one before.
+/// `Learner.fit_sgdr`: half cosine waves from `lr_max` to 0, each `cycle_mult` times as long as the
+/// one before.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `n_cycles` | | number of cycles | at least 1 |
-/// | `cycle_len` | | epochs of the first one | at least 1 |
+/// | `cycle_len` | | epochs of the first cycle | at least 1 |
 /// | `lr_max` | | peak | at least 0 |
-/// | `cycle_mult` | 2 | factor on each next one | at least 2 |
+/// | `cycle_mult` | 2 | factor on the length of each next cycle | at least 2 |
 ///
-/// The run has `cycle_len (cycle_mult^n_cycles - 1) / (cycle_mult - 1)` epochs, for which fastai divides by zero with
-/// `cycle_mult` 1; that is an error here ([`CosineRestarts`](crate::CosineRestarts) does it). **Where it misses:** as
-/// positions are float32, a restart can come one step late, with a rate of about 0. Source: fastai 2.8.12,
-/// `fastai.callback.schedule.fit_sgdr`.
+/// The run has `cycle_len (cycle_mult^n_cycles - 1) / (cycle_mult - 1)` epochs. fastai divides by
+/// zero here if `cycle_mult` is 1; this preset returns an error
+/// ([`CosineRestarts`](crate::CosineRestarts) supports equal cycles). **Where it misses:** because
+/// positions are float32, a restart can come one step late, with a rate of about 0. Source: fastai
+/// 2.8.12, `fastai.callback.schedule.fit_sgdr`.
 ///
 /// ```
 /// use onecycle::{Run, fastai::Sgdr};
@@ -255,17 +258,17 @@ impl Resolve for FlatCos {
 pub struct Sgdr {
     /// Number of cycles.
     pub n_cycles: u64,
-    /// Epochs of the first one.
+    /// Epochs of the first cycle.
     pub cycle_len: u64,
     /// Peak learning rate.
     pub lr_max: f64,
-    /// Factor on the length of each next one.
+    /// Factor on the length of each next cycle.
     #[serde(default = "defaults::two")]
     pub cycle_mult: u64,
 }
 
 impl Sgdr {
-    /// Epochs of each cycle and of all, where they can be counted.
+    /// Epochs of each cycle, and their sum; `None` on overflow.
     fn cycles(&self) -> Option<(Vec<u64>, u64)> {
         let mut cycles = Vec::new();
         let mut epochs = self.cycle_len;

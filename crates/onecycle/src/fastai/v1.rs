@@ -11,7 +11,8 @@ use crate::{
     table::{Formula, Law, Mark, Table},
 };
 
-/// `fit_one_cycle` of fastai v1: half a wave up in `a = int(T pct_start)` steps, half a wave down in the others.
+/// `fit_one_cycle` of fastai v1: half a cosine wave up over `a = int(T pct_start)` steps, then
+/// another one down over the rest.
 ///
 /// ```text
 /// lr(n) = cos(lr_max / div_factor, lr_max, n / a)                   n <= a
@@ -19,19 +20,20 @@ use crate::{
 /// cos(s, e, t) = e + (s - e) / 2 (cos(pi t) + 1)
 /// ```
 ///
-/// Momentum goes the other way. The last rate belongs to step `T`, which a run of `T` steps does not have.
+/// Momentum moves the opposite way. The last rate belongs to step `T`, which a run of `T` steps
+/// does not reach.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr_max` | | peak | at least 0 |
 /// | `moms` | `[0.95, 0.85]` | momentum at the ends and at the peak | 0 to 1 |
 /// | `div_factor` | 25 | peak / first rate | above 0 |
-/// | `pct_start` | 0.3 | share of the way up | 0 to 1 |
+/// | `pct_start` | 0.3 | fraction of the run until the peak | 0 to 1 |
 /// | `final_div` | `div_factor * 1e4` | peak / last rate | above 0 |
 ///
-/// Runs so short that `a` is 0, where fastai divides by zero, are an error. Source: fastai 1.0.61,
-/// `fastai.callbacks.one_cycle.OneCycleScheduler`; there are no recorded numbers of it in the tests, the formula is
-/// checked by hand.
+/// A run so short that `a` is 0, where fastai divides by zero, is an error. Source: fastai 1.0.61,
+/// `fastai.callbacks.one_cycle.OneCycleScheduler`. The tests check the formula by hand; they have
+/// no recorded values of fastai v1.
 ///
 /// ```
 /// use onecycle::{Run, fastai::V1OneCycle};
@@ -50,13 +52,13 @@ pub struct V1OneCycle {
     /// Momentum at the ends and at the peak.
     #[serde(default = "moms")]
     pub moms: [f64; 2],
-    /// Peak over first rate.
+    /// Ratio of the peak to the first rate.
     #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
-    /// Share of the way up.
+    /// Fraction of the run until the peak.
     #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
-    /// Peak over last rate.
+    /// Ratio of the peak to the last rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_div: Option<f64>,
 }

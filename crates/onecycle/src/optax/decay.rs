@@ -9,7 +9,7 @@ use crate::{PolicyError, check, math, policy::Resolve, table::Formula};
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `value` | | the rate | at least 0 |
+/// | `value` | | learning rate | at least 0 |
 ///
 /// Source: optax 0.2.8, `optax.constant_schedule`.
 ///
@@ -23,7 +23,7 @@ use crate::{PolicyError, check, math, policy::Resolve, table::Formula};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constant {
-    /// The rate.
+    /// The learning rate.
     pub value: f64,
 }
 
@@ -41,15 +41,15 @@ impl Formula for Constant {
     }
 }
 
-/// `polynomial_schedule`: `(init - end) (1 - k / transition_steps)^power + end`, with `k` the steps since
-/// `transition_begin`, at most `transition_steps`.
+/// `polynomial_schedule`: `(init - end) (1 - k / transition_steps)^power + end`, with `k` the steps
+/// since `transition_begin`, at most `transition_steps`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `init_value`, `end_value` | | first and last rate | at least 0 |
-/// | `power` | | | above 0 |
-/// | `transition_steps` | | steps of the way; with 0 the rate stays at `init_value`, as in optax | |
-/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
+/// | `power` | | exponent | above 0 |
+/// | `transition_steps` | | steps of the transition; with 0 the rate stays at `init_value`, as in optax | |
+/// | `transition_begin` | 0 | first step of the transition; a negative value counts as 0, as in optax | |
 ///
 /// Source: optax 0.2.8, `optax.polynomial_schedule`.
 ///
@@ -68,11 +68,11 @@ pub struct Polynomial {
     pub init_value: f64,
     /// Rate after the transition.
     pub end_value: f64,
-    /// The power.
+    /// The exponent.
     pub power: f64,
     /// Steps of the transition.
     pub transition_steps: u64,
-    /// Step at which it begins.
+    /// First step of the transition.
     #[serde(default)]
     pub transition_begin: i64,
 }
@@ -87,7 +87,7 @@ fn polynomial(init: f64, end: f64, power: f64, steps: u64, begin: i64, n: u64) -
     (init - end) * integer_pow(left, power) + end
 }
 
-/// jax multiplies out whole powers (as Python writes them, `3`), by squaring.
+/// jax computes whole powers (written in Python as `3`) by repeated squaring.
 fn integer_pow(x: f64, power: f64) -> f64 {
     let mut left = power as u32;
     if f64::from(left) != power {
@@ -118,7 +118,7 @@ impl Resolve for Polynomial {
     }
 }
 
-/// Steps until a transition is over; none for one without steps.
+/// The step at which a transition is over; `None` for a transition without steps.
 fn length_of(transition_steps: u64, transition_begin: i64) -> Option<u64> {
     let begin = u64::try_from(transition_begin).unwrap_or(0);
     (transition_steps > 0).then(|| transition_steps.saturating_add(begin))
@@ -143,8 +143,8 @@ impl Formula for Polynomial {
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `init_value`, `end_value` | | first and last rate | at least 0 |
-/// | `transition_steps` | | steps of the way; with 0 the rate stays at `init_value`, as in optax | |
-/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
+/// | `transition_steps` | | steps of the transition; with 0 the rate stays at `init_value`, as in optax | |
+/// | `transition_begin` | 0 | first step of the transition; a negative value counts as 0, as in optax | |
 ///
 /// Source: optax 0.2.8, `optax.linear_schedule`.
 ///
@@ -164,13 +164,13 @@ pub struct Linear {
     pub end_value: f64,
     /// Steps of the transition.
     pub transition_steps: u64,
-    /// Step at which it begins.
+    /// First step of the transition.
     #[serde(default)]
     pub transition_begin: i64,
 }
 
 impl Linear {
-    /// From the first step on.
+    /// A transition that starts at the first step.
     pub fn new(init_value: f64, end_value: f64, transition_steps: u64) -> Self {
         Linear {
             init_value,
@@ -208,19 +208,20 @@ impl Formula for Linear {
     }
 }
 
-/// `exponential_decay`: `init decay_rate^(k / transition_steps)`, with `k` the steps since `transition_begin`.
+/// `exponential_decay`: `init decay_rate^(k / transition_steps)`, with `k` the steps since
+/// `transition_begin`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `init_value` | | first rate | at least 0 |
-/// | `transition_steps` | | steps in which the rate falls by `decay_rate` | at least 1 |
+/// | `transition_steps` | | steps over which the rate falls by `decay_rate` | at least 1 |
 /// | `decay_rate` | | factor | above 0 |
-/// | `transition_begin` | 0 | step at which it begins; below 0 it counts as 0, as in optax | |
-/// | `staircase` | false | all at once after `transition_steps` | |
-/// | `end_value` | none | bound: from below for rates below 1, else from above | at least 0 |
+/// | `transition_begin` | 0 | first step of the decay; a negative value counts as 0, as in optax | |
+/// | `staircase` | false | whether to fall at once after every `transition_steps` | |
+/// | `end_value` | none | lower bound if `decay_rate` is below 1, otherwise upper bound | at least 0 |
 ///
-/// A rate or a number of steps of 0, which optax turns into a constant, is an error. Source: optax 0.2.8,
-/// `optax.exponential_decay`.
+/// A `decay_rate` or a number of steps of 0, for which optax returns a constant, is an error.
+/// Source: optax 0.2.8, `optax.exponential_decay`.
 ///
 /// ```
 /// use onecycle::{Run, optax::ExponentialDecay};
@@ -234,14 +235,14 @@ impl Formula for Linear {
 pub struct ExponentialDecay {
     /// Rate of the first step.
     pub init_value: f64,
-    /// Steps in which the rate falls by `decay_rate`.
+    /// Steps over which the rate falls by `decay_rate`.
     pub transition_steps: u64,
-    /// Factor.
+    /// Factor per `transition_steps`.
     pub decay_rate: f64,
-    /// Step at which it begins.
+    /// First step of the decay.
     #[serde(default)]
     pub transition_begin: i64,
-    /// Whether it falls all at once.
+    /// Whether to fall at once after every `transition_steps`.
     #[serde(default)]
     pub staircase: bool,
     /// Bound of the rate.
@@ -250,7 +251,7 @@ pub struct ExponentialDecay {
 }
 
 impl ExponentialDecay {
-    /// Smoothly, from the first step on, without a bound.
+    /// Smooth decay from the first step on, without a bound.
     pub fn new(init_value: f64, transition_steps: u64, decay_rate: f64) -> Self {
         ExponentialDecay {
             init_value,
@@ -301,14 +302,15 @@ impl Formula for ExponentialDecay {
     }
 }
 
-/// `cosine_decay_schedule`: `init ((1 - alpha) ((1 + cos(pi n / decay_steps)) / 2)^exponent + alpha)`, then level.
+/// `cosine_decay_schedule`: `init ((1 - alpha) ((1 + cos(pi n / decay_steps)) / 2)^exponent +
+/// alpha)`, then constant.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `init_value` | | first rate | at least 0 |
 /// | `decay_steps` | | steps of the decay | at least 1 |
-/// | `alpha` | 0 | last rate, as a share of the first | at least 0 |
-/// | `exponent` | 1 | | above 0 |
+/// | `alpha` | 0 | last rate, relative to the first | at least 0 |
+/// | `exponent` | 1 | exponent of the cosine wave | above 0 |
 ///
 /// Source: optax 0.2.8, `optax.cosine_decay_schedule`.
 ///
@@ -326,16 +328,16 @@ pub struct CosineDecay {
     pub init_value: f64,
     /// Steps of the decay.
     pub decay_steps: u64,
-    /// Last rate, as a share of the first.
+    /// Last rate, relative to the first.
     #[serde(default)]
     pub alpha: f64,
-    /// Exponent of the wave.
+    /// Exponent of the cosine wave.
     #[serde(default = "crate::defaults::one")]
     pub exponent: f64,
 }
 
 impl CosineDecay {
-    /// Down to 0.
+    /// Decays to 0.
     pub fn new(init_value: f64, decay_steps: u64) -> Self {
         CosineDecay {
             init_value,

@@ -69,7 +69,7 @@ schedules! {
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `schedules` | | schedules, tagged by `kind` | at least one |
-/// | `boundaries` | | steps of the takeovers | increasing; one fewer than schedules |
+/// | `boundaries` | | steps at which the next schedule takes over | increasing; one fewer than schedules |
 ///
 /// Source: optax 0.2.8, `optax.join_schedules`.
 ///
@@ -86,7 +86,7 @@ schedules! {
 pub struct Join {
     /// The schedules in order.
     pub schedules: Vec<Schedule>,
-    /// The steps at which the second and later ones take over.
+    /// The steps at which the second and later schedules take over.
     pub boundaries: Vec<u64>,
 }
 
@@ -128,7 +128,7 @@ impl Resolve for Join {
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
         let mut joined: Option<Tracks> = None;
         for (i, schedule) in self.schedules.iter().enumerate() {
-            // What optax computes does not depend on the length of the run.
+            // The values of an optax schedule do not depend on the length of the run.
             let next = schedule.parameters().resolve(extent)?;
             let first = i
                 .checked_sub(1)

@@ -23,27 +23,29 @@ fn check_arguments(
     check::finite("peak_value / div_factor", peak_value / divs[0])
 }
 
-/// The truncation of Python's `int`.
+/// Python's `int`, which truncates.
 fn int(x: f64) -> u64 {
     x as u64
 }
 
-/// `cosine_onecycle_schedule`: half a wave up until `int(pct_start T)`, half a wave down until `T`, then level.
+/// `cosine_onecycle_schedule`: half a cosine wave up until `int(pct_start T)`, another one down
+/// until `T`, then constant.
 ///
-/// From `peak_value / div_factor` to `peak_value` to `peak_value / (div_factor final_div_factor)`, each computed from
-/// the one before by multiplication, so that the peak is reached up to an ulp.
+/// The values are `peak_value / div_factor`, `peak_value` and `peak_value / (div_factor
+/// final_div_factor)`. Each is computed from the one before by multiplication, so the peak is
+/// reached up to one ulp.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `transition_steps` | | steps in all, `T` | at least 1 |
+/// | `transition_steps` | | total number of steps `T` | at least 1 |
 /// | `peak_value` | | peak | at least 0 |
-/// | `pct_start` | 0.3 | share of the way up | 0 to 1 |
+/// | `pct_start` | 0.3 | fraction of the steps until the peak | 0 to 1 |
 /// | `div_factor` | 25 | peak / first rate | above 0 |
 /// | `final_div_factor` | 1e4 | first / last rate | above 0 |
 ///
-/// The last rate belongs to step `T`, which a run of `T` steps does not have. `int` truncates: 0.29 of 100 is 28. With
-/// `int(pct_start T)` 0 it starts at the peak; with `pct_start` 1 it has none. Source: optax 0.2.8,
-/// `optax.cosine_onecycle_schedule`.
+/// The last rate belongs to step `T`, which a run of `T` steps does not reach. `int` truncates:
+/// 0.29 of 100 is 28. If `int(pct_start T)` is 0, the schedule starts at the peak; if `pct_start`
+/// is 1, it has no peak. Source: optax 0.2.8, `optax.cosine_onecycle_schedule`.
 ///
 /// ```
 /// use onecycle::{Run, optax::CosineOnecycle};
@@ -55,17 +57,17 @@ fn int(x: f64) -> u64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CosineOnecycle {
-    /// Steps in all.
+    /// Total number of steps.
     pub transition_steps: u64,
     /// Peak learning rate.
     pub peak_value: f64,
-    /// Share of the way up.
+    /// Fraction of the steps until the peak.
     #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
-    /// Peak over first rate.
+    /// Ratio of the peak to the first rate.
     #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
-    /// First over last rate.
+    /// Ratio of the first to the last rate.
     #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
 }
@@ -108,23 +110,24 @@ impl Resolve for CosineOnecycle {
     }
 }
 
-/// `linear_onecycle_schedule`: up until `int(pct_start T)`, down until `int(pct_final T)`, further down until `T`.
+/// `linear_onecycle_schedule`: straight lines up until `int(pct_start T)`, down until
+/// `int(pct_final T)`, and further down until `T`.
 ///
-/// From `peak_value / div_factor` to the peak, back, and to that divided by `final_div_factor`, each computed from the
-/// one before by multiplication.
+/// The values are `peak_value / div_factor`, the peak, the first value again, and that value
+/// divided by `final_div_factor`. Each is computed from the one before by multiplication.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `transition_steps` | | steps in all, `T` | at least 1 |
+/// | `transition_steps` | | total number of steps `T` | at least 1 |
 /// | `peak_value` | | peak | at least 0 |
-/// | `pct_start` | 0.3 | end of the way up | 0 to 1 |
-/// | `pct_final` | 0.85 | end of the way down | 0 to 1 |
+/// | `pct_start` | 0.3 | end of the rise | 0 to 1 |
+/// | `pct_final` | 0.85 | end of the fall | 0 to 1 |
 /// | `div_factor` | 25 | peak / first rate | above 0 |
 /// | `final_div_factor` | 1e4 | first / last rate | above 0 |
 ///
-/// The last rate belongs to step `T`, which a run of `T` steps does not have. As in optax, boundaries that fall together
-/// are one, with the later factor, and boundaries in the wrong order are sorted; both give another shape. Source: optax
-/// 0.2.8, `optax.linear_onecycle_schedule`.
+/// The last rate belongs to step `T`, which a run of `T` steps does not reach. As in optax, equal
+/// boundaries are merged and the later factor applies, and boundaries in the wrong order are
+/// sorted; both change the shape. Source: optax 0.2.8, `optax.linear_onecycle_schedule`.
 ///
 /// ```
 /// use onecycle::{Run, optax::LinearOnecycle};
@@ -136,20 +139,20 @@ impl Resolve for CosineOnecycle {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinearOnecycle {
-    /// Steps in all.
+    /// Total number of steps.
     pub transition_steps: u64,
     /// Peak learning rate.
     pub peak_value: f64,
-    /// End of the way up.
+    /// End of the rise, as a fraction of the steps.
     #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
-    /// End of the way down.
+    /// End of the fall, as a fraction of the steps.
     #[serde(default = "pct_final")]
     pub pct_final: f64,
-    /// Peak over first rate.
+    /// Ratio of the peak to the first rate.
     #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
-    /// First over last rate.
+    /// Ratio of the first to the last rate.
     #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
 }

@@ -9,7 +9,8 @@ use crate::{
     table::{Formula, Mark},
 };
 
-/// Sorted by step. As in a Python dictionary, of two entries for the same step the later one counts.
+/// Pairs sorted by step. As in a Python dictionary, the later of two entries for the same step
+/// applies.
 pub(super) fn sorted(pairs: &[(u64, f64)]) -> Vec<(u64, f64)> {
     let mut sorted: Vec<(u64, f64)> = Vec::new();
     for (step, scale) in pairs {
@@ -49,7 +50,7 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 pub struct PiecewiseConstant {
     /// Rate of the first step.
     pub init_value: f64,
-    /// Steps, and the factor from each on.
+    /// Steps, each with the factor that applies from there on.
     #[serde(default)]
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
@@ -81,7 +82,7 @@ impl Resolve for PiecewiseConstant {
 pub enum InterpolateType {
     /// Straight lines.
     Linear,
-    /// Half waves of the cosine.
+    /// Half cosine waves.
     Cosine,
 }
 
@@ -94,15 +95,16 @@ impl InterpolateType {
     }
 }
 
-/// `piecewise_interpolate_schedule`: from value to value, each the one before times its scale; then level.
+/// `piecewise_interpolate_schedule`: interpolates between values, each the one before times its
+/// scale; then constant.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `interpolate_type` | | between the boundaries | linear, cosine |
+/// | `interpolate_type` | | interpolation between the boundaries | linear, cosine |
 /// | `init_value` | | first rate | at least 0 |
 /// | `boundaries_and_scales` | none | pairs of step and factor, in any order | factors at least 0 |
 ///
-/// With a boundary at 0 it starts at the value after that one. Source: optax 0.2.8,
+/// With a boundary at step 0 the schedule starts at that boundary's value. Source: optax 0.2.8,
 /// `optax.piecewise_interpolate_schedule`.
 ///
 /// ```
@@ -120,11 +122,11 @@ impl InterpolateType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PiecewiseInterpolate {
-    /// How it goes from value to value.
+    /// Interpolation between the boundaries.
     pub interpolate_type: InterpolateType,
     /// Rate of the first step.
     pub init_value: f64,
-    /// Steps, and the factor that has been reached there.
+    /// Steps, each with the factor reached there.
     #[serde(default)]
     pub boundaries_and_scales: Vec<(u64, f64)>,
 }
@@ -151,7 +153,7 @@ impl Resolve for PiecewiseInterpolate {
     }
 }
 
-/// Values at points; the one-cycle schedules of optax are this as well.
+/// Values at points. The one-cycle schedules of optax use it too.
 #[derive(Debug)]
 pub(super) struct Interpolation {
     kind: InterpolateType,

@@ -9,15 +9,16 @@ use crate::{
     table::{Formula, Mark},
 };
 
-/// `warmup_cosine_decay_schedule`: a line from `init_value` to `peak_value`, then [`CosineDecay`] to `end_value`.
+/// `warmup_cosine_decay_schedule`: a straight line from `init_value` to `peak_value`, then
+/// [`CosineDecay`] to `end_value`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `init_value`, `peak_value` | | first and highest rate | at least 0 |
-/// | `warmup_steps` | | steps of the line | fewer than `decay_steps` |
-/// | `decay_steps` | | steps in all, the warm-up included | |
+/// | `warmup_steps` | | steps of the warm-up | fewer than `decay_steps` |
+/// | `decay_steps` | | total number of steps, including the warm-up | |
 /// | `end_value` | 0 | last rate | at least 0 |
-/// | `exponent` | 1 | of the wave | above 0 |
+/// | `exponent` | 1 | exponent of the cosine wave | above 0 |
 ///
 /// Source: optax 0.2.8, `optax.warmup_cosine_decay_schedule`.
 ///
@@ -37,18 +38,18 @@ pub struct WarmupCosineDecay {
     pub peak_value: f64,
     /// Steps of the warm-up.
     pub warmup_steps: u64,
-    /// Steps in all.
+    /// Total number of steps.
     pub decay_steps: u64,
     /// Rate after the decay.
     #[serde(default)]
     pub end_value: f64,
-    /// Exponent of the wave.
+    /// Exponent of the cosine wave.
     #[serde(default = "crate::defaults::one")]
     pub exponent: f64,
 }
 
 impl WarmupCosineDecay {
-    /// Down to 0.
+    /// Decays to 0.
     pub fn new(init_value: f64, peak_value: f64, warmup_steps: u64, decay_steps: u64) -> Self {
         WarmupCosineDecay {
             init_value,
@@ -119,7 +120,7 @@ impl Formula for WarmupCosineDecay {
     }
 }
 
-/// `sgdr_schedule`: [`WarmupCosineDecay`]s one after the other, each for its `decay_steps`.
+/// `sgdr_schedule`: several [`WarmupCosineDecay`]s one after the other, each for its `decay_steps`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
@@ -157,7 +158,7 @@ impl Resolve for Sgdr {
 }
 
 impl Sgdr {
-    /// The cycles with the step at which each begins.
+    /// The cycles, each with its first step.
     fn cycles(&self) -> impl Iterator<Item = (u64, &WarmupCosineDecay)> {
         self.cosine_kwargs.iter().scan(0_u64, |next, cycle| {
             let first = *next;

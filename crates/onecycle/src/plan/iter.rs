@@ -14,7 +14,8 @@ pub struct PlanIter<'a> {
 }
 
 impl Plan {
-    /// The hyper-parameters of every step of the run, in order: `at(0)`, `at(1)`, ..., `at(steps - 1)`.
+    /// The hyper-parameters of every step of the run, in order: `at(0)`, `at(1)`, ..., `at(steps -
+    /// 1)`.
     ///
     /// ```
     /// use onecycle::{OneCycle, Run};

@@ -10,22 +10,23 @@ use crate::{
     table::{Law, Repeat, Table},
 };
 
-/// How the cycles of [`Clr`] shrink.
+/// How the amplitude of [`Clr`]'s cycles changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClrMode {
-    /// All cycles alike.
+    /// All cycles are equal.
     #[default]
     Triangular,
-    /// Each cycle half as high as the one before.
+    /// Each cycle is half as high as the one before.
     Triangular2,
-    /// By `gamma` at each step.
+    /// The amplitude shrinks by `gamma` per step.
     ExpRange,
 }
 
-/// Cyclical learning rates: up and down between two bounds, again and again.
+/// Cyclical learning rates: the rate moves linearly between two bounds in repeated cycles.
 ///
-/// With `U` and `D` steps up and down, `c = floor(n / (U + D))` the cycle and `k = n - c (U + D)` the step in it:
+/// With `U` and `D` steps up and down, `c = floor(n / (U + D))` the number of the cycle and `k =
+/// n - c (U + D)` the step in it:
 ///
 /// ```text
 /// s(n)  = k / U                   0 <= k <= U
@@ -34,19 +35,20 @@ pub enum ClrMode {
 /// d(n)  = 1 (triangular), 2^-c (triangular2), gamma^n (exp_range)
 /// ```
 ///
-/// Momentum mirrors the learning rate where it is cycled. The run may end anywhere in a cycle.
+/// If momentum is cycled, it mirrors the learning rate. The run may end anywhere in a cycle.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr_min` | | lower bound | 0 to `lr_max` |
 /// | `lr_max` | | upper bound | above 0 |
-/// | `step_size` | | length of the way up | 2 to 10 epochs in the paper |
-/// | `step_size_down` | `step_size` | length of the way down | |
-/// | `mode` | triangular | how the cycles shrink | triangular, triangular2, exp_range |
-/// | `gamma` | 1 | factor per step of exp_range | above 0, at most 1 |
-/// | `momentum` | none | against the learning rate | `[high, low]`, a constant, or none |
+/// | `step_size` | | length of the rise | 2 to 10 epochs in the paper |
+/// | `step_size_down` | `step_size` | length of the fall | |
+/// | `mode` | triangular | how the amplitude changes | triangular, triangular2, exp_range |
+/// | `gamma` | 1 | factor per step for exp_range | above 0, at most 1 |
+/// | `momentum` | none | opposite to the learning rate | `[high, low]`, a constant, or none |
 ///
-/// Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017, arXiv:1506.01186), section 3.
+/// Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017,
+/// arXiv:1506.01186), section 3.
 ///
 /// ```
 /// use onecycle::{Clr, ClrMode, Run, Span};
@@ -63,18 +65,18 @@ pub struct Clr {
     pub lr_min: f64,
     /// Upper bound.
     pub lr_max: f64,
-    /// Length of the way up, at least one step.
+    /// Length of the rise, at least one step.
     pub step_size: Span,
-    /// Length of the way down, at least one step; `step_size` where it is not given.
+    /// Length of the fall, at least one step. Default: `step_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_size_down: Option<Span>,
-    /// How the cycles shrink.
+    /// How the amplitude changes.
     #[serde(default)]
     pub mode: ClrMode,
-    /// Factor per step, with [`ClrMode::ExpRange`] only.
+    /// Factor per step, only for [`ClrMode::ExpRange`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
-    /// Momentum against the learning rate.
+    /// Momentum, opposite to the learning rate.
     #[serde(default = "unset")]
     pub momentum: Momentum,
 }
@@ -84,7 +86,7 @@ fn unset() -> Momentum {
 }
 
 impl Clr {
-    /// Triangular cycles between two bounds, as long up as down.
+    /// Equal triangular cycles between two bounds, with rise and fall of the same length.
     pub fn new(lr_min: f64, lr_max: f64, step_size: Span) -> Self {
         Clr {
             lr_min,
@@ -110,12 +112,12 @@ impl Resolve for Clr {
         match (self.gamma, self.mode) {
             (Some(gamma), ClrMode::ExpRange) => check::decay("gamma", gamma)?,
             (Some(gamma), _) => {
-                return check::ensure(false, "gamma", gamma, "none, as `mode` is not exp_range");
+                return check::ensure(false, "gamma", gamma, "no value unless `mode` is exp_range");
             }
             (None, ClrMode::ExpRange) => {
                 return Err(PolicyError::Missing {
                     name: "gamma",
-                    hint: "exp_range needs a factor per step, 0.99994 say",
+                    hint: "exp_range needs a factor per step, for example 0.99994",
                 });
             }
             _ => {}

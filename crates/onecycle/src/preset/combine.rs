@@ -14,11 +14,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// Length of the part. The last one may leave it out: it takes what is left of the run.
+    /// Length of the part. The last part may omit it and then takes the rest of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
-    /// Its policy, resolved against the part as if it were a run. Every part but the last reaches its end value at the
-    /// first step of the next part.
+    /// Policy of the part, resolved as if the part were a run. Every part but the last reaches its
+    /// end value at the first step of the next part.
     pub policy: Preset,
 }
 
@@ -28,15 +28,15 @@ pub struct Part {
 /// lr(n) = p_i(n - b_i)      b_i <= n < b_(i+1)
 /// ```
 ///
-/// Parts that set no momentum hold the one before (or the first one that is set). Steps left over after the last part
-/// hold its last value. Parts that round to no step in a short run are left out.
+/// A part that sets no momentum keeps the previous value (or the first value that is set). Steps
+/// after the last part keep its last value. Parts that round to no step in a short run are skipped.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `parts` | | lengths and policies | at least one |
 ///
-/// Source: the `schedule_phases` of fastai, `SequentialLR` of PyTorch, `join_schedules` of optax; here the joints lie
-/// on whole steps.
+/// Source: `schedule_phases` of fastai, `SequentialLR` of PyTorch, `join_schedules` of optax. Here
+/// the parts meet on whole steps.
 ///
 /// ```
 /// use onecycle::{Constant, Linear, Run, Sequence, Span};
@@ -55,7 +55,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Parts of given lengths, then `last` for the rest of the run.
+    /// Parts with given lengths, then `last` for the rest of the run.
     pub fn new(parts: impl IntoIterator<Item = (Span, Preset)>, last: impl Into<Preset>) -> Self {
         let parts = parts.into_iter().map(|(span, policy)| Part {
             span: Some(span),
@@ -98,7 +98,7 @@ impl Resolve for Sequence {
         for part in &self.parts {
             let available = extent.steps - first;
             let steps = match part.span {
-                // A share is one of the whole sequence, not of what is left of it.
+                // A fraction refers to the whole sequence, not to what is left of it.
                 Some(Span::Fraction(share)) => extent
                     .whole_steps("span", 0, Span::Fraction(share))?
                     .min(available),
@@ -112,7 +112,7 @@ impl Resolve for Sequence {
             }
         }
         if parts.is_empty() {
-            // Shares of a run of a step or two, all rounded away.
+            // The run has one or two steps, and every fraction rounded to 0 steps.
             return match self.parts.first() {
                 Some(part) => part.policy.resolve(extent),
                 None => check::count("parts", 0, 1).map(|()| Table::constant("hold", 0.0).into()),
@@ -133,8 +133,8 @@ impl Resolve for Sequence {
     }
 }
 
-/// Tables one after the other, each from its first step on. Where one is missing, the value before is held. From step
-/// `hold` on the last value is.
+/// Joins tables, each with its first step. A missing table keeps the value before it. From step
+/// `hold` on, the last value is kept.
 fn join(parts: Vec<(u64, Option<Table>)>, hold: Option<u64>) -> Option<Table> {
     let start = parts.iter().find_map(|(_, table)| table.as_ref())?.at(0);
     let mut joined = Table::constant("hold", start);
@@ -152,19 +152,19 @@ fn join(parts: Vec<(u64, Option<Table>)>, hold: Option<u64>) -> Option<Table> {
     Some(joined)
 }
 
-/// The product of policies: the first gives a rate, the others factors on it.
+/// The product of policies: the first gives a learning rate, the others factors.
 ///
 /// ```text
 /// lr(n) = p_1(n) p_2(n) ...
 /// ```
 ///
-/// At most one of them may set momentum.
+/// At most one factor may set momentum.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `of` | | the policies | at least one |
 ///
-/// Source: optax's and PyTorch's `ChainedScheduler`s, as plain multiplication.
+/// Source: `ChainedScheduler` of PyTorch, as plain multiplication.
 ///
 /// ```
 /// use onecycle::{Linear, Product, Run, Span, Step};

@@ -12,13 +12,14 @@ use crate::{
     table::Table,
 };
 
-/// One learning rate: `lr(n) = lr`.
+/// A constant learning rate: `lr(n) = lr`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the rate | at least 0 |
+/// | `lr` | | learning rate | at least 0 |
 ///
-/// Source: Robbins & Monro's method without its decay; the baseline of every comparison.
+/// Source: the method of Robbins & Monro (1951) without its decay. It is the baseline of every
+/// comparison.
 ///
 /// ```
 /// use onecycle::{Constant, Run};
@@ -51,14 +52,14 @@ impl Resolve for Constant {
     }
 }
 
-/// Given learning rates from given points on: `lr(n) = v_i` for `b_i <= n < b_(i+1)`.
+/// A learning rate for each of several intervals: `lr(n) = v_i` for `b_i <= n < b_(i+1)`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `values` | | points and rates, `[["0ep", 0.35], ["60%", 0.035]]` | points increase from 0; rates at least 0 |
 ///
-/// Points beyond the end of the run are never reached. Source: He et al., "Deep Residual Learning" (2016), section
-/// 4.2: 0.1, divided by 10 at 32k and 48k of 64k steps.
+/// Points beyond the end of the run are ignored. Source: He et al., "Deep Residual Learning"
+/// (2016), section 4.2: 0.1, divided by 10 at 32k and 48k of 64k steps.
 ///
 /// ```
 /// use onecycle::{PiecewiseConstant, Run, Span};
@@ -71,12 +72,12 @@ impl Resolve for Constant {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PiecewiseConstant {
-    /// Points in the run, increasing from 0, and the learning rate from each on.
+    /// Points in the run, increasing from 0, each with the learning rate from there on.
     pub values: Vec<(Span, f64)>,
 }
 
 impl PiecewiseConstant {
-    /// Learning rates from their points on.
+    /// Learning rates, each from its point on.
     pub fn new(values: impl IntoIterator<Item = (Span, f64)>) -> Self {
         PiecewiseConstant {
             values: values.into_iter().collect(),

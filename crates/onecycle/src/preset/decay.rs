@@ -9,15 +9,15 @@ use crate::{
     table::{Law, Repeat, Table},
 };
 
-/// A straight line over the whole run: `lr(n) = lr + (lr_final - lr) n / (T - 1)`.
+/// Linear decay (or warm-up) over the whole run: `lr(n) = lr + (lr_final - lr) n / (T - 1)`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
 /// | `lr_final` | 0 | last rate, reached exactly | at least 0; above `lr` for a warm-up |
 ///
-/// A run of one step takes `lr`. Source: the linear decay of Goyal et al. (2017) and Devlin et al. (2019); compared
-/// with others by Defazio et al., "When, why and how much?" (2023).
+/// A run of one step uses `lr`. Source: the linear decay of Goyal et al. (2017) and Devlin et al.
+/// (2019); compared with others by Defazio et al., "When, why and how much?" (2023).
 ///
 /// ```
 /// use onecycle::{Linear, Run};
@@ -37,7 +37,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// From `lr` to 0.
+    /// Decays from `lr` to 0.
     pub fn new(lr: f64) -> Self {
         Linear { lr, lr_final: 0.0 }
     }
@@ -61,16 +61,16 @@ impl Resolve for Linear {
     }
 }
 
-/// Half a wave of the cosine over the whole run:
-/// `lr(n) = lr + (lr_final - lr) (1 - cos(pi n / (T - 1))) / 2`.
+/// Half a cosine wave over the whole run: `lr(n) = lr + (lr_final - lr) (1 - cos(pi n / (T - 1))) /
+/// 2`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
 /// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
 ///
-/// A run of one step takes `lr`. Source: Loshchilov & Hutter, "SGDR" (2017, arXiv:1608.03983), equation 5, without
-/// restarts.
+/// A run of one step uses `lr`. Source: Loshchilov & Hutter, "SGDR" (2017, arXiv:1608.03983),
+/// equation 5, without restarts.
 ///
 /// ```
 /// use onecycle::{Cosine, Run};
@@ -90,7 +90,7 @@ pub struct Cosine {
 }
 
 impl Cosine {
-    /// From `lr` to 0.
+    /// Decays from `lr` to 0.
     pub fn new(lr: f64) -> Self {
         Cosine { lr, lr_final: 0.0 }
     }
@@ -114,15 +114,16 @@ impl Resolve for Cosine {
     }
 }
 
-/// A power of what is left of the run: `lr(n) = lr_final + (lr - lr_final) (1 - n / (T - 1))^power`.
+/// Polynomial decay, a power of the remaining fraction of the run: `lr(n) = lr_final + (lr -
+/// lr_final) (1 - n / (T - 1))^power`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
 /// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
-/// | `power` | 1 | 1 is linear, 2 ends flat, 0.9 is common in segmentation | above 0 |
+/// | `power` | 1 | 1 is linear, 2 ends flat, 0.9 is common for segmentation | above 0 |
 ///
-/// A run of one step takes `lr`. Source: Caffe's `poly`; Chen et al., "DeepLab" (2017), section 4.1.
+/// A run of one step uses `lr`. Source: Caffe's `poly`; Chen et al., "DeepLab" (2017), section 4.1.
 ///
 /// ```
 /// use onecycle::{Polynomial, Run};
@@ -145,7 +146,7 @@ pub struct Polynomial {
 }
 
 impl Polynomial {
-    /// From `lr` to 0, linearly until another power is set.
+    /// Decays from `lr` to 0, linearly unless another power is set.
     pub fn new(lr: f64) -> Self {
         Polynomial {
             lr,
@@ -168,7 +169,7 @@ impl Resolve for Polynomial {
     }
 }
 
-/// The same factor at every step, given by the last rate or by the factor.
+/// Exponential decay: the same factor at every step, given by the last rate or by the factor.
 ///
 /// ```text
 /// lr(n) = lr (lr_final / lr)^(n / (T - 1))      with lr_final
@@ -178,11 +179,12 @@ impl Resolve for Polynomial {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | above 0 |
-/// | `lr_final` | | last rate, reached exactly; or give `gamma` | above 0 |
-/// | `gamma` | | factor; or give `lr_final` | above 0, at most 1 |
-/// | `every` | 1 step | span in which `gamma` is reached | above 0 |
+/// | `lr_final` | | last rate, reached exactly; alternative to `gamma` | above 0 |
+/// | `gamma` | | factor per `every`; alternative to `lr_final` | above 0, at most 1 |
+/// | `every` | 1 step | span over which the rate changes by `gamma` | above 0 |
 ///
-/// Source: the exponential schedules of Senior et al. (2013), section 3; rising, it is the ladder of a range test.
+/// Source: the exponential schedules of Senior et al. (2013), section 3. With `lr_final` above `lr`
+/// it is the sweep of a range test.
 ///
 /// ```
 /// use onecycle::{Exponential, Run};
@@ -202,13 +204,13 @@ pub struct Exponential {
     /// Factor per `every`. Give this or `lr_final`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
-    /// Span in which the rate falls by `gamma`.
+    /// Span over which the rate falls by `gamma`.
     #[serde(default = "crate::defaults::one_step")]
     pub every: Span,
 }
 
 impl Exponential {
-    /// From `lr` in the first step to `lr_final` in the last.
+    /// Changes from `lr` in the first step to `lr_final` in the last.
     pub fn to(lr: f64, lr_final: f64) -> Self {
         Exponential {
             lr,
@@ -218,7 +220,7 @@ impl Exponential {
         }
     }
 
-    /// By `gamma` in each `every`, smoothly.
+    /// Falls smoothly by `gamma` per `every`.
     pub fn by(lr: f64, gamma: f64, every: Span) -> Self {
         Exponential {
             lr,
@@ -269,15 +271,15 @@ impl Resolve for Exponential {
     }
 }
 
-/// A factor every so often: `lr(n) = lr gamma^floor(n / every)`.
+/// A drop by a factor at regular intervals: `lr(n) = lr gamma^floor(n / every)`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
 /// | `every` | | span between drops | at least one step |
-/// | `gamma` | 0.1 | factor of a drop | above 0, at most 1 |
+/// | `gamma` | 0.1 | factor per drop | above 0, at most 1 |
 ///
-/// Source: Caffe's `step`, as the papers before CLR use it.
+/// Source: Caffe's `step`, used in the papers before CLR.
 ///
 /// ```
 /// use onecycle::{Run, Span, Step};
@@ -293,13 +295,13 @@ pub struct Step {
     pub lr: f64,
     /// Span between drops.
     pub every: Span,
-    /// Factor of a drop.
+    /// Factor per drop.
     #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
 }
 
 impl Step {
-    /// A tenth after each `every`.
+    /// Divides the rate by 10 after each `every`.
     pub fn new(lr: f64, every: Span) -> Self {
         Step {
             lr,

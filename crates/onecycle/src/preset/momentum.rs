@@ -1,26 +1,26 @@
 use crate::{PolicyError, Shape, check, table::Table};
 
-/// Momentum of a cyclical policy: against the learning rate, constant, or left alone.
+/// Momentum of a cyclical policy: opposite to the learning rate, constant, or not set.
 ///
-/// In a configuration file `[0.95, 0.85]` (high and low), a number, or `"none"`.
+/// In a configuration file this is `[0.95, 0.85]` (high and low), a number, or `"none"`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Momentum {
     /// The policy does not set momentum; the optimizer keeps its own.
     Unset,
-    /// The same in every step.
+    /// The same value in every step.
     Constant(f64),
-    /// High where the learning rate is low, low where it is high. Smith, "A disciplined approach to neural network
-    /// hyper-parameters" (2018), section 4.3.
+    /// High while the learning rate is low, low while it is high. Smith, "A disciplined approach to
+    /// neural network hyper-parameters" (2018), section 4.3.
     Cycle {
-        /// At the minimum of the learning rate and in the annihilation.
+        /// Value at the minimum of the learning rate and in the annihilation.
         high: f64,
-        /// At the maximum of the learning rate.
+        /// Value at the maximum of the learning rate.
         low: f64,
     },
 }
 
 impl Momentum {
-    /// The paper's 0.95 to 0.85 and back.
+    /// The paper's values: 0.95, down to 0.85, and back.
     pub(crate) const PAPER: Momentum = Momentum::Cycle {
         high: 0.95,
         low: 0.85,
@@ -38,12 +38,13 @@ impl Momentum {
         }
     }
 
-    /// Momentum where the learning rate turns at `up` and is back at `up + down`.
+    /// The table of momentum for a learning rate that peaks at step `up` and ends its cycle at
+    /// `up + down`.
     pub(crate) fn cycle(&self, shape: Shape, up: u64, down: u64) -> Option<Table> {
         match *self {
             Momentum::Unset => None,
             Momentum::Constant(value) => Some(Table::constant("constant", value)),
-            // Without room for a leg there is no peak to run against.
+            // Without steps for the rise there is no peak, so momentum stays high.
             Momentum::Cycle { high, .. } if up == 0 => Some(Table::constant("constant", high)),
             Momentum::Cycle { high, low } => {
                 let back = Table::ramp("up", shape, low, high, down);

@@ -13,10 +13,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegShape {
-    /// Straight, as in the paper.
+    /// A straight line, as in the paper.
     #[default]
     Linear,
-    /// Half a wave of the cosine.
+    /// Half a cosine wave.
     Cosine,
 }
 
@@ -29,9 +29,11 @@ impl LegShape {
     }
 }
 
-/// The 1cycle policy: one cycle, somewhat shorter than the run, then an annihilation far below the start.
+/// The 1cycle policy. The learning rate rises linearly to a peak, falls back by the same path, and
+/// drops far below its start for the last epochs (Smith's *annihilation*). Momentum moves the
+/// opposite way.
 ///
-/// With `T` steps of which the share `f` is annihilation, and `L = floor(T (1 - f) / 2)`:
+/// With `T` steps, the fraction `f` of them annihilation, and `L = floor(T (1 - f) / 2)`:
 ///
 /// ```text
 /// lr(n) = min + (max - min) n / L                           0  <= n <= L       up
@@ -40,26 +42,26 @@ impl LegShape {
 /// momentum(n): high -> low -> high, then high
 /// ```
 ///
-/// so that `lr(0) = min`, `lr(L) = max`, `lr(2L) = min` and `lr(T - 1) = final`, exactly. With `shape` cosine,
-/// half waves take the place of the straight lines.
+/// so that `lr(0) = min`, `lr(L) = max`, `lr(2L) = min` and `lr(T - 1) = final` exactly. With
+/// `shape` cosine, half cosine waves replace the straight lines.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr_max` | | peak, from a range test | above 0, no upper limit |
-/// | `lr_min` | `lr_max / div` | start | 0 to `lr_max` |
-/// | `div` | 10 | instead of `lr_min` | at least 1; 3 to 20 are common |
-/// | `lr_final` | `lr_min / 100` | end of the annihilation | 0 to `lr_min` |
+/// | `lr_min` | `lr_max / div` | first rate | 0 to `lr_max` |
+/// | `div` | 10 | alternative to `lr_min` | at least 1; 3 to 20 are common |
+/// | `lr_final` | `lr_min / 100` | last rate, at the end of the annihilation | 0 to `lr_min` |
 /// | `annihilation` | 10 % | length of the last phase | shorter than the run; 10 % to 15 % |
-/// | `momentum` | `[0.95, 0.85]` | against the learning rate | 0 to 1; a constant, or none |
-/// | `shape` | linear | of all legs | linear, cosine |
+/// | `momentum` | `[0.95, 0.85]` | opposite to the learning rate | 0 to 1; a constant, or none |
+/// | `shape` | linear | shape of all legs | linear, cosine |
 ///
-/// **Very short runs.** From 3 steps on the peak is reached (`L` is at least 1). Where there is no room for all
-/// three phases (`2L >= T - 1`) the second leg goes straight to `lr_final` at `T - 1`. Two steps are `lr_min` and
-/// `lr_final`, one step is `lr_min`.
+/// **Very short runs.** With 3 or more steps the peak is reached (`L` is at least 1). If the three
+/// phases do not fit (`2L >= T - 1`), the second leg goes straight to `lr_final` at `T - 1`. A run
+/// of two steps is `lr_min`, `lr_final`; a run of one step is `lr_min`.
 ///
 /// Source: L. N. Smith, "A disciplined approach to neural network hyper-parameters: Part 1" (2018,
-/// arXiv:1803.09820), section 4.2; Smith & Topin, "Super-Convergence" (2018, arXiv:1708.07120), section 4; the
-/// ratios of the annihilation are those of S. Gugger's notebook on it.
+/// arXiv:1803.09820), section 4.2; Smith & Topin, "Super-Convergence" (2018, arXiv:1708.07120),
+/// section 4. The ratios of the annihilation are from S. Gugger's notebook on it.
 ///
 /// ```
 /// use onecycle::{OneCycle, Run, Span};
@@ -80,16 +82,16 @@ pub struct OneCycle {
     /// Learning rate of the first step. Give this or `div`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_min: Option<f64>,
-    /// Ratio of `lr_max` and `lr_min`, 10 where neither is given.
+    /// Ratio of `lr_max` to `lr_min`. Default: 10 if `lr_min` is not given either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub div: Option<f64>,
-    /// Learning rate of the last step; `lr_min / 100` where it is not given.
+    /// Learning rate of the last step. Default: `lr_min / 100`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_final: Option<f64>,
     /// Length of the last phase.
     #[serde(default = "defaults::tenth")]
     pub annihilation: Span,
-    /// Momentum against the learning rate.
+    /// Momentum, opposite to the learning rate.
     #[serde(default = "defaults::momentum")]
     pub momentum: Momentum,
     /// Shape of the legs.

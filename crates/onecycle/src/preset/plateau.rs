@@ -7,14 +7,14 @@ use crate::{
     table::Table,
 };
 
-/// Shape of a cool-down.
+/// Shape of the final decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayShape {
-    /// Straight.
+    /// A straight line.
     #[default]
     Linear,
-    /// Half a wave of the cosine.
+    /// Half a cosine wave.
     Cosine,
     /// `1 - sqrt(t)`: steep at first.
     Sqrt,
@@ -30,7 +30,7 @@ impl DecayShape {
     }
 }
 
-/// Up from `start` to `lr`, along, and down to `end`: what the presets of this file have in common.
+/// Warm-up from `start` to `lr`, plateau, decay to `end`: the common part of this file's presets.
 struct Plateau {
     start: f64,
     lr: f64,
@@ -53,7 +53,8 @@ impl Plateau {
         check::fractions("warmup and decay", &[warmup, self.decay])
     }
 
-    /// The decay takes the last steps and ends exactly; the warm-up takes the first ones, as far as there is room.
+    /// The decay takes the last steps and ends exactly. The warm-up takes the first steps, as far
+    /// as there is room.
     fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError> {
         let reach = extent.reach;
         let wanted = libm::round(extent.last_steps("decay", self.decay)?) as u64;
@@ -65,7 +66,7 @@ impl Plateau {
         };
         let both_fit = warmup + wanted <= extent.steps;
         if let (false, Some(span)) = (both_fit, self.warmup) {
-            // Shares only ever exceed the run by rounding.
+            // Fractions exceed the run only by rounding.
             if !matches!((span, self.decay), (Span::Fraction(_), Span::Fraction(_))) {
                 return Err(PolicyError::SpanLongerThanRun {
                     name: "warmup",
@@ -89,9 +90,10 @@ impl Plateau {
     }
 }
 
-/// Warm-up, plateau, decay: the rate stays at its peak for as long as one likes, and a short decay brings the gain.
+/// Warm-up, plateau, decay (WSD). The plateau can be prolonged at will, and a short decay at the
+/// end brings the gain.
 ///
-/// With `W` and `D` steps of warm-up and decay, and `B = T - 1 - D`:
+/// With `W` steps of warm-up, `D` steps of decay, and `B = T - 1 - D`:
 ///
 /// ```text
 /// lr(n) = lr_start + (lr - lr_start) n / W             0 <= n <= W
@@ -102,16 +104,16 @@ impl Plateau {
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | plateau | at least 0 |
+/// | `lr` | | rate of the plateau | at least 0 |
 /// | `warmup` | 5 % | length of the warm-up | 0 for none |
 /// | `decay` | 20 % | length of the decay | 0 for none; 10 % to 20 % in the papers |
 /// | `lr_start` | 0 | first rate | 0 to `lr` |
 /// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
-/// | `shape` | linear | of the decay | linear, cosine, sqrt |
+/// | `shape` | linear | shape of the decay | linear, cosine, sqrt |
 ///
-/// In runs of a few steps the decay keeps its last step and the warm-up gives way; a run of one step takes `lr`.
-/// Source: Hu et al., "MiniCPM" (2024, arXiv:2404.06395), section 4; `sqrt`: Haegele et al. (2024,
-/// arXiv:2405.18392), section 3.
+/// In runs of a few steps the decay keeps its last step and the warm-up is shortened. A run of one
+/// step uses `lr`. Source: Hu et al., "MiniCPM" (2024, arXiv:2404.06395), section 4; `sqrt`:
+/// Haegele et al. (2024, arXiv:2405.18392), section 3.
 ///
 /// ```
 /// use onecycle::{Run, Span, WarmupStableDecay};
@@ -144,7 +146,7 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
-    /// 5 % warm-up and 20 % linear decay around a plateau of `lr`.
+    /// 5 % warm-up and 20 % linear decay around a plateau at `lr`.
     pub fn new(lr: f64) -> Self {
         WarmupStableDecay {
             lr,
@@ -178,17 +180,17 @@ impl Resolve for WarmupStableDecay {
     }
 }
 
-/// A plateau, then half a wave of the cosine: with `F` steps of plateau,
-/// `lr(n) = lr` up to `F`, then `lr + (lr_final - lr) (1 - cos(pi (n - F) / (T - 1 - F))) / 2`.
+/// A plateau, then half a cosine wave. With a plateau of `F` steps, `lr(n) = lr` up to `F`, then
+/// `lr + (lr_final - lr) (1 - cos(pi (n - F) / (T - 1 - F))) / 2`.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | plateau | at least 0 |
+/// | `lr` | | rate of the plateau | at least 0 |
 /// | `flat` | 75 % | length of the plateau | shorter than the run |
 /// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
 ///
-/// A run of one step takes `lr`. Source: fastai's `fit_flat_cos` (see
-/// [`fastai::FlatCos`](crate::fastai::FlatCos) for that one to the bit), made for optimizers that need no warm-up.
+/// A run of one step uses `lr`. Made for optimizers that need no warm-up. Source: fastai's
+/// `fit_flat_cos`; [`fastai::FlatCos`](crate::fastai::FlatCos) reproduces it to the bit.
 ///
 /// ```
 /// use onecycle::{FlatCosine, Run, Span};
@@ -211,7 +213,7 @@ pub struct FlatCosine {
 }
 
 impl FlatCosine {
-    /// Three quarters at `lr`, one quarter down to 0.
+    /// A plateau at `lr` for 75 % of the run, then decay to 0.
     pub fn new(lr: f64) -> Self {
         FlatCosine {
             lr,
@@ -250,7 +252,7 @@ impl Resolve for FlatCosine {
     }
 }
 
-/// Linear up, along, linear down. With no plateau left it is a triangle.
+/// Linear warm-up, plateau, linear decay. Without a plateau it is a triangle.
 ///
 /// ```text
 /// lr(n) = lr_start + (lr - lr_start) n / W             0 <= n <= W
@@ -260,15 +262,15 @@ impl Resolve for FlatCosine {
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | plateau | at least 0 |
-/// | `warmup` | 10 % | length of the way up | |
-/// | `decay` | 30 % | length of the way down | |
+/// | `lr` | | rate of the plateau | at least 0 |
+/// | `warmup` | 10 % | length of the warm-up | |
+/// | `decay` | 30 % | length of the decay | |
 /// | `lr_start` | 0 | first rate | 0 to `lr` |
 /// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
 ///
-/// In runs of a few steps the way down keeps its last step and the way up gives way; a run of one step takes `lr`.
-/// Source: Xing et al., "A Walk with SGD" (2018, arXiv:1802.08770), section 5; the triangle: airbench (Jordan, 2024,
-/// arXiv:2404.00498).
+/// In runs of a few steps the decay keeps its last step and the warm-up is shortened. A run of one
+/// step uses `lr`. Source: Xing et al., "A Walk with SGD" (2018, arXiv:1802.08770), section 5; the
+/// triangle: airbench (Jordan, 2024, arXiv:2404.00498).
 ///
 /// ```
 /// use onecycle::{Run, Span, Trapezoid};
@@ -283,10 +285,10 @@ impl Resolve for FlatCosine {
 pub struct Trapezoid {
     /// Learning rate of the plateau.
     pub lr: f64,
-    /// Length of the way up.
+    /// Length of the warm-up.
     #[serde(default = "defaults::up")]
     pub warmup: Span,
-    /// Length of the way down.
+    /// Length of the decay.
     #[serde(default = "defaults::down")]
     pub decay: Span,
     /// Learning rate of the first step.
@@ -298,7 +300,7 @@ pub struct Trapezoid {
 }
 
 impl Trapezoid {
-    /// 10 % up and 30 % down around a plateau of `lr`.
+    /// 10 % warm-up and 30 % decay around a plateau at `lr`.
     pub fn new(lr: f64) -> Self {
         Trapezoid {
             lr,

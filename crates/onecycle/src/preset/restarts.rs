@@ -12,25 +12,26 @@ use crate::{
 
 /// Cosine annealing with warm restarts.
 ///
-/// Cycle `c` begins at step `b_c` and takes `P_c = period * period_mult^c` steps, so that with `k = n - b_c`:
+/// Cycle `c` starts at step `b_c` and takes `P_c = period * period_mult^c` steps. With `k = n -
+/// b_c`:
 ///
 /// ```text
 /// lr(n) = lr_min + (lr - lr_min) decay^c (1 + cos(pi k / P_c)) / 2
 /// ```
 ///
-/// A cycle would reach `lr_min` in the very step in which the next one restarts; only the last step of the run, where
-/// it ends a cycle, is followed by no restart.
+/// A cycle would reach `lr_min` at the step at which the next one restarts. Only the last step of
+/// the run, if it ends a cycle, reaches it.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate of the first cycle | `lr_min` and above |
 /// | `lr_min` | 0 | floor | 0 to `lr` |
 /// | `period` | | length of the first cycle | at least one step |
-/// | `period_mult` | 1 | each cycle is so many times longer than the one before | at least 1, whole |
+/// | `period_mult` | 1 | factor on the length of each next cycle | whole, at least 1 |
 /// | `decay` | 1 | factor on the height of each next cycle | above 0, at most 1 |
 ///
-/// Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017, arXiv:1608.03983),
-/// equation 5 and section 4 (`T_0`, `T_mult`).
+/// Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017,
+/// arXiv:1608.03983), equation 5 and section 4 (`T_0`, `T_mult`).
 ///
 /// ```
 /// use onecycle::{CosineRestarts, Run, Span};
@@ -45,7 +46,7 @@ use crate::{
 pub struct CosineRestarts {
     /// First learning rate of the first cycle.
     pub lr: f64,
-    /// Floor that every cycle falls to.
+    /// Floor towards which every cycle falls.
     #[serde(default)]
     pub lr_min: f64,
     /// Length of the first cycle.
@@ -63,7 +64,7 @@ fn one() -> u32 {
 }
 
 impl CosineRestarts {
-    /// Equal cycles from `lr` towards 0.
+    /// Equal cycles that fall from `lr` towards 0.
     pub fn new(lr: f64, period: Span) -> Self {
         CosineRestarts {
             lr,
@@ -104,7 +105,7 @@ impl Resolve for CosineRestarts {
             }));
             return Ok(Table::new("cycle", law).into());
         }
-        // The cycles at least double, so there are few of them.
+        // The cycles at least double in length, so there are few of them.
         let mut table = cycle(lr, period);
         let mut first = period;
         let mut number = 1.0;

@@ -11,38 +11,39 @@ use crate::{
     table::Table,
 };
 
-/// How the learning rate follows the batch size.
+/// How the learning rate scales with the batch size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
-    /// Not at all.
+    /// No scaling.
     #[default]
     None,
-    /// In proportion: `k`. Goyal et al. (2017), section 2.1.
+    /// Proportional: `k`. Goyal et al. (2017), section 2.1.
     Linear,
     /// `sqrt(k)`, for adaptive optimizers. Krizhevsky (2014), section 5.
     Sqrt,
 }
 
-/// Gradual warm-up before any other policy, with the learning rate scaled to the batch size.
+/// Gradual warm-up before any other policy, with the learning rate scaled by the batch size.
 ///
-/// With `k` the run's batch size over `reference_batch`, `s = 1`, `k` or `sqrt(k)` by `scaling`, and `W` steps of
-/// warm-up:
+/// With `k` the run's batch size over `reference_batch`, `s` the scale (1, `k` or `sqrt(k)`, by
+/// `scaling`) and `W` steps of warm-up:
 ///
 /// ```text
 /// lr(n) = s then(0) (start_factor + (1 - start_factor) n / W)      0 <= n <  W
 ///         s then(n - W)                                            W <= n
 /// ```
 ///
-/// The other policy runs over what is left of the run. Its momentum is held at its first value in the warm-up.
+/// The other policy runs over the rest of the run. During the warm-up its momentum keeps its first
+/// value.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `over` | | length of the warm-up | shorter than the run; 5 epochs in the paper |
 /// | `then` | | the policy that follows | any |
-/// | `start_factor` | `1 / s` where the rate is scaled up, else 0.1 | first rate, as a share of the one after the warm-up | 0 to 1 |
-/// | `scaling` | none | of the learning rate by batch size | none, linear, sqrt |
-/// | `reference_batch` | | batch size for which the rates of `then` were chosen | at least 1; needed for scaling |
+/// | `start_factor` | `1 / s` if the rate is scaled up, else 0.1 | first rate, relative to the rate after the warm-up | 0 to 1 |
+/// | `scaling` | none | scaling of the learning rate by the batch size | none, linear, sqrt |
+/// | `reference_batch` | | batch size for which the rates of `then` were chosen | at least 1; required for scaling |
 ///
 /// Source: Goyal et al., "Accurate, Large Minibatch SGD" (2017, arXiv:1706.02677), section 2.
 ///
@@ -62,10 +63,10 @@ pub struct Warmup {
     pub over: Span,
     /// The policy that follows.
     pub then: Box<Preset>,
-    /// First rate as a share of the one after the warm-up.
+    /// First rate, relative to the rate after the warm-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_factor: Option<f64>,
-    /// How the learning rate follows the batch size.
+    /// How the learning rate scales with the batch size.
     #[serde(default)]
     pub scaling: Scaling,
     /// Batch size for which the rates of `then` were chosen.
@@ -74,7 +75,7 @@ pub struct Warmup {
 }
 
 impl Warmup {
-    /// A warm-up from a tenth, without scaling.
+    /// A warm-up from a tenth of the rate, without scaling.
     pub fn new(over: Span, then: impl Into<Preset>) -> Self {
         Warmup {
             over,

@@ -9,56 +9,59 @@ use super::{
 };
 use crate::math;
 
-/// Reach of the smoothing to either side, in units of ln(lr): 0.16 decades, four updates of a usual test of 25 steps a
-/// decade. A network without batch norm falls into its valley and jumps out of it within a third of a decade; a wider
-/// window would fill the valley up.
+/// Half width of the smoothing window in units of ln(lr): 0.16 decades, or four updates of a
+/// typical test with 25 steps per decade. The loss of a network without batch norm can fall and
+/// explode within a third of a decade; a wider window would fill that valley.
 const HALF_WIDTH: f64 = 0.16 * LN_10;
-/// Neighbours that count on either side where the sweep is coarser than that.
+/// Minimum number of neighbours on either side, for coarser sweeps.
 const AT_LEAST: usize = 3;
-/// The same for slopes: half a decade.
+/// Half width of the window for slopes: half a decade.
 const SLOPE_WIDTH: f64 = 0.5 * LN_10;
-/// Finite losses from which something can be said.
+/// Minimum number of finite losses for an assessment.
 const FEWEST: usize = 12;
-/// The median of the losses up to so far from the first, in units of ln(lr), and of at least three, is the level that the
-/// loss starts from.
+/// Range in ln(lr), from the first rate on, of the losses (at least three) whose median is the
+/// initial loss.
 const START: f64 = 0.5 * LN_10;
-/// Losses whose median gives the first guess of the lowest level.
+/// Number of consecutive losses whose median gives the first estimate of the lowest loss.
 const WINDOW: usize = 5;
-/// Losses above the start by this share of the descent are cut off: how far a loss explodes says nothing about where,
-/// and would be smeared into the valley.
+/// Losses that exceed the initial loss by more than this fraction of the descent are clipped. The
+/// size of an explosion says nothing about its position, and smoothing would smear it into the
+/// valley.
 const CEILING: f64 = 0.5;
-/// Losses that the scatter is measured on, at least.
+/// Minimum number of losses from which the noise is estimated.
 const FOR_NOISE: usize = 24;
-/// A descent must be so many standard errors deep to be one. More than two, as the lowest of many values is looked at.
+/// Minimum depth of a significant descent, in standard errors. More than two, because the lowest of
+/// many values is used.
 const SIGNIFICANT: f64 = 3.5;
-/// And so many to be told in its parts. Few losses give a scatter that may itself be a third off.
+/// Minimum depth, in standard errors, at which positions on the curve can be told apart. With few
+/// losses the noise estimate itself may be off by a third.
 const CLEAR: f64 = 7.0;
-/// Ratio of a normal distribution's standard deviation to its median deviation.
+/// Ratio of a normal distribution's standard deviation to its median absolute deviation.
 const DEVIATIONS: f64 = 1.4826;
 
-/// What a curve, or an answer drawn from it, is worth.
+/// Whether a curve, or a suggestion from it, can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The curve falls, and rises where that matters.
+    /// The curve falls, and rises again if the rule needs it.
     Ok,
     /// The loss falls but does not rise again: the sweep ends too early.
     NeverDiverged,
-    /// The loss falls nowhere: the sweep begins too late, or nothing is learnt.
+    /// The loss never falls: the sweep starts too late, or the network does not learn.
     NoDescent,
-    /// The loss scatters so much that no place on the sweep can be told: use a larger batch or more steps.
+    /// The loss is too noisy to locate a rate: use larger batches or more steps.
     TooNoisy,
-    /// Too few points.
+    /// There are too few points.
     TooShort,
     /// Almost all losses are NaN or infinite.
     NotFinite,
-    /// The original has no answer for this curve.
+    /// The other tool gives no suggestion for this curve.
     NoAnswer,
 }
 
 impl Verdict {
-    /// Its name, as in files.
+    /// Name of the verdict, as in files.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Ok => "ok",
@@ -71,20 +74,20 @@ impl Verdict {
         }
     }
 
-    /// What to do about it, in words.
+    /// What to do about the verdict.
     pub fn advice(self) -> &'static str {
         match self {
             Verdict::Ok => "nothing to do",
-            Verdict::NeverDiverged => "the loss never rises again: let the sweep go higher",
+            Verdict::NeverDiverged => "the loss never rises again: extend the sweep to higher rates",
             Verdict::NoDescent => {
-                "the loss never falls: let the sweep begin lower, or check data and model"
+                "the loss never falls: start the sweep at lower rates, or check data and model"
             }
-            Verdict::TooNoisy => "the losses scatter too much: take larger batches or more steps",
-            Verdict::TooShort => "there are too few points: take more steps",
+            Verdict::TooNoisy => "the losses are too noisy: use larger batches or more steps",
+            Verdict::TooShort => "there are too few points: use more steps",
             Verdict::NotFinite => {
-                "almost all losses are NaN or infinite: let the sweep begin lower"
+                "almost all losses are NaN or infinite: start the sweep at lower rates"
             }
-            Verdict::NoAnswer => "the original has no answer for this curve",
+            Verdict::NoAnswer => "the other tool gives no suggestion for this curve",
         }
     }
 }
@@ -95,18 +98,18 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A curve that falls, smoothed without lag, and its measures. What this crate's own rules look at.
+/// A falling curve, smoothed without lag, with its measures. This crate's own rules use it.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
     /// ln(lr) of each point.
     pub(super) x: Vec<f64>,
-    /// Raw losses, infinity for those that were not finite at the end.
+    /// Raw losses; losses that are not finite at the end are infinity.
     pub(super) raw: Vec<f64>,
-    /// The smoothed curve, with losses far above the start cut off.
+    /// The smoothed curve, with losses far above the initial loss clipped.
     pub(super) fits: Vec<LocalFit>,
-    /// What was smoothed.
+    /// The clipped losses before smoothing.
     losses: Vec<f64>,
-    /// Level from which the loss starts.
+    /// The initial loss.
     pub(super) start: f64,
     /// Index of the lowest point.
     pub(super) lowest: usize,
@@ -117,7 +120,7 @@ pub(super) struct Profile {
 impl Profile {
     /// Smooths and measures a curve.
     ///
-    /// Nothing here depends on the losses' scale or level.
+    /// The result does not depend on the scale or level of the losses.
     pub(super) fn of(curve: &LossCurve) -> Result<Profile, Verdict> {
         let (x, raw) = points(curve)?;
         let near = x
@@ -144,11 +147,12 @@ impl Profile {
             start,
             lowest,
         };
-        // The median of n normal values has an error of 1.25 / sqrt(n).
+        // The standard error of the median of n normal values is 1.25 / sqrt(n).
         let of_start = 1.25 / math::sqrt(near as f64);
         let error = profile.noise * math::hypot(profile.fits[lowest].error, of_start);
         let depth = profile.depth();
-        // NaN, from overflow, is no descent either; and on a rising curve the lowest point is one of the start's.
+        // NaN, from overflow, is no descent. On a rising curve the lowest point is among the first
+        // ones.
         if depth.is_nan() || depth <= SIGNIFICANT * error || lowest < near {
             return Err(Verdict::NoDescent);
         }
@@ -158,18 +162,20 @@ impl Profile {
         Ok(profile)
     }
 
-    /// How far the smoothed loss falls in all.
+    /// The total decrease of the smoothed loss.
     pub(super) fn depth(&self) -> f64 {
         self.start - self.fits[self.lowest].value
     }
 
-    /// The slope of the loss on ln(lr) at each point, over a wider window than the values: noise weighs more in a slope.
+    /// The slope of the loss on ln(lr) at each point. The window is wider than for the values,
+    /// because noise affects slopes more.
     pub(super) fn slopes(&self) -> Vec<f64> {
         let fits = local_linear(&self.x, &self.losses, SLOPE_WIDTH, AT_LEAST);
         fits.iter().map(|fit| fit.slope).collect()
     }
 
-    /// The index from which the loss has fallen by half of its depth. Bumps before that are not the valley's wall.
+    /// The index at which half of the total decrease is reached. Bumps before it are not the wall
+    /// of the valley.
     pub(super) fn half_way(&self) -> usize {
         let half = self.start - self.depth() / 2.0;
         let found = self.fits.iter().position(|fit| fit.value <= half);
@@ -177,7 +183,7 @@ impl Profile {
     }
 }
 
-/// The smoothed loss at each point, NaN where there is none. See [`LossCurve::smoothed`].
+/// The smoothed loss at each point, NaN if there is none. See [`LossCurve::smoothed`].
 pub(super) fn smoothed(curve: &LossCurve) -> Vec<f64> {
     let mut smoothed = alloc::vec![f64::NAN; curve.len()];
     let value = |fit: &LocalFit| fit.value;
@@ -200,8 +206,8 @@ pub(super) fn smoothed(curve: &LossCurve) -> Vec<f64> {
     smoothed
 }
 
-/// ln(lr) and loss of the points that count. Losses that are not finite are left out where finite ones follow; at the end
-/// they are divergence, and stand as infinity.
+/// ln(lr) and loss of the points to use. Losses that are not finite are skipped if a finite one
+/// follows. At the end they mean divergence and become infinity.
 fn points(curve: &LossCurve) -> Result<(Vec<f64>, Vec<f64>), Verdict> {
     if curve.len() < FEWEST {
         return Err(Verdict::TooShort);
@@ -211,7 +217,7 @@ fn points(curve: &LossCurve) -> Result<(Vec<f64>, Vec<f64>), Verdict> {
     let (mut x, mut y) = (Vec::new(), Vec::new());
     let mut finite = 0;
     for (i, (lr, loss)) in curve.lr().iter().zip(losses).enumerate() {
-        // Smith's linear ramp begins at 0, which has no logarithm.
+        // Smith's linear sweep starts at 0, which has no logarithm.
         if *lr <= 0.0 {
             continue;
         }
@@ -236,9 +242,10 @@ fn lowest(fits: &[LocalFit]) -> usize {
     (0..fits.len()).min_by(by_value).unwrap_or(0)
 }
 
-/// Standard deviation of single losses on the lower half of the descent: at the start they often scatter less, beyond the
-/// lowest point more. From second differences, in which a slope cancels, and whose standard deviation is sqrt(6) times
-/// that of a loss. From raw losses: those that were cut off lie on a line.
+/// Standard deviation of single losses on the lower half of the descent; at the start they often
+/// scatter less, beyond the lowest point more. It uses second differences, which cancel a slope and
+/// have sqrt(6) times the standard deviation of a loss. It uses raw losses, because clipped losses
+/// lie on a line.
 fn noise(raw: &[f64], fits: &[LocalFit], start: f64, lowest: usize) -> f64 {
     let half = (start + fits[lowest].value) / 2.0;
     let lower = fits.iter().position(|fit| fit.value <= half).unwrap_or(0);

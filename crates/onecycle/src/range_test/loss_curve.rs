@@ -6,11 +6,11 @@ use super::assess;
 use super::not_finite;
 use crate::{PolicyError, check};
 
-/// A validation in the course of a range test.
+/// A validation during a range test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validation {
-    /// Updates made before it: it judges the network that `lr[..after]` made.
+    /// Number of updates before it: it evaluates the network after the updates with `lr[..after]`.
     pub after: usize,
     /// Loss on the validation set.
     #[serde(
@@ -28,10 +28,11 @@ pub struct Validation {
     pub accuracy: Option<f64>,
 }
 
-/// Under which conditions a curve was recorded. `None` where it is not known.
+/// Conditions under which a curve was recorded. `None` means unknown.
 ///
-/// A rate found under one weight decay, momentum or batch size is not that for another: Smith, "A disciplined approach
-/// to neural network hyper-parameters" (2018, arXiv:1803.09820), section 4.
+/// A rate found with one weight decay, momentum or batch size does not hold for another. Source:
+/// Smith, "A disciplined approach to neural network hyper-parameters" (2018, arXiv:1803.09820),
+/// section 4.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Conditions {
@@ -41,13 +42,13 @@ pub struct Conditions {
     /// Weight decay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// Samples in a batch.
+    /// Samples per batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
     /// Seed of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Updates at the first rate before the first recorded one.
+    /// Updates at the first rate before the first recorded update.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<u64>,
     /// Planned number of steps of the sweep; the curve is shorter if the test stopped early.
@@ -55,10 +56,11 @@ pub struct Conditions {
     pub num_steps: Option<u64>,
 }
 
-/// What a range test recorded, raw.
+/// The raw losses of a range test, by learning rate.
 ///
-/// Losses are any numbers: negative ones, NaN and infinity are data too. As JSON, `{"lr": [..], "loss": [..]}` is
-/// enough; numbers that are not finite are written "nan", "inf" and "-inf".
+/// A loss can be any number: negative values, NaN and infinity are valid. The minimal JSON form is
+/// `{"lr": [..], "loss": [..]}`. Numbers that are not finite are written as "nan", "inf" and
+/// "-inf".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct LossCurve {
@@ -70,7 +72,7 @@ pub struct LossCurve {
     conditions: Conditions,
 }
 
-/// A curve before its check.
+/// An unchecked curve, as deserialised.
 #[derive(Deserialize)]
 struct Raw {
     lr: Vec<f64>,
@@ -91,7 +93,7 @@ impl TryFrom<Raw> for LossCurve {
     }
 }
 
-/// What a rule looks at.
+/// The recorded quantity that a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
@@ -100,15 +102,17 @@ pub enum Signal {
     Loss,
     /// The loss of each validation.
     ValidationLoss,
-    /// The accuracy of each validation, turned upside down so that small is good. Smith's own.
+    /// The negated accuracy of each validation, so that small is good. Smith used the accuracy.
     ValidationAccuracy,
 }
 
 impl LossCurve {
-    /// A curve of raw losses: `lr[i]` was in force for update `i`, `loss[i]` is the training loss before it.
+    /// A curve of raw losses. `lr[i]` is the learning rate of update `i`; `loss[i]` is the training
+    /// loss before that update.
     ///
     /// # Errors
-    /// Lists of unequal length, rates that are negative, not finite or not increasing.
+    /// Returns an error if the lists differ in length, or if a rate is negative, not finite or not
+    /// larger than the one before.
     pub fn new(lr: Vec<f64>, loss: Vec<f64>) -> Result<Self, PolicyError> {
         check::count("loss", loss.len(), lr.len())?;
         lr.iter().try_for_each(|lr| check::rate("lr", *lr))?;
@@ -129,7 +133,7 @@ impl LossCurve {
         })
     }
 
-    /// What a range test has checked as it went.
+    /// A curve from a range test, which has already checked it.
     pub(super) fn recorded(
         lr: Vec<f64>,
         loss: Vec<f64>,
@@ -144,17 +148,18 @@ impl LossCurve {
         }
     }
 
-    /// Notes under which conditions it was recorded.
+    /// Sets the conditions under which the curve was recorded.
     #[must_use]
     pub fn with_conditions(mut self, conditions: Conditions) -> Self {
         self.conditions = conditions;
         self
     }
 
-    /// Adds the validations made along the way, in their order.
+    /// Adds the validations, in their order.
     ///
     /// # Errors
-    /// A validation before the first update or after the last one, or out of order.
+    /// Returns an error if a validation precedes the first update, follows the last one, or is out
+    /// of order.
     pub fn with_validation(mut self, validation: Vec<Validation>) -> Result<Self, PolicyError> {
         for (i, one) in validation.iter().enumerate() {
             let earlier = i
@@ -171,7 +176,7 @@ impl LossCurve {
         Ok(self)
     }
 
-    /// Learning rates, the smallest first.
+    /// Learning rates in increasing order.
     pub fn lr(&self) -> &[f64] {
         &self.lr
     }
@@ -181,17 +186,17 @@ impl LossCurve {
         &self.loss
     }
 
-    /// Validations made along the way.
+    /// Validations during the test.
     pub fn validation(&self) -> &[Validation] {
         &self.validation
     }
 
-    /// Under which conditions it was recorded.
+    /// Conditions under which the curve was recorded.
     pub fn conditions(&self) -> &Conditions {
         &self.conditions
     }
 
-    /// Number of updates recorded.
+    /// Number of recorded updates.
     pub fn len(&self) -> usize {
         self.lr.len()
     }
@@ -201,17 +206,17 @@ impl LossCurve {
         self.lr.is_empty()
     }
 
-    /// The loss smoothed without lag on log-lr, one value a rate, as this crate's rules see it: losses far above the
-    /// start are cut off, so that an explosion does not reach into the valley. NaN where there is no value, as at a rate
-    /// of 0.
+    /// The loss smoothed without lag on log-lr, one value per rate, as used by this crate's rules.
+    /// Losses far above the initial loss are clipped, so that an explosion does not distort the
+    /// valley. NaN at rates without a value, such as 0.
     pub fn smoothed(&self) -> Vec<f64> {
         assess::smoothed(self)
     }
 
-    /// The same test seen by another signal, as a curve whose small values are good: what a rule takes for a loss.
+    /// The same test by another signal, as a curve that a rule can use: small values are good.
     ///
-    /// Validation losses and accuracies stand at the rate of the update before them. Empty where the signal was not
-    /// recorded.
+    /// A validation's value is assigned to the rate of the update before it. The curve is empty if
+    /// the signal was not recorded.
     pub fn seen_by(&self, signal: Signal) -> LossCurve {
         let value = |one: &Validation| match signal {
             Signal::Loss => None,

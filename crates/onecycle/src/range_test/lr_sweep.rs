@@ -8,7 +8,7 @@ use crate::{PolicyError, check, math};
 pub enum Spacing {
     /// Equal ratios: `start (end / start)^r`.
     Exponential,
-    /// Equal differences: `start + r (end - start)`. Smith's own.
+    /// Equal differences: `start + r (end - start)`. Smith used it.
     Linear,
 }
 
@@ -44,10 +44,12 @@ pub struct LrSweep {
 }
 
 impl LrSweep {
-    /// Equal ratios from `start` to `end`, both included: `start (end / start)^(k / (num_steps - 1))`.
+    /// Equal ratios from `start` to `end`, both included: `start (end / start)^(k / (num_steps -
+    /// 1))`.
     ///
     /// # Errors
-    /// `start` not above 0, `end` not above `start`, fewer than two steps.
+    /// Returns an error if `start` is not positive, `end` is not above `start`, or `num_steps` is
+    /// below 2.
     pub fn exponential(start: f64, end: f64, num_steps: u64) -> Result<Self, PolicyError> {
         LrSweep::new(
             start,
@@ -58,10 +60,12 @@ impl LrSweep {
         )
     }
 
-    /// Equal differences from `start` to `end`, both included: `start + k (end - start) / (num_steps - 1)`.
+    /// Equal differences from `start` to `end`, both included: `start + k (end - start) /
+    /// (num_steps - 1)`.
     ///
     /// # Errors
-    /// `start` below 0, `end` not above `start`, fewer than two steps.
+    /// Returns an error if `start` is negative, `end` is not above `start`, or `num_steps` is
+    /// below 2.
     pub fn linear(start: f64, end: f64, num_steps: u64) -> Result<Self, PolicyError> {
         LrSweep::new(start, end, num_steps, Spacing::Linear, Counting::Closed)
     }
@@ -69,7 +73,7 @@ impl LrSweep {
     /// fastai's `lr_find`: `start (end / start)^(k / num_steps)`. Its end is never reached.
     ///
     /// # Errors
-    /// As [`LrSweep::exponential`].
+    /// The same as for [`LrSweep::exponential`].
     pub fn fastai(start_lr: f64, end_lr: f64, num_it: u64) -> Result<Self, PolicyError> {
         LrSweep::new(
             start_lr,
@@ -80,10 +84,11 @@ impl LrSweep {
         )
     }
 
-    /// torch-lr-finder's `range_test`, with `step_mode` "exp" or "linear": the same sweeps as this crate's own.
+    /// torch-lr-finder's `range_test`, with `step_mode` "exp" or "linear": the same sweeps as this
+    /// crate's own.
     ///
     /// # Errors
-    /// As [`LrSweep::exponential`] and [`LrSweep::linear`].
+    /// The same as for [`LrSweep::exponential`] and [`LrSweep::linear`].
     pub fn torch_lr_finder(
         start_lr: f64,
         end_lr: f64,
@@ -93,10 +98,10 @@ impl LrSweep {
         LrSweep::new(start_lr, end_lr, num_iter, step_mode, Counting::Closed)
     }
 
-    /// Ignite's `FastaiLRFinder`: its exponential sweep leaves the start out, its linear one the end.
+    /// Ignite's `FastaiLRFinder`: its exponential sweep omits the start, its linear sweep the end.
     ///
     /// # Errors
-    /// As [`LrSweep::exponential`] and [`LrSweep::linear`].
+    /// The same as for [`LrSweep::exponential`] and [`LrSweep::linear`].
     pub fn ignite(
         start_lr: f64,
         end_lr: f64,
@@ -144,12 +149,12 @@ impl LrSweep {
         self.spacing
     }
 
-    /// Smallest and largest rate. Some sweeps named after an original leave one of them out.
+    /// Smallest and largest rate. Some sweeps of other tools omit one of them.
     pub fn bounds(&self) -> (f64, f64) {
         (self.start, self.end)
     }
 
-    /// The learning rate of update `step`, counted from 0; past the end that of the last step.
+    /// The learning rate of update `step`, counted from 0. Past the end it is the last rate.
     pub fn at(&self, step: u64) -> f64 {
         let step = step.min(self.num_steps - 1);
         let (k, n) = (math::real(step), math::real(self.num_steps));
@@ -165,7 +170,7 @@ impl LrSweep {
         }
     }
 
-    /// All rates, the smallest first.
+    /// All learning rates in increasing order.
     pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.num_steps).map(|step| self.at(step))
     }

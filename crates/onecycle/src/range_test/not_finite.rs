@@ -1,10 +1,11 @@
-//! Lists of numbers in which NaN and infinity survive JSON, which has no words for them: as "nan", "inf" and "-inf".
+//! Serialises numbers that may not be finite. JSON has no NaN or infinity, so they are written as
+//! "nan", "inf" and "-inf".
 
 use alloc::{format, string::String, vec::Vec};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A number that may be not finite.
+/// A number that may not be finite.
 #[derive(Clone, Copy)]
 struct Number(f64);
 
@@ -56,7 +57,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     Ok(numbers.into_iter().map(|Number(value)| value).collect())
 }
 
-/// The same for one number that may be absent.
+/// The same for an optional number.
 pub(super) mod optional {
     use super::*;
 

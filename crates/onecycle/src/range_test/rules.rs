@@ -1,16 +1,16 @@
-//! Rules by name: what to read off a [`LossCurve`].
+//! Rules that suggest a learning rate from a [`LossCurve`].
 //!
-//! | rule | names | reads |
+//! | rule | suggests | from |
 //! |---|---|---|
-//! | [`OneCycleMax`](Rule::OneCycleMax) | the maximum for one cycle | half of the smoothed curve's right wall |
-//! | [`Constant`](Rule::Constant) | a good constant rate | its steepest descent |
-//! | [`Valley`](Rule::Valley), [`Slide`](Rule::Slide), [`Minimum`](Rule::Minimum), [`Steep`](Rule::Steep) | a constant rate, or the maximum | fastai's running mean |
+//! | [`OneCycleMax`](Rule::OneCycleMax) | the peak of one cycle | half the rate at the right wall of the smoothed curve |
+//! | [`Constant`](Rule::Constant) | a good constant rate | the steepest descent of the smoothed curve |
+//! | [`Valley`](Rule::Valley), [`Slide`](Rule::Slide), [`Minimum`](Rule::Minimum), [`Steep`](Rule::Steep) | a constant rate, or the peak | fastai's running mean |
 //! | [`TorchLrFinder`](Rule::TorchLrFinder) | | torch-lr-finder's running mean |
 //! | [`Ignite`](Rule::Ignite) | | Ignite's running mean |
 //! | [`Lightning`](Rule::Lightning) | | Lightning's running mean |
 //!
-//! The originals' rules are bit for bit what their originals answer, failings included; their formulas are public
-//! functions that take any losses, for comparison.
+//! The rules of other tools return exactly what their originals return, including their failures.
+//! Their formulas are public functions that take any losses.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,40 +27,42 @@ use core::{fmt, str::FromStr};
 use super::{LossCurve, Verdict, assess::Profile};
 use crate::PolicyError;
 
-/// What a rule says of a curve.
+/// The suggestion of a rule for a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Suggestion {
-    /// The learning rate. This crate's own rules give none unless the verdict is [`Verdict::Ok`]; the originals' rules
-    /// give what their original gives, on any curve.
+    /// Learning rate. This crate's own rules return one only with [`Verdict::Ok`]. The rules of
+    /// other tools return whatever the original returns, for any curve.
     pub lr: Option<f64>,
-    /// What the answer is worth. For the originals' rules, by this crate's measure.
+    /// Whether the suggestion can be trusted. For the rules of other tools this crate assesses the
+    /// curve itself.
     pub verdict: Verdict,
 }
 
-/// A rule by name.
+/// A rule, selected by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// A rate that can be the peak of one cycle.
+    /// Half the rate at which the curve clearly rises: a peak for one cycle.
     ///
-    /// Half of the rate at the wall: from the lowest level on that the smoothed loss has reached, the first rate at which it
-    /// has clearly risen, by a tenth of the descent so far and by four standard errors, for more than a few updates. What
-    /// rises before half of the whole descent is a bump.
+    /// The wall is the first rate at which the smoothed loss has clearly risen above its lowest
+    /// value so far: by a tenth of the descent, by four standard errors, and for more than a few
+    /// updates. A rise before half of the total descent is a bump and does not count.
     ///
-    /// The test's network meets each rate for a single update, which shows an instability late: without batch norm, cycles up
-    /// to the wall itself diverge. "The optimum is usually within a factor of two of the largest learning rate that does not
-    /// cause divergence" (Bengio 2012, arXiv:1206.5533, section 3.1.1). With batch norm, twice the answer may do as well.
-    /// [`CycleSearch`](super::CycleSearch) costs more and is the better answer.
+    /// A range test spends a single update at each rate, so an instability shows late: without
+    /// batch norm, cycles up to the wall itself diverge. "The optimum is usually within a factor of
+    /// two of the largest learning rate that does not cause divergence" (Bengio 2012,
+    /// arXiv:1206.5533, section 3.1.1). With batch norm, twice the suggestion may work as well.
+    /// [`CycleSearch`](super::CycleSearch) is more accurate but costs more.
     OneCycleMax,
-    /// A good rate for a training in which it stays constant.
+    /// A good rate for training with a constant rate.
     ///
-    /// Where the smoothed loss falls fastest on log-lr, but at most [`Rule::OneCycleMax`].
+    /// The rate at which the smoothed loss falls fastest on log-lr, at most [`Rule::OneCycleMax`].
     Constant,
-    /// fastai: two thirds into the longest valley. Its default.
+    /// fastai's default: two thirds into the longest valley.
     Valley,
-    /// fastai: an interval slid from the right until the slopes at its ends agree.
+    /// fastai: an interval that slides from the right until the slopes at its ends agree.
     Slide,
-    /// fastai: a tenth of the rate of the smallest loss.
+    /// fastai: a tenth of the rate with the smallest loss.
     Minimum,
     /// fastai: the steepest descent on log-lr.
     Steep,
@@ -91,7 +93,7 @@ impl Rule {
         Rule::ALL.into_iter().skip(2)
     }
 
-    /// Its name, as in files and on the command line.
+    /// Name of the rule, as in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Rule::OneCycleMax => "one_cycle_max",
@@ -106,7 +108,8 @@ impl Rule {
         }
     }
 
-    /// What it says of this curve's losses. For another signal, see [`LossCurve::seen_by`].
+    /// Applies the rule to the training losses of a curve. For another signal, see
+    /// [`LossCurve::seen_by`].
     pub fn apply(self, curve: &LossCurve) -> Suggestion {
         let lr = match self {
             Rule::OneCycleMax => return own::one_cycle_max(curve),

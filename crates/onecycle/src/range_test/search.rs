@@ -6,22 +6,26 @@ use serde::{Deserialize, Serialize};
 use super::{Suggestion, Verdict};
 use crate::{PolicyError, check, math};
 
-/// Candidates are this rate times a power of two: everyone's grid is the same, whatever the range test said to begin at.
+/// Candidates are this rate times a power of two, so that the grid does not depend on the range
+/// test.
 const ANCHOR: f64 = 0.1;
-/// Losses are alike that differ by this share of the lowest, or of the descent to it where that is less.
+/// Two losses count as equal if they differ by less than this fraction of the lowest loss (or of
+/// the total decrease, if smaller).
 const ALIKE: f64 = 0.1;
-/// A cycle that loses more than this share of the best descent failed: it diverged, or its network died on the way up.
+/// A cycle failed if it lost more than this fraction of the best descent: it diverged, or its
+/// network died on the way up.
 const FAILED: f64 = 0.5;
-/// A descent below this share of the loss at the start is none.
+/// Smallest relative decrease that counts as learning.
 const LEAST_DESCENT: f64 = 0.02;
 
-/// The maximum for one cycle by trial: a few short cycles whose peaks are a factor of two apart, judged by the loss on
-/// images that they were not trained on.
+/// Searches the peak for one cycle by trial: a few short cycles whose peaks differ by factors of
+/// two, compared by their loss on held-out images.
 ///
-/// A range test sees each rate for a single update. Where batch norm makes the loss independent of the weights' scale it
-/// sees no wall before rates at which a cycle has long lost accuracy; and where a rate diverges only after some updates it
-/// is already past it. A short cycle is the thing itself, only shorter. It costs more, so the range test says where to begin,
-/// and no more of them are made than it takes to see the loss rise on both sides.
+/// A range test spends a single update at each rate. With batch norm the loss does not depend on
+/// the scale of the weights, so the test sees no wall until rates at which a cycle has long lost
+/// accuracy. If a rate diverges only after several updates, the test has already passed it. A short
+/// cycle measures the policy itself, only shorter. It costs more, so a range test gives the
+/// starting point, and the search stops as soon as the loss rises on both sides.
 ///
 /// ```text
 /// begin at 0.1 · 2^k next to the range test's rate
@@ -34,14 +38,16 @@ const LEAST_DESCENT: f64 = 0.02;
 /// s = min(best, untrained - best),  best = the lowest loss
 /// ```
 ///
-/// A failure is looked at twice: a short cycle climbs more steeply than the run, and without batch norm an unlucky start can
-/// die on the way to a peak that the run would bear.
+/// A failed cycle is repeated once. A short cycle climbs more steeply than the full run, and
+/// without batch norm an unlucky start can die on the way to a peak that the full run would
+/// tolerate.
 ///
-/// The mean on log-lr, not the best candidate: near the optimum the losses hardly differ, and which is the lowest is
-/// chance. For the same reason all candidates that are alike are looked for, and not the best one's neighbours alone: the
-/// middle of a flat bottom depends little on where the search began.
+/// The result is a weighted mean on log-lr, not the best candidate: near the optimum the losses
+/// hardly differ, and the lowest one is chosen by chance. For the same reason the search covers all
+/// candidates with equal losses, not only the neighbours of the best: the middle of a flat bottom
+/// depends little on the starting point.
 ///
-/// Where the lowest loss is 0 or negative, `s` is the descent.
+/// If the lowest loss is 0 or negative, `s` is the descent.
 ///
 /// ```
 /// use onecycle::range_test::{CycleSearch, Verdict};
@@ -63,38 +69,40 @@ pub struct CycleSearch {
     start: i32,
     /// Loss of the untrained network.
     untrained: f64,
-    /// Cycles that may be made.
+    /// Maximum number of cycles.
     most: usize,
-    /// In the order in which they were made.
+    /// Candidates in the order in which they were tried.
     tried: Vec<Tried>,
 }
 
-/// One short cycle.
+/// A candidate peak, with the loss of its short cycles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
-    /// Its peak.
+    /// Peak learning rate.
     pub lr_max: f64,
-    /// Loss on held-out images at its end, the lower one of two cycles; infinite where it diverged.
+    /// Held-out loss at the end of the cycle, the lower of two cycles; infinite if it diverged.
     pub loss: f64,
-    /// Cycles with this peak: 1, or 2 where the first failed.
+    /// Number of cycles with this peak: 1, or 2 if the first failed.
     pub cycles: usize,
     /// `lr_max = 0.1 · 2^exponent`.
     exponent: i32,
 }
 
-/// Where the candidates that are as good as the best end.
+/// End, on one side, of the candidates with losses equal to the best.
 struct End<'a> {
     exponent: i32,
-    /// None where there was no cycle yet.
+    /// `None` if this candidate has not been tried.
     tried: Option<&'a Tried>,
 }
 
 impl CycleSearch {
-    /// A search from the candidate nearest to `start` on, of at most `most` cycles, for a network whose loss before any
-    /// training is `untrained` (the logarithm of the number of classes, or measured).
+    /// Creates a search that starts at the candidate nearest to `start` and makes at most `most`
+    /// cycles. `untrained` is the loss of the network before any training: measured, or the
+    /// logarithm of the number of classes.
     ///
     /// # Errors
-    /// `start` not above 0, `untrained` not finite, fewer than three cycles.
+    /// Returns an error if `start` is not positive, `untrained` is not finite, or `most` is
+    /// below 3.
     pub fn new(start: f64, untrained: f64, most: usize) -> Result<Self, PolicyError> {
         check::positive("start", start)?;
         check::finite("untrained", untrained)?;
@@ -107,18 +115,18 @@ impl CycleSearch {
         })
     }
 
-    /// The peak of the next cycle to make; none when there have been enough.
+    /// The peak of the next cycle to train; `None` if the search is over.
     pub fn next_lr_max(&self) -> Option<f64> {
         self.next().map(|(exponent, _)| rate(exponent))
     }
 
-    /// Whether the next cycle is the second with its peak, and is to begin from other weights.
+    /// Whether the next cycle repeats a peak, and must start from other weights.
     pub fn is_second(&self) -> bool {
         self.next().is_some_and(|(_, second)| second)
     }
 
-    /// Takes the held-out loss of the cycle that [`next_lr_max`](Self::next_lr_max) asked for. Anything not finite is a
-    /// divergence. Ignored when nothing was asked for.
+    /// Records the held-out loss of the cycle requested by [`next_lr_max`](Self::next_lr_max). A
+    /// loss that is not finite means divergence. Ignored if the search is over.
     pub fn record(&mut self, loss: f64) {
         let loss = if loss.is_finite() {
             loss
@@ -142,12 +150,12 @@ impl CycleSearch {
         }
     }
 
-    /// The peaks so far, in their order.
+    /// The candidates so far, in the order in which they were tried.
     pub fn tried(&self) -> &[Tried] {
         &self.tried
     }
 
-    /// The exponent of the next peak, and whether it is tried for the second time.
+    /// The exponent of the next peak, and whether it is a repetition.
     fn next(&self) -> Option<(i32, bool)> {
         let made: usize = self.tried.iter().map(|one| one.cycles).sum();
         if made >= self.most {
@@ -166,7 +174,8 @@ impl CycleSearch {
         tried.find(failed).map(|one| (one.exponent, true))
     }
 
-    /// From the best on, down or up: the first candidate that is not tried, or whose loss is not alike.
+    /// The first candidate below or above the best that was not tried, or whose loss is not equal
+    /// to the best.
     fn end(&self, best: &Tried, direction: i32) -> End<'_> {
         let mut exponent = best.exponent;
         loop {
@@ -183,7 +192,7 @@ impl CycleSearch {
         self.is_descent(descent) && one.loss - best.loss <= ALIKE * self.scale(best)
     }
 
-    /// What differences of losses are shares of.
+    /// The scale for differences of losses.
     fn scale(&self, best: &Tried) -> f64 {
         let descent = self.untrained - best.loss;
         if best.loss > 0.0 {
@@ -202,7 +211,8 @@ impl CycleSearch {
         descent > LEAST_DESCENT * self.untrained.abs()
     }
 
-    /// The cycle with the lowest loss; of equals, as of several that diverged, the one of the lowest rate.
+    /// The cycle with the lowest loss. On ties, such as several that diverged, the one with the
+    /// lowest rate.
     fn best(&self) -> Option<&Tried> {
         let order = |a: &&Tried, b: &&Tried| {
             let by_loss = a.loss.total_cmp(&b.loss);
@@ -211,7 +221,8 @@ impl CycleSearch {
         self.tried.iter().min_by(order)
     }
 
-    /// What the cycles so far say. [`Verdict::TooShort`] before the first, [`Verdict::NoDescent`] where none learnt anything.
+    /// The suggestion from the cycles so far. The verdict is [`Verdict::TooShort`] before the first
+    /// cycle and [`Verdict::NoDescent`] if no cycle learned anything.
     pub fn suggestion(&self) -> Suggestion {
         let none = |verdict| Suggestion { lr: None, verdict };
         let Some(best) = self.best() else {

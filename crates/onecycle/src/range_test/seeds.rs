@@ -5,32 +5,34 @@ use serde::{Deserialize, Serialize};
 use super::{LossCurve, Rule, Suggestion, Verdict, smooth::median};
 use crate::math;
 
-/// One rule's answers for the same test over several seeds.
+/// Suggestions of one rule for the same test over several seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OverSeeds {
-    /// The median on a logarithmic scale of the rates that were given; none unless most seeds gave one.
+    /// Median of the suggested rates on a logarithmic scale; `None` unless a majority of the seeds
+    /// gave one.
     pub lr: Option<f64>,
-    /// The smallest and the largest of them.
+    /// Smallest and largest suggested rate.
     pub interval: Option<(f64, f64)>,
-    /// [`Verdict::Ok`] where most seeds agree on it, else the most frequent other one.
+    /// [`Verdict::Ok`] if a majority of the seeds agrees on it, otherwise the most frequent other
+    /// verdict.
     pub verdict: Verdict,
     /// Seeds whose curve gave a rate.
     #[serde(rename = "answers")]
     pub suggestions: usize,
-    /// Seeds in all.
+    /// Number of seeds.
     pub seeds: usize,
 }
 
 impl OverSeeds {
-    /// Largest over smallest answer: 1 where all seeds agree.
+    /// Ratio of the largest to the smallest suggestion; 1 if all seeds agree.
     pub fn spread(&self) -> Option<f64> {
         self.interval.map(|(low, high)| high / low)
     }
 }
 
-/// Applies a rule to the curves of several seeds.
+/// Applies a rule to the curves of several seeds and combines the suggestions.
 ///
-/// The median, since one seed that went wrong should not move the answer.
+/// Uses the median, so that a single bad seed does not change the result.
 ///
 /// ```
 /// use onecycle::range_test::{LossCurve, LrSweep, Rule, Verdict, over_seeds};
@@ -71,13 +73,13 @@ pub fn over_seeds(curves: &[LossCurve], rule: Rule) -> OverSeeds {
     }
 }
 
-/// The most frequent verdict besides `Ok`, of equals the first in the order of [`Verdict`].
+/// The most frequent verdict other than `Ok`. On ties, the first in the order of [`Verdict`].
 fn most_frequent(suggestions: &[Suggestion]) -> Verdict {
     let mut verdicts: Vec<Verdict> = suggestions.iter().map(|one| one.verdict).collect();
     verdicts.retain(|verdict| *verdict != Verdict::Ok);
     verdicts.sort_unstable();
     let runs = verdicts.chunk_by(|a, b| a == b);
-    // Of equals `max_by_key` takes the last, so go backwards.
+    // `max_by_key` returns the last of equal runs, so iterate backwards.
     let longest = runs.rev().max_by_key(|run| run.len());
     longest.map_or(Verdict::TooShort, |run| run[0])
 }

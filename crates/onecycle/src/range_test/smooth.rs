@@ -1,20 +1,22 @@
 //! Smoothing of a loss curve.
 //!
-//! A running mean that looks only backwards lags: with fastai's beta of 0.98 the steepest point of a curve is reported
-//! several times too high. [`forward_backward`] and [`local_linear`] look both ways and have no lag; the latter also
-//! gives the slope on log-lr. The running means of the originals are here for their rules' sake.
+//! A running mean that looks only backwards lags: with fastai's beta of 0.98 it reports the
+//! steepest point of a curve several times too high. [`forward_backward`] and [`local_linear`] look
+//! both ways and have no lag; the latter also gives the slope on log-lr. The running means of other
+//! tools are here because their rules need them.
 
 use alloc::vec::Vec;
 
 use crate::math;
 
-/// Exponential smoothing in both directions: `y_i = sum_j beta^|i-j| l_j / sum_j beta^|i-j|`, without lag.
+/// Exponential smoothing in both directions: `y_i = sum_j beta^|i-j| l_j / sum_j beta^|i-j|`,
+/// without lag.
 ///
-/// `beta` from 0 (no smoothing) to below 1. Losses that are not finite are left out, their places filled from their
-/// neighbours; NaN where no loss is finite.
+/// `beta` is from 0 (no smoothing) to below 1. Losses that are not finite are skipped, and their
+/// positions are filled from their neighbours. The result is NaN if no loss is finite.
 pub fn forward_backward(losses: &[f64], beta: f64) -> Vec<f64> {
     let n = losses.len();
-    // Sums of weights times losses, and of weights, over all points before and including i.
+    // Weighted sum of the losses, and sum of the weights, over all points up to and including i.
     let sweep = |order: &mut dyn Iterator<Item = usize>| {
         let mut sums = alloc::vec![(0.0, 0.0); n];
         let (mut value, mut weight) = (0.0, 0.0);
@@ -33,7 +35,7 @@ pub fn forward_backward(losses: &[f64], beta: f64) -> Vec<f64> {
     let backward = sweep(&mut (0..n).rev());
     (0..n)
         .map(|i| {
-            // The point itself stands in both.
+            // The point itself is contained in both sums.
             let (own, one) = if losses[i].is_finite() {
                 (losses[i], 1.0)
             } else {
@@ -44,27 +46,28 @@ pub fn forward_backward(losses: &[f64], beta: f64) -> Vec<f64> {
         .collect()
 }
 
-/// A straight line through the neighbourhood of one point.
+/// A straight line fitted to the neighbourhood of one point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalFit {
-    /// The line at the point: the smoothed loss.
+    /// The line's value at the point: the smoothed loss.
     pub value: f64,
     /// Its slope, loss per unit of `x`.
     pub slope: f64,
-    /// Standard error of `value` where the losses have independent errors of 1.
+    /// Standard error of `value` if the losses have independent errors of 1.
     pub error: f64,
 }
 
-/// Local linear regression with tricube weights at every point of `x`, which increases.
+/// Local linear regression with tricube weights at every point of `x`, which must increase.
 ///
-/// The neighbourhood reaches `half_width` to either side, or to the `at_least`-th neighbour on that side where it is
-/// farther: on a linear sweep the rates lie far apart on the left, on log-lr, and close together on the right. All `y`
-/// must be finite. Cleveland, "Robust Locally Weighted Regression and Smoothing Scatterplots" (1979).
+/// The neighbourhood extends `half_width` to either side, or to the `at_least`-th neighbour on that
+/// side if that one is farther: on log-lr, the rates of a linear sweep are far apart on the left
+/// and close together on the right. All `y` must be finite. Source: Cleveland, "Robust Locally
+/// Weighted Regression and Smoothing Scatterplots" (1979).
 pub fn local_linear(x: &[f64], y: &[f64], half_width: f64, at_least: usize) -> Vec<LocalFit> {
     let n = x.len();
     let fit = |i: usize| {
         let (first, last) = (i.saturating_sub(at_least), (i + at_least).min(n - 1));
-        // A little beyond the neighbour, which would have no weight otherwise.
+        // Slightly beyond the neighbour, which would otherwise have weight 0.
         let left = half_width.max((x[i] - x[first]) * (1.0 + 1e-9));
         let right = half_width.max((x[last] - x[i]) * (1.0 + 1e-9));
         let begin = x.partition_point(|other| *other <= x[i] - left);
@@ -109,14 +112,15 @@ pub fn local_linear(x: &[f64], y: &[f64], half_width: f64, at_least: usize) -> V
 
 /// fastai's loss meter: an exponential mean with bias correction, `avg_i / (1 - beta^(i+1))`.
 ///
-/// After one infinite loss it is NaN for good, as the original's.
+/// After an infinite loss it stays NaN, as in the original.
 pub fn fastai_mean(losses: &[f64], beta: f64) -> Vec<f64> {
     let mut average = 0.0;
     let mut seen = 0.0;
     losses
         .iter()
         .map(|loss| {
-            // The arithmetic of `torch.lerp`, to the last bit: fastai's `valley` goes by it where a curve is flat.
+            // The arithmetic of `torch.lerp`, to the last bit: it decides fastai's `valley` on a
+            // flat curve.
             average = math::fma(beta - 1.0, average - loss, average);
             seen += 1.0;
             average / (1.0 - math::pow(beta, seen))
@@ -124,8 +128,8 @@ pub fn fastai_mean(losses: &[f64], beta: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Lightning's running mean: fastai's, with a correction that is one step ahead, `avg_i / (1 - beta^(i+2))`. Its first
-/// value is about half of the loss.
+/// Lightning's running mean: fastai's, with a correction that is one step ahead, `avg_i / (1 -
+/// beta^(i+2))`. Its first value is about half the loss.
 pub fn lightning_mean(losses: &[f64], beta: f64) -> Vec<f64> {
     let mut average = 0.0;
     let mut unseen = beta;
@@ -139,7 +143,8 @@ pub fn lightning_mean(losses: &[f64], beta: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The running mean of torch-lr-finder and Ignite: `y_i = smooth_f l_i + (1 - smooth_f) y_(i-1)`, without correction.
+/// The running mean of torch-lr-finder and Ignite: `y_i = smooth_f l_i + (1 - smooth_f) y_(i-1)`,
+/// without correction.
 pub fn running_mean(losses: &[f64], smooth_f: f64) -> Vec<f64> {
     let mut last = None;
     losses
@@ -155,7 +160,7 @@ pub fn running_mean(losses: &[f64], smooth_f: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The median; NaN of nothing. NaN counts as larger than any number.
+/// The median; NaN for no values. NaN counts as larger than any number.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -207,7 +212,7 @@ mod tests {
 
     #[test]
     fn straight_lines_stay_what_they_are() {
-        // Unequal distances, as those of a linear sweep in log-lr.
+        // Unequal distances, as for a linear sweep on log-lr.
         let x: Vec<f64> = (1..60).map(|i| math::ln(f64::from(i))).collect();
         let y: Vec<f64> = x.iter().map(|x| 3.0 - 2.0 * x).collect();
         for (fit, y) in local_linear(&x, &y, 0.5, 3).iter().zip(&y) {

@@ -6,17 +6,19 @@ use serde::{Deserialize, Serialize};
 use super::{Conditions, LossCurve, LrSweep, Validation, smooth::median};
 use crate::{GroupScale, Hyper};
 
-/// Losses whose median is the level of the moment. A single spike is not divergence.
+/// Number of losses whose median is the current level. A single spike is not divergence.
 const WINDOW: usize = 5;
-/// A test has diverged when the level has risen above the best one by this many times the descent from start to best:
-/// half of the descent above where it began. Enough for every rule to see the rise.
+/// The test has diverged if the current level exceeds the best one by this multiple of the descent
+/// from start to best, that is half a descent above the start. Every rule can then see the rise.
 const STOP_RISE: f64 = 1.5;
-/// A descent below this many times the scatter of the losses counts as that much: noise alone does not stop a test.
+/// Minimum descent, as a multiple of the scatter of the losses, so that noise alone does not stop a
+/// test.
 const LEAST_DESCENT: f64 = 8.0;
-/// Losses from which their scatter can be told: of fewer it comes out ten times too small now and then, and a test would stop
-/// on its flat beginning.
+/// Minimum number of losses for an estimate of the scatter. Estimates from fewer losses are
+/// occasionally ten times too small and would stop a test on its flat start.
 const FOR_SCATTER: usize = 20;
-/// Losses in a row that are not finite: weights that have become NaN do not recover.
+/// Number of consecutive losses that are not finite and end the test: weights that became NaN do
+/// not recover.
 const NOT_FINITE_IN_A_ROW: usize = 3;
 
 /// Why a range test ended.
@@ -24,7 +26,7 @@ const NOT_FINITE_IN_A_ROW: usize = 3;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The sweep is at its end.
+    /// All steps of the sweep are done.
     Finished,
     /// The loss has risen far above its best level.
     Diverged,
@@ -43,8 +45,8 @@ pub enum StopReason {
 /// }
 /// ```
 ///
-/// Divergence is a rise measured against the descent so far, never a multiple of the best loss, so that it means the
-/// same for losses that are negative, shifted or scaled.
+/// Divergence is measured against the descent so far, never as a multiple of the best loss. It
+/// therefore does not change if losses are negative, shifted or scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RangeTest {
     sweep: LrSweep,
@@ -53,7 +55,7 @@ pub struct RangeTest {
     accumulation: u32,
     stops_early: bool,
     conditions: Conditions,
-    /// Updates of the warm-up that are still to come.
+    /// Remaining updates of the warm-up.
     warm_up: u64,
     /// Losses of the current update's micro-batches.
     micro: Vec<f64>,
@@ -66,7 +68,8 @@ pub struct RangeTest {
 }
 
 impl RangeTest {
-    /// A test on this sweep: no warm-up, no accumulation, nothing but the learning rate set, stopping early.
+    /// A test that follows `sweep` and stops early, without warm-up or accumulation. It sets only
+    /// the learning rate.
     pub fn new(sweep: LrSweep) -> Self {
         RangeTest {
             sweep,
@@ -88,7 +91,8 @@ impl RangeTest {
         }
     }
 
-    /// Takes momentum, weight decay and batch size from `base`, for every update and for the curve's conditions.
+    /// Sets momentum, weight decay and batch size for every update, and records them as the curve's
+    /// conditions.
     #[must_use]
     pub fn with_base(mut self, base: Hyper) -> Self {
         self.conditions.momentum = base.momentum;
@@ -98,7 +102,7 @@ impl RangeTest {
         self
     }
 
-    /// Notes the conditions that the curve shall carry. Warm-up and sweep stay as they are.
+    /// Sets the conditions recorded with the curve. Warm-up and number of steps are not changed.
     #[must_use]
     pub fn with_conditions(mut self, conditions: Conditions) -> Self {
         self.conditions = Conditions {
@@ -109,8 +113,8 @@ impl RangeTest {
         self
     }
 
-    /// Begins with so many updates at the sweep's first rate that are not recorded: batch norm's running statistics
-    /// and the optimizer's averages settle.
+    /// Starts with `updates` unrecorded updates at the first rate, so that batch norm's running
+    /// statistics and the optimizer's averages settle.
     #[must_use]
     pub fn with_warm_up(mut self, updates: u64) -> Self {
         self.conditions.warm_up = (updates > 0).then_some(updates);
@@ -118,30 +122,30 @@ impl RangeTest {
         self
     }
 
-    /// Makes one update of so many micro-batches: [`record`](RangeTest::record) is called that often for each. 0 is
-    /// taken for 1.
+    /// Sets the number of micro-batches per update: [`record`](RangeTest::record) must be called
+    /// for each of them. 0 counts as 1.
     #[must_use]
     pub fn with_accumulation(mut self, micro_batches: u32) -> Self {
         self.accumulation = micro_batches.max(1);
         self
     }
 
-    /// Sets parameter groups, for [`hypers_of_groups`](RangeTest::hypers_of_groups). The curve shows the rate of a group
-    /// whose factor is 1.
+    /// Sets the parameter groups for [`hypers_of_groups`](RangeTest::hypers_of_groups). The curve
+    /// shows the rate of a group with factor 1.
     #[must_use]
     pub fn with_groups(mut self, groups: Vec<GroupScale>) -> Self {
         self.groups = groups;
         self
     }
 
-    /// Goes on to the sweep's end, whatever the losses.
+    /// Runs to the end of the sweep, regardless of the losses.
     #[must_use]
     pub fn to_the_end(mut self) -> Self {
         self.stops_early = false;
         self
     }
 
-    /// Hyper-parameters of the update that comes next; `None` once the test is over.
+    /// The hyper-parameters of the next update; `None` if the test is over.
     pub fn next_hyper(&self) -> Option<Hyper> {
         if self.stop_reason().is_some() {
             return None;
@@ -152,19 +156,20 @@ impl RangeTest {
         })
     }
 
-    /// The same for each parameter group. Empty once the test is over.
+    /// The same for each parameter group; empty if the test is over.
     pub fn hypers_of_groups(&self) -> Vec<Hyper> {
         self.next_hyper().map_or_else(Vec::new, |hyper| {
             self.groups.iter().map(|group| group.apply(hyper)).collect()
         })
     }
 
-    /// Takes the training loss of a micro-batch, measured before the update. With the last of an update's
-    /// micro-batches their mean becomes the update's loss.
+    /// Records the training loss of a micro-batch, measured before the update. After the last
+    /// micro-batch of an update, their mean becomes the update's loss.
     ///
-    /// Any number is a loss. After the end nothing is recorded.
+    /// Any number is accepted. After the end, nothing is recorded.
     ///
-    /// Breaks with the reason as soon as the test is over; the update of that loss need not be made.
+    /// Returns `Break` with the reason if the test is over; the update for that loss can then be
+    /// skipped.
     pub fn record(&mut self, loss: f64) -> ControlFlow<StopReason> {
         if let Some(reason) = self.stop_reason() {
             return ControlFlow::Break(reason);
@@ -188,8 +193,9 @@ impl RangeTest {
             .map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 
-    /// Takes a validation loss, an accuracy (0 to 1), or both, of the network after the last update. Ignored before
-    /// the first recorded update, and a second time after the same one.
+    /// Records a validation loss, an accuracy (0 to 1), or both, for the network after the last
+    /// update. Ignored before the first recorded update, and if one was already recorded after the
+    /// same update.
     pub fn record_validation(&mut self, loss: Option<f64>, accuracy: Option<f64>) {
         let after = self.lr.len();
         if after > self.validation.last().map_or(0, |last| last.after) {
@@ -201,33 +207,33 @@ impl RangeTest {
         }
     }
 
-    /// Why the test is over; `None` while it goes on.
+    /// Why the test ended; `None` if it has not.
     pub fn stop_reason(&self) -> Option<StopReason> {
         let finished = self.lr.len() as u64 >= self.sweep.num_steps();
         self.stopped.or(finished.then_some(StopReason::Finished))
     }
 
-    /// Updates made or to make in all, warm-up included, if nothing stops the test.
+    /// Total number of updates, including the warm-up, if nothing stops the test early.
     pub fn total_updates(&self) -> u64 {
         self.conditions.warm_up.unwrap_or(0) + self.sweep.num_steps()
     }
 
-    /// Losses to [`record`](RangeTest::record) an update.
+    /// Number of losses to [`record`](RangeTest::record) per update.
     pub fn accumulation(&self) -> u32 {
         self.accumulation
     }
 
-    /// Updates recorded so far.
+    /// Number of recorded updates.
     pub fn recorded(&self) -> usize {
         self.lr.len()
     }
 
-    /// The curve so far.
+    /// The curve recorded so far.
     pub fn into_curve(self) -> LossCurve {
         LossCurve::recorded(self.lr, self.loss, self.validation, self.conditions)
     }
 
-    /// Whether the newest loss ends the test.
+    /// Whether the latest loss ends the test.
     fn look(&mut self) -> Option<StopReason> {
         let losses = &self.loss;
         let not_finite = losses.iter().rev().take_while(|l| !l.is_finite()).count();
@@ -244,7 +250,8 @@ impl RangeTest {
         let level = median(finite(&losses[n - WINDOW..]));
         self.best = self.best.min(level);
         let start = median(finite(&losses[..WINDOW]));
-        // For normal errors the median difference of neighbours is the standard deviation, within 5 %.
+        // For normal errors, the median difference of neighbours equals the standard deviation to
+        // within 5 %.
         let scatter = median(
             finite(losses)
                 .windows(2)
@@ -261,7 +268,7 @@ mod tests {
     use super::*;
     use crate::math;
 
-    /// The losses of a test whose loss is a function of the rate.
+    /// The recorded losses of a test whose loss is a function of the learning rate.
     fn run(mut test: RangeTest, loss: impl Fn(f64) -> f64) -> (LossCurve, StopReason) {
         while let Some(hyper) = test.next_hyper() {
             if test.record(loss(hyper.lr)).is_break() {

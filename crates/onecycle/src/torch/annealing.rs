@@ -13,9 +13,10 @@ use crate::{
     policy::{Resolve, Tracks},
 };
 
-/// `CosineAnnealingLR`: half waves of the cosine between `lr` and `eta_min`, `T_max` steps each, down and up again.
+/// `CosineAnnealingLR`: the rate follows half cosine waves between `lr` and `eta_min`, down and up
+/// again, `T_max` steps each.
 ///
-/// In closed form `eta_min + (lr - eta_min) (1 + cos(pi n / T_max)) / 2`, computed as
+/// The closed form is `eta_min + (lr - eta_min) (1 + cos(pi n / T_max)) / 2`. It is computed as
 ///
 /// ```text
 /// lr(n) = (1 + cos(pi n / T_max)) / (1 + cos(pi (n - 1) / T_max)) (lr(n - 1) - eta_min) + eta_min
@@ -24,12 +25,12 @@ use crate::{
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `T_max` | | steps down | at least 1 |
 /// | `eta_min` | 0 | minimum | at least 0 |
 ///
-/// With `T_max` steps in all the minimum is not reached: it belongs to step `T_max`. Source: PyTorch 2.15,
-/// `torch.optim.lr_scheduler.CosineAnnealingLR`.
+/// A run of `T_max` steps does not reach the minimum, which belongs to step `T_max`. Source:
+/// PyTorch 2.15, `torch.optim.lr_scheduler.CosineAnnealingLR`.
 ///
 /// ```
 /// use onecycle::{Run, torch::CosineAnnealingLr};
@@ -41,8 +42,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CosineAnnealingLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps from the peak to the minimum (`T_max`).
@@ -54,7 +55,7 @@ pub struct CosineAnnealingLr {
 }
 
 impl CosineAnnealingLr {
-    /// From `lr` to 0 in `t_max` steps.
+    /// Falls from `lr` to 0 in `t_max` steps.
     pub fn new(lr: f64, t_max: u64) -> Self {
         CosineAnnealingLr {
             lr: Some(lr),
@@ -103,15 +104,17 @@ impl Recursion for CosineAnnealingLr {
     }
 }
 
-/// `CosineAnnealingWarmRestarts`: half waves from `lr` towards `eta_min`, each `T_mult` times longer than the one before.
+/// `CosineAnnealingWarmRestarts`: half cosine waves from `lr` towards `eta_min`, each `T_mult`
+/// times as long as the one before.
 ///
-/// `lr(n) = eta_min + (lr - eta_min) (1 + cos(pi k / T_i)) / 2`, `k` steps into a cycle of `T_i` steps.
+/// `lr(n) = eta_min + (lr - eta_min) (1 + cos(pi k / T_i)) / 2` at step `k` of a cycle of `T_i`
+/// steps.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `T_0` | | steps of the first cycle | at least 1 |
-/// | `T_mult` | 1 | factor on each next cycle | at least 1 |
+/// | `T_mult` | 1 | factor on the length of each next cycle | at least 1 |
 /// | `eta_min` | 0 | minimum | at least 0 |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
@@ -126,8 +129,8 @@ impl Recursion for CosineAnnealingLr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CosineAnnealingWarmRestarts {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps of the first cycle (`T_0`).
@@ -146,7 +149,7 @@ fn once() -> u64 {
 }
 
 impl CosineAnnealingWarmRestarts {
-    /// Equal cycles of `t_0` steps from `lr` towards 0.
+    /// Equal cycles of `t_0` steps that fall from `lr` towards 0.
     pub fn new(lr: f64, t_0: u64) -> Self {
         CosineAnnealingWarmRestarts {
             lr: Some(lr),

@@ -14,18 +14,19 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CyclicMode {
-    /// All cycles alike.
+    /// All cycles are equal.
     #[default]
     Triangular,
-    /// Each half as high as the one before.
+    /// Each cycle is half as high as the one before.
     Triangular2,
-    /// By `gamma` at each step.
+    /// The amplitude shrinks by `gamma` per step.
     ExpRange,
 }
 
 /// `CyclicLR`, PyTorch's cyclical learning rates.
 ///
-/// With `total = up + down`, `r = up / total`, `c = floor(1 + n / total)` and `x = 1 + n / total - c`:
+/// With `total = up + down`, `r = up / total`, `c = floor(1 + n / total)` and `x = 1 + n / total -
+/// c`:
 ///
 /// ```text
 /// s           = x / r                      x <= r
@@ -35,19 +36,19 @@ pub enum CyclicMode {
 /// d           = 1 (triangular), 2^-(c - 1) (triangular2), gamma^n (exp_range)
 /// ```
 ///
-/// As `n / total` is rounded, the peaks are reached up to a few units in the last place only.
+/// Because `n / total` is rounded, peaks are reached only to within a few units in the last place.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `base_lr`, `max_lr` | | bounds | at least 0 |
-/// | `step_size_up` | 2000 | steps up | at least 1 |
-/// | `step_size_down` | `step_size_up` | steps down | at least 1 |
-/// | `mode` | triangular | | triangular, triangular2, exp_range |
-/// | `gamma` | 1 | factor per step of exp_range | above 0, at most 1 |
-/// | `cycle_momentum` | true | whether momentum (or beta1) is set | |
-/// | `base_momentum`, `max_momentum` | 0.8, 0.9 | its bounds | 0 to 1 |
+/// | `step_size_up` | 2000 | steps of the rise | at least 1 |
+/// | `step_size_down` | `step_size_up` | steps of the fall | at least 1 |
+/// | `mode` | triangular | how the amplitude changes | triangular, triangular2, exp_range |
+/// | `gamma` | 1 | factor per step for exp_range | above 0, at most 1 |
+/// | `cycle_momentum` | true | whether to set momentum (or beta1) | |
+/// | `base_momentum`, `max_momentum` | 0.8, 0.9 | bounds of momentum | 0 to 1 |
 ///
-/// `scale_fn` is not supported, and `scale_mode` means nothing without it. Source: PyTorch 2.15,
+/// `scale_fn` is not supported; without it, `scale_mode` has no effect. Source: PyTorch 2.15,
 /// `torch.optim.lr_scheduler.CyclicLR`.
 ///
 /// ```
@@ -67,31 +68,31 @@ pub struct CyclicLr {
     pub base_lr: f64,
     /// Upper bound.
     pub max_lr: f64,
-    /// Steps up.
+    /// Steps of the rise.
     #[serde(default = "defaults::step_size")]
     pub step_size_up: u64,
-    /// Steps down; as many as up where it is not given.
+    /// Steps of the fall. Default: `step_size_up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_size_down: Option<u64>,
-    /// How the cycles shrink.
+    /// How the amplitude changes.
     #[serde(default)]
     pub mode: CyclicMode,
-    /// Factor per step of [`CyclicMode::ExpRange`].
+    /// Factor per step for [`CyclicMode::ExpRange`].
     #[serde(default = "crate::defaults::one")]
     pub gamma: f64,
-    /// A function in PyTorch; must not be given here.
+    /// A function in PyTorch. Not supported: must be omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_fn: Option<String>,
-    /// What `scale_fn` is given in PyTorch; without it without meaning.
+    /// Argument of `scale_fn` in PyTorch. Has no effect here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_mode: Option<String>,
-    /// Whether momentum (or beta1) is set.
+    /// Whether to set momentum (or beta1).
     #[serde(default = "crate::defaults::yes")]
     pub cycle_momentum: bool,
     /// Momentum at the peaks.
     #[serde(default = "defaults::base_momentum")]
     pub base_momentum: f64,
-    /// Momentum between them.
+    /// Momentum at the minima of the learning rate.
     #[serde(default = "defaults::max_momentum")]
     pub max_momentum: f64,
 }
@@ -172,7 +173,7 @@ impl Resolve for CyclicLr {
             lr: track(self.base_lr, self.max_lr - self.base_lr),
             momentum: self
                 .cycle_momentum
-                // PyTorch subtracts (max - base) s d, which is to add its negative.
+                // PyTorch subtracts (max - base) s d; this adds its negative.
                 .then(|| track(self.max_momentum, -(self.max_momentum - self.base_momentum))),
         })
     }

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnnealStrategy {
-    /// Half a wave of the cosine.
+    /// Half a cosine wave.
     #[default]
     Cos,
     /// A straight line.
@@ -33,7 +33,8 @@ impl AnnealStrategy {
 
 /// `OneCycleLR`, PyTorch's variant of the 1cycle policy.
 ///
-/// With `T = total_steps`, `p = pct_start`, `initial = max_lr / div_factor`, `min = initial / final_div_factor`:
+/// With `T = total_steps`, `p = pct_start`, `initial = max_lr / div_factor`, `min = initial /
+/// final_div_factor`:
 ///
 /// | two phases | up to step | lr | momentum |
 /// |---|---|---|---|
@@ -46,26 +47,28 @@ impl AnnealStrategy {
 /// | down | `2 p T - 2` | max to initial | base to max |
 /// | annihilation | `T - 1` | initial to min | max to max |
 ///
-/// **Where it misses the peak:** the ends are fractions of a step, and a step belongs to the first phase whose end is not
-/// before it. Unless `p T` is whole, no step falls on the peak, and the rate turns below `max_lr` (by up to 12 % in runs
-/// of ten steps). With `p T` between 0 and 1 it starts on the way down; with three phases and `p` above 0.5 it never
-/// gets to `min`. For a policy that keeps its promises take [`OneCycle`](crate::OneCycle).
+/// **Where it misses the peak:** phases end at fractions of a step, and a step belongs to the first
+/// phase whose end is not before it. Unless `p T` is a whole number, no step falls on the peak, and
+/// the rate turns below `max_lr` (by up to 12 % in runs of ten steps). With `p T` between 0 and 1
+/// the run starts on the way down. With three phases and `p` above 0.5 it never reaches `min`.
+/// [`OneCycle`](crate::OneCycle) always reaches peak and final value.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
 /// | `max_lr` | | peak | at least 0 |
-/// | `total_steps` | | length; or give `epochs` and `steps_per_epoch` | at least 1 |
-/// | `pct_start` | 0.3 | share of the way up | 0 to 1 |
-/// | `anneal_strategy` | cos | | cos, linear |
-/// | `cycle_momentum` | true | whether momentum (or beta1) is set | |
-/// | `base_momentum`, `max_momentum` | 0.85, 0.95 | its bounds | 0 to 1 |
+/// | `total_steps` | | length; or set `epochs` and `steps_per_epoch` | at least 1 |
+/// | `pct_start` | 0.3 | fraction of the run until the peak | 0 to 1 |
+/// | `anneal_strategy` | cos | shape of all phases | cos, linear |
+/// | `cycle_momentum` | true | whether to set momentum (or beta1) | |
+/// | `base_momentum`, `max_momentum` | 0.85, 0.95 | bounds of momentum | 0 to 1 |
 /// | `div_factor` | 25 | `max_lr` / initial rate | above 0 |
 /// | `final_div_factor` | 1e4 | initial rate / last rate | above 0 |
-/// | `three_phase` | false | | |
+/// | `three_phase` | false | whether to fall as slowly as it rose, then annihilate | |
 ///
-/// The preset says how long it is. Past `total_steps`, where PyTorch first extrapolates (upwards, or below 0) and then
-/// raises, the plan holds or does what [`AtEnd`](crate::AtEnd) says. A phase without length, where PyTorch divides by
-/// zero (`p T = 1`), is an error. Source: PyTorch 2.15, `torch.optim.lr_scheduler.OneCycleLR`.
+/// The preset defines its own length. Past `total_steps`, PyTorch first extrapolates (upwards, or
+/// below 0) and then raises an exception; here [`AtEnd`](crate::AtEnd) decides. A phase without
+/// length, where PyTorch divides by zero (`p T = 1`), is an error. Source: PyTorch 2.15,
+/// `torch.optim.lr_scheduler.OneCycleLR`.
 ///
 /// ```
 /// use onecycle::{Run, torch::OneCycleLr};
@@ -79,22 +82,22 @@ impl AnnealStrategy {
 pub struct OneCycleLr {
     /// Peak learning rate.
     pub max_lr: f64,
-    /// Steps in all. Give this, or `epochs` and `steps_per_epoch`.
+    /// Total number of steps. Set this, or `epochs` and `steps_per_epoch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_steps: Option<u64>,
-    /// Epochs in all.
+    /// Number of epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// Steps in each.
+    /// Number of steps per epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps_per_epoch: Option<u64>,
-    /// Share of the run until the peak.
+    /// Fraction of the run until the peak.
     #[serde(default = "crate::defaults::three_tenths")]
     pub pct_start: f64,
     /// Shape of all phases.
     #[serde(default)]
     pub anneal_strategy: AnnealStrategy,
-    /// Whether momentum (or beta1) is set.
+    /// Whether to set momentum (or beta1).
     #[serde(default = "crate::defaults::yes")]
     pub cycle_momentum: bool,
     /// Momentum at the peak.
@@ -103,13 +106,13 @@ pub struct OneCycleLr {
     /// Momentum at both ends.
     #[serde(default = "crate::defaults::max_momentum")]
     pub max_momentum: f64,
-    /// Peak over initial rate.
+    /// Ratio of the peak to the initial rate.
     #[serde(default = "crate::defaults::div_factor")]
     pub div_factor: f64,
-    /// Initial over last rate.
+    /// Ratio of the initial to the last rate.
     #[serde(default = "crate::defaults::final_div_factor")]
     pub final_div_factor: f64,
-    /// Whether the way down is as long as the way up, with an annihilation after it.
+    /// Whether the fall takes as long as the rise and an annihilation follows.
     #[serde(default)]
     pub three_phase: bool,
 }
@@ -234,7 +237,7 @@ struct Leg {
 }
 
 impl Course {
-    /// The leg of step `n`, and where it begins.
+    /// The leg of step `n`, and its start.
     fn leg(&self, n: f64) -> Option<(Leg, f64)> {
         let last = self.legs.len().checked_sub(1)?;
         let i = self
@@ -246,8 +249,9 @@ impl Course {
         Some((self.legs[i], begin))
     }
 
-    /// PyTorch divides by the length of the leg that a step is in. Of legs without length only the first can have a
-    /// step: later steps lie behind the end of the leg before.
+    /// Checks that PyTorch would not divide by the zero length of a leg. Of the legs without
+    /// length, only the first can contain a step, because later steps lie behind the end of the
+    /// preceding leg.
     fn check(&self, pct_start: f64) -> Result<(), PolicyError> {
         match self.leg(0.0) {
             Some((leg, begin)) if leg.end == begin => Err(PolicyError::PhaseWithoutLength {
@@ -263,7 +267,7 @@ impl Course {
 
 impl Formula for Course {
     fn value(&self, n: u64) -> f64 {
-        // PyTorch would go on, and turn back.
+        // PyTorch would continue past the end and turn back.
         let n = (n as f64).min(self.legs.last().map_or(0.0, |leg| leg.end));
         match self.leg(n) {
             Some((leg, begin)) => {
@@ -284,10 +288,10 @@ impl Formula for Course {
                 from: leg.from,
                 to: leg.to,
             });
-            // A step on the very end still belongs to the leg.
+            // A step exactly on the end still belongs to the leg.
             first = first.max((math::floor(leg.end) + 1.0).max(0.0) as u64);
         }
-        // Of legs that begin together only the last has a step.
+        // Of several legs with the same start, only the last contains a step.
         let starts: Vec<u64> = marks.iter().skip(1).map(|mark| mark.first).collect();
         let mut i = 0;
         marks.retain(|mark| {

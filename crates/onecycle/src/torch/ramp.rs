@@ -11,7 +11,8 @@ use crate::{
     policy::{Resolve, Tracks},
 };
 
-/// `LinearLR`: a line from `lr start_factor` to `lr end_factor` over `total_iters` steps, then level.
+/// `LinearLR`: a straight line from `lr start_factor` to `lr end_factor` over `total_iters` steps,
+/// then constant.
 ///
 /// ```text
 /// lr(0) = lr start
@@ -20,10 +21,10 @@ use crate::{
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `start_factor` | 1/3 | first factor | above 0, at most 1 |
 /// | `end_factor` | 1 | last factor | 0 to 1 |
-/// | `total_iters` | 5 | steps of the line | |
+/// | `total_iters` | 5 | steps of the transition | |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LinearLR`.
 ///
@@ -38,8 +39,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinearLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor of the first step.
@@ -48,7 +49,7 @@ pub struct LinearLr {
     /// Factor from step `total_iters` on.
     #[serde(default = "crate::defaults::one")]
     pub end_factor: f64,
-    /// Steps between them.
+    /// Steps of the transition.
     #[serde(default = "five")]
     pub total_iters: u64,
 }
@@ -62,7 +63,7 @@ fn five() -> u64 {
 }
 
 impl LinearLr {
-    /// PyTorch's defaults: from a third to the whole in 5 steps.
+    /// PyTorch's defaults: from `lr / 3` to `lr` in 5 steps.
     pub fn new(lr: f64) -> Self {
         LinearLr {
             lr: Some(lr),
@@ -116,14 +117,14 @@ impl Recursion for LinearLr {
     }
 }
 
-/// `PolynomialLR`: `lr (1 - n / total_iters)^power`, then 0, computed as
-/// `lr(n) = lr(n - 1) ((1 - n / total) / (1 - (n - 1) / total))^power`.
+/// `PolynomialLR`: `lr (1 - n / total_iters)^power`, then 0, computed as `lr(n) = lr(n - 1) ((1 -
+/// n / total) / (1 - (n - 1) / total))^power`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `total_iters` | 5 | steps until 0 | at least 1 |
-/// | `power` | 1 | | above 0 |
+/// | `power` | 1 | exponent | above 0 |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.PolynomialLR`.
 ///
@@ -137,20 +138,20 @@ impl Recursion for LinearLr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolynomialLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps until 0.
     #[serde(default = "five")]
     pub total_iters: u64,
-    /// The power.
+    /// The exponent.
     #[serde(default = "crate::defaults::one")]
     pub power: f64,
 }
 
 impl PolynomialLr {
-    /// PyTorch's defaults: a line down to 0 in 5 steps.
+    /// PyTorch's defaults: a straight line to 0 in 5 steps.
     pub fn new(lr: f64) -> Self {
         PolynomialLr {
             lr: Some(lr),
@@ -194,13 +195,14 @@ impl Recursion for PolynomialLr {
     }
 }
 
-/// `ConstantLR`: `lr factor` for `total_iters` steps, then divided by `factor` again.
+/// `ConstantLR`: `lr factor` for `total_iters` steps, then `lr`, computed by dividing by `factor`
+/// again.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
-/// | `factor` | 1/3 | | above 0, at most 1 |
-/// | `total_iters` | 5 | steps with the factor | |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
+/// | `factor` | 1/3 | factor of the first steps | above 0, at most 1 |
+/// | `total_iters` | 5 | number of steps with the factor | |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ConstantLR`.
 ///
@@ -214,20 +216,20 @@ impl Recursion for PolynomialLr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConstantLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor of the first steps.
     #[serde(default = "third")]
     pub factor: f64,
-    /// How many they are.
+    /// Number of steps with the factor.
     #[serde(default = "five")]
     pub total_iters: u64,
 }
 
 impl ConstantLr {
-    /// PyTorch's defaults: a third for 5 steps.
+    /// PyTorch's defaults: `lr / 3` for 5 steps.
     pub fn new(lr: f64) -> Self {
         ConstantLr {
             lr: Some(lr),

@@ -7,20 +7,21 @@ use crate::{
     table::{Law, Table},
 };
 
-/// A scheduler as PyTorch runs it: `epoch` is its own counter, `lr` what the optimizer has now, `base` what it had
-/// before any scheduler touched it.
+/// A scheduler in PyTorch's recursive form: `epoch` is its own counter, `lr` the optimizer's
+/// current rate, `base` the rate before any scheduler changed it.
 pub(super) trait Recursion {
-    /// The value after one more `step()`, at counter `epoch`; at 0 the one that the constructor sets.
+    /// The value after one more `step()`, at counter `epoch`. At 0 it is the value that the
+    /// constructor sets.
     fn next(&self, epoch: u64, lr: f64, base: f64) -> f64;
 
     /// The value that a jump to `epoch` sets.
     fn jump(&self, epoch: u64, base: f64) -> f64;
 }
 
-/// Half a GiB of values.
+/// Largest number of values: half a GiB.
 const LIMIT: u64 = 1 << 26;
 
-/// Collects `steps` values; `value` gets the step and the value before it.
+/// Collects `steps` values; `value` takes the step and the value before it.
 pub(super) fn series(
     name: &'static str,
     steps: u64,
@@ -43,7 +44,7 @@ pub(super) fn series(
     Ok(Table::new(name, Law::Series(Arc::from(values))))
 }
 
-/// The values of one scheduler alone.
+/// The values of a single scheduler.
 pub(super) fn run(
     name: &'static str,
     scheduler: &dyn Recursion,

@@ -72,16 +72,16 @@ impl Scheduler {
     }
 }
 
-/// `SequentialLR`: schedulers of one optimizer, one after the other.
+/// `SequentialLR`: several schedulers of one optimizer, one after the other.
 ///
-/// Scheduler `i` takes over at `milestones[i - 1]`, where it jumps to its own step 0 in closed form; from there on it
-/// goes by its own recursion.
+/// Scheduler `i` takes over at `milestones[i - 1]`. There it jumps to its own step 0 in closed
+/// form; after that it follows its own recursion.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
-/// | `schedulers` | | schedulers, tagged by `kind`; their own `lr` left out or the same | at least one |
-/// | `milestones` | | steps of the takeovers | increasing; one fewer than schedulers |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
+/// | `schedulers` | | schedulers, tagged by `kind`; their own `lr` is omitted or equal | at least one |
+/// | `milestones` | | steps at which the next scheduler takes over | increasing; one fewer than schedulers |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.SequentialLR`.
 ///
@@ -101,11 +101,11 @@ impl Scheduler {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SequentialLr {
-    /// The optimizer's own learning rate.
+    /// The optimizer's learning rate.
     pub lr: f64,
     /// The schedulers in order.
     pub schedulers: Vec<Scheduler>,
-    /// The steps at which the second and later ones take over.
+    /// The steps at which the second and later schedulers take over.
     pub milestones: Vec<u64>,
 }
 

@@ -13,13 +13,13 @@ use crate::{
     policy::{Resolve, Tracks},
 };
 
-/// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^(how often n is among the milestones)`.
+/// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^k`, where `k` is how often `n` occurs in the milestones.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
-/// | `milestones` | | steps, in any order; one named twice counts twice | |
-/// | `gamma` | 0.1 | factor | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
+/// | `milestones` | | steps in any order; a repeated step counts repeatedly | |
+/// | `gamma` | 0.1 | factor per drop | at least 0 |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.MultiStepLR`.
 ///
@@ -33,19 +33,19 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultiStepLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps at which the rate drops.
     pub milestones: Vec<u64>,
-    /// Factor of a drop.
+    /// Factor per drop.
     #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
 }
 
 impl MultiStepLr {
-    /// A tenth at each of the milestones.
+    /// Divides the rate by 10 at each milestone.
     pub fn new(lr: f64, milestones: impl IntoIterator<Item = u64>) -> Self {
         MultiStepLr {
             lr: Some(lr),
@@ -95,13 +95,13 @@ impl Recursion for MultiStepLr {
     }
 }
 
-/// `StepLR`: `lr(n) = lr(n - 1) gamma` where `n` is a multiple of `step_size`, else `lr(n - 1)`.
+/// `StepLR`: `lr(n) = lr(n - 1) gamma` if `n` is a multiple of `step_size`, otherwise `lr(n - 1)`.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `step_size` | | steps between drops | at least 1 |
-/// | `gamma` | 0.1 | factor | at least 0 |
+/// | `gamma` | 0.1 | factor per drop | at least 0 |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.StepLR`.
 ///
@@ -115,19 +115,19 @@ impl Recursion for MultiStepLr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps between drops.
     pub step_size: u64,
-    /// Factor of a drop.
+    /// Factor per drop.
     #[serde(default = "crate::defaults::tenth")]
     pub gamma: f64,
 }
 
 impl StepLr {
-    /// A tenth every `step_size` steps.
+    /// Divides the rate by 10 every `step_size` steps.
     pub fn new(lr: f64, step_size: u64) -> Self {
         StepLr {
             lr: Some(lr),
@@ -173,7 +173,7 @@ impl Recursion for StepLr {
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `gamma` | | factor per step | at least 0 |
 ///
 /// Source: PyTorch 2.15, `torch.optim.lr_scheduler.ExponentialLR`.
@@ -188,8 +188,8 @@ impl Recursion for StepLr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExponentialLr {
-    /// The optimizer's own learning rate, from which the scheduler starts. Inside of a [`SequentialLr`](crate::torch::SequentialLr)
-    /// it may be left out.
+    /// The optimizer's learning rate, from which the scheduler starts. Optional inside a
+    /// [`SequentialLr`](crate::torch::SequentialLr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Factor per step.
@@ -197,7 +197,7 @@ pub struct ExponentialLr {
 }
 
 impl ExponentialLr {
-    /// By `gamma` at each step.
+    /// Multiplies the rate by `gamma` at each step.
     pub fn new(lr: f64, gamma: f64) -> Self {
         ExponentialLr {
             lr: Some(lr),

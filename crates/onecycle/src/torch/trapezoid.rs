@@ -26,9 +26,10 @@ pub enum TrapezoidDecay {
     OneMinusSqrt,
 }
 
-/// `LambdaLR` with the function that people write for warm-up, plateau and decay.
+/// `LambdaLR` with the usual function for warm-up, plateau and decay.
 ///
-/// With `W`, `S`, `D` steps of each, `s` and `e` the factors and `t = (n - W - S) / D`:
+/// With `W`, `S` and `D` steps of warm-up, plateau and decay, the factors `s` and `e`, and `t =
+/// (n - W - S) / D`:
 ///
 /// ```text
 /// lr(n) / lr = s + (1 - s) n / W        n < W
@@ -37,17 +38,18 @@ pub enum TrapezoidDecay {
 ///              e                        else
 /// ```
 ///
-/// **Where it misses its end:** a run of `W + S + D` steps ends one step before `e`. The crate's own
-/// [`WarmupStableDecay`](crate::WarmupStableDecay) ends on it.
+/// **Where it misses its end:** a run of `W + S + D` steps ends one step before `e`.
+/// [`WarmupStableDecay`](crate::WarmupStableDecay) reaches its last rate.
 ///
 /// | argument | default | purpose | range |
 /// |---|---|---|---|
-/// | `lr` | | the optimizer's rate | at least 0 |
+/// | `lr` | | the optimizer's learning rate | at least 0 |
 /// | `warmup`, `stable`, `decay` | | steps of each phase | |
 /// | `start_factor`, `end_factor` | 0 | first and last factor | at least 0 |
-/// | `decay_shape` | linear | | linear, cos, 1-sqrt |
+/// | `decay_shape` | linear | shape of the decay | linear, cos, 1-sqrt |
 ///
-/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LambdaLR`, which gives `lr` times the function's value.
+/// Source: PyTorch 2.15, `torch.optim.lr_scheduler.LambdaLR`, which multiplies `lr` by the value of
+/// the function.
 ///
 /// ```
 /// use onecycle::{Run, torch::Trapezoid};
@@ -59,7 +61,7 @@ pub enum TrapezoidDecay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trapezoid {
-    /// The optimizer's own learning rate.
+    /// The optimizer's learning rate.
     pub lr: f64,
     /// Steps of the warm-up.
     pub warmup: u64,
@@ -79,7 +81,7 @@ pub struct Trapezoid {
 }
 
 impl Trapezoid {
-    /// Straight lines from 0 and to 0.
+    /// Linear warm-up from 0 and linear decay to 0.
     pub fn new(lr: f64, warmup: u64, stable: u64, decay: u64) -> Self {
         Trapezoid {
             lr,

@@ -273,7 +273,7 @@ pub(crate) fn wild() -> BoxedStrategy<Preset> {
             prop::collection::vec((any_count(), number()), 0..4)
         )
             .prop_map(|(init_value, boundaries_and_scales)| {
-                let interpolate_type = InterpolateType::Cosine;
+                let interpolate_type = optax::InterpolateType::Cosine;
                 optax::PiecewiseInterpolate {
                     interpolate_type,
                     init_value,

@@ -1,8 +1,9 @@
-//! fastai 2.8's four suggestion functions, and what its `lr_find` shows them (`fastai/callback/schedule.py`).
+//! The four suggestion functions of fastai 2.8, and the data that its `lr_find` passes to them
+//! (`fastai/callback/schedule.py`).
 //!
-//! Each takes learning rates and losses of equal length and gives an index into them, or `None` where the original
-//! raises. Wang & Zhao's `valley` is the default, "a data scientist's guide to the LR finder" its argument; `slide` is
-//! Novik's, `minimum` and `steep` Gugger's.
+//! Each takes learning rates and losses of equal length and returns an index, or `None` if the
+//! original raises an exception. `valley` (Wang & Zhao) is the default, from "a data scientist's
+//! guide to the LR finder"; `slide` is by Novik, `minimum` and `steep` by Gugger.
 
 use alloc::{vec, vec::Vec};
 
@@ -11,15 +12,15 @@ use crate::{math, range_test::LossCurve};
 
 /// Beta of the loss meter.
 pub const BETA: f64 = 0.98;
-/// The test stops at the first smoothed loss above so many times the best one.
+/// The test stops at the first smoothed loss above this multiple of the best one.
 const STOP: f64 = 4.0;
-/// Points left out at the end.
+/// Number of points skipped at the end.
 const SKIP_END: usize = 5;
-/// Width of the interval that `slide` slides, and the difference of slopes at which it stops.
+/// Width of `slide`'s interval, and the difference of slopes at which it stops.
 const SLIDE: (usize, f64) = (15, 0.005);
 
-/// The rate at the index that `rule` gives for what `lr_find` looks at: smoothed losses up to the stop, without the first
-/// tenth of all points and the last five, cut before the first NaN.
+/// The rate at the index that `rule` returns for the data of `lr_find`: smoothed losses up to the
+/// stop, without the first tenth of all points and the last five, truncated at the first NaN.
 pub fn lr_find(curve: &LossCurve, rule: fn(&[f64], &[f64]) -> Option<usize>) -> Option<f64> {
     let smoothed = smooth::fastai_mean(curve.loss(), BETA);
     let planned = curve.conditions().num_steps;
@@ -35,14 +36,15 @@ pub fn lr_find(curve: &LossCurve, rule: fn(&[f64], &[f64]) -> Option<usize>) -> 
     rule(lr, losses).map(|index| lr[index])
 }
 
-/// The longest decreasing subsequence, half of its last two thirds in.
+/// The longest decreasing subsequence, in the middle of its last two thirds.
 pub fn valley(_lr: &[f64], losses: &[f64]) -> Option<usize> {
     let n = losses.len();
     if n == 0 {
         return None;
     }
-    // Length of the longest decreasing subsequence that ends at each point. "Begin" is a number, not an index: the
-    // original's is -1 for a curve that falls from its first point on, and Python counts -1 from the end.
+    // Length of the longest decreasing subsequence that ends at each point. `begin` is a number,
+    // not an index: in the original it is -1 for a curve that falls from its first point on, and
+    // Python counts -1 from the end.
     let mut lengths = vec![1_i64; n];
     let (mut begin, mut end) = (0_i64, 0_usize);
     for i in 1..n {
@@ -61,7 +63,8 @@ pub fn valley(_lr: &[f64], losses: &[f64]) -> Option<usize> {
     Some(index.rem_euclid(n as i64) as usize)
 }
 
-/// An interval of 15 points, slid from the right until the slopes at its ends differ by at most 0.005. Needs 16 points.
+/// An interval of 15 points that slides from the right until the slopes at its ends differ by at
+/// most 0.005. Needs 16 points.
 pub fn slide(_lr: &[f64], losses: &[f64]) -> Option<usize> {
     let (width, threshold) = SLIDE;
     let slopes = python::gradient(losses)?;
@@ -84,7 +87,7 @@ pub fn minimum(_lr: &[f64], losses: &[f64]) -> Option<usize> {
     python::argmin(losses)
 }
 
-/// The steepest difference of neighbours on log-lr, its left end.
+/// The left end of the steepest difference between neighbours on log-lr.
 pub fn steep(lr: &[f64], losses: &[f64]) -> Option<usize> {
     let slopes: Vec<f64> = losses
         .windows(2)

@@ -1,5 +1,6 @@
-//! Lightning 2.6's `_LRFinder.suggestion`: the steepest descent over the rate itself, not its logarithm. The rungs of an
-//! exponential sweep are closest together at its start, so noise there decides.
+//! Lightning 2.6's `_LRFinder.suggestion`: the steepest descent over the rate itself, not its
+//! logarithm. The steps of an exponential sweep are closest together at its start, so noise there
+//! decides.
 
 use alloc::vec::Vec;
 
@@ -8,21 +9,21 @@ use crate::range_test::LossCurve;
 
 /// Beta of the running mean.
 pub const BETA: f64 = 0.98;
-/// The test stops at the first smoothed loss above so many times the best one.
+/// The test stops at the first smoothed loss above this multiple of the best one.
 const EARLY_STOP_THRESHOLD: f64 = 4.0;
-/// Points left out at the start and at the end.
+/// Number of points skipped at the start and at the end.
 const SKIP: (usize, usize) = (10, 1);
 
-/// The rate that it suggests on its own running mean, up to its own stop.
+/// Lightning's suggestion from its own running mean, up to its own stop.
 pub fn suggestion(curve: &LossCurve) -> Option<f64> {
     let smoothed = smooth::lightning_mean(curve.loss(), BETA);
     let index = steepest(curve.lr(), &smoothed[..recorded(&smoothed)])?;
     Some(curve.lr()[index])
 }
 
-/// The index of the steepest descent over the rate, without the first ten points and the last one. `None` where fewer
-/// than two losses are finite. Losses that are not finite are dropped before the index is taken, so after one of them
-/// the answer is a rung too low, as the original's.
+/// The index of the steepest descent over the rate, without the first ten points and the last one.
+/// `None` if fewer than two losses are finite. As in the original, losses that are not finite are
+/// dropped before the index is taken, so after one of them the index is one step too low.
 pub fn steepest(lr: &[f64], losses: &[f64]) -> Option<usize> {
     let (skip_begin, skip_end) = SKIP;
     let end = losses.len().saturating_sub(skip_end).max(skip_begin);
@@ -34,7 +35,8 @@ pub fn steepest(lr: &[f64], losses: &[f64]) -> Option<usize> {
     Some(python::argmin(&python::gradient_over(&losses, &lr)?)? + skip_begin)
 }
 
-/// How many losses its test records. The first one, which its correction halves, counts as the best and stops nothing.
+/// Number of losses that its test records. The first loss, which the correction halves, counts as
+/// the best and stops nothing.
 fn recorded(losses: &[f64]) -> usize {
     let mut best = f64::INFINITY;
     let stop = losses.iter().enumerate().position(|(i, loss)| {

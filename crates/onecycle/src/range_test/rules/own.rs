@@ -1,4 +1,5 @@
-//! This crate's own rules. They look at the smoothed curve ([`Profile`]), and measure rises against the descent before them.
+//! This crate's own rules. They use the smoothed curve ([`Profile`]) and measure rises relative to
+//! the descent before them.
 
 use super::{
     super::{LossCurve, Verdict, assess::Profile, smooth::median},
@@ -6,15 +7,16 @@ use super::{
 };
 use crate::math;
 
-/// The valley's wall stands where the smoothed loss has risen by this share of the descent before it,
+/// The wall of the valley is where the smoothed loss has risen by this fraction of the descent
+/// before it,
 const RISE: f64 = 0.1;
-/// and by so many standard errors, so that it is not mere noise,
+/// and by this many standard errors, so that it is not noise,
 const SIGNIFICANT: f64 = 4.0;
-/// and where the median of the next so many losses lies as high: not a single spike.
+/// and where the median of this many following losses is as high, so that it is not a single spike.
 const LASTING: usize = 5;
-/// The maximum for one cycle, and the largest constant rate, as a share of the wall.
+/// Peak for one cycle, and largest constant rate, relative to the wall.
 const BELOW_WALL: f64 = 0.5;
-/// The steepest descent is behind where the slope has fallen to this share of it.
+/// The steepest descent has passed if the last slope is below this fraction of it.
 const FLATTER: f64 = 0.5;
 
 impl Suggestion {
@@ -54,13 +56,14 @@ pub(super) fn constant(curve: &LossCurve) -> Suggestion {
     let last = slopes[slopes.len() - 1];
     match wall(&profile) {
         Some(wall) => Suggestion::ok(lr.min(BELOW_WALL * math::exp(wall))),
-        // Without a wall the descent may still be at its beginning.
+        // Without a wall the curve may end before its steepest descent.
         None if last > FLATTER * slopes[steepest] => Suggestion::ok(lr),
         None => Suggestion::none(Verdict::NeverDiverged),
     }
 }
 
-/// ln(lr) at which the smoothed loss has clearly risen for the first time, between two points by a straight line.
+/// ln(lr) at which the smoothed loss has clearly risen for the first time, interpolated linearly
+/// between two points.
 fn wall(profile: &Profile) -> Option<f64> {
     let Profile {
         x,

@@ -1,9 +1,9 @@
-//! What NumPy and PyTorch do, where the originals' answers hang on it.
+//! Functions of NumPy and PyTorch that decide the suggestions of other tools.
 
 use alloc::vec::Vec;
 
-/// `argmin`: the first smallest value, where NaN counts as smaller than any. `None` of nothing, where the original
-/// raises.
+/// `argmin`: the first smallest value; NaN counts as smaller than any number. `None` for no values,
+/// where the original raises an exception.
 pub(super) fn argmin(values: &[f64]) -> Option<usize> {
     if let Some(nan) = values.iter().position(|value| value.is_nan()) {
         return Some(nan);
@@ -17,8 +17,8 @@ pub(super) fn argmin(values: &[f64]) -> Option<usize> {
     (!values.is_empty()).then_some(best)
 }
 
-/// `numpy.gradient(values)`: central differences, one-sided at the ends. `None` for fewer than two values, where the
-/// original raises.
+/// `numpy.gradient(values)`: central differences, one-sided at the ends. `None` for fewer than two
+/// values, where the original raises an exception.
 pub(super) fn gradient(values: &[f64]) -> Option<Vec<f64>> {
     let n = values.len();
     if n < 2 {
@@ -32,8 +32,8 @@ pub(super) fn gradient(values: &[f64]) -> Option<Vec<f64>> {
     Some((0..n).map(at).collect())
 }
 
-/// `numpy.gradient(values, x)` and `torch.gradient(values, spacing=[x])`: second order within, first order at the ends.
-/// `None` for fewer than two values.
+/// `numpy.gradient(values, x)` and `torch.gradient(values, spacing=[x])`: second order inside,
+/// first order at the ends. `None` for fewer than two values.
 pub(super) fn gradient_over(values: &[f64], x: &[f64]) -> Option<Vec<f64>> {
     let n = values.len();
     if n < 2 {
@@ -53,7 +53,8 @@ pub(super) fn gradient_over(values: &[f64], x: &[f64]) -> Option<Vec<f64>> {
     Some((0..n).map(at).collect())
 }
 
-/// How many losses a test records that ends with the first one above `factor` times the best so far.
+/// Number of losses recorded by a test that ends at the first one above `factor` times the best so
+/// far.
 pub(super) fn recorded(losses: &[f64], factor: f64) -> usize {
     let mut best = f64::INFINITY;
     let stop = losses.iter().position(|loss| {
