@@ -1,4 +1,4 @@
-//! Noise scale, curvature and slices on problems whose answer is known.
+//! Noise scale, curvature and slices of problems with a known answer.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use onecycle_stats::{
@@ -53,8 +53,7 @@ fn mean(values: &[f64]) -> (f64, f64) {
 }
 
 /// Over 4000 draws, the means of both estimates lie within four of their standard errors of the
-/// truth, and the standard errors that the estimates state themselves are those of their scatter to
-/// within a fifth.
+/// truth, and the stated standard errors match the scatter of the estimates to within 20 %.
 #[test]
 fn noise_estimates_are_unbiased() {
     let mut normal = Normal(1);
@@ -92,11 +91,11 @@ fn noise_estimates_are_unbiased() {
             "{stated} for {scatter}"
         );
     }
-    // The variance over all micro-batches makes the better use of them.
+    // The variance over all micro-batches is the more precise estimate.
     assert!(mean(&found[0][1]).1 < mean(&found[1][1]).1);
 }
 
-/// With enough batches the ratio is near the truth and says so.
+/// With enough batches the noise scale is accurate, and its verdict is `Ok`.
 #[test]
 fn the_noise_scale_of_a_regression() {
     let mut normal = Normal(7);
@@ -118,7 +117,7 @@ fn the_noise_scale_of_a_regression() {
     assert!((scale.value / truth - 1.0).abs() < 0.2, "{scale:?}");
 }
 
-/// At the optimum there is nothing but noise.
+/// At the optimum the gradient is only noise.
 #[test]
 fn a_gradient_of_zero_is_not_seen() {
     let mut normal = Normal(3);
@@ -145,7 +144,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// Weights and a direction of two blocks: filters of 3 entries, and a bias.
+/// Weights and a direction with two blocks: filters of 3 entries, and a bias.
 fn weights_and_direction() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     let vector = || prop::collection::vec(0.1..2.0_f64, 14);
     (vector(), vector())
@@ -156,8 +155,8 @@ const BLOCKS: [Block; 2] = [Block { len: 12, filter: 3 }, Block { len: 2, filter
 proptest! {
     #![proptest_config(config())]
 
-    /// Scaling filters scales the direction with them, so that the slice passes the same networks;
-    /// scaling the direction changes nothing.
+    /// Scaling the filters scales the direction with them, so that the slice contains the same
+    /// networks. Scaling the direction changes nothing.
     #[test]
     fn filter_normalisation_follows_the_scale_of_filters(
         (weights, direction) in weights_and_direction(),
@@ -200,8 +199,8 @@ proptest! {
         }
     }
 
-    /// Of any diagonal matrix the ends of the spectrum come out, the largest to within its
-    /// residual.
+    /// Lanczos finds both ends of the spectrum of any diagonal matrix, the largest eigenvalue to
+    /// within its residual.
     #[test]
     fn the_ends_of_any_spectrum(
         diagonal in prop::collection::vec(-3.0..8.0_f64, 2..40),

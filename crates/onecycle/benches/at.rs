@@ -1,7 +1,7 @@
-//! How long it takes to ask a plan for the hyper-parameters of a step.
+//! Time per call of `Plan::at`.
 //!
-//! Goal: at most 10 ns for one parameter group and 100 ns for 50. A step of PyTorch's OneCycleLR takes 4.1 µs and
-//! 93 µs (PyTorch 2.15, two-core AVX2 machine). Results are in docs/performance.md.
+//! Goal: at most 10 ns for one parameter group and 100 ns for 50. A step of PyTorch's OneCycleLR
+//! takes 4.1 µs and 93 µs (PyTorch 2.15, two-core AVX2 machine).
 
 use std::hint::black_box;
 
@@ -51,8 +51,8 @@ fn plans() -> Result<Vec<(&'static str, Plan)>, PolicyError> {
         .collect()
 }
 
-/// Every step of the run in order, as a training loop asks for them. Criterion's `thrpt` is in steps a second; its
-/// inverse is the time of a step.
+/// Every step of the run in order, as in a training loop. Criterion's `thrpt` is in steps per
+/// second; its inverse is the time per step.
 fn at(criterion: &mut Criterion) {
     let plans = plans().unwrap_or_default();
     assert!(!plans.is_empty(), "the presets of the benchmark are valid");
@@ -65,7 +65,8 @@ fn at(criterion: &mut Criterion) {
         one.bench_function(*name, |bencher| {
             bencher.iter(|| {
                 for step in 0..STEPS {
-                    // By reference: to copy a value just written costs more than to compute it.
+                    // By reference, because copying a value that was just written costs more than
+                    // computing it.
                     let hyper = plan.at(black_box(step));
                     black_box(&hyper);
                 }

@@ -1,5 +1,6 @@
-//! The 1cycle policy in a loop written by hand: logistic regression on two moons' worth of points, plain SGD with
-//! momentum, no tensor library. The plan says lr, momentum and weight decay at every step.
+//! The 1cycle policy in a hand-written training loop: logistic regression on two half moons with
+//! plain SGD and momentum, without a tensor library. The plan gives learning rate, momentum and
+//! weight decay at every step.
 //!
 //! ```text
 //! cargo run -p onecycle --example hand_written_loop
@@ -52,10 +53,11 @@ fn main() -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// Points on two bent lines that lean into each other, in an order that mixes both; the last entry is the bias.
+/// Points on two interleaved half circles, alternating between the classes. The last entry is the
+/// bias.
 fn sample(i: usize) -> ([f64; 3], f64) {
     let label = (i % 2) as f64;
-    // Steps of the golden ratio fill the interval evenly.
+    // Multiples of the golden ratio fill the interval evenly.
     let turn = (i as f64 * 0.618_033_988_75).fract() * std::f64::consts::PI;
     let (x, y) = (turn.cos(), turn.sin());
     let point = if label == 0.0 {
@@ -84,7 +86,7 @@ fn gradient(weights: &[f64; 3], batch: &[([f64; 3], f64)]) -> [f64; 3] {
     gradient
 }
 
-/// Mean cross-entropy, and the share of points on the right side.
+/// Mean cross-entropy, and the fraction of correctly classified points.
 fn evaluate(weights: &[f64; 3], data: &[([f64; 3], f64)]) -> (f64, f64) {
     let mut loss = 0.0;
     let mut right = 0;

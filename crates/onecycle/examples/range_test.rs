@@ -1,5 +1,6 @@
-//! The LR range test in a loop written by hand: a network of one hidden layer learns the sine, no tensor library. The test
-//! says which rate comes next; the loop says what the loss was.
+//! The LR range test in a hand-written training loop: a network with one hidden layer learns the
+//! sine function, without a tensor library. The test gives the next learning rate, and the loop
+//! reports the loss.
 //!
 //! ```text
 //! cargo run -p onecycle --example range_test
@@ -14,7 +15,7 @@ const HIDDEN: usize = 24;
 const BATCH: usize = 16;
 
 fn main() -> Result<(), PolicyError> {
-    // Three seeds on the same sweep. Each test trains a fresh network and throws it away.
+    // Three seeds with the same sweep. Each test trains a new network, which is then discarded.
     let mut curves = Vec::new();
     for seed in 1..=3 {
         let mut network = Network::new(seed);
@@ -37,7 +38,7 @@ fn main() -> Result<(), PolicyError> {
         println!("{rule:16} {:?} {interval} ({})", found.lr, found.verdict);
     }
 
-    // A cycle up to the rate that was found.
+    // One cycle with the suggested rate as its peak.
     let found = over_seeds(&curves, Rule::OneCycleMax);
     let Some(lr_max) = found.lr else {
         println!("{}", found.verdict.advice());
@@ -60,7 +61,7 @@ fn main() -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// `sum_h out_h tanh(in_h x + bias_h)`, with plain SGD.
+/// `sum_h out_h tanh(in_h x + bias_h)`, trained with plain SGD.
 struct Network {
     weights: [[f64; HIDDEN]; 3],
     random: u64,

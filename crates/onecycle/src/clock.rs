@@ -253,6 +253,16 @@ fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, Po
     }
 }
 
+impl Run {
+    /// Number of steps at the run's own batch size.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`Policy::resolve`](crate::Policy::resolve) for the run itself.
+    pub fn total_steps(&self) -> Result<u64, PolicyError> {
+        Clock::new(self, None).map(|clock| clock.total_steps())
+    }
+}
+
 /// The part of a run over which a curve or preset is resolved. Its steps count from 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent<'a> {

@@ -1,6 +1,6 @@
 use alloc::string::String;
 
-use crate::Span;
+use crate::{Span, span::ParseSpanError};
 
 /// A policy that cannot be built, or that does not fit a run.
 ///
@@ -139,9 +139,7 @@ pub enum PolicyError {
         expected: usize,
     },
     /// The points of a list do not increase.
-    #[error(
-        "`{name}` has {later} after {earlier}: expected increasing points that start at 0"
-    )]
+    #[error("`{name}` has {later} after {earlier}: expected increasing points that start at 0")]
     NotIncreasing {
         /// Name of the list.
         name: &'static str,
@@ -171,9 +169,7 @@ pub enum PolicyError {
         known: String,
     },
     /// The number of steps is not a multiple of the number of epochs.
-    #[error(
-        "{steps} steps cannot be divided evenly into {epochs} epochs: change one of them"
-    )]
+    #[error("{steps} steps cannot be divided evenly into {epochs} epochs: change one of them")]
     NotDivisible {
         /// Steps of the run.
         steps: u64,
@@ -201,13 +197,8 @@ pub enum PolicyError {
         limit: u64,
     },
     /// A text is not a span.
-    #[error(
-        "`{text}` is not a span: expected steps (`500` or `500st`), epochs (`13ep`), samples (`50000sa`) or a fraction of the run (`10%` or `0.1`)"
-    )]
-    InvalidSpan {
-        /// The text.
-        text: String,
-    },
+    #[error(transparent)]
+    InvalidSpan(#[from] ParseSpanError),
     /// A feature of the original that its clone does not support.
     #[error("`{name}` = {value} is not supported: {hint}")]
     Unsupported {

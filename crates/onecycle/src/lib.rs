@@ -79,6 +79,7 @@ mod plan;
 mod policy;
 pub mod preset;
 pub mod range_test;
+mod resolve;
 mod run;
 mod shape;
 mod span;
@@ -98,5 +99,5 @@ pub use preset::{
 };
 pub use run::Run;
 pub use shape::Shape;
-pub use span::Span;
+pub use span::{ParseSpanError, Span};
 pub use table::Phase;

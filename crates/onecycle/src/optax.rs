@@ -24,7 +24,7 @@ macro_rules! formula_schedule {
         fn resolve(
             &self,
             _: &crate::clock::Extent<'_>,
-        ) -> Result<crate::policy::Tracks, crate::PolicyError> {
+        ) -> Result<crate::resolve::Tracks, crate::PolicyError> {
             let law = crate::table::Law::Formula(alloc::sync::Arc::new(self.clone()));
             Ok(crate::table::Table::new($kind, law).into())
         }

@@ -7,8 +7,12 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AtEnd, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check, clock::Clock,
-    shape::Memo, table::Table,
+    AtEnd, Curve, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check,
+    clock::{Clock, Extent},
+    policy::Source,
+    resolve::Tracks,
+    shape::Memo,
+    table::Table,
 };
 
 /// A hyper-parameter that a plan may set.
@@ -57,14 +61,14 @@ pub struct Plan {
 
 /// The tables of all hyper-parameters, computed from policy and run.
 #[derive(Debug, Clone)]
-pub(crate) struct Resolved {
-    pub(crate) lr: Table,
-    pub(crate) momentum: Option<Table>,
-    pub(crate) weight_decay: Option<Table>,
+struct Resolved {
+    lr: Table,
+    momentum: Option<Table>,
+    weight_decay: Option<Table>,
     /// Step from which [`AtEnd`] applies. The run may be longer.
-    pub(crate) end: u64,
-    pub(crate) at_end: AtEnd,
-    pub(crate) clock: Clock,
+    end: u64,
+    at_end: AtEnd,
+    clock: Clock,
 }
 
 impl PartialEq for Plan {
@@ -75,14 +79,6 @@ impl PartialEq for Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(policy: Policy, run: Run, resolved: Resolved) -> Self {
-        Plan {
-            policy,
-            run,
-            resolved,
-        }
-    }
-
     /// Number of steps of the run.
     pub fn steps(&self) -> u64 {
         self.resolved.clock.total_steps()
@@ -190,6 +186,54 @@ impl Plan {
         table
             .map(|table| table.phases(self.steps()))
             .unwrap_or_default()
+    }
+}
+
+impl Policy {
+    /// Resolves the policy for a run of known length.
+    ///
+    /// # Errors
+    /// - [`PolicyError::ZeroSteps`] if the run has no steps.
+    /// - [`PolicyError::SpanLongerThanRun`] or [`PolicyError::LongerThanRun`] if something does not
+    ///   fit into the run.
+    /// - [`PolicyError::UnknownUnit`] if a span is in a unit that the run does not define.
+    /// - [`PolicyError::PhaseWithoutLength`] if a cloned schedule would divide by zero.
+    pub fn resolve(&self, run: &Run) -> Result<Plan, PolicyError> {
+        let clock = Clock::new(run, self.batch_size.as_ref())?;
+        let extent = Extent::whole(&clock);
+        let steps = clock.total_steps();
+        let mut end = steps;
+        let tracks = match &self.lr {
+            Source::Curve(curve) => Tracks::from(curve.resolve(&extent)?),
+            Source::Preset(preset) => {
+                if let (Some(length), false) = (self.length(), preset.parameters().continues()) {
+                    end = end.min(length);
+                }
+                preset.resolve(&extent)?
+            }
+        };
+        let optional =
+            |curve: &Option<Curve>| curve.as_ref().map(|c| c.resolve(&extent)).transpose();
+        let momentum = optional(&self.momentum)?.or(tracks.momentum);
+        let weight_decay = optional(&self.weight_decay)?;
+        tracks.lr.check_finite("lr", steps - 1)?;
+        for (name, table) in [("momentum", &momentum), ("weight_decay", &weight_decay)] {
+            if let Some(table) = table {
+                table.check_finite(name, steps - 1)?;
+            }
+        }
+        Ok(Plan {
+            policy: self.clone(),
+            run: *run,
+            resolved: Resolved {
+                lr: tracks.lr,
+                momentum,
+                weight_decay,
+                end,
+                at_end: self.at_end,
+                clock,
+            },
+        })
     }
 }
 

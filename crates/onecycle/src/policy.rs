@@ -3,10 +3,8 @@ use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchSizes, Curve, Plan, PolicyError, Preset, Run, check,
-    clock::{Clock, Extent},
-    plan::Resolved,
-    table::Table,
+    BatchSizes, Curve, PolicyError, Preset, check, fastai, optax, preset, preset::for_each_preset,
+    torch,
 };
 
 /// Behaviour of a plan after its last step.
@@ -16,7 +14,8 @@ pub enum AtEnd {
     /// Keeps the hyper-parameters of the last step.
     #[default]
     Hold,
-    /// [`Plan::try_at`] returns an error; [`Plan::at`], which cannot fail, keeps the last values.
+    /// [`Plan::try_at`](crate::Plan::try_at) returns an error; [`Plan::at`](crate::Plan::at), which
+    /// cannot fail, keeps the last values.
     Error,
     /// Starts again from step 0.
     Restart,
@@ -25,8 +24,8 @@ pub enum AtEnd {
 /// Learning rate, momentum, weight decay and batch size over a run, in the user's units.
 ///
 /// A policy is built from a [`Preset`] (`OneCycle::new(0.8).policy()?`) or from [`Curve`]s. Its
-/// parameters are checked at that point. [`Policy::resolve`] turns it into a [`Plan`] for a
-/// [`Run`].
+/// parameters are checked at that point. [`Policy::resolve`] turns it into a [`Plan`](crate::Plan)
+/// for a [`Run`](crate::Run).
 ///
 /// ```
 /// use onecycle::{AtEnd, OneCycle, Run};
@@ -43,51 +42,18 @@ pub enum AtEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "form::PolicyForm", into = "form::PolicyForm")]
 pub struct Policy {
-    lr: Source,
-    momentum: Option<Curve>,
-    weight_decay: Option<Curve>,
-    batch_size: Option<BatchSizes>,
-    at_end: AtEnd,
+    pub(crate) lr: Source,
+    pub(crate) momentum: Option<Curve>,
+    pub(crate) weight_decay: Option<Curve>,
+    pub(crate) batch_size: Option<BatchSizes>,
+    pub(crate) at_end: AtEnd,
 }
 
 /// Source of the learning rate. A preset may set momentum as well.
 #[derive(Debug, Clone, PartialEq)]
-enum Source {
+pub(crate) enum Source {
     Preset(Box<Preset>),
     Curve(Curve),
-}
-
-/// The resolved tables of a preset.
-#[derive(Debug, Clone)]
-pub(crate) struct Tracks {
-    pub(crate) lr: Table,
-    pub(crate) momentum: Option<Table>,
-}
-
-impl From<Table> for Tracks {
-    fn from(lr: Table) -> Self {
-        Tracks { lr, momentum: None }
-    }
-}
-
-/// Operations of the parameter struct of every preset.
-pub(crate) trait Resolve {
-    /// Checks everything that does not depend on the run.
-    fn check(&self) -> Result<(), PolicyError>;
-
-    /// Converts spans to steps and returns the tables.
-    fn resolve(&self, extent: &Extent<'_>) -> Result<Tracks, PolicyError>;
-
-    /// Number of steps, if the preset defines its own length.
-    fn length(&self) -> Option<u64> {
-        None
-    }
-
-    /// Whether the formula continues past [`Resolve::length`], as its original does. Otherwise the
-    /// plan ends there.
-    fn continues(&self) -> bool {
-        true
-    }
 }
 
 impl Policy {
@@ -181,53 +147,23 @@ impl Policy {
             Source::Curve(_) => None,
         }
     }
+}
 
-    /// Resolves the policy for a run of known length.
-    ///
-    /// # Errors
-    /// - [`PolicyError::ZeroSteps`] if the run has no steps.
-    /// - [`PolicyError::SpanLongerThanRun`] or [`PolicyError::LongerThanRun`] if something does not
-    ///   fit into the run.
-    /// - [`PolicyError::UnknownUnit`] if a span is in a unit that the run does not define.
-    /// - [`PolicyError::PhaseWithoutLength`] if a cloned schedule would divide by zero.
-    pub fn resolve(&self, run: &Run) -> Result<Plan, PolicyError> {
-        let clock = Clock::new(run, self.batch_size.as_ref())?;
-        let extent = Extent::whole(&clock);
-        let steps = clock.total_steps();
-        let mut end = steps;
-        let tracks = match &self.lr {
-            Source::Curve(curve) => Tracks::from(curve.resolve(&extent)?),
-            Source::Preset(preset) => {
-                if let (Some(length), false) = (self.length(), preset.parameters().continues()) {
-                    end = end.min(length);
-                }
-                preset.resolve(&extent)?
-            }
-        };
-        let optional =
-            |curve: &Option<Curve>| curve.as_ref().map(|c| c.resolve(&extent)).transpose();
-        let momentum = optional(&self.momentum)?.or(tracks.momentum);
-        let weight_decay = optional(&self.weight_decay)?;
-        tracks.lr.check_finite("lr", steps - 1)?;
-        for (name, table) in [("momentum", &momentum), ("weight_decay", &weight_decay)] {
-            if let Some(table) = table {
-                table.check_finite(name, steps - 1)?;
+macro_rules! policy_methods {
+    ($($(#[$doc:meta])* $kind:literal => $name:ident($parameters:ty),)*) => {$(
+        impl $parameters {
+            /// Checks the parameters and builds a policy.
+            ///
+            /// # Errors
+            /// Returns a [`PolicyError`] with the name and value of the first wrong parameter.
+            pub fn policy(self) -> Result<Policy, PolicyError> {
+                Policy::from_preset(self.into())
             }
         }
-        Ok(Plan::new(
-            self.clone(),
-            *run,
-            Resolved {
-                lr: tracks.lr,
-                momentum,
-                weight_decay,
-                end,
-                at_end: self.at_end,
-                clock,
-            },
-        ))
-    }
+    )*};
 }
+
+for_each_preset!(policy_methods);
 
 mod form {
     use super::{AtEnd, Policy, Source};

@@ -28,14 +28,116 @@ pub use restarts::CosineRestarts;
 pub use warmup::{Scaling, Warmup};
 
 use crate::{
-    Policy, PolicyError,
+    PolicyError,
     clock::Extent,
-    fastai, optax,
-    policy::{Resolve, Tracks},
+    fastai, optax, preset,
+    resolve::{Resolve, Tracks},
     torch,
 };
 
-macro_rules! presets {
+/// Calls a macro with every preset: its documentation, `kind`, variant of [`Preset`] and struct.
+macro_rules! for_each_preset {
+    ($callback:ident) => {
+        $callback! {
+            /// The paper's 1cycle policy.
+            "one_cycle" => OneCycle(preset::OneCycle),
+            /// Cyclical learning rates.
+            "clr" => Clr(preset::Clr),
+            /// A learning rate for each of several intervals.
+            "piecewise_constant" => PiecewiseConstant(preset::PiecewiseConstant),
+            /// A constant learning rate.
+            "constant" => Constant(preset::Constant),
+            /// A drop by a factor at regular intervals.
+            "step" => Step(preset::Step),
+            /// Exponential decay: the same factor at every step.
+            "exponential" => Exponential(preset::Exponential),
+            /// Polynomial decay: a power of the remaining fraction of the run.
+            "polynomial" => Polynomial(preset::Polynomial),
+            /// Half a cosine wave.
+            "cosine" => Cosine(preset::Cosine),
+            /// Cosine annealing with warm restarts.
+            "cosine_restarts" => CosineRestarts(preset::CosineRestarts),
+            /// A straight line.
+            "linear" => Linear(preset::Linear),
+            /// Gradual warm-up before another policy, with scaling by batch size.
+            "warmup" => Warmup(preset::Warmup),
+            /// Warm-up, plateau, then decay.
+            "warmup_stable_decay" => WarmupStableDecay(preset::WarmupStableDecay),
+            /// Plateau, then half a cosine wave.
+            "flat_cosine" => FlatCosine(preset::FlatCosine),
+            /// Linear warm-up, plateau, linear decay.
+            "trapezoid" => Trapezoid(preset::Trapezoid),
+            /// Policies one after the other.
+            "sequence" => Sequence(preset::Sequence),
+            /// The product of several policies.
+            "product" => Product(preset::Product),
+            /// `torch.optim.lr_scheduler.OneCycleLR`.
+            "torch_one_cycle" => TorchOneCycle(torch::OneCycleLr),
+            /// `torch.optim.lr_scheduler.CyclicLR`.
+            "torch_cyclic" => TorchCyclic(torch::CyclicLr),
+            /// `torch.optim.lr_scheduler.MultiStepLR`.
+            "torch_multi_step" => TorchMultiStep(torch::MultiStepLr),
+            /// `torch.optim.lr_scheduler.StepLR`.
+            "torch_step" => TorchStep(torch::StepLr),
+            /// `torch.optim.lr_scheduler.ExponentialLR`.
+            "torch_exponential" => TorchExponential(torch::ExponentialLr),
+            /// `torch.optim.lr_scheduler.CosineAnnealingLR`.
+            "torch_cosine_annealing" => TorchCosineAnnealing(torch::CosineAnnealingLr),
+            /// `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+            "torch_cosine_annealing_warm_restarts" => TorchCosineAnnealingWarmRestarts(torch::CosineAnnealingWarmRestarts),
+            /// `torch.optim.lr_scheduler.LinearLR`.
+            "torch_linear" => TorchLinear(torch::LinearLr),
+            /// `torch.optim.lr_scheduler.PolynomialLR`.
+            "torch_polynomial" => TorchPolynomial(torch::PolynomialLr),
+            /// `torch.optim.lr_scheduler.ConstantLR`.
+            "torch_constant" => TorchConstant(torch::ConstantLr),
+            /// `torch.optim.lr_scheduler.SequentialLR`.
+            "torch_sequential" => TorchSequential(torch::SequentialLr),
+            /// `torch.optim.lr_scheduler.LambdaLR` with the common warm-up, plateau and decay
+            /// function.
+            "torch_trapezoid" => TorchTrapezoid(torch::Trapezoid),
+            /// `optax.cosine_onecycle_schedule`.
+            "optax_cosine_onecycle" => OptaxCosineOnecycle(optax::CosineOnecycle),
+            /// `optax.linear_onecycle_schedule`.
+            "optax_linear_onecycle" => OptaxLinearOnecycle(optax::LinearOnecycle),
+            /// `optax.warmup_cosine_decay_schedule`.
+            "optax_warmup_cosine_decay" => OptaxWarmupCosineDecay(optax::WarmupCosineDecay),
+            /// `optax.cosine_decay_schedule`.
+            "optax_cosine_decay" => OptaxCosineDecay(optax::CosineDecay),
+            /// `optax.sgdr_schedule`.
+            "optax_sgdr" => OptaxSgdr(optax::Sgdr),
+            /// `optax.piecewise_constant_schedule`.
+            "optax_piecewise_constant" => OptaxPiecewiseConstant(optax::PiecewiseConstant),
+            /// `optax.piecewise_interpolate_schedule`.
+            "optax_piecewise_interpolate" => OptaxPiecewiseInterpolate(optax::PiecewiseInterpolate),
+            /// `optax.polynomial_schedule`.
+            "optax_polynomial" => OptaxPolynomial(optax::Polynomial),
+            /// `optax.linear_schedule`.
+            "optax_linear" => OptaxLinear(optax::Linear),
+            /// `optax.exponential_decay`.
+            "optax_exponential_decay" => OptaxExponentialDecay(optax::ExponentialDecay),
+            /// `optax.join_schedules`.
+            "optax_join" => OptaxJoin(optax::Join),
+            /// `optax.constant_schedule`.
+            "optax_constant" => OptaxConstant(optax::Constant),
+            /// fastai v2's `fit_one_cycle`.
+            "fastai_one_cycle" => FastaiOneCycle(fastai::OneCycle),
+            /// fastai v1's `fit_one_cycle`.
+            "fastai_v1_one_cycle" => FastaiV1OneCycle(fastai::V1OneCycle),
+            /// fastai's `fit_flat_cos`.
+            "fastai_flat_cos" => FastaiFlatCos(fastai::FlatCos),
+            /// fastai's `fit_sgdr`.
+            "fastai_sgdr" => FastaiSgdr(fastai::Sgdr),
+            /// fastai's `combined_cos`.
+            "fastai_combined_cos" => FastaiCombinedCos(fastai::CombinedCos),
+            /// fastai's `combine_scheds`.
+            "fastai_combine_scheds" => FastaiCombineScheds(fastai::CombineScheds),
+        }
+    };
+}
+pub(crate) use for_each_preset;
+
+macro_rules! preset_enum {
     ($($(#[$doc:meta])* $kind:literal => $name:ident($parameters:ty),)*) => {
         /// Any preset, tagged by its kind.
         ///
@@ -73,114 +175,11 @@ macro_rules! presets {
                     Preset::$name(parameters)
                 }
             }
-
-            impl $parameters {
-                /// Checks the parameters and builds a policy.
-                ///
-                /// # Errors
-                /// Returns a [`PolicyError`] with the name and value of the first wrong parameter.
-                pub fn policy(self) -> Result<Policy, PolicyError> {
-                    Policy::from_preset(self.into())
-                }
-            }
         )*
     };
 }
 
-presets! {
-    /// The paper's 1cycle policy.
-    "one_cycle" => OneCycle(OneCycle),
-    /// Cyclical learning rates.
-    "clr" => Clr(Clr),
-    /// A learning rate for each of several intervals.
-    "piecewise_constant" => PiecewiseConstant(PiecewiseConstant),
-    /// A constant learning rate.
-    "constant" => Constant(Constant),
-    /// A drop by a factor at regular intervals.
-    "step" => Step(Step),
-    /// Exponential decay: the same factor at every step.
-    "exponential" => Exponential(Exponential),
-    /// Polynomial decay: a power of the remaining fraction of the run.
-    "polynomial" => Polynomial(Polynomial),
-    /// Half a cosine wave.
-    "cosine" => Cosine(Cosine),
-    /// Cosine annealing with warm restarts.
-    "cosine_restarts" => CosineRestarts(CosineRestarts),
-    /// A straight line.
-    "linear" => Linear(Linear),
-    /// Gradual warm-up before another policy, with scaling by batch size.
-    "warmup" => Warmup(Warmup),
-    /// Warm-up, plateau, then decay.
-    "warmup_stable_decay" => WarmupStableDecay(WarmupStableDecay),
-    /// Plateau, then half a cosine wave.
-    "flat_cosine" => FlatCosine(FlatCosine),
-    /// Linear warm-up, plateau, linear decay.
-    "trapezoid" => Trapezoid(Trapezoid),
-    /// Policies one after the other.
-    "sequence" => Sequence(Sequence),
-    /// The product of several policies.
-    "product" => Product(Product),
-    /// `torch.optim.lr_scheduler.OneCycleLR`.
-    "torch_one_cycle" => TorchOneCycle(torch::OneCycleLr),
-    /// `torch.optim.lr_scheduler.CyclicLR`.
-    "torch_cyclic" => TorchCyclic(torch::CyclicLr),
-    /// `torch.optim.lr_scheduler.MultiStepLR`.
-    "torch_multi_step" => TorchMultiStep(torch::MultiStepLr),
-    /// `torch.optim.lr_scheduler.StepLR`.
-    "torch_step" => TorchStep(torch::StepLr),
-    /// `torch.optim.lr_scheduler.ExponentialLR`.
-    "torch_exponential" => TorchExponential(torch::ExponentialLr),
-    /// `torch.optim.lr_scheduler.CosineAnnealingLR`.
-    "torch_cosine_annealing" => TorchCosineAnnealing(torch::CosineAnnealingLr),
-    /// `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
-    "torch_cosine_annealing_warm_restarts" => TorchCosineAnnealingWarmRestarts(torch::CosineAnnealingWarmRestarts),
-    /// `torch.optim.lr_scheduler.LinearLR`.
-    "torch_linear" => TorchLinear(torch::LinearLr),
-    /// `torch.optim.lr_scheduler.PolynomialLR`.
-    "torch_polynomial" => TorchPolynomial(torch::PolynomialLr),
-    /// `torch.optim.lr_scheduler.ConstantLR`.
-    "torch_constant" => TorchConstant(torch::ConstantLr),
-    /// `torch.optim.lr_scheduler.SequentialLR`.
-    "torch_sequential" => TorchSequential(torch::SequentialLr),
-    /// `torch.optim.lr_scheduler.LambdaLR` with the common warm-up, plateau and decay function.
-    "torch_trapezoid" => TorchTrapezoid(torch::Trapezoid),
-    /// `optax.cosine_onecycle_schedule`.
-    "optax_cosine_onecycle" => OptaxCosineOnecycle(optax::CosineOnecycle),
-    /// `optax.linear_onecycle_schedule`.
-    "optax_linear_onecycle" => OptaxLinearOnecycle(optax::LinearOnecycle),
-    /// `optax.warmup_cosine_decay_schedule`.
-    "optax_warmup_cosine_decay" => OptaxWarmupCosineDecay(optax::WarmupCosineDecay),
-    /// `optax.cosine_decay_schedule`.
-    "optax_cosine_decay" => OptaxCosineDecay(optax::CosineDecay),
-    /// `optax.sgdr_schedule`.
-    "optax_sgdr" => OptaxSgdr(optax::Sgdr),
-    /// `optax.piecewise_constant_schedule`.
-    "optax_piecewise_constant" => OptaxPiecewiseConstant(optax::PiecewiseConstant),
-    /// `optax.piecewise_interpolate_schedule`.
-    "optax_piecewise_interpolate" => OptaxPiecewiseInterpolate(optax::PiecewiseInterpolate),
-    /// `optax.polynomial_schedule`.
-    "optax_polynomial" => OptaxPolynomial(optax::Polynomial),
-    /// `optax.linear_schedule`.
-    "optax_linear" => OptaxLinear(optax::Linear),
-    /// `optax.exponential_decay`.
-    "optax_exponential_decay" => OptaxExponentialDecay(optax::ExponentialDecay),
-    /// `optax.join_schedules`.
-    "optax_join" => OptaxJoin(optax::Join),
-    /// `optax.constant_schedule`.
-    "optax_constant" => OptaxConstant(optax::Constant),
-    /// fastai v2's `fit_one_cycle`.
-    "fastai_one_cycle" => FastaiOneCycle(fastai::OneCycle),
-    /// fastai v1's `fit_one_cycle`.
-    "fastai_v1_one_cycle" => FastaiV1OneCycle(fastai::V1OneCycle),
-    /// fastai's `fit_flat_cos`.
-    "fastai_flat_cos" => FastaiFlatCos(fastai::FlatCos),
-    /// fastai's `fit_sgdr`.
-    "fastai_sgdr" => FastaiSgdr(fastai::Sgdr),
-    /// fastai's `combined_cos`.
-    "fastai_combined_cos" => FastaiCombinedCos(fastai::CombinedCos),
-    /// fastai's `combine_scheds`.
-    "fastai_combine_scheds" => FastaiCombineScheds(fastai::CombineScheds),
-}
+for_each_preset!(preset_enum);
 
 impl Preset {
     /// Resolves the preset over a run or a part of one. A preset with a length of its own must fit

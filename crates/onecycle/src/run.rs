@@ -81,14 +81,6 @@ impl Run {
         Run { drop_last, ..self }
     }
 
-    /// Number of steps at the run's own batch size.
-    ///
-    /// # Errors
-    /// Returns the same errors as [`Policy::resolve`](crate::Policy::resolve) for the run itself.
-    pub fn total_steps(&self) -> Result<u64, PolicyError> {
-        crate::clock::Clock::new(self, None).map(|clock| clock.total_steps())
-    }
-
     pub(crate) fn check(&self) -> Result<(), PolicyError> {
         check::span("epochs", self.length)?;
         if !matches!(self.length, Span::Steps(_) | Span::Epochs(_)) {

@@ -1,7 +1,18 @@
-use alloc::{format, string::ToString};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use core::{fmt, str::FromStr};
 
-use crate::PolicyError;
+/// A text that is not a [`Span`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a span: expected steps (`500` or `500st`), epochs (`13ep`), samples (`50000sa`) or a fraction of the run (`10%` or `0.1`)"
+)]
+pub struct ParseSpanError {
+    /// The text.
+    pub text: String,
+}
 
 /// A length within a run, or a point counted from its start, in a unit of the user's choice.
 ///
@@ -65,10 +76,10 @@ impl fmt::Display for Span {
 }
 
 impl FromStr for Span {
-    type Err = PolicyError;
+    type Err = ParseSpanError;
 
-    fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let invalid = || PolicyError::InvalidSpan {
+    fn from_str(text: &str) -> Result<Self, ParseSpanError> {
+        let invalid = || ParseSpanError {
             text: text.to_string(),
         };
         let text = text.trim();
@@ -87,8 +98,12 @@ impl FromStr for Span {
         } else {
             Span::Fraction(real(text)?)
         };
-        crate::check::span("span", span).map_err(|_| invalid())?;
-        Ok(span)
+        let in_range = match span {
+            Span::Steps(_) | Span::Samples(_) => true,
+            Span::Epochs(epochs) => (0.0..=1e300).contains(&epochs),
+            Span::Fraction(fraction) => (0.0..=1.0).contains(&fraction),
+        };
+        in_range.then_some(span).ok_or_else(invalid)
     }
 }
 

@@ -6,7 +6,7 @@ use super::Annealer;
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Formula, Law, Table},
 };
 

@@ -6,7 +6,7 @@ use super::{Annealer, combined::Combined};
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Law, Table},
 };
 

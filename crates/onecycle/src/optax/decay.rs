@@ -3,7 +3,7 @@ use core::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::formula_schedule;
-use crate::{PolicyError, check, math, policy::Resolve, table::Formula};
+use crate::{PolicyError, check, math, resolve::Resolve, table::Formula};
 
 /// `constant_schedule`: `lr(n) = value`.
 ///

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 macro_rules! schedules {

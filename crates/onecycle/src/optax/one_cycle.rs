@@ -4,7 +4,7 @@ use super::{InterpolateType, piecewise::Interpolation};
 use crate::{
     PolicyError, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 fn check_arguments(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     PolicyError, check, math,
-    policy::Resolve,
+    resolve::Resolve,
     table::{Formula, Mark},
 };
 
@@ -60,7 +60,7 @@ impl Resolve for PiecewiseConstant {
         check_pairs(self.init_value, &self.boundaries_and_scales)
     }
 
-    fn resolve(&self, _: &crate::clock::Extent<'_>) -> Result<crate::policy::Tracks, PolicyError> {
+    fn resolve(&self, _: &crate::clock::Extent<'_>) -> Result<crate::resolve::Tracks, PolicyError> {
         let mut value = self.init_value;
         let mut table = crate::table::Table::constant("constant", value);
         for (step, scale) in sorted(&self.boundaries_and_scales) {
@@ -136,7 +136,7 @@ impl Resolve for PiecewiseInterpolate {
         check_pairs(self.init_value, &self.boundaries_and_scales)
     }
 
-    fn resolve(&self, _: &crate::clock::Extent<'_>) -> Result<crate::policy::Tracks, PolicyError> {
+    fn resolve(&self, _: &crate::clock::Extent<'_>) -> Result<crate::resolve::Tracks, PolicyError> {
         let points = Interpolation::new(
             self.interpolate_type,
             self.init_value,
@@ -180,7 +180,7 @@ impl Interpolation {
         Interpolation { names, ..self }
     }
 
-    pub(super) fn into_tracks(self, kind: &'static str) -> crate::policy::Tracks {
+    pub(super) fn into_tracks(self, kind: &'static str) -> crate::resolve::Tracks {
         let law = crate::table::Law::Formula(alloc::sync::Arc::new(self));
         crate::table::Table::new(kind, law).into()
     }

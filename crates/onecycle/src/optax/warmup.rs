@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{CosineDecay, Linear, formula_schedule};
 use crate::{
     PolicyError, check,
-    policy::Resolve,
+    resolve::Resolve,
     table::{Formula, Mark},
 };
 

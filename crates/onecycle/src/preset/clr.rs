@@ -6,7 +6,7 @@ use super::Momentum;
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 

@@ -6,7 +6,7 @@ use super::Preset;
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Law, Table},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     check,
     clock::Extent,
     curve,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::Table,
 };
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 

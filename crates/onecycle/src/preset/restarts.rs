@@ -6,7 +6,7 @@ use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Law, Repeat, Table},
 };
 

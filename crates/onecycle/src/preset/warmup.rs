@@ -7,7 +7,7 @@ use crate::{
     PolicyError, Shape, Span, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::Table,
 };
 

@@ -78,7 +78,9 @@ impl Verdict {
     pub fn advice(self) -> &'static str {
         match self {
             Verdict::Ok => "nothing to do",
-            Verdict::NeverDiverged => "the loss never rises again: extend the sweep to higher rates",
+            Verdict::NeverDiverged => {
+                "the loss never rises again: extend the sweep to higher rates"
+            }
             Verdict::NoDescent => {
                 "the loss never falls: start the sweep at lower rates, or check data and model"
             }
@@ -183,8 +185,17 @@ impl Profile {
     }
 }
 
+impl LossCurve {
+    /// The loss smoothed without lag on log-lr, one value per rate, as used by this crate's rules.
+    /// Losses far above the initial loss are clipped, so that an explosion does not distort the
+    /// valley. NaN at rates without a value, such as 0.
+    pub fn smoothed(&self) -> Vec<f64> {
+        smoothed(self)
+    }
+}
+
 /// The smoothed loss at each point, NaN if there is none. See [`LossCurve::smoothed`].
-pub(super) fn smoothed(curve: &LossCurve) -> Vec<f64> {
+fn smoothed(curve: &LossCurve) -> Vec<f64> {
     let mut smoothed = alloc::vec![f64::NAN; curve.len()];
     let value = |fit: &LocalFit| fit.value;
     let (x, values): (Vec<f64>, Vec<f64>) = match Profile::of(curve) {

@@ -2,7 +2,6 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::assess;
 use super::not_finite;
 use crate::{PolicyError, check};
 
@@ -204,13 +203,6 @@ impl LossCurve {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.lr.is_empty()
-    }
-
-    /// The loss smoothed without lag on log-lr, one value per rate, as used by this crate's rules.
-    /// Losses far above the initial loss are clipped, so that an explosion does not distort the
-    /// valley. NaN at rates without a value, such as 0.
-    pub fn smoothed(&self) -> Vec<f64> {
-        assess::smoothed(self)
     }
 
     /// The same test by another signal, as a curve that a rule can use: small values are good.

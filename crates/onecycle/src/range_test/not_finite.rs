@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Number {
                 "inf" | "infinity" => Ok(Number(f64::INFINITY)),
                 "-inf" | "-infinity" => Ok(Number(f64::NEG_INFINITY)),
                 _ => Err(de::Error::custom(format!(
-                    "`{word}` is no number: expected one, or \"nan\", \"inf\" or \"-inf\""
+                    "`{word}` is not a number: expected a number, \"nan\", \"inf\" or \"-inf\""
                 ))),
             },
         }

@@ -10,7 +10,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 /// `CosineAnnealingLR`: the rate follows half cosine waves between `lr` and `eta_min`, down and up

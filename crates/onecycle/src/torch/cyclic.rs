@@ -6,7 +6,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
     table::{Formula, Law, Table},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 /// `LinearLR`: a straight line from `lr start_factor` to `lr end_factor` over `total_iters` steps,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     PolicyError, Span, check,
     clock::Extent,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 /// A scheduler that [`SequentialLr`] can hold.

@@ -10,7 +10,7 @@ use crate::{
     PolicyError, check,
     clock::Extent,
     math,
-    policy::{Resolve, Tracks},
+    resolve::{Resolve, Tracks},
 };
 
 /// `MultiStepLR`: `lr(n) = lr(n - 1) gamma^k`, where `k` is how often `n` occurs in the milestones.

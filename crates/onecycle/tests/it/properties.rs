@@ -1,14 +1,13 @@
-//! What holds for every preset of this crate's own, whatever its parameters and however long the run.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Properties of this crate's own presets, for arbitrary parameters and lengths of the run.
 
-mod strategies;
-
+use crate::strategies::{
+    any_number, any_preset, continuous, curve, one_cycle, steepness, steps, wild,
+};
 use onecycle::{
     AtEnd, Clr, ClrMode, CosineRestarts, Curve, LegShape, Linear, Momentum, OneCycle, Parameter,
     Phase, Plan, Policy, Preset, Run, Sequence, Span, torch,
 };
 use proptest::prelude::*;
-use strategies::{any_number, any_preset, continuous, curve, one_cycle, steepness, steps, wild};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -29,7 +28,7 @@ fn rates(plan: &Plan) -> Vec<f64> {
     (0..plan.steps()).map(|n| plan.at(n).lr).collect()
 }
 
-/// Steps in which a phase goes from its first value to its last one.
+/// Number of steps in which a phase moves from its first value to its end value.
 fn length(phase: &Phase, plan: &Plan) -> u64 {
     let last = phase.last_step + 1 == plan.steps();
     phase.last_step - phase.first_step + u64::from(!last)
@@ -50,7 +49,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn never_negative_and_always_finite(preset in any_preset(), steps in steps()) {
+    fn rates_are_finite_and_never_negative(preset in any_preset(), steps in steps()) {
         let plan = plan(preset, steps);
         for n in 0..steps + 3 {
             let hyper = plan.at(n);
@@ -62,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn phases_tile_the_run(preset in any_preset(), steps in steps()) {
+    fn phases_cover_the_run(preset in any_preset(), steps in steps()) {
         let plan = plan(preset, steps);
         assert_tiles(&plan.phases(), steps);
         for phase in plan.phases() {
@@ -76,9 +75,9 @@ proptest! {
         }
     }
 
-    /// Within a phase no step is steeper than the phase's shape says.
+    /// Within a phase, no step is steeper than the phase's shape allows.
     #[test]
-    fn no_jump_within_a_phase(preset in any_preset(), steps in steps()) {
+    fn phases_have_no_jumps(preset in any_preset(), steps in steps()) {
         let Some(steepness) = steepness(&preset) else { return Ok(()) };
         let plan = plan(preset, steps);
         for phase in plan.phases() {
@@ -91,10 +90,10 @@ proptest! {
         }
     }
 
-    /// Where no jump was asked for, the next phase begins with the value that the one before goes to, and the last
-    /// step of each phase is a step like the others.
+    /// Without a requested jump, the next phase starts at the end value of the one before, and the
+    /// last step of each phase is as steep as any other.
     #[test]
-    fn phases_meet(preset in continuous(), steps in steps()) {
+    fn phases_join_continuously(preset in continuous(), steps in steps()) {
         let Some(steepness) = steepness(&preset) else { return Ok(()) };
         let plan = plan(preset, steps);
         for pair in plan.phases().windows(2) {
@@ -106,9 +105,10 @@ proptest! {
         }
     }
 
-    /// The law of the paper's policy, with the annihilation in steps so that it is exact arithmetic.
+    /// The formula of the paper's policy, with the annihilation in steps so that the arithmetic is
+    /// exact.
     #[test]
-    fn one_cycle_reaches_what_it_promises(one_cycle in one_cycle(), steps in 1_u64..500, percent in 0_u64..100) {
+    fn one_cycle_follows_its_formula(one_cycle in one_cycle(), steps in 1_u64..500, percent in 0_u64..100) {
         let annihilation = steps * percent / 100;
         let one_cycle = OneCycle { annihilation: Span::Steps(annihilation), ..one_cycle };
         let (min, max, last) = (one_cycle.lr_min(), one_cycle.lr_max, one_cycle.lr_final());
@@ -141,7 +141,7 @@ proptest! {
         }
     }
 
-    /// First and last value of those that have both.
+    /// First and last value of the presets that define both.
     #[test]
     fn ends_are_exact(preset in continuous(), steps in 2_u64..500) {
         let (first, last) = match &preset {
@@ -150,7 +150,7 @@ proptest! {
             Preset::Polynomial(p) => (Some(p.lr), p.lr_final),
             Preset::Exponential(p) => (Some(p.lr), p.lr_final.unwrap()),
             Preset::FlatCosine(p) => (Some(p.lr), p.lr_final),
-            // Without room for its warm-up a plateau starts at its height.
+            // Without room for its warm-up, a plateau starts at its full height.
             Preset::WarmupStableDecay(p) => (None, p.lr_final),
             Preset::Trapezoid(p) => (None, p.lr_final),
             Preset::OneCycle(p) => (Some(p.lr_min()), p.lr_final()),
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_equals_itself_after_a_round_trip(preset in any_preset(), steps in steps(), end in 0..3) {
+    fn a_plan_round_trips(preset in any_preset(), steps in steps(), end in 0..3) {
         let at_end = [AtEnd::Hold, AtEnd::Error, AtEnd::Restart][end as usize];
         let policy = Policy::from_preset(preset).unwrap().at_end(at_end);
         let plan = policy.resolve(&Run::steps(steps).with_steps_per_epoch(10)).unwrap();
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn the_end_is_what_it_was_told(preset in any_preset(), steps in steps(), past in 0_u64..1_000_000) {
+    fn at_end_decides_past_the_last_step(preset in any_preset(), steps in steps(), past in 0_u64..1_000_000) {
         let policy = Policy::from_preset(preset).unwrap();
         let run = Run::steps(steps).with_steps_per_epoch(10);
         let step = steps + past;
@@ -210,9 +210,9 @@ proptest! {
         prop_assert_eq!(restart.at(step), restart.at(step % steps));
     }
 
-    /// Tracks share the work of their ramps, but not their values: each is what it is alone.
+    /// Tracks share intermediate results of their ramps, but each has the same values as alone.
     #[test]
-    fn tracks_do_not_disturb_each_other(tracks in prop::collection::vec(curve(), 3), steps in 1_u64..200) {
+    fn tracks_are_independent(tracks in prop::collection::vec(curve(), 3), steps in 1_u64..200) {
         let run = Run::steps(steps);
         let [lr, momentum, decay] = <[Curve; 3]>::try_from(tracks.clone()).unwrap();
         let together = Policy::from_curve(lr)
@@ -233,9 +233,9 @@ proptest! {
         }
     }
 
-    /// The parts of a sequence end where the next one begins, the last with the run.
+    /// Each part of a sequence ends where the next one starts, the last one with the run.
     #[test]
-    fn parts_meet(lengths in prop::collection::vec(1_u64..40, 1..5), rates in prop::collection::vec(0.1_f64..1.0, 6)) {
+    fn parts_join_on_whole_steps(lengths in prop::collection::vec(1_u64..40, 1..5), rates in prop::collection::vec(0.1_f64..1.0, 6)) {
         let line = |i: usize| Preset::from(Linear { lr: rates[i], lr_final: rates[i + 1] });
         let parts = lengths.iter().enumerate().map(|(i, steps)| (Span::Steps(*steps), line(i)));
         let steps = lengths.iter().sum::<u64>() + 10;
@@ -252,9 +252,9 @@ proptest! {
         prop_assert_eq!(plan.at(steps - 1).lr, rates[lengths.len() + 1]);
     }
 
-    /// Whatever anyone writes into a file is refused, or gives rates that can be used. Nothing panics.
+    /// Arbitrary parameters either give an error or valid learning rates. Nothing panics.
     #[test]
-    fn wild_parameters_are_errors_or_fine(preset in wild(), steps in steps()) {
+    fn arbitrary_parameters_are_rejected_or_valid(preset in wild(), steps in steps()) {
         let Ok(policy) = Policy::from_preset(preset) else { return Ok(()) };
         let run = Run::steps(steps).with_steps_per_epoch(3).with_batch_size(32);
         let Ok(plan) = policy.resolve(&run) else { return Ok(()) };
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn wild_runs_are_errors_or_fine(epochs in any_number(), samples in any::<u32>(), batch in 0_u64..5000, drop in any::<bool>()) {
+    fn arbitrary_runs_are_rejected_or_valid(epochs in any_number(), samples in any::<u32>(), batch in 0_u64..5000, drop in any::<bool>()) {
         let run = Run::epochs(epochs % 1000.0, u64::from(samples % 100_000), batch).drop_last(drop);
         if let Ok(steps) = run.total_steps() {
             prop_assert!(steps >= 1);
@@ -276,9 +276,9 @@ proptest! {
         }
     }
 
-    /// Two presets of this crate against PyTorch's formulas, which the goldens check.
+    /// Two presets of this crate compared with PyTorch's formulas, which the goldens verify.
     #[test]
-    fn cycles_are_those_of_pytorch(up in 1_u64..50, down in 1_u64..50, mode in 0..3, mult in 1_u32..4, steps in 1_u64..400) {
+    fn cycles_match_pytorch(up in 1_u64..50, down in 1_u64..50, mode in 0..3, mult in 1_u32..4, steps in 1_u64..400) {
         let (min, max) = (0.1, 0.7);
         let close = |ours: &Plan, theirs: &Plan| {
             for n in 0..steps {
@@ -313,7 +313,8 @@ proptest! {
             eta_min: min,
             ..torch::CosineAnnealingWarmRestarts::new(max, up)
         };
-        // The last step of a run ends its cycle here, where PyTorch restarts; so look at a longer one.
+        // The last step of a run ends its cycle here, while PyTorch restarts. Compare within a
+        // longer run.
         let longer = plan(restarts, steps + 1);
         close(&longer, &plan(warm, steps + 1).clone())?;
     }

@@ -1,9 +1,9 @@
-//! Presets with whatever parameters.
+//! Presets with arbitrary, mostly invalid parameters.
 
 use onecycle::*;
 use proptest::prelude::*;
 
-/// Numbers as they are never meant.
+/// Numbers that are often invalid as a parameter.
 pub(crate) fn any_number() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),
@@ -30,7 +30,7 @@ fn any_count() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..5, 0_u64..200, any::<u64>()]
 }
 
-/// Presets with whatever parameters.
+/// A preset of any kind with arbitrary parameters.
 pub(crate) fn wild() -> BoxedStrategy<Preset> {
     let number = || prop_oneof![2 => 0.0_f64..1.0, 1 => any_number()];
     let span = || prop_oneof![1 => any_span(), 1 => (0.0_f64..1.0).prop_map(Span::Fraction), 1 => (1_u64..30).prop_map(Span::Steps)];

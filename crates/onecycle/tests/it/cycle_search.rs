@@ -1,5 +1,4 @@
-//! What holds for the search by short cycles, whatever the losses.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Properties of the search by short cycles, for arbitrary losses.
 
 use onecycle::{
     PolicyError,
@@ -7,10 +6,10 @@ use onecycle::{
 };
 use proptest::prelude::*;
 
-/// The loss of a network that knows nothing of ten classes.
+/// The loss of an untrained network with ten classes.
 const UNTRAINED: f64 = std::f64::consts::LN_10;
 
-/// Searches a valley with its lowest loss at `best`, and a wall from which on cycles diverge.
+/// Searches a valley with its lowest loss at `best`; cycles above `wall` diverge.
 fn searched(start: f64, best: f64, wall: f64, most: usize) -> CycleSearch {
     let mut search = CycleSearch::new(start, UNTRAINED, most).unwrap();
     while let Some(lr_max) = search.next_lr_max() {
@@ -36,7 +35,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_bottom_is_found_from_either_side(
+    fn the_minimum_is_found_from_either_side(
         best in -7.0..2.0_f64, away in -2.0..2.0_f64
     ) {
         let best = 10_f64.powf(best);
@@ -48,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_lies_where_cycles_diverge(
+    fn no_suggestion_lies_where_cycles_diverge(
         wall in -4.0..1.0_f64, start in -2.0..2.0_f64, best in 0.1..30.0_f64
     ) {
         let wall = 10_f64.powf(wall);
@@ -57,13 +56,13 @@ proptest! {
         if let Some(lr) = answer.lr {
             prop_assert!(lr < wall, "{lr} above {wall}");
         } else {
-            // Not one candidate below the wall was reached.
+            // No candidate below the wall was reached.
             prop_assert!(search.tried().iter().all(|one| one.loss.is_infinite()));
         }
     }
 
     #[test]
-    fn no_peak_without_need_and_no_more_than_allowed(
+    fn no_cycle_is_wasted_or_exceeds_the_limit(
         losses in proptest::collection::vec(-1.0..5.0_f64, 20), start in -5.0..1.0_f64, most in 3_usize..9
     ) {
         let mut search = CycleSearch::new(10_f64.powf(start), UNTRAINED, most).unwrap();
@@ -79,14 +78,14 @@ proptest! {
         let mut peaks: Vec<f64> = tried.iter().map(|one| one.lr_max).collect();
         peaks.sort_by(f64::total_cmp);
         prop_assert!(peaks.windows(2).all(|pair| (pair[1] / pair[0] - 2.0).abs() < 1e-12));
-        // Nothing more is asked for, and nothing more is taken.
+        // After the end nothing is requested or recorded.
         search.record(0.0);
         prop_assert_eq!(search.tried().len(), peaks.len());
     }
 }
 
 #[test]
-fn starts_on_one_grid_whatever_the_range_test_said() {
+fn candidates_lie_on_one_grid_for_any_start() {
     for (start, first) in [
         (0.1, 0.1),
         (0.13, 0.1),
@@ -100,7 +99,7 @@ fn starts_on_one_grid_whatever_the_range_test_said() {
 }
 
 #[test]
-fn an_unlucky_start_is_given_another() {
+fn a_failed_cycle_is_repeated_once() {
     let losses = |lr_max: f64, second: bool| match lr_max {
         0.1 => 1.0,
         0.2 if second => 0.8,
@@ -128,7 +127,7 @@ fn an_unlucky_start_is_given_another() {
 }
 
 #[test]
-fn nothing_learnt_is_no_answer() {
+fn no_suggestion_without_learning() {
     let mut search = CycleSearch::new(0.1, UNTRAINED, 4).unwrap();
     assert_eq!(search.suggestion().verdict, Verdict::TooShort);
     while search.next_lr_max().is_some() {
@@ -139,7 +138,7 @@ fn nothing_learnt_is_no_answer() {
 }
 
 #[test]
-fn impossible_searches_are_refused() {
+fn invalid_searches_are_rejected() {
     assert!(matches!(
         CycleSearch::new(0.0, UNTRAINED, 6),
         Err(PolicyError::OutOfRange { name: "start", .. })

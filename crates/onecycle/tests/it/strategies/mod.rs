@@ -1,4 +1,4 @@
-//! Random presets: valid ones by kind, and wild ones.
+//! Random presets: valid ones of each kind, and arbitrary ones.
 
 mod wild;
 
@@ -7,13 +7,13 @@ pub(crate) use wild::{any_number, wild};
 use onecycle::*;
 use proptest::prelude::*;
 
-/// Lengths of runs, the very short ones often.
+/// Lengths of runs, often very short ones.
 pub(crate) fn steps() -> impl Strategy<Value = u64> {
     prop_oneof![1_u64..8, 1_u64..60, 1_u64..500]
 }
 
 fn rate() -> impl Strategy<Value = f64> {
-    // Smith used 3; nothing forbids 1000, and a rate may be tiny.
+    // Smith used 3. Rates of 1000 are allowed, and so are tiny ones.
     prop_oneof![1e-9_f64..1e-3, 1e-3_f64..1.0, 1.0_f64..1000.0]
 }
 
@@ -51,13 +51,13 @@ pub(crate) fn one_cycle() -> impl Strategy<Value = OneCycle> {
     )
 }
 
-/// Two shares of a run that leave something between them.
+/// Two fractions of a run that leave some of it.
 fn two_shares() -> impl Strategy<Value = (Span, Span)> {
     (0.0_f64..1.0, 0.0_f64..1.0)
         .prop_map(|(a, b)| (Span::Fraction(a / 2.0), Span::Fraction(b / 2.0)))
 }
 
-/// Presets without jumps, those that end at a given value.
+/// Presets without jumps that end at a given value.
 pub(crate) fn continuous() -> BoxedStrategy<Preset> {
     prop_oneof![
         one_cycle().prop_map(Preset::from),
@@ -111,7 +111,7 @@ pub(crate) fn continuous() -> BoxedStrategy<Preset> {
     .boxed()
 }
 
-/// A decay of no length ends nowhere.
+/// A decay without length has no end value.
 fn nonzero(span: Span) -> Span {
     if span.is_zero() {
         Span::Fraction(0.25)
@@ -183,7 +183,7 @@ fn jumping() -> impl Strategy<Value = Preset> {
     ]
 }
 
-/// Any preset of this crate's own, combinations of them included.
+/// Any preset of this crate, including combinations.
 pub(crate) fn any_preset() -> BoxedStrategy<Preset> {
     let single = prop_oneof![continuous(), jumping()].boxed();
     let part = (0.01_f64..0.3).prop_map(Span::Fraction);
@@ -206,14 +206,15 @@ pub(crate) fn any_preset() -> BoxedStrategy<Preset> {
             .prop_map(|(parts, last)| Sequence::new(parts, last).into()),
         1 => (single, without_momentum).prop_map(|(a, b)| Product::new([a, b]).into()),
         1 => warmup.prop_map(|warmup| {
-            // The runs of these tests have no batch size to scale by.
+            // The runs of these tests have no batch size for the scaling.
             Warmup { scaling: Scaling::None, ..warmup }.into()
         }),
     ]
     .boxed()
 }
 
-/// How steep the steepest step of a phase of so many steps may be, in units of its mean step; where the shape says.
+/// Upper bound for the steepest step of a phase with the given number of steps, in units of its
+/// mean step; `None` if the shape gives no bound.
 pub(crate) fn steepness(preset: &Preset) -> Option<Box<dyn Fn(f64) -> f64>> {
     use std::f64::consts::FRAC_PI_2;
     Some(match preset {
@@ -224,7 +225,7 @@ pub(crate) fn steepness(preset: &Preset) -> Option<Box<dyn Fn(f64) -> f64>> {
         Preset::Linear(_) | Preset::Trapezoid(_) | Preset::Constant(_) => Box::new(|_| 1.0),
         Preset::PiecewiseConstant(_) | Preset::Step(_) => Box::new(|_| 0.0),
         Preset::Clr(clr) if clr.mode != ClrMode::ExpRange => Box::new(|_| 1.0),
-        // A power below 1 is steepest in its last step, one above 1 in its first.
+        // A power below 1 is steepest in its last step, a power above 1 in its first.
         Preset::Polynomial(p) => {
             let power = p.power;
             Box::new(move |length| {

@@ -1,5 +1,4 @@
-//! What holds for range tests and this crate's own rules, whatever the losses.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Properties of range tests and of this crate's own rules, for arbitrary losses.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +18,8 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// A loss that falls from 2 to 1 around `descent` and rises above `wall`, as on a sweep from 1e-6 to 10, with pseudo-random
-/// scatter of a given width.
+/// A loss that falls from 2 to 1 around `descent` and rises above `wall`, on a sweep from 1e-6 to
+/// 10, with pseudo-random scatter of a given width.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     descent: f64,
@@ -47,7 +46,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         })
 }
 
-/// Numbers between -1 and 1 without a pattern.
+/// Pseudo-random numbers between -1 and 1.
 fn scatter(seed: u64) -> impl FnMut() -> f64 {
     let mut state = seed;
     move || {
@@ -63,7 +62,7 @@ fn sweep(steps: u64) -> LrSweep {
 }
 
 impl Shape {
-    /// Losses as multiples of 2^-20, so that shifting them by whole numbers is exact arithmetic.
+    /// Losses as multiples of 2^-20, so that adding a whole number is exact.
     fn losses(self) -> Vec<f64> {
         let mut scatter = scatter(self.seed);
         let loss =
@@ -109,7 +108,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_answer_lies_below_the_wall_and_near_it(shape in shape()) {
+    fn the_suggestion_is_near_and_below_the_wall(shape in shape()) {
         let max = Rule::OneCycleMax.apply(&shape.curve());
         prop_assert_eq!(max.verdict, Verdict::Ok);
         let ratio = max.lr.unwrap() / shape.wall;
@@ -120,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn scale_and_level_do_not_matter(shape in shape(), scale in -20_i32..20, shift in -1000_i32..1000) {
+    fn scale_and_level_of_the_loss_do_not_matter(shape in shape(), scale in -20_i32..20, shift in -1000_i32..1000) {
         let plain = shape.curve();
         let scaled = curve(shape.losses().iter().map(|loss| loss * 2_f64.powi(scale)).collect());
         let shifted = curve(shape.losses().iter().map(|loss| loss + f64::from(shift)).collect());
@@ -135,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn what_explodes_behind_the_wall_does_not_matter(shape in shape(), how in 0..3) {
+    fn losses_beyond_the_wall_do_not_matter(shape in shape(), how in 0..3) {
         let high = 1.5 * 2.0;
         let rest = [f64::NAN, f64::INFINITY, 1e30][how as usize];
         let losses = shape.losses();
@@ -147,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn falling_curves_never_diverge(shape in shape()) {
+    fn falling_curves_are_never_diverged(shape in shape()) {
         let falling = Shape { wall: 1e6, ..shape };
         let answer = Rule::OneCycleMax.apply(&falling.curve());
         prop_assert_eq!((answer.lr, answer.verdict), (None, Verdict::NeverDiverged));
@@ -155,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn any_numbers_are_losses(losses in prop::collection::vec(any_loss(), 0..120), linear in any::<bool>()) {
+    fn any_number_is_a_valid_loss(losses in prop::collection::vec(any_loss(), 0..120), linear in any::<bool>()) {
         let steps = losses.len() as u64;
         let lr = match steps {
             0 => vec![],
@@ -191,9 +190,9 @@ proptest! {
         }
     }
 
-    /// A test that stops early shows the rules enough: the answer is that of the whole curve.
+    /// A test that stops early gives the same suggestion as the whole curve.
     #[test]
-    fn stopping_early_loses_nothing(shape in shape()) {
+    fn stopping_early_keeps_the_suggestion(shape in shape()) {
         let mut test = RangeTest::new(sweep(shape.steps));
         let mut stop = ControlFlow::Continue(());
         for loss in shape.losses() {
@@ -211,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn a_curve_equals_itself_after_a_round_trip(losses in prop::collection::vec(any_loss(), 2..30), accuracy in 0.0..1.0_f64) {
+    fn a_curve_round_trips(losses in prop::collection::vec(any_loss(), 2..30), accuracy in 0.0..1.0_f64) {
         let validation = Validation { after: 2, loss: Some(f64::INFINITY), accuracy: Some(accuracy) };
         let curve = curve(losses).with_validation(vec![validation]).unwrap();
         let json = serde_json::to_string(&curve).unwrap();
@@ -225,7 +224,8 @@ proptest! {
     }
 }
 
-/// Chance alone makes a descent now and then; a rule that says how many standard errors it wants can be held to how often.
+/// Chance alone occasionally produces a descent. The rate of such mistakes must match the rule's
+/// significance level.
 #[test]
 fn rising_and_flat_curves_get_no_rate() {
     const CURVES: usize = 4000;
@@ -256,12 +256,12 @@ fn rising_and_flat_curves_get_no_rate() {
 }
 
 #[test]
-fn verdicts() {
+fn each_verdict_occurs() {
     let verdict = |losses: Vec<f64>| Rule::OneCycleMax.apply(&curve(losses)).verdict;
     assert_eq!(verdict(vec![1.0; 5]), Verdict::TooShort);
     assert_eq!(verdict(vec![f64::NAN; 50]), Verdict::NotFinite);
     assert_eq!(verdict(vec![1.0; 50]), Verdict::NoDescent);
-    // A descent that comes out of the noise as it gets deeper.
+    // A descent that emerges from the noise as it gets deeper.
     let seen: Vec<Verdict> = (0..60)
         .map(|depth| {
             let mut scatter = scatter(3);
@@ -277,14 +277,14 @@ fn verdicts() {
 }
 
 #[test]
-fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
+fn a_curve_needs_two_lists() {
     let curve: LossCurve =
         serde_json::from_str(r#"{"lr": [0.1, 1], "loss": ["nan", null]}"#).unwrap();
     assert!(curve.loss().iter().all(|loss| loss.is_nan()));
     let wrong = [
         (r#"{"lr": [0.1, 1], "loss": [1]}"#, "1 entries"),
-        (r#"{"lr": [1, 0.1], "loss": [1, 1]}"#, "increase"),
-        (r#"{"lr": [1, 2], "loss": [1, "high"]}"#, "no number"),
+        (r#"{"lr": [1, 0.1], "loss": [1, 1]}"#, "increasing"),
+        (r#"{"lr": [1, 2], "loss": [1, "high"]}"#, "not a number"),
         (r#"{"lr": [1, 2]}"#, "loss"),
     ];
     for (json, word) in wrong {
@@ -295,9 +295,9 @@ fn lists_are_enough_for_a_curve_and_nonsense_is_refused() {
     }
 }
 
-/// Smith's own figure: accuracy over a linear ramp, which drops where the rate is too large.
+/// Smith's figure: the accuracy over a linear sweep, which drops where the rate is too large.
 #[test]
-fn the_drop_of_accuracy() {
+fn a_drop_of_accuracy_gives_a_suggestion() {
     let sweep = LrSweep::linear(0.0, 2.0, 401).unwrap();
     let lr: Vec<f64> = sweep.iter().collect();
     let accuracy = |lr: f64| 0.9 * (lr / (lr + 0.05)) / (1.0 + (lr / 1.2).powi(12));
@@ -317,13 +317,13 @@ fn the_drop_of_accuracy() {
     assert_eq!(seen.len(), 40);
     let answer = Rule::OneCycleMax.apply(&seen);
     assert_eq!(answer.verdict, Verdict::Ok);
-    // Half of where the accuracy falls.
+    // Half of the rate at which the accuracy drops.
     assert!((0.4..0.65).contains(&answer.lr.unwrap()), "{answer:?}");
     assert_eq!(Rule::OneCycleMax.apply(&curve).verdict, Verdict::NotFinite);
 }
 
 #[test]
-fn one_odd_seed_moves_nothing() {
+fn one_odd_seed_changes_nothing() {
     let shape = |seed, wall| Shape {
         descent: 1e-3,
         wall,
@@ -367,4 +367,16 @@ fn rules_have_names() {
         error.contains("`best`") && error.contains("one_cycle_max"),
         "{error}"
     );
+}
+
+/// Files of earlier versions use the keys `ladder_steps` and `steps`.
+#[test]
+fn former_keys_are_still_read() {
+    let json = r#"{"lr": [0.1, 1], "loss": [2, 1], "conditions": {"ladder_steps": 150}}"#;
+    let curve: LossCurve = serde_json::from_str(json).unwrap();
+    assert_eq!(curve.conditions().num_steps, Some(150));
+    let json = r#"{"start": 1e-5, "end": 10, "steps": 150, "spacing": "exponential", "counting": "closed"}"#;
+    let sweep: LrSweep = serde_json::from_str(json).unwrap();
+    assert_eq!(sweep, LrSweep::exponential(1e-5, 10.0, 150).unwrap());
+    assert!(serde_json::to_string(&sweep).unwrap().contains("num_steps"));
 }

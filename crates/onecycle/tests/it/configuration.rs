@@ -1,5 +1,4 @@
-//! Policies as they stand in configuration files: TOML in, plans out, and errors that say what is wrong.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Policies from configuration files: TOML input, resulting plans, and error messages.
 
 use onecycle::{AtEnd, BatchSizes, Curve, Momentum, OneCycle, Plan, Policy, Preset, Run, Span};
 
@@ -12,7 +11,7 @@ fn policy(text: &str) -> Policy {
 }
 
 #[test]
-fn the_seed_schedule() {
+fn gugger_s_schedule_has_its_published_values() {
     let policy = policy(
         r#"
         kind = "one_cycle"
@@ -26,7 +25,7 @@ fn the_seed_schedule() {
     let plan = policy.resolve(&Run::epochs(95.0, 50_000, 512)).unwrap();
     assert_eq!(plan.steps(), 9310);
 
-    // 41 + 41 + 13 epochs of 98 steps; by hand, a linear leg of 0.72 over 4018 steps.
+    // 41 + 41 + 13 epochs of 98 steps. Computed by hand: a linear leg of 0.72 over 4018 steps.
     let by_hand = [
         (0, 0.08, 0.95),
         (1, 0.08 + 0.72 / 4018.0, 0.95 - 0.1 / 4018.0),
@@ -69,7 +68,7 @@ fn the_seed_schedule() {
 }
 
 #[test]
-fn momentum_in_all_its_forms() {
+fn all_forms_of_momentum_are_read() {
     let momentum = |form: &str| {
         let preset = preset(&format!(
             "kind = \"one_cycle\"\nlr_max = 1\nmomentum = {form}"
@@ -98,7 +97,7 @@ fn momentum_in_all_its_forms() {
 }
 
 #[test]
-fn spans_in_all_their_forms() {
+fn all_forms_of_spans_are_read() {
     let span = |form: &str| {
         let preset = preset(&format!(
             "kind = \"one_cycle\"\nlr_max = 1\nannihilation = {form}"
@@ -120,7 +119,7 @@ fn spans_in_all_their_forms() {
 }
 
 #[test]
-fn tracks_in_all_their_forms() {
+fn all_forms_of_curves_are_read() {
     let curve = |form: &str| -> Curve {
         let table: toml::Table = toml::from_str(&format!("track = {form}")).unwrap();
         table["track"].clone().try_into().unwrap()
@@ -156,7 +155,7 @@ fn tracks_in_all_their_forms() {
 }
 
 #[test]
-fn nested_presets() {
+fn presets_nest() {
     let policy = policy(
         r#"
         kind = "warmup"
@@ -179,9 +178,10 @@ fn nested_presets() {
     );
 }
 
-/// An original that says its own length holds past it, as a part as well, and must fit into its part.
+/// A clone with a length of its own holds its last value after it, also as a part of a sequence,
+/// and must fit into its part.
 #[test]
-fn an_original_as_a_part() {
+fn a_clone_can_be_a_part_of_a_sequence() {
     let text = r#"
         kind = "sequence"
         parts = [
@@ -212,10 +212,10 @@ fn warmup_scales_by_the_batch_size() {
         [0, 5, 10].map(|n| format!("{:.3}", plan.at(n).lr))
     };
     assert_eq!(lr("none", 256), ["0.010", "0.055", "0.100"]);
-    // From the unscaled rate up, as Goyal et al. have it.
+    // Starts at the unscaled rate, as in Goyal et al.
     assert_eq!(lr("linear", 256), ["0.100", "0.250", "0.400"]);
     assert_eq!(lr("sqrt", 256), ["0.100", "0.150", "0.200"]);
-    // Smaller batches scale down.
+    // Smaller batches scale the rate down.
     assert_eq!(lr("linear", 32), ["0.005", "0.028", "0.050"]);
     let unknown = policy(
         "kind = \"warmup\"\nover = 1\nscaling = \"linear\"\nreference_batch = 64\nthen = { kind = \"constant\", lr = 0.1 }",
@@ -225,7 +225,7 @@ fn warmup_scales_by_the_batch_size() {
 }
 
 #[test]
-fn wrong_files_say_what_is_wrong() {
+fn errors_in_files_name_the_parameter() {
     let cases = [
         ("lr_max = 0.8", "kind"),
         ("kind = \"one_cycel\"", "one_cycel"),
@@ -267,7 +267,7 @@ fn wrong_files_say_what_is_wrong() {
 }
 
 #[test]
-fn runs_that_do_not_fit_say_so() {
+fn errors_of_runs_name_the_span() {
     let policy = policy("kind = \"one_cycle\"\nlr_max = 0.8\nannihilation = \"13ep\"");
     let error = |run: Run| policy.resolve(&run).unwrap_err().to_string();
     assert!(error(Run::steps(0)).contains("0 steps"));
@@ -279,9 +279,7 @@ fn runs_that_do_not_fit_say_so() {
     assert!(error(serde_json::from_str(fraction).unwrap()).contains("`length` = 50%"));
     assert!(error(Run::epochs(14.0, 1000, 0)).contains("`batch_size` is 0"));
     assert!(error(Run::epochs(-1.0, 1000, 10)).contains("`epochs` is -1"));
-    assert!(
-        error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills from 100")
-    );
+    assert!(error(Run::epochs(1.0, 100, 200).drop_last(true)).contains("200 never fills from 100"));
 
     let torch = preset("kind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100").unwrap();
     let torch = Policy::from_preset(torch).unwrap();
@@ -291,7 +289,7 @@ fn runs_that_do_not_fit_say_so() {
 }
 
 #[test]
-fn a_plan_survives_json_and_toml() {
+fn a_plan_round_trips_through_json_and_toml() {
     let policy =
         policy("kind = \"one_cycle\"\nlr_max = 0.7\nannihilation = 0.07\nshape = \"cosine\"")
             .with_weight_decay(Curve::Piecewise(vec![
@@ -317,7 +315,7 @@ fn a_plan_survives_json_and_toml() {
             assert_eq!(again.at(step), plan.at(step), "{step}");
         }
     }
-    // What was tampered with is checked as everything else.
+    // A modified file is checked like any other.
     let wrong = json.replace("0.7", "-0.7");
     assert!(
         serde_json::from_str::<Plan>(&wrong)
@@ -328,13 +326,14 @@ fn a_plan_survives_json_and_toml() {
 }
 
 #[test]
-fn batch_sizes_bend_the_clock() {
+fn epochs_follow_the_batch_size() {
     let sizes = BatchSizes::Piecewise(vec![(Span::Epochs(0.0), 64), (Span::Epochs(1.5), 100)]);
     let policy = policy("kind = \"piecewise_constant\"\nvalues = [[\"0ep\", 0.3], [\"2ep\", 0.2], [\"2500sa\", 0.1]]")
         .with_batch_size(sizes)
         .unwrap();
     let plan = policy.resolve(&Run::epochs(3.0, 1000, 64)).unwrap();
-    // An epoch is 16 steps of 64. After 24 steps half an epoch is left: 5 steps of 100; then an epoch is 10 steps.
+    // An epoch is 16 steps of 64 samples. After 24 steps half an epoch is left: 5 steps of 100
+    // samples; later an epoch is 10 steps.
     assert_eq!(plan.steps(), 24 + 5 + 10);
     assert_eq!(
         [23, 24].map(|n| plan.at(n).batch_size),
