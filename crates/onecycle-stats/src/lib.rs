@@ -29,6 +29,11 @@
 //! # Ok::<(), StatsError>(())
 //! ```
 
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod check;
 mod error;
 mod lanczos;

@@ -1,21 +1,4 @@
-//! Means over seeds with 95 % confidence intervals, and paired differences.
-//!
-//! Training the same network with another seed gives another accuracy. A claim about two policies
-//! must therefore hold for the mean over seeds, within a confidence interval. If both policies ran
-//! with the same seeds, they also shared initial weights and image order, so the differences per
-//! seed vary less than the accuracies themselves.
-//!
-//! The interval is Student's ("The probable error of a mean", 1908): `mean ± t s / sqrt(n)`. `s` is
-//! the sample standard deviation (divisor `n - 1`) and `t` the 97.5 % point of Student's
-//! distribution with `n - 1` degrees of freedom. It assumes independent, normally distributed
-//! values.
-//!
-//! ```
-//! use onecycle_stats::SampleMean;
-//! let accuracy = SampleMean::of(&[0.917, 0.921, 0.919]).unwrap();
-//! let (low, high) = accuracy.interval().unwrap();
-//! assert_eq!(format!("{:.3} ({low:.3} to {high:.3})", accuracy.mean), "0.919 (0.914 to 0.924)");
-//! ```
+//! Means over seeds with confidence intervals, and paired differences.
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
@@ -24,7 +7,24 @@ use serde::{Deserialize, Serialize};
 /// Probability that an interval contains the true mean.
 const CONFIDENCE: f64 = 0.95;
 
-/// A sample mean with its 95 % confidence interval.
+/// A mean over seeds with its 95 % confidence interval.
+///
+/// Training the same network with another seed gives another accuracy. A claim about two policies
+/// must therefore hold for the mean over seeds, within a confidence interval. If both policies ran
+/// with the same seeds, they also shared initial weights and image order, so the differences per
+/// seed vary less than the accuracies themselves.
+///
+/// The interval is Student's ("The probable error of a mean", 1908): `mean ± t s / sqrt(n)`. `s` is
+/// the sample standard deviation (divisor `n - 1`) and `t` the 97.5 % point of Student's
+/// distribution with `n - 1` degrees of freedom. It assumes independent, normally distributed
+/// values.
+///
+/// ```
+/// use onecycle_stats::SampleMean;
+/// let accuracy = SampleMean::of(&[0.917, 0.921, 0.919]).unwrap();
+/// let (low, high) = accuracy.interval().unwrap();
+/// assert_eq!(format!("{:.3} ({low:.3} to {high:.3})", accuracy.mean), "0.919 (0.914 to 0.924)");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SampleMean {
     /// Arithmetic mean.

@@ -65,6 +65,11 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod batch;
 mod check;
 mod clock;
