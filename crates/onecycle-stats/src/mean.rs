@@ -72,7 +72,8 @@ impl SampleMean {
     ///
     /// ```
     /// use onecycle_stats::{SampleMean, Sign};
-    /// let difference = SampleMean::of_difference(&[0.92, 0.90, 0.91], &[0.91, 0.89, 0.90]).unwrap();
+    /// let (new, old) = ([0.92, 0.90, 0.91], [0.91, 0.89, 0.90]);
+    /// let difference = SampleMean::of_difference(&new, &old).unwrap();
     /// assert_eq!(difference.sign(), Sign::Above);
     /// ```
     pub fn of_difference(a: &[f64], b: &[f64]) -> Option<Self> {

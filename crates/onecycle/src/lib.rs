@@ -11,7 +11,7 @@
 //! ```
 //! use onecycle::{OneCycle, Run, Span};
 //!
-//! // ResNet-56 on CIFAR-10 (S. Gugger): 95 epochs of 98 steps; the last 13 epochs are the annihilation.
+//! // ResNet-56 on CIFAR-10 (S. Gugger): 95 epochs of 98 steps, the last 13 epochs annihilation.
 //! let one_cycle = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) };
 //! let plan = one_cycle.policy()?.resolve(&Run::epochs(95.0, 50_000, 512))?;
 //!

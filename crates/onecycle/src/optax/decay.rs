@@ -55,7 +55,13 @@ impl Formula for Constant {
 ///
 /// ```
 /// use onecycle::{Run, optax::Polynomial};
-/// let polynomial = Polynomial { init_value: 0.4, end_value: 0.0, power: 2.0, transition_steps: 4, transition_begin: 0 };
+/// let polynomial = Polynomial {
+///     init_value: 0.4,
+///     end_value: 0.0,
+///     power: 2.0,
+///     transition_steps: 4,
+///     transition_begin: 0,
+/// };
 /// let plan = polynomial.policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.100, 0.000]");

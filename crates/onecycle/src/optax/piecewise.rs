@@ -39,7 +39,10 @@ fn check_pairs(init_value: f64, pairs: &[(u64, f64)]) -> Result<(), PolicyError>
 ///
 /// ```
 /// use onecycle::{Run, optax::PiecewiseConstant};
-/// let piecewise = PiecewiseConstant { init_value: 0.4, boundaries_and_scales: vec![(2, 0.5), (4, 0.5)] };
+/// let piecewise = PiecewiseConstant {
+///     init_value: 0.4,
+///     boundaries_and_scales: vec![(2, 0.5), (4, 0.5)],
+/// };
 /// let plan = piecewise.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");

@@ -131,7 +131,8 @@ impl Formula for WarmupCosineDecay {
 /// ```
 /// use onecycle::{Run, optax::{Sgdr, WarmupCosineDecay}};
 /// let cycle = |peak, steps| WarmupCosineDecay::new(0.0, peak, 0, steps);
-/// let plan = Sgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] }.policy()?.resolve(&Run::steps(12))?;
+/// let sgdr = Sgdr { cosine_kwargs: vec![cycle(0.4, 4), cycle(0.2, 8)] };
+/// let plan = sgdr.policy()?.resolve(&Run::steps(12))?;
 /// let lr = [0, 2, 4, 8].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.200, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())

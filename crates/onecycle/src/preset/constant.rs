@@ -63,7 +63,11 @@ impl Resolve for Constant {
 ///
 /// ```
 /// use onecycle::{PiecewiseConstant, Run, Span};
-/// let values = [(Span::Steps(0), 0.1), (Span::Fraction(0.5), 0.01), (Span::Fraction(0.75), 0.001)];
+/// let values = [
+///     (Span::Steps(0), 0.1),
+///     (Span::Fraction(0.5), 0.01),
+///     (Span::Fraction(0.75), 0.001),
+/// ];
 /// let plan = PiecewiseConstant::new(values).policy()?.resolve(&Run::steps(64_000))?;
 /// let lr = [31_999, 32_000, 48_000].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.010, 0.001]");

@@ -283,7 +283,8 @@ impl Resolve for Exponential {
 ///
 /// ```
 /// use onecycle::{Run, Span, Step};
-/// let plan = Step { gamma: 0.5, ..Step::new(0.4, Span::Steps(2)) }.policy()?.resolve(&Run::steps(6))?;
+/// let step = Step { gamma: 0.5, ..Step::new(0.4, Span::Steps(2)) };
+/// let plan = step.policy()?.resolve(&Run::steps(6))?;
 /// let lr: Vec<f64> = (0..6).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.200, 0.100, 0.100]");
 /// # Ok::<(), onecycle::PolicyError>(())

@@ -117,10 +117,14 @@ impl Plateau {
 ///
 /// ```
 /// use onecycle::{Run, Span, WarmupStableDecay};
-/// let wsd = WarmupStableDecay { warmup: Span::Steps(2), decay: Span::Steps(4), ..WarmupStableDecay::new(0.4) };
+/// let wsd = WarmupStableDecay {
+///     warmup: Span::Steps(2),
+///     decay: Span::Steps(4),
+///     ..WarmupStableDecay::new(0.4)
+/// };
 /// let plan = wsd.policy()?.resolve(&Run::steps(10))?;
 /// let lr: Vec<f64> = (0..10).map(|n| plan.at(n).lr).collect();
-/// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.400, 0.300, 0.200, 0.100, 0.000]");
+/// assert_eq!(format!("{lr:.1?}"), "[0.0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0.0]");
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,7 +198,8 @@ impl Resolve for WarmupStableDecay {
 ///
 /// ```
 /// use onecycle::{FlatCosine, Run, Span};
-/// let plan = FlatCosine { flat: Span::Steps(4), ..FlatCosine::new(0.4) }.policy()?.resolve(&Run::steps(9))?;
+/// let flat_cosine = FlatCosine { flat: Span::Steps(4), ..FlatCosine::new(0.4) };
+/// let plan = flat_cosine.policy()?.resolve(&Run::steps(9))?;
 /// let lr = [0, 4, 6, 8].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
@@ -274,7 +279,11 @@ impl Resolve for FlatCosine {
 ///
 /// ```
 /// use onecycle::{Run, Span, Trapezoid};
-/// let trapezoid = Trapezoid { warmup: Span::Steps(2), decay: Span::Steps(2), ..Trapezoid::new(0.4) };
+/// let trapezoid = Trapezoid {
+///     warmup: Span::Steps(2),
+///     decay: Span::Steps(2),
+///     ..Trapezoid::new(0.4)
+/// };
 /// let plan = trapezoid.policy()?.resolve(&Run::steps(7))?;
 /// let lr: Vec<f64> = (0..7).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.000, 0.200, 0.400, 0.400, 0.400, 0.200, 0.000]");

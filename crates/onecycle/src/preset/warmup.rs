@@ -50,7 +50,11 @@ pub enum Scaling {
 /// ```
 /// use onecycle::{Run, Scaling, Span, Step, Warmup};
 /// let then = Step::new(0.1, Span::Epochs(30.0));
-/// let warmup = Warmup { scaling: Scaling::Linear, reference_batch: Some(256), ..Warmup::new(Span::Epochs(5.0), then) };
+/// let warmup = Warmup {
+///     scaling: Scaling::Linear,
+///     reference_batch: Some(256),
+///     ..Warmup::new(Span::Epochs(5.0), then)
+/// };
 /// let plan = warmup.policy()?.resolve(&Run::epochs(90.0, 1_281_167, 1024))?;
 /// let lr = [0, 5 * 1252].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.100, 0.400]");

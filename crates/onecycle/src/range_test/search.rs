@@ -28,13 +28,14 @@ const LEAST_DESCENT: f64 = 0.02;
 /// starting point, and the search stops as soon as the loss rises on both sides.
 ///
 /// ```text
-/// begin at 0.1 · 2^k next to the range test's rate
-/// while more may be made:
-///     go from the best candidate down, and up, to the first that is not tried or whose loss is more than 0.1 s higher
-///     if one is not tried: try it, the nearer to the best first
-///     else if one failed, once: try it again from other weights; the lower loss counts
-///     else: end
-/// answer: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.1 s))
+/// start at the candidate 0.1 · 2^k nearest to the range test's rate
+/// until the limit of cycles is reached:
+///     in each direction from the best candidate, find the first candidate
+///         that was not tried or whose loss is more than 0.1 s above the best
+///     if one of the two was not tried: try it, the one nearer to the best first
+///     else if one failed and was not repeated: repeat it from other weights; the lower loss counts
+///     else: stop
+/// suggestion: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.1 s))
 /// s = min(best, untrained - best),  best = the lowest loss
 /// ```
 ///

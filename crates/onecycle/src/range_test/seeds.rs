@@ -38,7 +38,8 @@ impl OverSeeds {
 /// use onecycle::range_test::{LossCurve, LrSweep, Rule, Verdict, over_seeds};
 /// let curve = |wall: f64| {
 ///     let lr: Vec<f64> = LrSweep::exponential(1e-4, 10.0, 100)?.iter().collect();
-///     let loss = lr.iter().map(|lr| (2.0 - (1000.0 * lr).ln_1p() / 4.0).max(1.0) + (lr / wall).powi(2)).collect();
+///     let falling = |lr: f64| (2.0 - (1000.0 * lr).ln_1p() / 4.0).max(1.0);
+///     let loss = lr.iter().map(|lr| falling(*lr) + (lr / wall).powi(2)).collect();
 ///     LossCurve::new(lr, loss)
 /// };
 /// let together = over_seeds(&[curve(0.5)?, curve(1.0)?, curve(0.6)?], Rule::OneCycleMax);

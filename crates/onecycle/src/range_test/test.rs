@@ -37,11 +37,11 @@ pub enum StopReason {
 /// Smith's LR range test as a state machine.
 ///
 /// ```text
-/// while let Some(hyper) = test.next_hyper() {     // of this update; asking again gives the same
-///     for each of the accumulation's micro-batches { loss, backward }
-///     if test.record(loss).is_break() { break }    // once a micro-batch
+/// while let Some(hyper) = test.next_hyper() {       // the same value until `record` is called
+///     for each micro-batch { loss, backward }
+///     if test.record(loss).is_break() { break }     // once per micro-batch
 ///     update(hyper)
-///     now and then: test.record_validation(loss, accuracy)
+///     optionally: test.record_validation(loss, accuracy)
 /// }
 /// ```
 ///

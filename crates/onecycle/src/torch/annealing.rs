@@ -20,7 +20,8 @@ use crate::{
 ///
 /// ```text
 /// lr(n) = (1 + cos(pi n / T_max)) / (1 + cos(pi (n - 1) / T_max)) (lr(n - 1) - eta_min) + eta_min
-///         lr(n - 1) + (lr - eta_min) (1 - cos(pi / T_max)) / 2         where n - 1 - T_max is a multiple of 2 T_max
+///         lr(n - 1) + (lr - eta_min) (1 - cos(pi / T_max)) / 2
+///             if n - 1 - T_max is a multiple of 2 T_max
 /// ```
 ///
 /// | argument | default | purpose | range |

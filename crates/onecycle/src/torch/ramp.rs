@@ -130,7 +130,8 @@ impl Recursion for LinearLr {
 ///
 /// ```
 /// use onecycle::{Run, torch::PolynomialLr};
-/// let plan = PolynomialLr { total_iters: 4, ..PolynomialLr::new(0.4) }.policy()?.resolve(&Run::steps(6))?;
+/// let polynomial = PolynomialLr { total_iters: 4, ..PolynomialLr::new(0.4) };
+/// let plan = polynomial.policy()?.resolve(&Run::steps(6))?;
 /// let lr = [0, 2, 5].map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.3?}"), "[0.400, 0.200, 0.000]");
 /// # Ok::<(), onecycle::PolicyError>(())
@@ -208,7 +209,8 @@ impl Recursion for PolynomialLr {
 ///
 /// ```
 /// use onecycle::{Run, torch::ConstantLr};
-/// let plan = ConstantLr { factor: 0.5, total_iters: 2, ..ConstantLr::new(0.4) }.policy()?.resolve(&Run::steps(4))?;
+/// let constant = ConstantLr { factor: 0.5, total_iters: 2, ..ConstantLr::new(0.4) };
+/// let plan = constant.policy()?.resolve(&Run::steps(4))?;
 /// let lr: Vec<f64> = (0..4).map(|n| plan.at(n).lr).collect();
 /// assert_eq!(format!("{lr:.3?}"), "[0.200, 0.200, 0.400, 0.400]");
 /// # Ok::<(), onecycle::PolicyError>(())
