@@ -17,7 +17,7 @@ use crate::{PolicyError, check, math};
 /// Source: fastai 2.8.12, `fastai.callback.schedule`.
 ///
 /// ```
-/// use onecycle::Annealer;
+/// use onecycle::fastai::Annealer;
 /// let annealer = Annealer::SchedExp { start: 0.001, end: 0.1 };
 /// assert_eq!(format!("{:.3}", annealer.value(0.5)), "0.010");
 /// ```
