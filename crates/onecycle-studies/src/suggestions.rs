@@ -24,7 +24,7 @@ mod tasks;
 
 use std::path::Path;
 
-use onecycle::range_test::{LossCurve, CycleSearch, LrSweep, Rule};
+use onecycle::range_test::{CycleSearch, LossCurve, LrSweep, Rule};
 
 pub use regret::{GridPoint, Regret, regret};
 pub use table::{Answers, Overall, Suggested, TaskResult};
@@ -43,7 +43,7 @@ use onecycle_train::{
     observer::Observer,
 };
 
-/// This program's own sweep in the study: 20 num_steps a decade.
+/// This program's own sweep in the study: 20 steps per decade.
 const OWN_SWEEP: (f64, f64, u64) = (1e-4, 10.0, 100);
 /// fastai's sweep, which the rules of the other tools are given.
 const FASTAI_SWEEP: (f64, f64, u64) = (1e-7, 10.0, 100);
@@ -217,9 +217,9 @@ fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
     let of = |curve: &LossCurve, rule: Rule| rule.apply(curve).lr;
     match rule {
         table::AnyRule::ShortCycles => {
-            let answer = seen.search.as_ref().map(CycleSearch::suggestion);
+            let suggestion = seen.search.as_ref().map(CycleSearch::suggestion);
             let updates = seen.own.cost.updates + seen.searched;
-            (answer.and_then(|answer| answer.lr), updates)
+            (suggestion.and_then(|suggestion| suggestion.lr), updates)
         }
         table::AnyRule::Curve(rule @ (Rule::OneCycleMax | Rule::Constant)) => {
             (of(&seen.own.curve, rule), seen.own.cost.updates)

@@ -2,8 +2,8 @@
 //!
 //! Each preset is a plain struct of parameters; its method `policy()` checks them. Phases start and
 //! end on whole steps, so peak and final value are reached exactly, and no rate is ever negative.
-//! The clones in [`torch`](crate::torch), [`optax`](crate::optax) and [`fastai`](crate::fastai)
-//! follow their originals to the last bit instead.
+//! The clones in [`torch`], [`optax`] and [`fastai`] follow their originals to the last bit
+//! instead.
 
 use serde::{Deserialize, Serialize};
 

@@ -94,9 +94,7 @@ impl Ledger {
 
     pub(super) fn test(&self, sweep: &LrSweep, seed: u64) -> Option<&RangeTestRun> {
         let mut of_seed = self.tests.lines.iter().filter(|one| one.test.seed == seed);
-        of_seed
-            .find(|one| one.sweep == *sweep)
-            .map(|one| &one.test)
+        of_seed.find(|one| one.sweep == *sweep).map(|one| &one.test)
     }
 
     pub(super) fn push_test(

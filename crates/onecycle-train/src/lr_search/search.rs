@@ -155,7 +155,9 @@ mod tests {
     use crate::lr_search::found::RangeTestCost;
 
     fn group(losses: impl Fn(usize, f64) -> f64, num_steps: u64) -> Result<CurveGroup, TrainError> {
-        let lr: Vec<f64> = LrSweep::exponential(1e-4, 10.0, num_steps)?.iter().collect();
+        let lr: Vec<f64> = LrSweep::exponential(1e-4, 10.0, num_steps)?
+            .iter()
+            .collect();
         let loss = lr.iter().enumerate().map(|(i, lr)| losses(i, *lr));
         let test = RangeTestRun {
             seed: 1,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use onecycle::range_test::{Suggestion, LossCurve, Rule, Validation, Verdict};
+use onecycle::range_test::{LossCurve, Rule, Suggestion, Validation, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{FileError, TrainError, files};
@@ -210,10 +210,7 @@ mod tests {
             ("lr,los\n1,2\n", "line 1: no column `loss`"),
             ("lr,loss\n1,2\n2,high\n", "line 3: loss = `high`"),
             ("lr,loss\n1,2\n2\n", "line 3: loss = ``"),
-            (
-                "lr,loss\n2,2\n\n1,2\n",
-                "line 4: learning rate 1 follows 2",
-            ),
+            ("lr,loss\n2,2\n\n1,2\n", "line 4: learning rate 1 follows 2"),
             ("lr,loss\n-1,2\n", "`lr` is -1"),
             ("{\"lr\": [1]}", "missing field `loss`"),
             ("{\"lr\": [1], \"loss\": []}", "0 entries"),
