@@ -3,7 +3,7 @@
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
-use super::memory;
+use super::buffer_pool;
 
 /// A feature map that is `[batch, channels, height, width]` to Burn and stands in memory as `[batch, height, width,
 /// channels]`, without gaps (PyTorch's `channels_last`).
@@ -35,7 +35,7 @@ impl ChannelsLast {
         {
             return ChannelsLast { tensor, dims };
         }
-        let mut values = memory::take(dims.iter().product());
+        let mut values = buffer_pool::take(dims.iter().product());
         let start = tensor.layout().start_offset() as isize;
         let [sn, sc, sh, sw] = [strides[0], strides[1], strides[2], strides[3]];
         let mut pixels = values.chunks_exact_mut(channels);
@@ -70,7 +70,7 @@ impl ChannelsLast {
         dims: [usize; 4],
         fill: impl FnOnce(&mut [f32]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut values = memory::take(dims.iter().product());
+        let mut values = buffer_pool::take(dims.iter().product());
         fill(&mut values)?;
         Ok(ChannelsLast::new(values, dims))
     }
@@ -83,7 +83,7 @@ impl ChannelsLast {
     /// To write into; a copy where somebody else holds the tensor too.
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
         if !self.tensor.is_unique() {
-            let mut copy = memory::take(self.values().len());
+            let mut copy = buffer_pool::take(self.values().len());
             copy.copy_from_slice(self.values());
             *self = ChannelsLast::new(copy, self.dims);
         }
@@ -102,7 +102,7 @@ impl ChannelsLast {
 
     /// Keeps the memory for later, if nobody else holds it.
     pub(super) fn give_back(self) {
-        memory::give_back(self.tensor);
+        buffer_pool::give_back(self.tensor);
     }
 }
 

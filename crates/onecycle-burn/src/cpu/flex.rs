@@ -16,7 +16,7 @@ use onecycle_kernels::{
     conv2d_forward_statistics, max_pool2d_forward,
 };
 
-use super::{CpuLayers, Maybe, Pooling, Runs, Window, channels_last::ChannelsLast};
+use super::{CpuLayers, GhostBatches, Maybe, Pooling, Window, channels_last::ChannelsLast};
 
 /// Scratch memory of all kernels.
 pub(super) static WORKSPACE: Workspace = Workspace::new();
@@ -112,7 +112,7 @@ pub(super) fn conv(
 }
 
 /// Pixels and channels of a run.
-pub(super) fn run_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
+pub(super) fn ghost_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
     let [_, channels, height, width] = x.dims;
     Pixels {
         count: images.len() * height * width,
@@ -125,16 +125,16 @@ pub(super) fn conv_with_statistics(
     x: &ChannelsLast,
     weight: &FlexTensor,
     shape: &Conv2d,
-    runs: Runs,
+    ghosts: GhostBatches,
 ) -> (ChannelsLast, Vec<Statistics>) {
     let [height, width] = fitting("conv2d", shape.output());
     let dims = [shape.batch, shape.out_channels, height, width];
     let weight = elements(weight);
-    let mut statistics = Vec::with_capacity(runs.count());
+    let mut statistics = Vec::with_capacity(ghosts.count());
     let y = ChannelsLast::filled(dims, |y| {
-        let [x_chunk, y_chunk] = [x.values().len(), y.len()].map(|len| runs.chunk(len));
+        let [x_chunk, y_chunk] = [x.values().len(), y.len()].map(|len| ghosts.chunk(len));
         let parts = x.values().chunks(x_chunk).zip(y.chunks_mut(y_chunk));
-        for (images, (x, y)) in runs.iter().zip(parts) {
+        for (images, (x, y)) in ghosts.iter().zip(parts) {
             let shape = Conv2d {
                 batch: images.len(),
                 ..*shape
@@ -181,36 +181,36 @@ impl<'a> Scale<'a> {
 }
 
 /// The statistics of each run.
-pub(super) fn statistics(x: &ChannelsLast, runs: Runs) -> Vec<Statistics> {
-    let parts = x.values().chunks(runs.chunk(x.values().len()));
-    let of_run = |(images, part): (Range<usize>, &[f32])| {
-        let found = batch_norm_statistics(path(), &run_pixels(x, &images), part);
+pub(super) fn statistics(x: &ChannelsLast, ghosts: GhostBatches) -> Vec<Statistics> {
+    let parts = x.values().chunks(ghosts.chunk(x.values().len()));
+    let of_ghost = |(images, part): (Range<usize>, &[f32])| {
+        let found = batch_norm_statistics(path(), &ghost_pixels(x, &images), part);
         fitting("batch norm", found)
     };
-    runs.iter().zip(parts).map(of_run).collect()
+    ghosts.iter().zip(parts).map(of_ghost).collect()
 }
 
 /// Each run normalised by its own of `statistics`.
 pub(super) fn normalise(
     x: &ChannelsLast,
     statistics: &[Statistics],
-    runs: Runs,
+    ghosts: GhostBatches,
     scale: &Scale,
     residual: Option<&ChannelsLast>,
     relu: bool,
 ) -> ChannelsLast {
-    let chunk = runs.chunk(x.values().len());
+    let chunk = ghosts.chunk(x.values().len());
     let y = ChannelsLast::filled(x.dims, |y| {
         let parts = x.values().chunks(chunk).zip(y.chunks_mut(chunk));
-        for ((images, statistics), (x_run, y)) in runs.iter().zip(statistics).zip(parts) {
-            let image = x_run.len() / images.len();
+        for ((images, statistics), (x_ghost, y)) in ghosts.iter().zip(statistics).zip(parts) {
+            let image = x_ghost.len() / images.len();
             let own = images.start * image..images.end * image;
             batch_norm_forward(
                 path(),
-                &run_pixels(x, &images),
+                &ghost_pixels(x, &images),
                 statistics,
                 scale.affine(),
-                x_run,
+                x_ghost,
                 residual.map(|residual| &residual.values()[own]),
                 relu,
                 y,
@@ -221,7 +221,7 @@ pub(super) fn normalise(
     fitting("batch norm", y)
 }
 
-/// Means and variances, `[runs, channels]` each.
+/// Means and variances, `[ghosts, channels]` each.
 pub(super) fn moments(statistics: &[Statistics]) -> [FlexTensor; 2] {
     let table = |values: Vec<f32>| {
         let shape = [statistics.len(), values.len() / statistics.len().max(1)];
@@ -329,10 +329,10 @@ impl CpuLayers for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let x = ChannelsLast::read(x);
         let residual = residual.into_option().map(ChannelsLast::read);
-        let runs = Runs::new(x.dims[0], ghost);
-        let statistics = statistics(&x, runs);
+        let ghosts = GhostBatches::new(x.dims[0], ghost);
+        let statistics = statistics(&x, ghosts);
         let scale = Scale::read(&weight, &bias, epsilon);
-        let y = normalise(&x, &statistics, runs, &scale, residual.as_ref(), relu);
+        let y = normalise(&x, &statistics, ghosts, &scale, residual.as_ref(), relu);
         x.give_back();
         if let Some(residual) = residual {
             residual.give_back();
@@ -373,7 +373,7 @@ impl CpuLayers for Flex {
             variance: elements(&variance).into_owned(),
         }];
         let scale = Scale::read(&weight, &bias, epsilon);
-        let whole = Runs::new(x.dims[0], 0);
+        let whole = GhostBatches::new(x.dims[0], 0);
         let y = normalise(&x, &statistics, whole, &scale, residual.as_ref(), relu);
         x.give_back();
         if let Some(residual) = residual {

@@ -4,15 +4,14 @@
 //! places, and walk over memory once for each elementary operation. The kernels work in place. Feature maps stay
 //! `[batch, channels, height, width]` to the model and stand channels-last in memory, which is what the kernels want.
 //!
-//! [`runs`] says whether a tensor is one for the kernels: on the CPU (Burn's flex backend) and in single precision. The
+//! [`supports`] says whether a tensor is one for the kernels: on the CPU (Burn's flex backend) and in single precision. The
 //! layers in [`nn`](crate::nn) use Burn's operations for everything else.
 
-mod branch;
+mod buffer_pool;
 mod channels_last;
 mod flex;
+mod ghost_batches;
 mod gradient;
-mod memory;
-mod runs;
 mod update;
 
 use burn::{
@@ -23,11 +22,11 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
-pub(crate) use runs::Runs;
+pub(crate) use ghost_batches::GhostBatches;
 pub(crate) use update::{adam, sgd};
 
 /// Whether the kernels can take this tensor.
-pub(crate) fn runs<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     let on_cpu = match tensor.device().as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(_) => matches!(

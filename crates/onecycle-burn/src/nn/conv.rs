@@ -140,7 +140,7 @@ impl Conv2d {
         bias: Option<Tensor<1>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        if cpu::runs(&input) {
+        if cpu::supports(&input) {
             return cpu::conv2d(input, weight, bias, self.window(), with_relu);
         }
         let options = ConvOptions::new(

@@ -8,7 +8,7 @@ use burn::{
 };
 
 use super::{Conv2d, add, init::filled};
-use crate::cpu::{self, Normalised, Runs};
+use crate::cpu::{self, GhostBatches, Normalised};
 
 /// Added to the variance under the root.
 const EPSILON: f64 = 1e-5;
@@ -83,7 +83,7 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Tensor<4> {
-        let on_the_cpu = cpu::runs(&input);
+        let on_the_cpu = cpu::supports(&input);
         if self.trains(&input) {
             if let (true, Some((kernel, window))) = (on_the_cpu, conv.kernel()) {
                 return self.take_in(cpu::conv_norm_train(
@@ -143,7 +143,7 @@ impl BatchNorm2d {
         if !self.trains(&input) {
             let autodiff = input.device().is_autodiff();
             let running = self.running(autodiff);
-            if !autodiff && cpu::runs(&input) {
+            if !autodiff && cpu::supports(&input) {
                 return cpu::batch_norm(input, affine, running, residual, EPSILON, with_relu);
             }
             let ([weight, bias], [mean, variance]) = (affine, running);
@@ -160,7 +160,7 @@ impl BatchNorm2d {
         residual: Option<Tensor<4>>,
         with_relu: bool,
     ) -> Normalised {
-        if cpu::runs(&input) {
+        if cpu::supports(&input) {
             let affine = [self.weight.val(), self.bias.val()];
             let ghost = self.ghost_batch;
             return cpu::batch_norm_train(input, affine, residual, ghost, EPSILON, with_relu);
@@ -211,7 +211,7 @@ impl BatchNorm2d {
 
     /// Images of each run of a training batch.
     fn runs(&self, batch: usize) -> Vec<usize> {
-        let runs = Runs::new(batch, self.ghost_batch);
+        let runs = GhostBatches::new(batch, self.ghost_batch);
         runs.iter().map(|images| images.len()).collect()
     }
 

@@ -5,7 +5,7 @@ use crate::cpu::{self, Pooling};
 /// Largest value of each `side` x `side` window of `[batch, channels, height, width]`; windows do not overlap, and rows and
 /// columns that fill none are left out.
 pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
-    if cpu::runs(&x) {
+    if cpu::supports(&x) {
         return cpu::pool2d(x, Pooling::Max, [side, side], [side, side]);
     }
     burn_max_pool2d(x, MaxPoolOptions::new([side, side]))
@@ -14,7 +14,7 @@ pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
 pub fn global_average_pool2d(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
-    let pooled = if cpu::runs(&x) {
+    let pooled = if cpu::supports(&x) {
         cpu::pool2d(x, Pooling::Average, [height, width], [1, 1])
     } else {
         x.mean_dims(&[2, 3])
@@ -25,7 +25,7 @@ pub fn global_average_pool2d(x: Tensor<4>) -> Tensor<2> {
 /// Maximum over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
 pub fn global_max_pool2d(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
-    let pooled = if cpu::runs(&x) {
+    let pooled = if cpu::supports(&x) {
         cpu::pool2d(x, Pooling::Max, [height, width], [1, 1])
     } else {
         x.max_dims(&[2, 3])

@@ -61,7 +61,7 @@ fn update_sgd(
     g: Tensor<1>,
     memory: &mut Memory,
 ) -> Tensor<1> {
-    if rates.momentum != 0.0 && cpu::runs(&w) {
+    if rates.momentum != 0.0 && cpu::supports(&w) {
         let step = kernels::Sgd {
             lr: rates.lr,
             momentum: rates.momentum,
@@ -116,7 +116,7 @@ fn update_adam(
     let root_correction = (1.0 - adam.beta2.powf(power)).sqrt();
     memory.beta1_product = Some(product);
 
-    if !adam.amsgrad && cpu::runs(&w) {
+    if !adam.amsgrad && cpu::supports(&w) {
         let (weight_decay, shrink) = match decoupled {
             true => (0.0, 1.0 - rates.lr * rates.weight_decay),
             false => (rates.weight_decay, 1.0),

@@ -1,5 +1,6 @@
 //! Backward passes.
 
+mod branch;
 mod conv;
 mod norm;
 mod pool;
@@ -16,13 +17,13 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
+use branch::branch;
 use conv::conv;
 use norm::{ConvNormBackward, ConvNormState, NormBackward, OwnStatistics, normalise};
 use pool::{PoolBackward, PoolState};
 
 use super::{
-    CpuLayers, Maybe, Pooling, Runs, Window,
-    branch::branch,
+    CpuLayers, GhostBatches, Maybe, Pooling, Window,
     channels_last::ChannelsLast,
     flex::{self, LINEAR, elements, vector},
 };
@@ -133,10 +134,10 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             (x.into_parts(), weight.into_parts(), bias.into_parts());
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
-        let runs = Runs::new(x.dims[0], ghost);
-        let statistics = flex::statistics(&x, runs);
+        let ghosts = GhostBatches::new(x.dims[0], ghost);
+        let statistics = flex::statistics(&x, ghosts);
         let moments = flex::moments(&statistics);
-        let own = OwnStatistics { statistics, runs };
+        let own = OwnStatistics { statistics, ghosts };
         let forward = || normalise(x, weight, bias, own, residual, epsilon, relu);
         let nodes = [x_node, weight_node, bias_node];
         let y = match (residual_node, nodes) {
@@ -165,10 +166,10 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
         let shape = flex::conv_shape(&x, &kernel, window);
-        let runs = Runs::new(shape.batch, ghost);
-        let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape, runs);
+        let ghosts = GhostBatches::new(shape.batch, ghost);
+        let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape, ghosts);
         let moments = flex::moments(&statistics);
-        let own = OwnStatistics { statistics, runs };
+        let own = OwnStatistics { statistics, ghosts };
         let forward = || {
             let (y, norm) = normalise(z, weight, bias, own, residual, epsilon, relu);
             let state = ConvNormState {

@@ -19,9 +19,9 @@ use onecycle_kernels::{
 
 use super::register;
 use crate::cpu::{
-    Runs,
+    GhostBatches,
     channels_last::ChannelsLast,
-    flex::{self, Scale, WORKSPACE, elements, fitting, path, run_pixels, vector},
+    flex::{self, Scale, WORKSPACE, elements, fitting, ghost_pixels, path, vector},
 };
 
 /// Batch norm; the fourth parent, where there is one, is the residual.
@@ -32,7 +32,7 @@ pub(super) struct NormBackward;
 #[derive(Clone, Debug)]
 pub(super) struct OwnStatistics {
     pub(super) statistics: Vec<Statistics>,
-    pub(super) runs: Runs,
+    pub(super) ghosts: GhostBatches,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub(super) struct NormState {
 }
 
 /// What the backward pass knows of a run of images.
-struct Run<'a> {
+struct GhostBatch<'a> {
     images: Range<usize>,
     /// Where its values are in the feature map and in its gradient.
     values: Range<usize>,
@@ -59,7 +59,7 @@ struct Run<'a> {
     mask: ReluMask<'a>,
 }
 
-impl Run<'_> {
+impl GhostBatch<'_> {
     /// Gradients of scale and shift; `gradient` becomes that of the residual.
     fn sums(&self, gradient: &mut [f32]) -> AffineGradient {
         let sums = batch_norm_backward_sums(
@@ -98,34 +98,35 @@ impl NormState {
         Scale::read(&self.weight, &self.bias, self.epsilon)
     }
 
-    fn runs<'a>(&'a self, scale: &'a Scale<'a>) -> Vec<Run<'a>> {
+    fn ghosts<'a>(&'a self, scale: &'a Scale<'a>) -> Vec<GhostBatch<'a>> {
         let x = self.x.values();
         let image = x.len() / self.x.dims[0].max(1);
-        let runs = self.own.runs.iter().zip(&self.own.statistics);
-        runs.map(|(images, statistics)| {
-            let values = images.start * image..images.end * image;
-            Run {
-                pixels: run_pixels(&self.x, &images),
-                images,
-                statistics,
-                scale,
-                x: &x[values.clone()],
-                mask: match &self.y {
-                    Some(y) => ReluMask::Output(&y.values()[values.clone()]),
-                    None if self.relu => ReluMask::Recomputed,
-                    None => ReluMask::Absent,
-                },
-                values,
-            }
-        })
-        .collect()
+        let ghosts = self.own.ghosts.iter().zip(&self.own.statistics);
+        ghosts
+            .map(|(images, statistics)| {
+                let values = images.start * image..images.end * image;
+                GhostBatch {
+                    pixels: ghost_pixels(&self.x, &images),
+                    images,
+                    statistics,
+                    scale,
+                    x: &x[values.clone()],
+                    mask: match &self.y {
+                        Some(y) => ReluMask::Output(&y.values()[values.clone()]),
+                        None if self.relu => ReluMask::Recomputed,
+                        None => ReluMask::Absent,
+                    },
+                    values,
+                }
+            })
+            .collect()
     }
 
     /// Gradients of scale and shift by each run; `gradient` becomes that of the residual.
-    fn sums(runs: &[Run], gradient: &mut ChannelsLast) -> Vec<AffineGradient> {
+    fn sums(ghosts: &[GhostBatch], gradient: &mut ChannelsLast) -> Vec<AffineGradient> {
         let gradient = gradient.values_mut();
-        let sums = |run: &Run| run.sums(&mut gradient[run.values.clone()]);
-        runs.iter().map(sums).collect()
+        let sums = |ghost: &GhostBatch| ghost.sums(&mut gradient[ghost.values.clone()]);
+        ghosts.iter().map(sums).collect()
     }
 
     fn give_back(self) {
@@ -143,8 +144,8 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
         let state = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
         let scale = state.scale();
-        let runs = state.runs(&scale);
-        let sums = NormState::sums(&runs, &mut gradient);
+        let ghosts = state.ghosts(&scale);
+        let sums = NormState::sums(&ghosts, &mut gradient);
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, weight_node, bias_node, residual_node] =
             [(); 4].map(|()| parents.next().flatten());
@@ -154,10 +155,10 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
             Some(residual) => {
                 register(grads, x_node, || {
                     let target = ChannelsLast::filled(state.x.dims, |target| {
-                        runs.iter().zip(&sums).try_for_each(|(run, sums)| {
-                            let gradient = &gradient.values()[run.values.clone()];
-                            let target = &mut target[run.values.clone()];
-                            run.input_gradient(sums, gradient).write(path(), target)
+                        ghosts.iter().zip(&sums).try_for_each(|(ghost, sums)| {
+                            let gradient = &gradient.values()[ghost.values.clone()];
+                            let target = &mut target[ghost.values.clone()];
+                            ghost.input_gradient(sums, gradient).write(path(), target)
                         })
                     });
                     fitting("batch norm", target).into_tensor()
@@ -165,21 +166,24 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
                 grads.register::<Flex>(residual, gradient.into_tensor());
             }
             None => register(grads, x_node, || {
-                for (run, sums) in runs.iter().zip(&sums) {
-                    let spent = &mut gradient.values_mut()[run.values.clone()];
-                    let written = run.input_gradient(sums, spent).overwrite(path()).is_some();
+                for (ghost, sums) in ghosts.iter().zip(&sums) {
+                    let spent = &mut gradient.values_mut()[ghost.values.clone()];
+                    let written = ghost
+                        .input_gradient(sums, spent)
+                        .overwrite(path())
+                        .is_some();
                     debug_assert!(written, "what is spent may be written");
                 }
                 gradient.into_tensor()
             }),
         }
-        drop(runs);
+        drop(ghosts);
         drop(scale);
         state.give_back();
     }
 }
 
-/// Registers the gradients of scale and shift: the sums over all runs.
+/// Registers the gradients of scale and shift: the sums over all ghosts.
 fn register_affine(
     grads: &mut Gradients,
     [weight_node, bias_node]: [Option<NodeId>; 2],
@@ -227,31 +231,31 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
         } = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
         let scale = norm.scale();
-        let runs = norm.runs(&scale);
-        let sums = NormState::sums(&runs, &mut gradient);
+        let ghosts = norm.ghosts(&scale);
+        let sums = NormState::sums(&ghosts, &mut gradient);
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, kernel_node, weight_node, bias_node, residual_node] =
             [(); 5].map(|()| parents.next().flatten());
         register_affine(grads, [weight_node, bias_node], &sums);
         let kernel_elements = elements(&kernel);
-        let mut kernel_gradients = Vec::with_capacity(runs.len());
+        let mut kernel_gradients = Vec::with_capacity(ghosts.len());
         let x_image = x.values().len() / shape.batch;
         // Each run by itself: `input_gradient` is that of the whole batch.
         let mut backward = |mut input_gradient: Option<&mut [f32]>| {
-            for (run, sums) in runs.iter().zip(&sums) {
-                let own = run.images.start * x_image..run.images.end * x_image;
-                let values = run.values.clone();
+            for (ghost, sums) in ghosts.iter().zip(&sums) {
+                let own = ghost.images.start * x_image..ghost.images.end * x_image;
+                let values = ghost.values.clone();
                 // The residual's gradient is kept.
                 let lazy = match residual_node {
-                    Some(_) => run.input_gradient(sums, &gradient.values()[values]),
-                    None => run.input_gradient(sums, &mut gradient.values_mut()[values]),
+                    Some(_) => ghost.input_gradient(sums, &gradient.values()[values]),
+                    None => ghost.input_gradient(sums, &mut gradient.values_mut()[values]),
                 };
                 let mut kernel_gradient = vec![0.0; shape.weight_len()];
                 conv2d_backward_normalised(
                     &WORKSPACE,
                     path(),
                     &Conv2d {
-                        batch: run.images.len(),
+                        batch: ghost.images.len(),
                         ..shape
                     },
                     &x.values()[own.clone()],
@@ -279,7 +283,7 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
             Some(residual) => grads.register::<Flex>(residual, gradient.into_tensor()),
             None => gradient.give_back(),
         }
-        drop(runs);
+        drop(ghosts);
         drop(scale);
         x.give_back();
         norm.give_back();
@@ -301,7 +305,7 @@ pub(super) fn normalise(
     let y = flex::normalise(
         &x,
         &own.statistics,
-        own.runs,
+        own.ghosts,
         &scale,
         residual.as_ref(),
         relu,

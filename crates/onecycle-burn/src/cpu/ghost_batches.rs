@@ -4,16 +4,16 @@ use std::ops::Range;
 
 /// Images of a batch that are normalised together: runs of equal length, the last of which may be shorter.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Runs {
+pub(crate) struct GhostBatches {
     batch: usize,
     images: usize,
 }
 
-impl Runs {
-    /// Runs of `ghost` images; 0 for one of the whole batch.
+impl GhostBatches {
+    /// GhostBatches of `ghost` images; 0 for one of the whole batch.
     pub(crate) fn new(batch: usize, ghost: usize) -> Self {
         let images = if ghost == 0 { batch } else { ghost.min(batch) };
-        Runs {
+        GhostBatches {
             batch,
             images: images.max(1),
         }

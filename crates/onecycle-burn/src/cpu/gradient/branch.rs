@@ -7,11 +7,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{
-    channels_last::ChannelsLast,
-    flex,
-    gradient::{Tracked, record},
-};
+use super::{Tracked, record};
+use crate::cpu::{channels_last::ChannelsLast, flex};
 use burn::backend::{
     Flex,
     autodiff::{
