@@ -1,24 +1,22 @@
-//! Convolution layers of the networks trained here: milliseconds, GFLOP/s, share of the measured peak.
+//! Convolution layers of common networks: milliseconds, GFLOP/s, percentage of the measured peak.
 //!
 //! ```text
-//! cargo bench -p onecycle-kernels --bench layers -- [--threads N] [--batch N] [--path avx2] [--only TEXT] [--ms N] [--maps N]
+//! cargo bench -p onecycle-kernels --bench layers -- \
+//!     [--threads N] [--batch N] [--isa avx2] [--only TEXT] [--ms N] [--maps N]
 //! ```
 //!
-//! With `--maps` each call takes the next of so many inputs and outputs, so that they are not in cache any more, as between the
-//! layers of a network.
+//! With `--maps N`, calls cycle through N inputs and outputs. With enough of them they are no
+//! longer in cache, as between the layers of a network.
 //!
-//! The peak is what independent multiply-adds on registers reach in the same process on one thread; shares are per
-//! thread. `best` is the fastest of many repetitions (what the machine can do while others leave it alone), `median`
-//! what it did. Where the median peak lies far below the best, someone else computes on the same core.
+//! The peak is the rate of independent multiply-adds on registers, measured in the same process on
+//! one thread; percentages are per thread. `best` is the fastest of many repetitions, `median`
+//! their median. A median peak far below the best means that another process uses the same core.
 #![allow(clippy::unwrap_used)] // A bench that cannot run stops.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use onecycle_kernels::{
-    Conv2d, Epilogue, Path, Workspace, conv2d_backward_data, conv2d_backward_weights,
-    conv2d_forward,
-};
+use onecycle_kernels::{Conv2d, Epilogue, Isa, Kernels};
 
 struct Layer {
     name: &'static str,
@@ -71,7 +69,7 @@ fn layers(batch: usize) -> Vec<Layer> {
     ]
 }
 
-/// Best and median seconds of `work`, repeated for `budget` and at least five times.
+/// Best and median seconds of `work`, repeated until `budget` is used up and at least five times.
 fn time(budget: Duration, mut work: impl FnMut()) -> (f64, f64) {
     work();
     let mut times = Vec::new();
@@ -85,18 +83,18 @@ fn time(budget: Duration, mut work: impl FnMut()) -> (f64, f64) {
     (times[0], times[times.len() / 2])
 }
 
-/// Multiply-adds on twelve registers, GFLOP/s of one thread: best and median.
-fn peak(path: Path) -> (f64, f64) {
+/// Best and median GFLOP/s of multiply-adds on twelve registers, on one thread.
+fn peak(isa: Isa) -> (f64, f64) {
     const ROUNDS: usize = 4000;
-    let (lanes, run): (usize, fn()) = match path {
+    let (lanes, run): (usize, fn()) = match isa {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => (8, || {
-            // SAFETY: the caller asked `is_available`.
+        Isa::Avx2 => (8, || {
+            // SAFETY: the caller checked `is_available`.
             unsafe { peak_avx2(ROUNDS) }
         }),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => (16, || {
-            // SAFETY: the caller asked `is_available`.
+        Isa::Avx512 => (16, || {
+            // SAFETY: the caller checked `is_available`.
             unsafe { peak_avx512(ROUNDS) }
         }),
         _ => return (f64::NAN, f64::NAN),
@@ -156,17 +154,17 @@ fn main() {
     let budget = Duration::from_millis(argument("--ms").map_or(150, |n| n.parse().unwrap()));
     let maps: usize = argument("--maps").map_or(1, |n| n.parse().unwrap());
     let only = argument("--only").unwrap_or_default();
-    let path = argument("--path").map_or(Path::detect(), |name| {
-        Path::ALL
+    let isa = argument("--isa").map_or(Isa::detect(), |name| {
+        Isa::ALL
             .into_iter()
-            .find(|path| format!("{path:?}").eq_ignore_ascii_case(&name))
+            .find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name))
             .unwrap()
     });
-    assert!(path.is_available(), "this machine has no {path:?}");
-    let (peak, median) = peak(path);
+    assert!(isa.is_available(), "this machine has no {isa:?}");
+    let (peak, median) = peak(isa);
     println!(
-        "{path:?}, {threads} thread(s), peak of one {peak:.1} (median {median:.1}) GFLOP/s; batch {batch}; best (median) ms, \
-         GFLOP/s of the best, share"
+        "{isa:?}, {threads} thread(s), peak of one {peak:.1} (median {median:.1}) GFLOP/s; \
+         batch {batch}; best (median) ms, GFLOP/s of the best, percentage of the peak"
     );
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -178,7 +176,7 @@ fn main() {
                 .filter(|layer| layer.name.contains(&only))
             {
                 let shape = &layer.shape;
-                let workspace = Workspace::new();
+                let kernels = Kernels::with_isa(isa);
                 let x: Vec<f32> = (0..shape.input_len())
                     .map(|i| (i % 13) as f32 - 6.0)
                     .collect();
@@ -193,16 +191,20 @@ fn main() {
                 let (mut dxs, mut dw) = (xs.clone(), w.clone());
                 let forward = time(budget, || {
                     let (i, epilogue) = (next(), Epilogue::default());
-                    conv2d_forward(&workspace, path, shape, &xs[i], &w, epilogue, &mut ys[i])
+                    kernels
+                        .conv2d_forward(shape, &xs[i], &w, epilogue, &mut ys[i])
                         .unwrap()
                 });
                 let data = time(budget, || {
                     let i = next();
-                    conv2d_backward_data(&workspace, path, shape, &ys[i], &w, &mut dxs[i]).unwrap()
+                    kernels
+                        .conv2d_backward_data(shape, &ys[i], &w, &mut dxs[i])
+                        .unwrap()
                 });
                 let weights = time(budget, || {
                     let i = next();
-                    conv2d_backward_weights(&workspace, path, shape, &xs[i], &ys[i], &mut dw)
+                    kernels
+                        .conv2d_backward_weights(shape, &xs[i], &ys[i], &mut dw)
                         .unwrap()
                 });
                 let show = |(best, median): (f64, f64)| {

@@ -1,48 +1,54 @@
-//! Sums over pixels, channel by channel: the same whatever the number of threads.
+//! Per-channel sums over pixels, and the shape `[pixels, channels]` that batch norm uses.
+//!
+//! Sums must be accurate, fast and independent of the number of threads. Up to 64 values are added
+//! in single precision, in vectors over the channels; these short sums are added in double
+//! precision. Chunks of fixed size are summed separately, and their sums are added in order.
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, read_ahead, vectorised};
+use crate::simd::{PlainLoops, read_ahead, vectorised};
 
-/// Pixels of all images, times channels: slices are `[count, channels]`, e.g. `[batch, height, width, channels]`.
+/// Shape of channels-last feature maps whose pixels are all treated alike: `[count, channels]`, for
+/// example `[batch * height * width, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pixels {
-    /// Batch times height times width.
+    /// Number of pixels: batch times height times width.
     pub count: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
 }
 
-/// Floats of a piece of work; the pieces' sums are added in their order, whoever computed them.
-const PIECE: usize = 1 << 14;
-/// Values of single precision that are added before they join a sum in double precision.
-const RUN: usize = 64;
-/// Floats of a row at least, and of the parts that rows are worked on in.
+/// Floats per chunk of work.
+const CHUNK: usize = 1 << 14;
+/// Values that are added in single precision before they join a sum in double precision.
+const SHORT_SUM: usize = 64;
+/// Length of the inner loops in floats: a constant, so that sums stay in registers.
 const ROW: usize = 64;
 
 impl Pixels {
-    /// Elements of a slice.
+    /// Number of elements.
     ///
     /// # Errors
-    /// No pixels, no channels, or more than fit into memory.
+    /// There are no pixels or no channels, or more elements than fit into memory.
     pub fn elements(&self) -> Result<usize, KernelError> {
         check_positive("count", self.count)?;
         check_positive("channels", self.channels)?;
         checked_size("count", &[self.count, self.channels])
     }
 
-    /// Floats of a piece of work: whole pixels.
-    pub(crate) fn piece(&self) -> usize {
-        (PIECE / self.channels).max(1) * self.channels
+    /// Floats per chunk of work: whole pixels.
+    pub(crate) fn chunk(&self) -> usize {
+        (CHUNK / self.channels).max(1) * self.channels
     }
 
-    /// Floats of a row of the inner loops: a few pixels where the channels are few, so that the loops are long enough to
-    /// become vectors.
+    /// Floats per row: one pixel, or several if there are few channels, so that inner loops are
+    /// long enough to be vectorised.
     pub(crate) fn row(&self) -> usize {
         ROW.div_ceil(self.channels) * self.channels
     }
 
-    /// A value for each channel, as often as a row has pixels.
+    /// Repeats `[channels]` values for every pixel of a row.
     pub(crate) fn repeated(&self, values: &[f32]) -> Vec<f32> {
         values.repeat(self.row() / self.channels)
     }
@@ -59,15 +65,16 @@ impl Pixels {
         check_len(name, slice, self.channels)
     }
 
-    /// Room for two sums a channel for each piece.
+    /// Zeros for two sums per channel and chunk, `[chunks, 2, channels]`.
     pub(crate) fn partial_sums(&self) -> Vec<f64> {
-        let pieces = (self.count * self.channels).div_ceil(self.piece());
-        vec![0.0; pieces * 2 * self.channels]
+        let chunks = (self.count * self.channels).div_ceil(self.chunk());
+        vec![0.0; chunks * 2 * self.channels]
     }
 
-    /// Adds up what `term` gives for each pair of elements of a piece: two sums a channel, `[2, channels]`.
+    /// Adds the two values that `term` computes from each pair of elements of a chunk to two sums
+    /// per channel, `[2, channels]`.
     #[inline(always)]
-    pub(crate) fn add_piece(
+    pub(crate) fn add_chunk(
         &self,
         first: &[f32],
         second: &[f32],
@@ -75,7 +82,10 @@ impl Pixels {
         term: impl Term,
     ) {
         let row = self.row();
-        for (first, second) in first.chunks(RUN * row).zip(second.chunks(RUN * row)) {
+        for (first, second) in first
+            .chunks(SHORT_SUM * row)
+            .zip(second.chunks(SHORT_SUM * row))
+        {
             for column in (0..row).step_by(ROW) {
                 let len = ROW.min(row - column);
                 let inputs = [first, second];
@@ -93,12 +103,12 @@ impl Pixels {
         }
     }
 
-    /// Sums of all pieces, in their order.
+    /// Adds the sums of all chunks in order.
     pub(crate) fn total(&self, partial: &[f64]) -> [Vec<f64>; 2] {
         let mut total = [vec![0.0; self.channels], vec![0.0; self.channels]];
-        for piece in partial.chunks_exact(2 * self.channels) {
-            for (total, piece) in total.iter_mut().zip(piece.chunks_exact(self.channels)) {
-                for (total, value) in total.iter_mut().zip(piece) {
+        for chunk in partial.chunks_exact(2 * self.channels) {
+            for (total, chunk) in total.iter_mut().zip(chunk.chunks_exact(self.channels)) {
+                for (total, value) in total.iter_mut().zip(chunk) {
                     *total += value;
                 }
             }
@@ -107,9 +117,10 @@ impl Pixels {
     }
 }
 
-/// What is summed up: part of a row of two inputs, from `column` on, adds to the same part of each of two sums.
+/// The terms of two sums, computed from two inputs.
 pub(crate) trait Term {
-    /// Must be `#[inline(always)]`, see [`Loops`].
+    /// Adds the terms of part of a row, from `column` on, to the same part of the sums `left` and
+    /// `right`. Must be `#[inline(always)]`, see [`PlainLoops`].
     fn add(
         &self,
         column: usize,
@@ -120,7 +131,8 @@ pub(crate) trait Term {
     );
 }
 
-/// The inner loop of [`Pixels::add_piece`]: `len` columns of all rows, from `column` on. The sums stay in registers.
+/// The inner loop of [`Pixels::add_chunk`]: sums `len` columns of all rows, from `column` on. The
+/// sums stay in registers.
 #[inline(always)]
 fn add_columns(
     [first, second]: [&[f32]; 2],
@@ -157,15 +169,15 @@ fn add_columns(
     [left, right]
 }
 
-/// A loop over rows with factors for each column.
+/// A loop body over rows with factors for each column.
 pub(crate) trait Rows {
-    /// Works on `len` elements from `at` on, which stand from `column` on in their row. Must be `#[inline(always)]`, see
-    /// [`Loops`].
+    /// Processes `len` elements from `at` on, which start at `column` of their row. Must be
+    /// `#[inline(always)]`, see [`PlainLoops`].
     fn part(&mut self, at: usize, column: usize, len: usize);
 }
 
-/// Calls `work` for all rows of `len` elements, in parts of a constant length as far as they go: the compiler makes straight
-/// lines of vectors of those.
+/// Calls `work` for all rows of `len` elements, in parts of constant length where possible: the
+/// compiler unrolls those into vectors.
 #[inline(always)]
 pub(crate) fn for_rows(len: usize, row: usize, mut work: impl Rows) {
     for start in (0..len).step_by(row) {
@@ -181,38 +193,48 @@ pub(crate) fn for_rows(len: usize, row: usize, mut work: impl Rows) {
     }
 }
 
-/// Sum of each channel over all pixels, `[channels]`: the gradient of a bias.
-///
-/// # Errors
-/// `input` does not fit the shape.
-pub fn channel_sums(path: Path, shape: &Pixels, input: &[f32]) -> Result<Vec<f32>, KernelError> {
-    shape.check("input", input)?;
-    let mut partial = shape.partial_sums();
-    for_chunks(&mut partial, 2 * shape.channels, |index, sums| {
-        let start = index * shape.piece();
-        let piece = &input[start..input.len().min(start + shape.piece())];
-        vectorised(path, Piece { shape, piece, sums });
-    });
-    let [sums, _] = shape.total(&partial);
-    Ok(sums.into_iter().map(|sum| sum as f32).collect())
-}
-
-/// A piece of [`channel_sums`].
-struct Piece<'a> {
-    shape: &'a Pixels,
-    piece: &'a [f32],
-    sums: &'a mut [f64],
-}
-
-impl Loops for Piece<'_> {
-    #[inline(always)]
-    fn run(self) {
-        self.shape
-            .add_piece(self.piece, self.piece, self.sums, Value);
+/// # Sums over pixels
+impl Kernels {
+    /// Sums each channel over all pixels, `[channels]`: the gradient of a bias.
+    ///
+    /// # Errors
+    /// The length of `input` differs from the shape.
+    pub fn channel_sums(&self, pixels: &Pixels, input: &[f32]) -> Result<Vec<f32>, KernelError> {
+        pixels.check("input", input)?;
+        let mut partial = pixels.partial_sums();
+        for_chunks(&mut partial, 2 * pixels.channels, |index, sums| {
+            let start = index * pixels.chunk();
+            let input = &input[start..input.len().min(start + pixels.chunk())];
+            vectorised(
+                self.isa,
+                ChunkSums {
+                    pixels,
+                    input,
+                    sums,
+                },
+            );
+        });
+        let [sums, _] = pixels.total(&partial);
+        Ok(sums.into_iter().map(|sum| sum as f32).collect())
     }
 }
 
-/// The first input itself.
+/// A chunk of [`Kernels::channel_sums`].
+struct ChunkSums<'a> {
+    pixels: &'a Pixels,
+    input: &'a [f32],
+    sums: &'a mut [f64],
+}
+
+impl PlainLoops for ChunkSums<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.pixels
+            .add_chunk(self.input, self.input, self.sums, Value);
+    }
+}
+
+/// Sums the first input; the second sum is unused.
 struct Value;
 
 impl Term for Value {

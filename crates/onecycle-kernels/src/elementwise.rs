@@ -1,58 +1,62 @@
-//! What is left between the layers.
+//! Elementwise operations between layers: ReLU and the sum of two tensors.
 
 use crate::error::{KernelError, check_len};
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{PlainLoops, vectorised};
 
-/// Floats that are worked on together.
-const PIECE: usize = 1 << 14;
+/// Floats per chunk of work.
+const CHUNK: usize = 1 << 14;
 
-/// `output = max(input, 0)`; NaN stays NaN.
-///
-/// # Errors
-/// Slices of different lengths.
-pub fn relu_forward(path: Path, input: &[f32], output: &mut [f32]) -> Result<(), KernelError> {
-    check_len("output", output, input.len())?;
-    for_chunks(output, PIECE, |index, output| {
-        let input = &input[index * PIECE..];
-        vectorised(path, Relu { input, output });
-    });
-    Ok(())
+/// # Elementwise operations
+impl Kernels {
+    /// Computes `output = max(input, 0)`; NaN stays NaN.
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn relu_forward(&self, input: &[f32], output: &mut [f32]) -> Result<(), KernelError> {
+        check_len("output", output, input.len())?;
+        for_chunks(output, CHUNK, |index, output| {
+            let input = &input[index * CHUNK..];
+            vectorised(self.isa, Relu { input, output });
+        });
+        Ok(())
+    }
+
+    /// Sets `gradient` to 0 where `output`, the result of the ReLU, is not positive.
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn relu_backward(&self, output: &[f32], gradient: &mut [f32]) -> Result<(), KernelError> {
+        check_len("output", output, gradient.len())?;
+        for_chunks(gradient, CHUNK, |index, gradient| {
+            let output = &output[index * CHUNK..];
+            vectorised(self.isa, Mask { output, gradient });
+        });
+        Ok(())
+    }
+
+    /// Computes `target += other`.
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn add(&self, target: &mut [f32], other: &[f32]) -> Result<(), KernelError> {
+        check_len("other", other, target.len())?;
+        for_chunks(target, CHUNK, |index, target| {
+            let other = &other[index * CHUNK..];
+            vectorised(self.isa, Add { other, target });
+        });
+        Ok(())
+    }
 }
 
-/// Sets `gradient` to 0 wherever `output` is 0 or below.
-///
-/// # Errors
-/// Slices of different lengths.
-pub fn relu_backward(path: Path, output: &[f32], gradient: &mut [f32]) -> Result<(), KernelError> {
-    check_len("output", output, gradient.len())?;
-    for_chunks(gradient, PIECE, |index, gradient| {
-        let output = &output[index * PIECE..];
-        vectorised(path, Mask { output, gradient });
-    });
-    Ok(())
-}
-
-/// `target += other`.
-///
-/// # Errors
-/// Slices of different lengths.
-pub fn add(path: Path, target: &mut [f32], other: &[f32]) -> Result<(), KernelError> {
-    check_len("other", other, target.len())?;
-    for_chunks(target, PIECE, |index, target| {
-        let other = &other[index * PIECE..];
-        vectorised(path, Add { other, target });
-    });
-    Ok(())
-}
-
-/// A piece of [`relu_forward`].
+/// A chunk of [`Kernels::relu_forward`].
 struct Relu<'a> {
     input: &'a [f32],
     output: &'a mut [f32],
 }
 
-impl Loops for Relu<'_> {
+impl PlainLoops for Relu<'_> {
     #[inline(always)]
     fn run(self) {
         for (y, x) in self.output.iter_mut().zip(self.input) {
@@ -61,13 +65,13 @@ impl Loops for Relu<'_> {
     }
 }
 
-/// A piece of [`relu_backward`].
+/// A chunk of [`Kernels::relu_backward`].
 struct Mask<'a> {
     output: &'a [f32],
     gradient: &'a mut [f32],
 }
 
-impl Loops for Mask<'_> {
+impl PlainLoops for Mask<'_> {
     #[inline(always)]
     fn run(self) {
         for (g, y) in self.gradient.iter_mut().zip(self.output) {
@@ -76,13 +80,13 @@ impl Loops for Mask<'_> {
     }
 }
 
-/// A piece of [`add`].
+/// A chunk of [`Kernels::add`].
 struct Add<'a> {
     other: &'a [f32],
     target: &'a mut [f32],
 }
 
-impl Loops for Add<'_> {
+impl PlainLoops for Add<'_> {
     #[inline(always)]
     fn run(self) {
         for (x, y) in self.target.iter_mut().zip(self.other) {

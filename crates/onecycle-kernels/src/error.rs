@@ -1,21 +1,22 @@
-//! What can be wrong with a call.
+//! The crate's error type, and checks that return it.
 
 use std::fmt;
 
-/// A slice or a shape that does not fit. Nothing has been written when a kernel returns one.
+/// A shape, slice length or number that a kernel cannot accept. A kernel that returns an error has
+/// not written anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KernelError {
-    /// A slice has another length than its shape says.
+    /// The length of a slice differs from its shape.
     Length {
         /// The argument.
         name: &'static str,
-        /// What the shape asks for.
+        /// Length according to the shape.
         expected: usize,
-        /// What was passed.
+        /// Length of the slice.
         actual: usize,
     },
-    /// A dimension, kernel size or stride of zero, or one beyond what the kernel can do.
+    /// A dimension, kernel size or stride is zero or too large.
     Dimension {
         /// The field of the shape.
         name: &'static str,
@@ -24,18 +25,18 @@ pub enum KernelError {
         /// What is allowed.
         expected: &'static str,
     },
-    /// The window does not fit into the padded input.
+    /// The window is larger than the padded input.
     Window {
         /// Height or width of the window.
         window: usize,
-        /// Height or width of the input with its padding.
+        /// Height or width of the input including padding.
         padded: usize,
     },
-    /// A number outside its range.
+    /// A number is outside of its range.
     Value {
         /// The argument.
         name: &'static str,
-        /// Its value, as text.
+        /// Its value as text.
         value: String,
         /// What is allowed.
         expected: &'static str,
@@ -52,7 +53,8 @@ impl fmt::Display for KernelError {
             } => {
                 write!(
                     f,
-                    "`{name}` has {actual} elements where its shape asks for {expected}; pass the whole tensor, contiguous"
+                    "`{name}` has {actual} elements, but its shape requires {expected}; \
+                     pass the whole tensor as a contiguous slice"
                 )
             }
             Self::Dimension {
@@ -63,7 +65,8 @@ impl fmt::Display for KernelError {
             Self::Window { window, padded } => {
                 write!(
                     f,
-                    "a window of {window} does not fit into an input of {padded} (padding included); use a smaller one or more padding"
+                    "the window size {window} exceeds the input size {padded} (including padding); \
+                     use a smaller window or more padding"
                 )
             }
             Self::Value {
@@ -77,7 +80,7 @@ impl fmt::Display for KernelError {
 
 impl std::error::Error for KernelError {}
 
-/// Fails unless `slice` has `expected` elements.
+/// Returns an error unless `slice` has `expected` elements.
 pub(crate) fn check_len<T>(
     name: &'static str,
     slice: &[T],
@@ -94,7 +97,7 @@ pub(crate) fn check_len<T>(
     }
 }
 
-/// Fails for a dimension of zero.
+/// Returns an error if a dimension is zero.
 pub(crate) fn check_positive(name: &'static str, value: usize) -> Result<(), KernelError> {
     if value > 0 {
         Ok(())
@@ -107,7 +110,7 @@ pub(crate) fn check_positive(name: &'static str, value: usize) -> Result<(), Ker
     }
 }
 
-/// Product of dimensions, as long as twice as many bytes of floats fit into the address space.
+/// The product of dimensions, if twice that many floats fit into the address space.
 pub(crate) fn checked_size(name: &'static str, dimensions: &[usize]) -> Result<usize, KernelError> {
     let size = dimensions
         .iter()

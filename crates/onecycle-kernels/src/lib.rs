@@ -1,28 +1,39 @@
 //! CPU kernels for training convolutional networks, on plain `f32` slices.
 //!
-//! Every function takes a [`Path`] (the instructions to use, usually [`Path::detect`]), a shape and slices of exactly the
-//! lengths that the shape says; a wrong length or an impossible shape is a [`KernelError`], before anything is written.
-//! Images are channels-last, `[batch, height, width, channels]`. Work is divided over the threads of rayon's current pool
-//! in pieces that depend on the shape alone, so results do not depend on the number of threads.
+//! The principal type is [`Kernels`]: every kernel is a method of it. It holds the instruction set
+//! ([`Isa`]; [`Kernels::new`] detects the machine's best) and scratch memory that repeated calls
+//! reuse. A kernel takes a shape, input slices and output slices. All lengths must match the shape
+//! exactly; a wrong length or an impossible shape is a [`KernelError`], returned before anything is
+//! written.
 //!
-//! | what | functions |
-//! |---|---|
-//! | convolution, linear layer | [`conv2d_forward`], [`conv2d_backward_data`], [`conv2d_backward_weights`], [`channel_sums`] |
-//! | convolution with a batch norm behind it | [`conv2d_forward_statistics`], [`conv2d_backward_normalised`] |
-//! | batch norm with residual and ReLU | [`batch_norm_statistics`], [`batch_norm_forward`], [`batch_norm_backward_sums`], [`InputGradient`] |
-//! | pooling | [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`], [`average_pool2d_backward`] |
-//! | ReLU, sum | [`relu_forward`], [`relu_backward`], [`add`] |
-//! | loss | [`cross_entropy`] |
-//! | updates | [`sgd`], [`adam`] |
+//! Images are channels-last, `[batch, height, width, channels]`. Work is divided among the threads
+//! of rayon's current pool into chunks that depend on the shape alone, so results are bit-identical
+//! for any number of threads.
 //!
-//! All functions are tested against double-precision references on every path of the machine. The tests also run under
-//! AddressSanitizer (`scripts/sanitize_kernels.sh`), and `fuzz/` tries arbitrary shapes and slice lengths: a call answers
-//! or refuses.
+//! - Convolution, linear layer: [`conv2d_forward`], [`conv2d_backward_data`],
+//!   [`conv2d_backward_weights`], [`channel_sums`]
+//! - Convolution followed by batch norm: [`conv2d_forward_statistics`], [`conv2d_backward_normalised`]
+//! - Batch norm with residual and ReLU: [`batch_norm_statistics`], [`batch_norm_forward`],
+//!   [`batch_norm_backward_sums`], [`InputGradient`]
+//! - Pooling: [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`],
+//!   [`average_pool2d_backward`]
+//! - ReLU, sum: [`relu_forward`], [`relu_backward`], [`add`]
+//! - Loss: [`cross_entropy`]
+//! - Optimizer updates: [`sgd`], [`adam`]
+//!
+//! All methods are tested against double-precision references on every instruction set of the
+//! machine. The tests also run under AddressSanitizer (`scripts/sanitize_kernels.sh`). The fuzz
+//! targets in `fuzz/` check that arbitrary shapes and slice lengths either succeed or return an
+//! error.
+//!
+//! # Example
+//!
+//! One training step of a convolution with ReLU, on one 3 x 3 image with one channel:
 //!
 //! ```
-//! use onecycle_kernels::{Conv2d, Epilogue, Path, Workspace, conv2d_forward};
+//! use onecycle_kernels::{Conv2d, Epilogue, Kernels, KernelError, MomentumBuffer, Sgd};
 //!
-//! // One image of 3 x 3 pixels and one channel; a window of 2 x 2 that adds up what it sees.
+//! let kernels = Kernels::new();
 //! let shape = Conv2d {
 //!     batch: 1,
 //!     in_channels: 1,
@@ -33,50 +44,88 @@
 //!     stride: [1, 1],
 //!     padding: [0, 0],
 //! };
-//! let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+//! let input = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+//! let mut weights = [1.0, 1.0, 1.0, 1.0];
+//!
+//! // Forward: the sum of each 2 x 2 window.
+//! let relu = Epilogue { bias: None, relu: true };
 //! let mut output = [0.0; 4];
-//! conv2d_forward(
-//!     &Workspace::new(),
-//!     Path::detect(),
-//!     &shape,
-//!     &image,
-//!     &[1.0; 4],
-//!     Epilogue::default(),
-//!     &mut output,
-//! )?;
+//! kernels.conv2d_forward(&shape, &input, &weights, relu, &mut output)?;
 //! assert_eq!(output, [12.0, 16.0, 24.0, 28.0]);
-//! # Ok::<(), onecycle_kernels::KernelError>(())
+//!
+//! // Backward, for the loss sum(output).
+//! let mut gradient = [1.0; 4];
+//! kernels.relu_backward(&output, &mut gradient)?;
+//! let mut weight_gradient = [0.0; 4];
+//! kernels.conv2d_backward_weights(&shape, &input, &gradient, &mut weight_gradient)?;
+//! assert_eq!(weight_gradient, [12.0, 16.0, 24.0, 28.0]);
+//! let mut input_gradient = [0.0; 9];
+//! kernels.conv2d_backward_data(&shape, &gradient, &weights, &mut input_gradient)?;
+//! assert_eq!(input_gradient, [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0]);
+//!
+//! // Update: plain SGD needs no momentum buffer.
+//! let step = Sgd {
+//!     lr: 0.25,
+//!     momentum: 0.0,
+//!     dampening: 0.0,
+//!     weight_decay: 0.0,
+//!     decoupled: false,
+//!     nesterov: false,
+//!     gradient_scale: 1.0,
+//! };
+//! let buffer = MomentumBuffer::Uninitialised(&mut []);
+//! kernels.sgd(&step, &mut weights, buffer, &weight_gradient)?;
+//! assert_eq!(weights, [-2.0, -3.0, -5.0, -6.0]);
+//! # Ok::<(), KernelError>(())
 //! ```
+//!
+//! [`conv2d_forward`]: Kernels::conv2d_forward
+//! [`conv2d_backward_data`]: Kernels::conv2d_backward_data
+//! [`conv2d_backward_weights`]: Kernels::conv2d_backward_weights
+//! [`channel_sums`]: Kernels::channel_sums
+//! [`conv2d_forward_statistics`]: Kernels::conv2d_forward_statistics
+//! [`conv2d_backward_normalised`]: Kernels::conv2d_backward_normalised
+//! [`batch_norm_statistics`]: Kernels::batch_norm_statistics
+//! [`batch_norm_forward`]: Kernels::batch_norm_forward
+//! [`batch_norm_backward_sums`]: Kernels::batch_norm_backward_sums
+//! [`max_pool2d_forward`]: Kernels::max_pool2d_forward
+//! [`max_pool2d_backward`]: Kernels::max_pool2d_backward
+//! [`average_pool2d_forward`]: Kernels::average_pool2d_forward
+//! [`average_pool2d_backward`]: Kernels::average_pool2d_backward
+//! [`relu_forward`]: Kernels::relu_forward
+//! [`relu_backward`]: Kernels::relu_backward
+//! [`add`]: Kernels::add
+//! [`cross_entropy`]: Kernels::cross_entropy
+//! [`sgd`]: Kernels::sgd
+//! [`adam`]: Kernels::adam
 
 mod channels;
 mod conv;
 mod elementwise;
 mod error;
+mod gemm;
+mod kernels;
 mod loss;
 mod norm;
 mod parallel;
 mod pool;
-mod product;
 mod simd;
 mod update;
 mod workspace;
 
-pub use channels::{Pixels, channel_sums};
-pub use conv::{
-    Conv2d, Epilogue, conv2d_backward_data, conv2d_backward_normalised, conv2d_backward_weights,
-    conv2d_forward, conv2d_forward_statistics,
-};
-pub use elementwise::{add, relu_backward, relu_forward};
+pub use channels::Pixels;
+pub use conv::{Conv2d, Conv2dGradients, Epilogue};
 pub use error::KernelError;
-pub use loss::cross_entropy;
+pub use kernels::Kernels;
+pub use loss::CrossEntropy;
 pub use norm::{
-    Affine, AffineGradient, IncomingGradient, InputGradient, ReluMask, Statistics,
-    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics,
+    AffineGradient, BatchNorm, IncomingGradient, InputGradient, NormEpilogue, ReluMask, Statistics,
 };
-pub use pool::{
-    Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,
-    max_pool2d_forward,
-};
-pub use simd::Path;
-pub use update::{Adam, Sgd, adam, sgd};
-pub use workspace::Workspace;
+pub use pool::Pool2d;
+pub use simd::Isa;
+pub use update::{Adam, AdamState, MomentumBuffer, Sgd};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,8 +1,8 @@
-//! Work on disjoint pieces of memory, over rayon's current pool where the feature is on.
+//! Parallel loops over disjoint chunks, on rayon's current thread pool if the feature is enabled.
 //!
-//! Who gets which piece never changes what is computed: partitions depend on shapes alone.
+//! Chunk sizes depend on shapes alone, so results do not depend on the number of threads.
 
-/// Calls `work(index, piece)` for each piece of `chunk` values (the last may be shorter).
+/// Calls `work(index, chunk)` for every chunk of `chunk` values; the last may be shorter.
 pub(crate) fn for_chunks<T: Send>(
     data: &mut [T],
     chunk: usize,
@@ -23,7 +23,8 @@ pub(crate) fn for_chunks<T: Send>(
     }
 }
 
-/// [`for_chunks`] over two slices that are divided into as many pieces, `chunks[i]` values each.
+/// [`for_chunks`] over two slices in lockstep: chunks of `chunks[0]` values of the first and
+/// `chunks[1]` values of the second. Both slices must have the same number of chunks.
 pub(crate) fn for_chunk_pairs<T: Send, U: Send>(
     (first, second): (&mut [T], &mut [U]),
     chunks: [usize; 2],

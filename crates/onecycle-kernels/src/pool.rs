@@ -1,30 +1,35 @@
-//! Maximum and average over windows, channels-last. A window as large as the image is global pooling.
-#![allow(clippy::needless_range_loop)] // Index loops of constant length are what the compiler turns into registers.
+//! Max and average pooling of channels-last images.
+//!
+//! One vector holds neighbouring channels, so windows need no shuffles. Max pooling tracks the
+//! position of the maximum as a float per lane, which is exact up to 2^24.
+#![allow(clippy::needless_range_loop)] // Loops over indices keep arrays in registers.
 
 use crate::error::{KernelError, check_len, check_positive, checked_size};
+use crate::kernels::Kernels;
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::simd::{Kernel, Loops, MAX_LANES, Path, Simd, vectorised};
+use crate::simd::{MAX_LANES, PlainLoops, Simd, WithSimd, vectorised};
 
-/// Shape of a pooling without padding. Images are `[batch, height, width, channels]`; pairs are `[vertical, horizontal]`.
-/// Rows and columns that no window reaches are left out, as in PyTorch.
+/// Shape of a 2-D pooling without padding. Images are `[batch, height, width, channels]`; pairs are
+/// `[vertical, horizontal]`. Rows and columns at the end that no window reaches are ignored, as in
+/// PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool2d {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
     /// Rows of the input.
     pub height: usize,
     /// Columns of the input.
     pub width: usize,
-    /// Rows and columns of the window, at most 2^16 pixels.
+    /// Rows and columns of the window, which has at most 2^16 pixels.
     pub kernel: [usize; 2],
-    /// Step of the window.
+    /// Distance between neighbouring windows.
     pub stride: [usize; 2],
 }
 
 impl Pool2d {
-    /// The whole image as one window.
+    /// Global pooling: the whole image is one window.
     pub fn global(batch: usize, channels: usize, height: usize, width: usize) -> Pool2d {
         Pool2d {
             batch,
@@ -39,7 +44,8 @@ impl Pool2d {
     /// Rows and columns of the output: `(size - kernel) / stride + 1`.
     ///
     /// # Errors
-    /// A dimension is zero, or the window exceeds the input.
+    /// A dimension is zero, the window exceeds the input or 2^16 pixels, or the input exceeds the
+    /// address space.
     pub fn output(&self) -> Result<[usize; 2], KernelError> {
         for (name, value) in [
             ("batch", self.batch),
@@ -85,11 +91,17 @@ impl Pool2d {
         Ok(self.batch * rows * columns * self.channels)
     }
 
+    /// Weight of a pixel in its window's mean.
+    fn average_factor(&self) -> f32 {
+        1.0 / (self.kernel[0] * self.kernel[1]) as f32
+    }
+
+    /// Floats of an input image.
     fn input_image(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// Where the channels of each output pixel of an image begin, and those of its window's first pixel.
+    /// For each output pixel of an image: its offset, and the offset of its window's first pixel.
     #[inline(always)]
     fn windows(&self, [rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
         let Pool2d {
@@ -117,7 +129,7 @@ impl Pool2d {
         self.kernel == self.stride && [height, width] == [self.height, self.width]
     }
 
-    /// Where the channels of the pixels of a window begin, counted from those of its first, in row-major order.
+    /// Offsets of a window's pixels from its first, in row-major order.
     fn taps(&self) -> Vec<usize> {
         let [height, across] = self.kernel;
         (0..height)
@@ -126,14 +138,15 @@ impl Pool2d {
     }
 }
 
-/// As many of a slice's values from `at` on as a vector holds, of which `count` matter: the others are whatever follows, or 0.
+/// Reads `count` values from `at` on. The other lanes contain the values that follow, or 0.
 ///
 /// # Safety
-/// As [`Simd`]; `count` values are there, at most a vector.
+/// As [`Simd`]; the slice has `count` values from `at` on, at most a vector.
 #[inline(always)]
 unsafe fn read<S: Simd>(values: &[f32], at: usize, count: usize) -> S::V {
     debug_assert!(count <= S::LANES && at + count <= values.len());
-    // SAFETY: a whole vector is read where it lies in the slice, else the caller's guarantee.
+    // SAFETY: a whole vector is read only if it lies in the slice; otherwise the caller's guarantee
+    // holds.
     unsafe {
         let from = values.as_ptr().add(at);
         if at + S::LANES <= values.len() {
@@ -144,7 +157,7 @@ unsafe fn read<S: Simd>(values: &[f32], at: usize, count: usize) -> S::V {
     }
 }
 
-/// Writes `count` values from `at` on, and over what follows where a vector fits.
+/// Writes `count` values from `at` on, and overwrites those that follow if a vector fits.
 ///
 /// # Safety
 /// As [`read`].
@@ -162,152 +175,153 @@ unsafe fn write<S: Simd>(values: &mut [f32], at: usize, vector: S::V, count: usi
     }
 }
 
-/// Largest value of each window, `[batch, rows, columns, channels]`, and in `chosen` which pixel of the window it was, in
-/// row-major order; the first of equal ones. NaN counts as the largest, the last where there are several (as in PyTorch).
+/// # Pooling
 ///
-/// # Errors
-/// The shape is impossible, or a slice does not fit it.
-pub fn max_pool2d_forward(
-    path: Path,
-    shape: &Pool2d,
-    input: &[f32],
-    output: &mut [f32],
-    chosen: &mut [u16],
-) -> Result<(), KernelError> {
-    let size = shape.output()?;
-    check_len("output", output, shape.output_len()?)?;
-    check_len("chosen", chosen, shape.output_len()?)?;
-    check_len("input", input, shape.input_len())?;
-    let image = size[0] * size[1] * shape.channels;
-    let taps = shape.taps();
-    for_chunk_pairs((output, chosen), [image; 2], |index, output, chosen| {
-        let input = &input[index * shape.input_image()..][..shape.input_image()];
-        path.run(MaxForward {
-            shape,
-            size,
-            taps: &taps,
-            input,
-            output,
-            chosen,
-        });
-    });
-    Ok(())
-}
-
-/// Gradient of the input: each output's gradient goes to the pixel that was chosen.
-///
-/// # Errors
-/// The shape is impossible, or a slice does not fit it.
-pub fn max_pool2d_backward(
-    path: Path,
-    shape: &Pool2d,
-    output_gradient: &[f32],
-    chosen: &[u16],
-    input_gradient: &mut [f32],
-) -> Result<(), KernelError> {
-    let size = shape.output()?;
-    check_len("output_gradient", output_gradient, shape.output_len()?)?;
-    check_len("chosen", chosen, shape.output_len()?)?;
-    check_len("input_gradient", input_gradient, shape.input_len())?;
-    let image = size[0] * size[1] * shape.channels;
-    let taps = shape.taps();
-    for_chunks(input_gradient, shape.input_image(), |index, target| {
-        let gradient = &output_gradient[index * image..][..image];
-        let chosen = &chosen[index * image..][..image];
-        path.run(MaxBackward {
-            shape,
-            size,
-            taps: &taps,
-            gradient,
-            chosen,
-            target,
-        });
-    });
-    Ok(())
-}
-
-/// Mean of each window, `[batch, rows, columns, channels]`.
-///
-/// # Errors
-/// The shape is impossible, or a slice does not fit it.
-pub fn average_pool2d_forward(
-    path: Path,
-    shape: &Pool2d,
-    input: &[f32],
-    output: &mut [f32],
-) -> Result<(), KernelError> {
-    let size = shape.output()?;
-    check_len("output", output, shape.output_len()?)?;
-    check_len("input", input, shape.input_len())?;
-    let image = size[0] * size[1] * shape.channels;
-    let taps = shape.taps();
-    let share = share(shape);
-    for_chunks(output, image, |index, output| {
-        let input = &input[index * shape.input_image()..][..shape.input_image()];
-        vectorised(
-            path,
-            AverageForward {
+/// Global pooling is a window as large as the image, see [`Pool2d::global`].
+impl Kernels {
+    /// Computes the maximum of each window, `[batch, rows, columns, channels]`. `argmax` receives
+    /// its position in the window, in row-major order; on ties, the first. NaN counts as the
+    /// maximum; of several NaN, the last is taken (both as in PyTorch).
+    ///
+    /// # Errors
+    /// The shape is impossible, or the length of a slice differs from it.
+    pub fn max_pool2d_forward(
+        &self,
+        shape: &Pool2d,
+        input: &[f32],
+        output: &mut [f32],
+        argmax: &mut [u16],
+    ) -> Result<(), KernelError> {
+        let size = shape.output()?;
+        check_len("output", output, shape.output_len()?)?;
+        check_len("argmax", argmax, shape.output_len()?)?;
+        check_len("input", input, shape.input_len())?;
+        let image = size[0] * size[1] * shape.channels;
+        let taps = shape.taps();
+        for_chunk_pairs((output, argmax), [image; 2], |index, output, argmax| {
+            let input = &input[index * shape.input_image()..][..shape.input_image()];
+            self.isa.run(MaxForward {
                 shape,
                 size,
                 taps: &taps,
-                share,
                 input,
                 output,
-            },
-        );
-    });
-    Ok(())
-}
+                argmax,
+            });
+        });
+        Ok(())
+    }
 
-/// Gradient of the input: each pixel of a window gets its share.
-///
-/// # Errors
-/// The shape is impossible, or a slice does not fit it.
-pub fn average_pool2d_backward(
-    path: Path,
-    shape: &Pool2d,
-    output_gradient: &[f32],
-    input_gradient: &mut [f32],
-) -> Result<(), KernelError> {
-    let size = shape.output()?;
-    check_len("output_gradient", output_gradient, shape.output_len()?)?;
-    check_len("input_gradient", input_gradient, shape.input_len())?;
-    let image = size[0] * size[1] * shape.channels;
-    let taps = shape.taps();
-    let share = share(shape);
-    for_chunks(input_gradient, shape.input_image(), |index, target| {
-        let gradient = &output_gradient[index * image..][..image];
-        vectorised(
-            path,
-            AverageBackward {
+    /// Computes the gradient of the input of max pooling: the gradient of each output goes to the
+    /// pixel at its `argmax`. Positions outside of the window contribute nothing.
+    ///
+    /// # Errors
+    /// The shape is impossible, or the length of a slice differs from it.
+    pub fn max_pool2d_backward(
+        &self,
+        shape: &Pool2d,
+        output_gradient: &[f32],
+        argmax: &[u16],
+        input_gradient: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let size = shape.output()?;
+        check_len("output_gradient", output_gradient, shape.output_len()?)?;
+        check_len("argmax", argmax, shape.output_len()?)?;
+        check_len("input_gradient", input_gradient, shape.input_len())?;
+        let image = size[0] * size[1] * shape.channels;
+        let taps = shape.taps();
+        for_chunks(input_gradient, shape.input_image(), |index, target| {
+            let gradient = &output_gradient[index * image..][..image];
+            let argmax = &argmax[index * image..][..image];
+            self.isa.run(MaxBackward {
                 shape,
                 size,
                 taps: &taps,
-                share,
                 gradient,
+                argmax,
                 target,
-            },
-        );
-    });
-    Ok(())
+            });
+        });
+        Ok(())
+    }
+
+    /// Computes the mean of each window, `[batch, rows, columns, channels]`.
+    ///
+    /// # Errors
+    /// The shape is impossible, or the length of a slice differs from it.
+    pub fn average_pool2d_forward(
+        &self,
+        shape: &Pool2d,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let size = shape.output()?;
+        check_len("output", output, shape.output_len()?)?;
+        check_len("input", input, shape.input_len())?;
+        let image = size[0] * size[1] * shape.channels;
+        let taps = shape.taps();
+        for_chunks(output, image, |index, output| {
+            let input = &input[index * shape.input_image()..][..shape.input_image()];
+            vectorised(
+                self.isa,
+                AverageForward {
+                    shape,
+                    size,
+                    taps: &taps,
+                    factor: shape.average_factor(),
+                    input,
+                    output,
+                },
+            );
+        });
+        Ok(())
+    }
+
+    /// Computes the gradient of the input of average pooling: each pixel of a window receives an
+    /// equal share of the gradient of its output.
+    ///
+    /// # Errors
+    /// The shape is impossible, or the length of a slice differs from it.
+    pub fn average_pool2d_backward(
+        &self,
+        shape: &Pool2d,
+        output_gradient: &[f32],
+        input_gradient: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let size = shape.output()?;
+        check_len("output_gradient", output_gradient, shape.output_len()?)?;
+        check_len("input_gradient", input_gradient, shape.input_len())?;
+        let image = size[0] * size[1] * shape.channels;
+        let taps = shape.taps();
+        for_chunks(input_gradient, shape.input_image(), |index, target| {
+            let gradient = &output_gradient[index * image..][..image];
+            vectorised(
+                self.isa,
+                AverageBackward {
+                    shape,
+                    size,
+                    taps: &taps,
+                    factor: shape.average_factor(),
+                    gradient,
+                    target,
+                },
+            );
+        });
+        Ok(())
+    }
 }
 
-/// What a pixel counts in its window's mean.
-fn share(shape: &Pool2d) -> f32 {
-    1.0 / (shape.kernel[0] * shape.kernel[1]) as f32
-}
-
-/// An image of [`max_pool2d_forward`].
+/// An image of [`Kernels::max_pool2d_forward`].
 struct MaxForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
     taps: &'a [usize],
     input: &'a [f32],
     output: &'a mut [f32],
-    chosen: &'a mut [u16],
+    argmax: &'a mut [u16],
 }
 
-impl Kernel for MaxForward<'_> {
+impl WithSimd for MaxForward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -317,37 +331,38 @@ impl Kernel for MaxForward<'_> {
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
                 let mut taps = [0.0; MAX_LANES];
-                // SAFETY: the caller has the instructions; the window's pixels have `count` channels from `c` on, as does
-                // the output's. What is written beyond is of pixels that follow, and is written again.
+                // SAFETY: the caller has the instructions; the pixels of the window and of the
+                // output have `count` channels from `c` on. Values written beyond belong to pixels
+                // that follow, which are written later.
                 unsafe {
                     let mut best = read::<S>(self.input, first + c, count);
-                    let mut chosen = S::splat(0.0);
+                    let mut argmax = S::splat(0.0);
                     for (tap, offset) in self.taps.iter().enumerate().skip(1) {
                         let x = read::<S>(self.input, first + offset + c, count);
-                        chosen = S::where_larger(x, best, S::splat(tap as f32), chosen);
+                        argmax = S::where_larger(x, best, S::splat(tap as f32), argmax);
                         best = S::where_larger(x, best, x, best);
                     }
                     write::<S>(self.output, at + c, best, count);
-                    S::store(taps.as_mut_ptr(), chosen);
+                    S::store(taps.as_mut_ptr(), argmax);
                 }
-                // SAFETY: the numbers of pixels, fewer than 2^16.
-                unsafe { write_taps::<S>(&mut self.chosen[at + c..], taps, count) }
+                // SAFETY: `taps` are positions in the window, below 2^16.
+                unsafe { write_taps::<S>(&mut self.argmax[at + c..], taps, count) }
             }
         }
     }
 }
 
-/// An image of [`max_pool2d_backward`].
+/// An image of [`Kernels::max_pool2d_backward`].
 struct MaxBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
     taps: &'a [usize],
     gradient: &'a [f32],
-    chosen: &'a [u16],
+    argmax: &'a [u16],
     target: &'a mut [f32],
 }
 
-impl Kernel for MaxBackward<'_> {
+impl WithSimd for MaxBackward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -360,17 +375,18 @@ impl Kernel for MaxBackward<'_> {
         for (at, first) in self.shape.windows(self.size) {
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
-                let taps = read_taps::<S>(&self.chosen[at + c..], count);
-                // SAFETY: the caller has the instructions; the pixels of both sides have `count` channels from `c` on.
+                let taps = read_taps::<S>(&self.argmax[at + c..], count);
+                // SAFETY: the caller has the instructions; the pixels of input and output have
+                // `count` channels from `c` on.
                 unsafe {
-                    let chosen = S::load(taps.as_ptr());
-                    let gradient = some::<S>(self.gradient.as_ptr().add(at + c), count);
+                    let argmax = S::load(taps.as_ptr());
+                    let gradient = read_first::<S>(self.gradient.as_ptr().add(at + c), count);
                     for (tap, offset) in self.taps.iter().enumerate() {
                         let to = self.target.as_mut_ptr().add(first + offset + c);
                         let zero = S::splat(0.0);
-                        let mut sum = S::where_equal(chosen, S::splat(tap as f32), gradient, zero);
+                        let mut sum = S::where_equal(argmax, S::splat(tap as f32), gradient, zero);
                         if overlap {
-                            sum = S::add(some::<S>(to, count), sum);
+                            sum = S::add(read_first::<S>(to, count), sum);
                         }
                         if count == S::LANES {
                             S::store(to, sum);
@@ -384,18 +400,18 @@ impl Kernel for MaxBackward<'_> {
     }
 }
 
-/// Numbers of pixels that were chosen, `count` at least: a vector where there are enough, since the loop is then of a constant
-/// length.
+/// Converts at least `count` positions to floats: a whole vector if there are enough, because the
+/// loop then has a constant length.
 #[inline(always)]
-fn read_taps<S: Simd>(chosen: &[u16], count: usize) -> [f32; MAX_LANES] {
+fn read_taps<S: Simd>(argmax: &[u16], count: usize) -> [f32; MAX_LANES] {
     let mut taps = [0.0; MAX_LANES];
-    if chosen.len() >= S::LANES {
+    if argmax.len() >= S::LANES {
         for i in 0..S::LANES {
-            taps[i] = f32::from(chosen[i]);
+            taps[i] = f32::from(argmax[i]);
         }
     } else {
         for i in 0..count {
-            taps[i] = f32::from(chosen[i]);
+            taps[i] = f32::from(argmax[i]);
         }
     }
     taps
@@ -404,29 +420,29 @@ fn read_taps<S: Simd>(chosen: &[u16], count: usize) -> [f32; MAX_LANES] {
 /// The reverse of [`read_taps`].
 ///
 /// # Safety
-/// All of `taps` are whole numbers from 0 to 2^16 - 1.
+/// All `taps` are integers from 0 to 2^16 - 1.
 #[inline(always)]
-unsafe fn write_taps<S: Simd>(chosen: &mut [u16], taps: [f32; MAX_LANES], count: usize) {
+unsafe fn write_taps<S: Simd>(argmax: &mut [u16], taps: [f32; MAX_LANES], count: usize) {
     // SAFETY: the caller's guarantee.
     unsafe {
-        if chosen.len() >= S::LANES {
+        if argmax.len() >= S::LANES {
             for i in 0..S::LANES {
-                chosen[i] = taps[i].to_int_unchecked::<i32>() as u16;
+                argmax[i] = taps[i].to_int_unchecked::<i32>() as u16;
             }
         } else {
             for i in 0..count {
-                chosen[i] = taps[i].to_int_unchecked::<i32>() as u16;
+                argmax[i] = taps[i].to_int_unchecked::<i32>() as u16;
             }
         }
     }
 }
 
-/// `count` values, at most a vector; the others are 0.
+/// Reads `count` values, at most a vector; the other lanes are 0.
 ///
 /// # Safety
 /// As [`Simd`]; `count` values are readable.
 #[inline(always)]
-unsafe fn some<S: Simd>(values: *const f32, count: usize) -> S::V {
+unsafe fn read_first<S: Simd>(values: *const f32, count: usize) -> S::V {
     // SAFETY: the caller's guarantee.
     unsafe {
         if count == S::LANES {
@@ -437,17 +453,18 @@ unsafe fn some<S: Simd>(values: *const f32, count: usize) -> S::V {
     }
 }
 
-/// An image of [`average_pool2d_forward`].
+/// An image of [`Kernels::average_pool2d_forward`].
 struct AverageForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
     taps: &'a [usize],
-    share: f32,
+    /// `1 / window pixels`.
+    factor: f32,
     input: &'a [f32],
     output: &'a mut [f32],
 }
 
-impl Loops for AverageForward<'_> {
+impl PlainLoops for AverageForward<'_> {
     #[inline(always)]
     fn run(self) {
         let channels = self.shape.channels;
@@ -460,23 +477,24 @@ impl Loops for AverageForward<'_> {
                 }
             }
             for y in output {
-                *y *= self.share;
+                *y *= self.factor;
             }
         }
     }
 }
 
-/// An image of [`average_pool2d_backward`].
+/// An image of [`Kernels::average_pool2d_backward`].
 struct AverageBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
     taps: &'a [usize],
-    share: f32,
+    /// `1 / window pixels`.
+    factor: f32,
     gradient: &'a [f32],
     target: &'a mut [f32],
 }
 
-impl Loops for AverageBackward<'_> {
+impl PlainLoops for AverageBackward<'_> {
     #[inline(always)]
     fn run(self) {
         let channels = self.shape.channels;
@@ -486,7 +504,7 @@ impl Loops for AverageBackward<'_> {
             for to in self.taps.iter().map(|tap| first + tap) {
                 let target = &mut self.target[to..][..channels];
                 for (target, g) in target.iter_mut().zip(gradient) {
-                    *target += g * self.share;
+                    *target += g * self.factor;
                 }
             }
         }

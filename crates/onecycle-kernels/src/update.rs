@@ -1,227 +1,237 @@
-//! Updates of parameters, each in one pass over memory: weight, gradient and state are read once and written once.
+//! Optimizer updates, each in one pass over memory: weight, gradient and state are read once and
+//! written once.
 //!
-//! The formulas are PyTorch's, in its order. Rates are given in double precision and rounded once.
+//! The formulas are PyTorch's, evaluated in its order. Hyper-parameters are given in double
+//! precision and rounded to single precision once per step.
 
 use crate::error::{KernelError, check_len};
+use crate::kernels::Kernels;
 use crate::parallel::{for_chunk_pairs, for_chunks};
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{PlainLoops, vectorised};
 
-/// Floats that are worked on together.
-const PIECE: usize = 1 << 14;
+/// Floats per chunk of work.
+const CHUNK: usize = 1 << 14;
 
-/// One step of SGD: see [`sgd`].
+/// Hyper-parameters of one step of SGD, see [`Kernels::sgd`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
     /// Learning rate.
     pub lr: f64,
-    /// Momentum; with 0 the velocity is left as it is.
+    /// Momentum. With 0, the momentum buffer is neither read nor written.
     pub momentum: f64,
-    /// Share of the new gradient that does not enter the velocity.
+    /// Fraction of the new gradient that does not enter the momentum buffer.
     pub dampening: f64,
-    /// Factor of the weights that joins the gradient.
+    /// Weight decay.
     pub weight_decay: f64,
-    /// Whether the weights shrink by `lr * weight_decay` instead.
+    /// Whether weight decay shrinks the weights by `lr * weight_decay` instead of being added to
+    /// the gradient.
     pub decoupled: bool,
-    /// Whether the step looks ahead (Sutskever et al. 2013).
+    /// Whether to use Nesterov momentum (Sutskever et al. 2013).
     pub nesterov: bool,
-    /// Factor on the gradient, from clipping; 1 leaves it.
+    /// Factor on the gradient, from gradient clipping; 1 leaves it unchanged.
     pub gradient_scale: f64,
 }
 
-/// ```text
-/// g' = scale g + weight_decay w                       (decoupled: w' = w (1 - lr weight_decay), g' = scale g)
-/// v  = momentum v + (1 - dampening) g'                (first step: v = g')
-/// w  = w' - lr (nesterov: g' + momentum v, else v)    (momentum 0: g')
-/// ```
-/// `first` says that there is no velocity yet; `velocity` is overwritten then.
-///
-/// # Errors
-/// Slices of different lengths.
-pub fn sgd(
-    path: Path,
-    step: &Sgd,
-    first: bool,
-    weights: &mut [f32],
-    velocity: &mut [f32],
-    gradient: &[f32],
-) -> Result<(), KernelError> {
-    check_len("gradient", gradient, weights.len())?;
-    if step.momentum != 0.0 {
-        check_len("velocity", velocity, weights.len())?;
-    }
-    let scale = step.gradient_scale as f32;
-    let (decay, shrink) = if step.decoupled {
-        (0.0, (1.0 - step.lr * step.weight_decay) as f32)
-    } else {
-        (step.weight_decay as f32, 1.0)
-    };
-    let lr = step.lr as f32;
-    let momentum = step.momentum as f32;
-    let (keep, take) = if first {
-        (0.0, 1.0)
-    } else {
-        (momentum, (1.0 - step.dampening) as f32)
-    };
-    // Nesterov's step is g + momentum v, the plain one v.
-    let (on_gradient, on_velocity) = if step.nesterov {
-        (1.0, momentum)
-    } else {
-        (0.0, 1.0)
-    };
-    let factors = SgdFactors {
-        scale,
-        decay,
-        shrink,
-        lr,
-        keep,
-        take,
-        on_gradient,
-        on_velocity,
-    };
-    if step.momentum == 0.0 {
-        for_chunks(weights, PIECE, |index, weights| {
-            let gradient = &gradient[index * PIECE..];
-            vectorised(
-                path,
-                Plain {
-                    factors,
-                    weights,
-                    gradient,
-                },
-            );
-        });
-        return Ok(());
-    }
-    if first {
-        velocity.fill(0.0);
-    }
-    for_chunk_pairs(
-        (weights, velocity),
-        [PIECE; 2],
-        |index, weights, velocity| {
-            let gradient = &gradient[index * PIECE..];
-            vectorised(
-                path,
-                WithVelocity {
-                    factors,
-                    weights,
-                    velocity,
-                    gradient,
-                },
-            );
-        },
-    );
-    Ok(())
+/// The momentum buffer of SGD, as long as the weights.
+#[derive(Debug)]
+pub enum MomentumBuffer<'a> {
+    /// The first step: the content is ignored and overwritten with the gradient.
+    Uninitialised(&'a mut [f32]),
+    /// A later step: the buffer holds the result of the step before.
+    Previous(&'a mut [f32]),
 }
 
-/// One step of Adam or AdamW: see [`adam`].
+/// Hyper-parameters of one step of Adam or AdamW, see [`Kernels::adam`].
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
-    /// Learning rate, divided by the mean's bias correction.
+    /// Learning rate divided by the bias correction of the running mean.
     pub lr_corrected: f64,
     /// Decay of the running mean.
     pub beta1: f64,
     /// Decay of the running mean of squares.
     pub beta2: f64,
-    /// Root of the squares' bias correction.
+    /// Square root of the bias correction of the running mean of squares.
     pub root_correction: f64,
     /// Added to the denominator.
     pub eps: f64,
-    /// Factor of the weights that joins the gradient (Adam).
+    /// Weight decay that is added to the gradient (Adam).
     pub weight_decay: f64,
-    /// Factor by which the weights shrink (AdamW); 1 leaves them.
+    /// Factor by which the weights shrink (AdamW); 1 leaves them unchanged.
     pub shrink: f64,
-    /// Factor on the gradient, from clipping; 1 leaves it.
+    /// Factor on the gradient, from gradient clipping; 1 leaves it unchanged.
     pub gradient_scale: f64,
 }
 
-/// ```text
-/// g' = scale g + weight_decay w
-/// m  = beta1 m + (1 - beta1) g'
-/// q  = beta2 q + (1 - beta2) g'²
-/// w  = shrink w - lr_corrected m / (√q / root_correction + eps)
-/// ```
-/// Mean and square start at 0.
-///
-/// # Errors
-/// Slices of different lengths.
-pub fn adam(
-    path: Path,
-    step: &Adam,
-    weights: &mut [f32],
-    mean: &mut [f32],
-    square: &mut [f32],
-    gradient: &[f32],
-) -> Result<(), KernelError> {
-    check_len("gradient", gradient, weights.len())?;
-    check_len("mean", mean, weights.len())?;
-    check_len("square", square, weights.len())?;
-    let [scale, decay, shrink] =
-        [step.gradient_scale, step.weight_decay, step.shrink].map(|x| x as f32);
-    let [beta1, rest1, beta2, rest2] =
-        [step.beta1, 1.0 - step.beta1, step.beta2, 1.0 - step.beta2].map(|x| x as f32);
-    let [lr, root, eps] = [step.lr_corrected, step.root_correction, step.eps].map(|x| x as f32);
-    let factors = AdamFactors {
-        scale,
-        decay,
-        shrink,
-        beta1,
-        rest1,
-        beta2,
-        rest2,
-        lr,
-        root,
-        eps,
-    };
-    // Three slices change; mean and square are taken as one list of pairs of pieces.
-    let mut state: Vec<(&mut [f32], &mut [f32])> = mean
-        .chunks_mut(PIECE)
-        .zip(square.chunks_mut(PIECE))
-        .collect();
-    for_chunk_pairs(
-        (weights, &mut state),
-        [PIECE, 1],
-        |index, weights, state| {
-            let gradient = &gradient[index * PIECE..];
-            let [(mean, square)] = state else { return };
-            vectorised(
-                path,
-                AdamPiece {
+/// The running means of Adam, as long as the weights. Both start at 0.
+#[derive(Debug)]
+pub struct AdamState<'a> {
+    /// Running mean of the gradient, `m`.
+    pub exp_avg: &'a mut [f32],
+    /// Running mean of the squared gradient, `q`.
+    pub exp_avg_sq: &'a mut [f32],
+}
+
+/// # Optimizer updates
+impl Kernels {
+    /// Performs one step of SGD on `weights`:
+    ///
+    /// ```text
+    /// g' = scale g + weight_decay w         w' = w
+    ///      decoupled: scale g                    decoupled: w (1 - lr weight_decay)
+    /// v  = momentum v + (1 - dampening) g'  first step: v = g'
+    /// w  = w' - lr v                        nesterov: w' - lr (g' + momentum v)
+    ///                                       momentum 0: w' - lr g'
+    /// ```
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn sgd(
+        &self,
+        step: &Sgd,
+        weights: &mut [f32],
+        momentum_buffer: MomentumBuffer,
+        gradient: &[f32],
+    ) -> Result<(), KernelError> {
+        let (buffer, is_first) = match momentum_buffer {
+            MomentumBuffer::Uninitialised(buffer) => (buffer, true),
+            MomentumBuffer::Previous(buffer) => (buffer, false),
+        };
+        check_len("gradient", gradient, weights.len())?;
+        if step.momentum != 0.0 {
+            check_len("momentum_buffer", buffer, weights.len())?;
+        }
+        let factors = SgdFactors::new(step, is_first);
+        if step.momentum == 0.0 {
+            for_chunks(weights, CHUNK, |index, weights| {
+                let work = PlainSgd {
+                    factors,
+                    weights,
+                    gradient: &gradient[index * CHUNK..],
+                };
+                vectorised(self.isa, work);
+            });
+            return Ok(());
+        }
+        if is_first {
+            buffer.fill(0.0);
+        }
+        for_chunk_pairs((weights, buffer), [CHUNK; 2], |index, weights, buffer| {
+            let work = MomentumSgd {
+                factors,
+                weights,
+                buffer,
+                gradient: &gradient[index * CHUNK..],
+            };
+            vectorised(self.isa, work);
+        });
+        Ok(())
+    }
+
+    /// Performs one step of Adam or AdamW on `weights`:
+    ///
+    /// ```text
+    /// g' = scale g + weight_decay w
+    /// m  = beta1 m + (1 - beta1) g'
+    /// q  = beta2 q + (1 - beta2) g'²
+    /// w  = shrink w - lr_corrected m / (√q / root_correction + eps)
+    /// ```
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn adam(
+        &self,
+        step: &Adam,
+        weights: &mut [f32],
+        state: AdamState,
+        gradient: &[f32],
+    ) -> Result<(), KernelError> {
+        let AdamState {
+            exp_avg,
+            exp_avg_sq,
+        } = state;
+        check_len("gradient", gradient, weights.len())?;
+        check_len("exp_avg", exp_avg, weights.len())?;
+        check_len("exp_avg_sq", exp_avg_sq, weights.len())?;
+        let factors = AdamFactors::new(step);
+        // `for_chunk_pairs` takes two slices, so both means form one list of pairs of chunks.
+        let mut state: Vec<(&mut [f32], &mut [f32])> = exp_avg
+            .chunks_mut(CHUNK)
+            .zip(exp_avg_sq.chunks_mut(CHUNK))
+            .collect();
+        for_chunk_pairs(
+            (weights, &mut state),
+            [CHUNK, 1],
+            |index, weights, state| {
+                let [(mean, square)] = state else { return };
+                let work = AdamChunk {
                     factors,
                     weights,
                     mean,
                     square,
-                    gradient,
-                },
-            );
-        },
-    );
-    Ok(())
+                    gradient: &gradient[index * CHUNK..],
+                };
+                vectorised(self.isa, work);
+            },
+        );
+        Ok(())
+    }
 }
 
-/// The numbers of a step of SGD, rounded.
+/// Hyper-parameters of SGD in single precision.
 #[derive(Clone, Copy)]
 struct SgdFactors {
     scale: f32,
     decay: f32,
     shrink: f32,
     lr: f32,
-    /// Of the velocity, and of the gradient that joins it.
+    /// Factors of the momentum buffer and of the gradient in the new momentum buffer.
     keep: f32,
     take: f32,
-    /// What the step takes of either.
+    /// Factors of the gradient and of the new momentum buffer in the step.
     on_gradient: f32,
-    on_velocity: f32,
+    on_buffer: f32,
 }
 
-/// A piece of a step without momentum.
-struct Plain<'a> {
+impl SgdFactors {
+    fn new(step: &Sgd, is_first: bool) -> Self {
+        let (decay, shrink) = if step.decoupled {
+            (0.0, (1.0 - step.lr * step.weight_decay) as f32)
+        } else {
+            (step.weight_decay as f32, 1.0)
+        };
+        let momentum = step.momentum as f32;
+        let (keep, take) = if is_first {
+            (0.0, 1.0)
+        } else {
+            (momentum, (1.0 - step.dampening) as f32)
+        };
+        // Nesterov's step is `g + momentum v`, the plain one `v`.
+        let (on_gradient, on_buffer) = if step.nesterov {
+            (1.0, momentum)
+        } else {
+            (0.0, 1.0)
+        };
+        SgdFactors {
+            scale: step.gradient_scale as f32,
+            decay,
+            shrink,
+            lr: step.lr as f32,
+            keep,
+            take,
+            on_gradient,
+            on_buffer,
+        }
+    }
+}
+
+/// A chunk of a step without momentum.
+struct PlainSgd<'a> {
     factors: SgdFactors,
     weights: &'a mut [f32],
     gradient: &'a [f32],
 }
 
-impl Loops for Plain<'_> {
+impl PlainLoops for PlainSgd<'_> {
     #[inline(always)]
     fn run(self) {
         let f = self.factors;
@@ -231,28 +241,28 @@ impl Loops for Plain<'_> {
     }
 }
 
-/// A piece of a step with momentum.
-struct WithVelocity<'a> {
+/// A chunk of a step with momentum.
+struct MomentumSgd<'a> {
     factors: SgdFactors,
     weights: &'a mut [f32],
-    velocity: &'a mut [f32],
+    buffer: &'a mut [f32],
     gradient: &'a [f32],
 }
 
-impl Loops for WithVelocity<'_> {
+impl PlainLoops for MomentumSgd<'_> {
     #[inline(always)]
     fn run(self) {
         let f = self.factors;
-        let state = self.weights.iter_mut().zip(self.velocity);
+        let state = self.weights.iter_mut().zip(self.buffer);
         for ((w, v), g) in state.zip(self.gradient) {
             let g = g * f.scale + f.decay * *w;
             *v = *v * f.keep + g * f.take;
-            *w = *w * f.shrink - f.lr * (g * f.on_gradient + *v * f.on_velocity);
+            *w = *w * f.shrink - f.lr * (g * f.on_gradient + *v * f.on_buffer);
         }
     }
 }
 
-/// The numbers of a step of Adam, rounded.
+/// Hyper-parameters of Adam in single precision.
 #[derive(Clone, Copy)]
 struct AdamFactors {
     scale: f32,
@@ -267,8 +277,25 @@ struct AdamFactors {
     eps: f32,
 }
 
-/// A piece of [`adam`].
-struct AdamPiece<'a> {
+impl AdamFactors {
+    fn new(step: &Adam) -> Self {
+        AdamFactors {
+            scale: step.gradient_scale as f32,
+            decay: step.weight_decay as f32,
+            shrink: step.shrink as f32,
+            beta1: step.beta1 as f32,
+            rest1: (1.0 - step.beta1) as f32,
+            beta2: step.beta2 as f32,
+            rest2: (1.0 - step.beta2) as f32,
+            lr: step.lr_corrected as f32,
+            root: step.root_correction as f32,
+            eps: step.eps as f32,
+        }
+    }
+}
+
+/// A chunk of [`Kernels::adam`].
+struct AdamChunk<'a> {
     factors: AdamFactors,
     weights: &'a mut [f32],
     mean: &'a mut [f32],
@@ -276,7 +303,7 @@ struct AdamPiece<'a> {
     gradient: &'a [f32],
 }
 
-impl Loops for AdamPiece<'_> {
+impl PlainLoops for AdamChunk<'_> {
     #[inline(always)]
     fn run(self) {
         let f = self.factors;

@@ -1,46 +1,41 @@
-//! Memory that is kept between calls.
+//! Scratch memory that is reused between calls.
+//!
+//! Fresh memory costs a page fault for every 4 KiB; reused buffers do not.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// A cache line; buffers are made of them, so that they are aligned for every vector.
+/// A cache line. Buffers consist of cache lines, which aligns them for vectors of any width.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
-/// Buffers that kernels borrow for the time of a call and hand back, so that repeated calls touch no fresh pages.
+/// Buffers that kernels borrow for the duration of a call.
 ///
-/// It grows to what the largest call needs, times the threads that call at once, and never shrinks; dropping it frees
-/// all. One workspace may serve many threads.
+/// The workspace grows to the largest need of any call, times the number of threads that call at
+/// once, and never shrinks; dropping it frees everything. One workspace can serve many threads.
 #[derive(Default)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     free: Mutex<Vec<Vec<Line>>>,
 }
 
 impl Workspace {
-    /// An empty workspace.
-    pub const fn new() -> Self {
-        Self {
-            free: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// Bytes that are kept now, those lent out left aside.
-    pub fn bytes(&self) -> usize {
+    /// Bytes of the buffers that are not borrowed.
+    pub(crate) fn bytes(&self) -> usize {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.iter()
             .map(|lines| lines.capacity() * size_of::<Line>())
             .sum()
     }
 
-    /// A buffer of `len` floats of unspecified value.
+    /// A buffer of `len` floats with unspecified values.
     pub(crate) fn take(&self, len: usize) -> Buffer<'_> {
         let count = len.div_ceil(LINE);
         let mut lines = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            // The smallest that is large enough, else the largest, which then grows.
+            // The smallest buffer that is large enough; if there is none, the largest, which grows.
             let fit = (0..free.len()).min_by_key(|&i| {
                 let size = free[i].len();
                 if size >= count {
@@ -71,7 +66,7 @@ impl std::fmt::Debug for Workspace {
     }
 }
 
-/// A borrowed buffer, aligned to 64 bytes; it goes back to its workspace when dropped.
+/// A borrowed buffer, aligned to 64 bytes; dropping it returns it to its workspace.
 pub(crate) struct Buffer<'w> {
     lines: Vec<Line>,
     len: usize,
@@ -82,14 +77,15 @@ impl Deref for Buffer<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: a `Line` is sixteen initialised floats without padding, and `len <= lines.len() * LINE`.
+        // SAFETY: a `Line` is sixteen initialised floats without padding, and `len` is at most
+        // `lines.len() * LINE`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
 impl DerefMut for Buffer<'_> {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as in `deref`; the borrow of the lines is exclusive.
+        // SAFETY: as in `deref`; `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
@@ -110,8 +106,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_come_back_and_are_aligned() {
-        let workspace = Workspace::new();
+    fn buffers_are_aligned_and_reused() {
+        let workspace = Workspace::default();
         let first = workspace.take(100).as_ptr() as usize;
         assert_eq!(first % 64, 0);
         assert_eq!(workspace.bytes(), 7 * 64);
@@ -121,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_are_two_buffers() {
-        let workspace = Workspace::new();
+    fn simultaneous_buffers_do_not_overlap() {
+        let workspace = Workspace::default();
         let (mut a, mut b) = (workspace.take(16), workspace.take(16));
         a.fill(1.0);
         b.fill(2.0);

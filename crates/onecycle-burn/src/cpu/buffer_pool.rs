@@ -1,23 +1,23 @@
-//! Memory of feature maps and gradients that is used again.
+//! A pool of buffers for feature maps and gradients.
 //!
-//! A training step needs the same few sizes over and over. Fresh memory of this size costs a page fault for every four
-//! kibibytes, which is a noticeable part of a step; so what a step no longer needs is kept for the next.
+//! Every training step needs buffers of the same few sizes. Fresh memory costs a page fault for
+//! every 4 KiB, which is a noticeable part of a step, so buffers are kept for the next step.
 
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
-/// Below this many floats the allocator is as fast.
-const SMALLEST: usize = 4096;
-/// Memory that was not asked for during as many requests goes back to the system.
-const PATIENCE: u64 = 4096;
+/// Smaller buffers (in floats) are not pooled: the allocator is as fast.
+const MIN_LEN: usize = 4096;
+/// A buffer that has not been used for this many requests is freed.
+const MAX_AGE: u64 = 4096;
 
-/// Buffers that nobody holds.
+/// Unused buffers.
 struct Pool {
-    /// When it came back, and the buffer.
+    /// Each buffer with the time of its return.
     free: Vec<(u64, Vec<f32>)>,
-    /// Counts requests.
+    /// Number of requests so far.
     clock: u64,
 }
 
@@ -26,15 +26,15 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     clock: 0,
 });
 
-/// A buffer of `len` floats of unspecified value.
+/// Returns a buffer of `len` floats with unspecified values.
 pub(super) fn take(len: usize) -> Vec<f32> {
-    if len < SMALLEST {
+    if len < MIN_LEN {
         return vec![0.0; len];
     }
     let kept = {
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         pool.clock += 1;
-        // The smallest that is large enough, and not much larger.
+        // The smallest buffer that is large enough and at most a quarter larger than needed.
         let fit = (0..pool.free.len())
             .filter(|&i| (len..=len + len / 4).contains(&pool.free[i].1.len()))
             .min_by_key(|&i| pool.free[i].1.len());
@@ -49,20 +49,20 @@ pub(super) fn take(len: usize) -> Vec<f32> {
     }
 }
 
-/// Keeps the memory of a tensor for later, if nobody else holds it.
+/// Keeps the memory of a tensor for later, unless it is shared with another tensor.
 pub(super) fn give_back(tensor: FlexTensor) {
     if tensor.dtype() != DType::F32 || !tensor.is_unique() {
         return;
     }
     let len = tensor.storage::<f32>().len();
-    if len < SMALLEST {
+    if len < MIN_LEN {
         return;
     }
     let flat = tensor.with_layout(Layout::contiguous(Shape::from([len])));
     if let Ok(buffer) = flat.into_data().try_into_vec::<f32>() {
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         let now = pool.clock;
-        pool.free.retain(|(since, _)| now - since < PATIENCE);
+        pool.free.retain(|(since, _)| now - since < MAX_AGE);
         pool.free.push((now, buffer));
     }
 }
@@ -73,8 +73,8 @@ mod tests {
     use burn::tensor::TensorData;
 
     #[test]
-    fn memory_comes_back() {
-        let len = 3 * SMALLEST + 17;
+    fn buffers_are_reused_unless_shared() {
+        let len = 3 * MIN_LEN + 17;
         let buffer = take(len);
         let address = buffer.as_ptr() as usize;
         let tensor = FlexTensor::from_data(TensorData::new(buffer, [len]));
@@ -84,7 +84,7 @@ mod tests {
         assert_ne!(
             other.as_ptr() as usize,
             address,
-            "somebody else still holds it"
+            "the memory is still shared"
         );
         give_back(tensor);
         let again = take(len);

@@ -1,12 +1,12 @@
-//! Feature maps in the order of the kernels.
+//! Feature maps in channels-last memory.
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
 use super::buffer_pool;
 
-/// A feature map that is `[batch, channels, height, width]` to Burn and stands in memory as `[batch, height, width,
-/// channels]`, without gaps (PyTorch's `channels_last`).
+/// A feature map with Burn's shape `[batch, channels, height, width]`, stored contiguously as
+/// `[batch, height, width, channels]` (PyTorch's `channels_last`).
 #[derive(Clone, Debug)]
 pub(super) struct ChannelsLast {
     tensor: FlexTensor,
@@ -15,10 +15,10 @@ pub(super) struct ChannelsLast {
 }
 
 impl ChannelsLast {
-    /// Takes the tensor as it is where its memory is in order, else a copy.
+    /// Uses the tensor's memory if it is channels-last, otherwise copies it.
     ///
     /// # Panics
-    /// The tensor has not four dimensions, or is not of `f32`; the layers see to both.
+    /// The tensor does not have four dimensions, or its type is not `f32`. The layers check both.
     pub(super) fn read(tensor: FlexTensor) -> Self {
         let [batch, channels, height, width] = tensor.layout().shape().dims();
         let dims = [batch, channels, height, width];
@@ -27,8 +27,8 @@ impl ChannelsLast {
         let in_order = dims
             .iter()
             .zip(strides)
-            .zip(order(dims))
-            .all(|((&size, &stride), wanted)| size == 1 || stride == wanted);
+            .zip(strides_of(dims))
+            .all(|((&size, &stride), expected)| size == 1 || stride == expected);
         if in_order
             && tensor.layout().start_offset() == 0
             && storage.len() == dims.iter().product::<usize>()
@@ -50,22 +50,22 @@ impl ChannelsLast {
                 }
             }
         }
-        // Its memory goes back to the allocator: what is not in order comes from outside of the layers, images above all,
-        // and whoever makes the next ones asks the allocator.
+        // The memory goes back to the allocator, not to the pool. Tensors in another order come
+        // from outside of the layers (mostly images), and their creators never use the pool.
         drop(tensor);
         ChannelsLast::new(values, dims)
     }
 
-    /// From values in the order of the kernels.
+    /// From values in channels-last order.
     pub(super) fn new(values: Vec<f32>, dims: [usize; 4]) -> Self {
-        let layout = Layout::new(Shape::from(dims), order(dims).to_vec(), 0);
+        let layout = Layout::new(Shape::from(dims), strides_of(dims).to_vec(), 0);
         ChannelsLast {
             tensor: FlexTensor::new(Bytes::from_elems(values), layout, DType::F32),
             dims,
         }
     }
 
-    /// Computed by `fill`, which gets memory of unspecified content.
+    /// Computed by `fill`, which receives a buffer with unspecified values.
     pub(super) fn filled<E>(
         dims: [usize; 4],
         fill: impl FnOnce(&mut [f32]) -> Result<(), E>,
@@ -75,12 +75,12 @@ impl ChannelsLast {
         Ok(ChannelsLast::new(values, dims))
     }
 
-    /// In the order of the kernels.
+    /// The values in channels-last order.
     pub(super) fn values(&self) -> &[f32] {
         self.tensor.storage()
     }
 
-    /// To write into; a copy where somebody else holds the tensor too.
+    /// The values for writing. Copies them first if the memory is shared.
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
         if !self.tensor.is_unique() {
             let mut copy = buffer_pool::take(self.values().len());
@@ -90,24 +90,24 @@ impl ChannelsLast {
         self.tensor.storage_mut()
     }
 
-    /// Pixels of all images.
+    /// Number of pixels of all images.
     pub(super) fn pixels(&self) -> usize {
         self.dims[0] * self.dims[2] * self.dims[3]
     }
 
-    /// For Burn.
+    /// The tensor for Burn.
     pub(super) fn into_tensor(self) -> FlexTensor {
         self.tensor
     }
 
-    /// Keeps the memory for later, if nobody else holds it.
+    /// Returns the memory to the pool, unless it is shared.
     pub(super) fn give_back(self) {
         buffer_pool::give_back(self.tensor);
     }
 }
 
 /// Strides of `[batch, channels, height, width]` in channels-last memory.
-fn order([_, channels, height, width]: [usize; 4]) -> [isize; 4] {
+fn strides_of([_, channels, height, width]: [usize; 4]) -> [isize; 4] {
     [
         (channels * height * width) as isize,
         1,
@@ -133,14 +133,14 @@ mod tests {
         );
         let back = images.clone().into_tensor().into_data();
         assert_eq!(back.iter::<f32>().collect::<Vec<_>>(), values);
-        // What is in order already is not copied.
+        // A channels-last tensor is not copied.
         let address = images.values().as_ptr();
         let again = ChannelsLast::read(images.into_tensor());
         assert_eq!(again.values().as_ptr(), address);
     }
 
     #[test]
-    fn writing_into_a_shared_map_leaves_the_other() {
+    fn writing_to_a_shared_map_does_not_change_the_other() {
         let mut one = ChannelsLast::new(vec![1.0, 2.0], [1, 2, 1, 1]);
         let other = one.clone();
         one.values_mut()[0] = 5.0;

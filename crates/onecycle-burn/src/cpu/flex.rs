@@ -1,6 +1,7 @@
-//! Forward passes, and the operations without gradients.
+//! The layers without automatic differentiation, and the forward passes that
+//! [`gradient`](super::gradient) shares.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
 use burn::{
     backend::{
@@ -11,27 +12,25 @@ use burn::{
     tensor::{Shape, TensorData},
 };
 use onecycle_kernels::{
-    Affine, Conv2d, Epilogue, KernelError, Path, Pixels, Pool2d, Statistics, Workspace,
-    average_pool2d_forward, batch_norm_forward, batch_norm_statistics, conv2d_forward,
-    conv2d_forward_statistics, max_pool2d_forward,
+    BatchNorm, Conv2d, CrossEntropy, Epilogue, KernelError, Kernels, NormEpilogue, Pixels, Pool2d,
+    Statistics,
 };
 
-use super::{CpuLayers, GhostBatches, Maybe, Pooling, Window, channels_last::ChannelsLast};
+use super::{
+    Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
+    RunningStatistics, Window, channels_last::ChannelsLast,
+};
 
-/// Scratch memory of all kernels.
-pub(super) static WORKSPACE: Workspace = Workspace::new();
+/// The kernels, with scratch memory that all layers share.
+pub(super) static KERNELS: LazyLock<Kernels> = LazyLock::new(Kernels::new);
 
-/// The machine's best instructions.
-pub(super) fn path() -> Path {
-    Path::detect()
-}
-
-/// Shapes that do not fit are a mistake in the model, which Burn's own operations answer by a panic as well.
-pub(super) fn fitting<T>(layer: &str, result: Result<T, KernelError>) -> T {
+/// Unwraps the result of a kernel. An error means that the model's shapes are inconsistent; Burn's
+/// own operations panic in this case, too.
+pub(super) fn expect_valid<T>(layer: &str, result: Result<T, KernelError>) -> T {
     result.unwrap_or_else(|error| panic!("{layer}: {error}"))
 }
 
-/// Elements of a contiguous tensor, or of a contiguous copy.
+/// The elements of a tensor, copied if it is not contiguous.
 pub(super) fn elements(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(elements) => Cow::Borrowed(elements),
@@ -48,7 +47,7 @@ pub(super) fn vector(values: Vec<f32>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, [len]))
 }
 
-/// `[rows, columns]` as a feature map of one pixel a row.
+/// A matrix `[rows, columns]` as a feature map with one pixel per image.
 pub(super) fn matrix(tensor: FlexTensor) -> ChannelsLast {
     let [rows, columns] = tensor.layout().shape().dims();
     let tensor = tensor.to_contiguous();
@@ -56,18 +55,19 @@ pub(super) fn matrix(tensor: FlexTensor) -> ChannelsLast {
     ChannelsLast::read(tensor.with_layout(layout))
 }
 
-/// A feature map of one pixel as `[rows, columns]`.
+/// A feature map with one pixel per image as a matrix `[rows, columns]`.
 pub(super) fn into_matrix(map: ChannelsLast) -> FlexTensor {
     let [rows, columns, _, _] = map.dims;
     map.into_tensor()
         .with_layout(Layout::contiguous(Shape::from([rows, columns])))
 }
 
-/// Shape of the convolution of `x` with `weight`, `[out, in, height, width]`.
+/// Shape of the convolution of `x` with `weight`, `[out, in, height, width]`, or `[out, in]` for a
+/// linear layer.
 pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) -> Conv2d {
     let [batch, in_channels, height, width] = x.dims;
     let shape = weight.layout().shape();
-    // A linear layer is a convolution of single pixels.
+    // A linear layer is a convolution of images of one pixel.
     let [out_channels, expected, kernel_height, kernel_width] = if shape.num_dims() == 2 {
         let [o, i] = shape.dims();
         [o, i, 1, 1]
@@ -90,6 +90,7 @@ pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) 
     }
 }
 
+/// A convolution, followed by ReLU if `relu`.
 pub(super) fn conv(
     x: &ChannelsLast,
     weight: &FlexTensor,
@@ -97,7 +98,7 @@ pub(super) fn conv(
     shape: &Conv2d,
     relu: bool,
 ) -> ChannelsLast {
-    let [height, width] = fitting("conv2d", shape.output());
+    let [height, width] = expect_valid("conv2d", shape.output());
     let bias = bias.map(elements);
     let epilogue = Epilogue {
         bias: bias.as_deref(),
@@ -106,12 +107,12 @@ pub(super) fn conv(
     let dims = [shape.batch, shape.out_channels, height, width];
     let weight = elements(weight);
     let y = ChannelsLast::filled(dims, |y| {
-        conv2d_forward(&WORKSPACE, path(), shape, x.values(), &weight, epilogue, y)
+        KERNELS.conv2d_forward(shape, x.values(), &weight, epilogue, y)
     });
-    fitting("conv2d", y)
+    expect_valid("conv2d", y)
 }
 
-/// Pixels and channels of a run.
+/// Pixels and channels of a ghost batch.
 pub(super) fn ghost_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
     let [_, channels, height, width] = x.dims;
     Pixels {
@@ -120,14 +121,36 @@ pub(super) fn ghost_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
     }
 }
 
-/// A convolution without bias, and the statistics of its output in each run.
+/// Pixels and channels of a feature map.
+pub(super) fn pixels(x: &ChannelsLast) -> Pixels {
+    Pixels {
+        count: x.pixels(),
+        channels: x.dims[1],
+    }
+}
+
+/// The statistics of each ghost batch.
+#[derive(Clone, Debug)]
+pub(super) struct GhostStatistics {
+    ghosts: GhostBatches,
+    statistics: Vec<Statistics>,
+}
+
+impl GhostStatistics {
+    /// The images of each ghost batch, with their statistics.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Range<usize>, &Statistics)> {
+        self.ghosts.iter().zip(&self.statistics)
+    }
+}
+
+/// A convolution without bias, and the statistics of its output.
 pub(super) fn conv_with_statistics(
     x: &ChannelsLast,
     weight: &FlexTensor,
     shape: &Conv2d,
     ghosts: GhostBatches,
-) -> (ChannelsLast, Vec<Statistics>) {
-    let [height, width] = fitting("conv2d", shape.output());
+) -> (ChannelsLast, GhostStatistics) {
+    let [height, width] = expect_valid("conv2d", shape.output());
     let dims = [shape.batch, shape.out_channels, height, width];
     let weight = elements(weight);
     let mut statistics = Vec::with_capacity(ghosts.count());
@@ -139,90 +162,107 @@ pub(super) fn conv_with_statistics(
                 batch: images.len(),
                 ..*shape
             };
-            let found = conv2d_forward_statistics(&WORKSPACE, path(), &shape, x, &weight, y)?;
-            statistics.push(found);
+            statistics.push(KERNELS.conv2d_forward_statistics(&shape, x, &weight, y)?);
         }
         Ok(())
     });
-    (fitting("conv2d", y), statistics)
+    (
+        expect_valid("conv2d", y),
+        GhostStatistics { ghosts, statistics },
+    )
 }
 
-/// Pixels and channels of a feature map.
-pub(super) fn pixels(x: &ChannelsLast) -> Pixels {
-    Pixels {
-        count: x.pixels(),
-        channels: x.dims[1],
-    }
-}
-
-/// A batch norm's scale and shift, as read.
-pub(super) struct Scale<'a> {
+/// The values of a batch norm's weight and bias.
+pub(super) struct AffineValues<'a> {
     weight: Cow<'a, [f32]>,
     bias: Cow<'a, [f32]>,
-    epsilon: f64,
 }
 
-impl<'a> Scale<'a> {
-    pub(super) fn read(weight: &'a FlexTensor, bias: &'a FlexTensor, epsilon: f64) -> Self {
-        Scale {
+impl<'a> AffineValues<'a> {
+    pub(super) fn read(weight: &'a FlexTensor, bias: &'a FlexTensor) -> Self {
+        AffineValues {
             weight: elements(weight),
             bias: elements(bias),
+        }
+    }
+
+    /// The batch norm with these values.
+    pub(super) fn norm<'b>(
+        &'b self,
+        pixels: Pixels,
+        statistics: &'b Statistics,
+        epsilon: f64,
+    ) -> BatchNorm<'b> {
+        BatchNorm {
+            pixels,
+            statistics,
+            weight: &self.weight,
+            bias: &self.bias,
             epsilon,
         }
     }
+}
 
-    pub(super) fn affine(&self) -> Affine<'_> {
-        Affine {
-            weight: &self.weight,
-            bias: &self.bias,
-            epsilon: self.epsilon,
-        }
+/// Computes the statistics of each ghost batch.
+pub(super) fn statistics(x: &ChannelsLast, ghosts: GhostBatches) -> GhostStatistics {
+    let parts = x.values().chunks(ghosts.chunk(x.values().len()));
+    let of_ghost = |(images, part): (Range<usize>, &[f32])| {
+        let found = KERNELS.batch_norm_statistics(&ghost_pixels(x, &images), part);
+        expect_valid("batch norm", found)
+    };
+    GhostStatistics {
+        ghosts,
+        statistics: ghosts.iter().zip(parts).map(of_ghost).collect(),
     }
 }
 
-/// The statistics of each run.
-pub(super) fn statistics(x: &ChannelsLast, ghosts: GhostBatches) -> Vec<Statistics> {
-    let parts = x.values().chunks(ghosts.chunk(x.values().len()));
-    let of_ghost = |(images, part): (Range<usize>, &[f32])| {
-        let found = batch_norm_statistics(path(), &ghost_pixels(x, &images), part);
-        fitting("batch norm", found)
-    };
-    ghosts.iter().zip(parts).map(of_ghost).collect()
-}
-
-/// Each run normalised by its own of `statistics`.
+/// Normalises each ghost batch by its statistics, adds `residual` and applies ReLU.
 pub(super) fn normalise(
     x: &ChannelsLast,
-    statistics: &[Statistics],
-    ghosts: GhostBatches,
-    scale: &Scale,
+    statistics: &GhostStatistics,
+    affine: &AffineValues,
     residual: Option<&ChannelsLast>,
-    relu: bool,
+    options: NormOptions,
 ) -> ChannelsLast {
-    let chunk = ghosts.chunk(x.values().len());
+    let chunk = statistics.ghosts.chunk(x.values().len());
     let y = ChannelsLast::filled(x.dims, |y| {
         let parts = x.values().chunks(chunk).zip(y.chunks_mut(chunk));
-        for ((images, statistics), (x_ghost, y)) in ghosts.iter().zip(statistics).zip(parts) {
-            let image = x_ghost.len() / images.len();
-            let own = images.start * image..images.end * image;
-            batch_norm_forward(
-                path(),
-                &ghost_pixels(x, &images),
-                statistics,
-                scale.affine(),
-                x_ghost,
-                residual.map(|residual| &residual.values()[own]),
-                relu,
-                y,
-            )?;
+        for ((images, statistics), (x_part, y)) in statistics.iter().zip(parts) {
+            let image = x_part.len() / images.len();
+            let values = images.start * image..images.end * image;
+            let norm = affine.norm(ghost_pixels(x, &images), statistics, options.epsilon);
+            let epilogue = NormEpilogue {
+                residual: residual.map(|residual| &residual.values()[values]),
+                relu: options.relu,
+            };
+            KERNELS.batch_norm_forward(&norm, x_part, epilogue, y)?;
         }
         Ok(())
     });
-    fitting("batch norm", y)
+    expect_valid("batch norm", y)
 }
 
-/// Means and variances, `[ghosts, channels]` each.
-pub(super) fn moments(statistics: &[Statistics]) -> [FlexTensor; 2] {
+/// [`normalise`] on tensors, whose memory goes back to the pool.
+fn normalise_tensors(
+    x: ChannelsLast,
+    affine: &Affine<Flex>,
+    statistics: &GhostStatistics,
+    residual: Maybe<Flex>,
+    options: NormOptions,
+) -> FlexTensor {
+    let residual = residual.into_option().map(ChannelsLast::read);
+    let values = AffineValues::read(&affine.weight, &affine.bias);
+    let y = normalise(&x, statistics, &values, residual.as_ref(), options);
+    x.give_back();
+    if let Some(residual) = residual {
+        residual.give_back();
+    }
+    y.into_tensor()
+}
+
+/// Means and variances, `[ghost batches, channels]` each.
+pub(super) fn moments(ghosts: &GhostStatistics) -> [FlexTensor; 2] {
+    let statistics = &ghosts.statistics;
     let table = |values: Vec<f32>| {
         let shape = [statistics.len(), values.len() / statistics.len().max(1)];
         FlexTensor::from_data(TensorData::new(values, shape))
@@ -232,16 +272,17 @@ pub(super) fn moments(statistics: &[Statistics]) -> [FlexTensor; 2] {
     [table(means.collect()), table(variances.collect())]
 }
 
-/// The sum, in the memory of `x` where nobody else holds it.
+/// The sum, computed in the memory of `x` unless that is shared.
 pub(super) fn add(mut x: ChannelsLast, y: &ChannelsLast) -> ChannelsLast {
-    assert_eq!(x.dims, y.dims, "add: feature maps of different shapes");
-    fitting(
-        "add",
-        onecycle_kernels::add(path(), x.values_mut(), y.values()),
+    assert_eq!(
+        x.dims, y.dims,
+        "add: the feature maps have different shapes"
     );
+    expect_valid("add", KERNELS.add(x.values_mut(), y.values()));
     x
 }
 
+/// Shape of a pooling of `x`.
 pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
     let [batch, channels, height, width] = x.dims;
     Pool2d {
@@ -254,24 +295,25 @@ pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2
     }
 }
 
-/// Largest values, and where they stood in their windows.
+/// The maxima, and their positions in the windows.
 pub(super) fn max_pool(x: &ChannelsLast, shape: &Pool2d) -> (ChannelsLast, Vec<u16>) {
-    let [height, width] = fitting("max pooling", shape.output());
+    let [height, width] = expect_valid("max pooling", shape.output());
     let dims = [shape.batch, shape.channels, height, width];
-    let mut chosen = vec![0; dims.iter().product()];
+    let mut argmax = vec![0; dims.iter().product()];
     let y = ChannelsLast::filled(dims, |y| {
-        max_pool2d_forward(path(), shape, x.values(), y, &mut chosen)
+        KERNELS.max_pool2d_forward(shape, x.values(), y, &mut argmax)
     });
-    (fitting("max pooling", y), chosen)
+    (expect_valid("max pooling", y), argmax)
 }
 
+/// The mean of each window.
 pub(super) fn average_pool(x: &ChannelsLast, shape: &Pool2d) -> ChannelsLast {
-    let [height, width] = fitting("average pooling", shape.output());
+    let [height, width] = expect_valid("average pooling", shape.output());
     let dims = [shape.batch, shape.channels, height, width];
     let y = ChannelsLast::filled(dims, |y| {
-        average_pool2d_forward(path(), shape, x.values(), y)
+        KERNELS.average_pool2d_forward(shape, x.values(), y)
     });
-    fitting("average pooling", y)
+    expect_valid("average pooling", y)
 }
 
 /// The loss, and its gradient with respect to the logits.
@@ -284,12 +326,14 @@ pub(super) fn cross_entropy(
     let labels: Vec<i64> = labels.into_data().iter::<i64>().collect();
     let mut loss = 0.0;
     let gradient = ChannelsLast::filled(logits.dims, |gradient| {
-        let classes = logits.dims[1];
-        let values = logits.values();
-        onecycle_kernels::cross_entropy(path(), classes, smoothing, values, &labels, gradient)
-            .map(|value| loss = value)
+        let settings = CrossEntropy {
+            classes: logits.dims[1],
+            label_smoothing: smoothing,
+        };
+        loss = KERNELS.cross_entropy(settings, logits.values(), &labels, gradient)?;
+        Ok(())
     });
-    (loss, fitting("cross-entropy", gradient))
+    (loss, expect_valid("cross-entropy", gradient))
 }
 
 impl CpuLayers for Flex {
@@ -320,66 +364,50 @@ impl CpuLayers for Flex {
 
     fn cpu_batch_norm_train(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        affine: Affine<Self>,
         residual: Maybe<Self>,
         ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let x = ChannelsLast::read(x);
-        let residual = residual.into_option().map(ChannelsLast::read);
-        let ghosts = GhostBatches::new(x.dims[0], ghost);
-        let statistics = statistics(&x, ghosts);
-        let scale = Scale::read(&weight, &bias, epsilon);
-        let y = normalise(&x, &statistics, ghosts, &scale, residual.as_ref(), relu);
-        x.give_back();
-        if let Some(residual) = residual {
-            residual.give_back();
-        }
+        let statistics = statistics(&x, GhostBatches::new(x.dims[0], ghost));
         let [mean, variance] = moments(&statistics);
-        (y.into_tensor(), mean, variance)
+        let y = normalise_tensors(x, &affine, &statistics, residual, options);
+        (y, mean, variance)
     }
 
     fn cpu_conv_norm_train(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        affine: Affine<Self>,
         residual: Maybe<Self>,
-        window: Window,
-        ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: ConvNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let ConvNormOptions {
+            window,
+            ghost,
+            norm,
+        } = options;
         let z = Self::cpu_conv2d(x, kernel, Maybe::Absent, window, false);
-        Self::cpu_batch_norm_train(z, weight, bias, residual, ghost, epsilon, relu)
+        Self::cpu_batch_norm_train(z, affine, residual, ghost, norm)
     }
 
     fn cpu_batch_norm(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
+        affine: Affine<Self>,
+        running: RunningStatistics<Self>,
         residual: Maybe<Self>,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> FloatTensor<Self> {
         let x = ChannelsLast::read(x);
-        let residual = residual.into_option().map(ChannelsLast::read);
-        let statistics = [Statistics {
-            mean: elements(&mean).into_owned(),
-            variance: elements(&variance).into_owned(),
-        }];
-        let scale = Scale::read(&weight, &bias, epsilon);
-        let whole = GhostBatches::new(x.dims[0], 0);
-        let y = normalise(&x, &statistics, whole, &scale, residual.as_ref(), relu);
-        x.give_back();
-        if let Some(residual) = residual {
-            residual.give_back();
-        }
-        y.into_tensor()
+        let statistics = GhostStatistics {
+            ghosts: GhostBatches::new(x.dims[0], 0),
+            statistics: vec![Statistics {
+                mean: elements(&running.mean).into_owned(),
+                variance: elements(&running.variance).into_owned(),
+            }],
+        };
+        normalise_tensors(x, &affine, &statistics, residual, options)
     }
 
     fn cpu_pool2d(

@@ -1,8 +1,9 @@
-//! Ghost batches: which images are normalised together.
+//! Ghost batch normalisation (Hoffer et al. 2017): division of a batch into ghost batches.
 
 use std::ops::Range;
 
-/// Images of a batch that are normalised together: runs of equal length, the last of which may be shorter.
+/// The ghost batches of a batch, each of which is normalised by its own statistics. All have the
+/// same number of images, except that the last may have fewer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GhostBatches {
     batch: usize,
@@ -10,7 +11,7 @@ pub(crate) struct GhostBatches {
 }
 
 impl GhostBatches {
-    /// GhostBatches of `ghost` images; 0 for one of the whole batch.
+    /// Ghost batches of `ghost` images; 0 means one ghost batch with all images.
     pub(crate) fn new(batch: usize, ghost: usize) -> Self {
         let images = if ghost == 0 { batch } else { ghost.min(batch) };
         GhostBatches {
@@ -19,19 +20,19 @@ impl GhostBatches {
         }
     }
 
-    /// How many there are.
+    /// Number of ghost batches.
     pub(super) fn count(self) -> usize {
         self.batch.div_ceil(self.images)
     }
 
-    /// The images of each.
+    /// The images of each ghost batch.
     pub(crate) fn iter(self) -> impl Iterator<Item = Range<usize>> {
         (0..self.batch)
             .step_by(self.images)
             .map(move |first| first..self.batch.min(first + self.images))
     }
 
-    /// Values of a run, the last apart, in maps of `len` values.
+    /// Values of each ghost batch except the last, in feature maps of `len` values.
     pub(super) fn chunk(self, len: usize) -> usize {
         (len / self.batch.max(1) * self.images).max(1)
     }

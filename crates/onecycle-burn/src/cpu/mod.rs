@@ -1,11 +1,15 @@
-//! The layers on the CPU: Burn's tensors handed to the kernels of [`onecycle_kernels`], with backward passes of their own.
+//! Layers on the CPU: a Burn backend extension that runs [`onecycle_kernels`], with backward passes
+//! of its own.
 //!
-//! Burn's own CPU operations compute a convolution by way of a matrix that repeats each pixel as often as the window has
-//! places, and walk over memory once for each elementary operation. The kernels work in place. Feature maps stay
-//! `[batch, channels, height, width]` to the model and stand channels-last in memory, which is what the kernels want.
+//! Burn's own CPU operations compute a convolution by an im2col matrix, which repeats each pixel
+//! for every position of the window, and take one pass over memory for each elementary operation.
+//! These kernels read images in place and fuse operations. Feature maps keep Burn's shape
+//! `[batch, channels, height, width]`, but their memory is channels-last, which the kernels
+//! require.
 //!
-//! [`supports`] says whether a tensor is one for the kernels: on the CPU (Burn's flex backend) and in single precision. The
-//! layers in [`nn`](crate::nn) use Burn's operations for everything else.
+//! [`supports`] tells whether the kernels can process a tensor: it must be on the CPU (Burn's flex
+//! backend) and in single precision. For all other tensors, the layers in [`nn`](crate::nn) use
+//! Burn's operations.
 
 mod buffer_pool;
 mod channels_last;
@@ -25,7 +29,7 @@ use burn::{
 pub(crate) use ghost_batches::GhostBatches;
 pub(crate) use update::{adam, sgd};
 
-/// Whether the kernels can take this tensor.
+/// Whether the kernels can process this tensor.
 pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     let on_cpu = match tensor.device().as_dispatch() {
         DispatchDevice::Flex(_) => true,
@@ -33,34 +37,34 @@ pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
             tensor.device().without_autodiff().as_dispatch(),
             DispatchDevice::Flex(_)
         ),
-        #[allow(unreachable_patterns)] // Without a GPU feature there are no others.
+        #[allow(unreachable_patterns)] // Without a GPU feature there are no other devices.
         _ => false,
     };
     on_cpu && tensor.dtype() == DType::F32
 }
 
-/// Window of a convolution with a square kernel.
+/// Stride and padding of a convolution, equal in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) stride: usize,
     pub(crate) padding: usize,
 }
 
-/// What a pooling takes of each window.
+/// Kind of pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pooling {
-    /// The largest value.
+    /// The maximum of each window.
     Max,
-    /// The mean.
+    /// The mean of each window.
     Average,
 }
 
-/// A tensor that an operation may go without; what [`backend_extension`] takes in place of an `Option`.
+/// An optional tensor: [`backend_extension`] does not accept `Option`.
 #[derive(ExtensionType)]
 pub(crate) enum Maybe<B: Backend> {
     /// A tensor.
     Given(FloatTensor<B>),
-    /// None.
+    /// No tensor.
     Absent,
 }
 
@@ -79,7 +83,53 @@ impl<const D: usize> From<Option<Tensor<D>>> for Maybe<Dispatch> {
     }
 }
 
-/// The layers as operations of a backend. Shapes are those of the functions below.
+/// Weight and bias of a batch norm, `[channels]` each.
+#[derive(ExtensionType)]
+pub(crate) struct Affine<B: Backend> {
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+}
+
+impl From<[Tensor<1>; 2]> for Affine<Dispatch> {
+    fn from(tensors: [Tensor<1>; 2]) -> Self {
+        let [weight, bias] = tensors.map(Tensor::into_dispatch);
+        Affine { weight, bias }
+    }
+}
+
+/// Statistics that a batch norm uses in evaluation, `[channels]` each.
+#[derive(ExtensionType)]
+pub(crate) struct RunningStatistics<B: Backend> {
+    mean: FloatTensor<B>,
+    variance: FloatTensor<B>,
+}
+
+impl From<[Tensor<1>; 2]> for RunningStatistics<Dispatch> {
+    fn from(tensors: [Tensor<1>; 2]) -> Self {
+        let [mean, variance] = tensors.map(Tensor::into_dispatch);
+        RunningStatistics { mean, variance }
+    }
+}
+
+/// Options of a batch norm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NormOptions {
+    /// Added to the variance.
+    pub(crate) epsilon: f64,
+    /// Whether ReLU follows, after the residual if there is one.
+    pub(crate) relu: bool,
+}
+
+/// Options of a convolution followed by batch norm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvNormOptions {
+    pub(crate) window: Window,
+    /// Images per ghost batch; 0 for the whole batch.
+    pub(crate) ghost: usize,
+    pub(crate) norm: NormOptions,
+}
+
+/// The layers as operations of a backend. The functions below document the shapes.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait CpuLayers: Backend {
     fn cpu_conv2d(
@@ -99,37 +149,26 @@ pub(crate) trait CpuLayers: Backend {
 
     fn cpu_batch_norm_train(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] affine: Affine<Self>,
         #[extension_type] residual: Maybe<Self>,
         ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    #[allow(clippy::too_many_arguments)]
     fn cpu_conv_norm_train(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] affine: Affine<Self>,
         #[extension_type] residual: Maybe<Self>,
-        window: Window,
-        ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: ConvNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    #[allow(clippy::too_many_arguments)]
     fn cpu_batch_norm(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
+        #[extension_type] affine: Affine<Self>,
+        #[extension_type] running: RunningStatistics<Self>,
         #[extension_type] residual: Maybe<Self>,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> FloatTensor<Self>;
 
     fn cpu_pool2d(
@@ -150,7 +189,8 @@ pub(crate) trait CpuLayers: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Convolution of `[batch, in, height, width]` with `[out, in, kernel, kernel]` and `[out]`, then ReLU where asked for.
+/// Convolution of `[batch, in, height, width]` with weights `[out, in, kernel, kernel]` and bias
+/// `[out]`, followed by ReLU if `relu`.
 pub(crate) fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -167,7 +207,8 @@ pub(crate) fn conv2d(
     ))
 }
 
-/// `x weightᵀ + bias` of `[batch, in]` with `[out, in]` and `[out]`, then ReLU where asked for.
+/// Linear layer `x weightᵀ + bias` of `[batch, in]` with weights `[out, in]` and bias `[out]`,
+/// followed by ReLU if `relu`.
 pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::cpu_linear(
         x.into_dispatch(),
@@ -177,13 +218,13 @@ pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: boo
     ))
 }
 
-/// What a batch norm by its batch's own statistics gives.
+/// Result of a batch norm in training.
 pub(crate) struct Normalised {
-    /// The feature map.
+    /// `[batch, channels, height, width]`.
     pub(crate) output: Tensor<4>,
-    /// Mean of each run, `[runs, channels]`, without gradient.
+    /// Mean of each ghost batch, `[ghost batches, channels]`, without gradient.
     pub(crate) mean: Tensor<2>,
-    /// Biased variance of each run, likewise.
+    /// Biased variance of each ghost batch, `[ghost batches, channels]`, without gradient.
     pub(crate) variance: Tensor<2>,
 }
 
@@ -203,71 +244,58 @@ impl Normalised {
     }
 }
 
-/// Batch norm of each run of `ghost` images, 0 for the whole batch, by its own statistics, plus a residual, then ReLU, where
-/// asked for.
+/// Batch norm in training, then `residual` is added and ReLU applied. Each ghost batch of `ghost`
+/// images (0 for the whole batch) is normalised by its own statistics.
 pub(crate) fn batch_norm_train(
     x: Tensor<4>,
-    [weight, bias]: [Tensor<1>; 2],
+    affine: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
     ghost: usize,
-    epsilon: f64,
-    relu: bool,
+    options: NormOptions,
 ) -> Normalised {
     Normalised::from_dispatch(Dispatch::cpu_batch_norm_train(
         x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
+        Affine::from(affine),
         Maybe::from(residual),
         ghost,
-        epsilon,
-        relu,
+        options,
     ))
 }
 
-/// [`batch_norm_train`] of the convolution of `x` with `kernel`, without a bias: the statistics are taken while the
-/// convolution's output is in cache, and the gradient between the two never stands in memory.
-#[allow(clippy::too_many_arguments)]
+/// [`batch_norm_train`] of the convolution of `x` with `kernel`, without a bias. The statistics are
+/// computed while the convolution's output is in cache, and the gradient between the two layers is
+/// not stored.
 pub(crate) fn conv_norm_train(
     x: Tensor<4>,
     kernel: Tensor<4>,
-    window: Window,
-    [weight, bias]: [Tensor<1>; 2],
+    affine: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
-    ghost: usize,
-    epsilon: f64,
-    relu: bool,
+    options: ConvNormOptions,
 ) -> Normalised {
     Normalised::from_dispatch(Dispatch::cpu_conv_norm_train(
         x.into_dispatch(),
         kernel.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
+        Affine::from(affine),
         Maybe::from(residual),
-        window,
-        ghost,
-        epsilon,
-        relu,
+        options,
     ))
 }
 
-/// Batch norm by given statistics, plus a residual, then ReLU, where asked for.
+/// Batch norm in evaluation, with `running` mean and variance; then `residual` is added and ReLU
+/// applied.
 pub(crate) fn batch_norm(
     x: Tensor<4>,
-    [weight, bias]: [Tensor<1>; 2],
-    [mean, variance]: [Tensor<1>; 2],
+    affine: [Tensor<1>; 2],
+    running: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
-    epsilon: f64,
-    relu: bool,
+    options: NormOptions,
 ) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::cpu_batch_norm(
         x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-        mean.into_dispatch(),
-        variance.into_dispatch(),
+        Affine::from(affine),
+        RunningStatistics::from(running),
         Maybe::from(residual),
-        epsilon,
-        relu,
+        options,
     ))
 }
 
@@ -291,7 +319,8 @@ pub(crate) fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::cpu_add(x.into_dispatch(), y.into_dispatch()))
 }
 
-/// The same feature map twice, for two branches whose gradients are added in place.
+/// Returns the feature map twice, for two branches. The backward pass adds their gradients in
+/// place.
 pub(crate) fn branch(x: Tensor<4>) -> [Tensor<4>; 2] {
     let (one, other) = Dispatch::cpu_branch(x.into_dispatch());
     [Tensor::from_dispatch(one), Tensor::from_dispatch(other)]

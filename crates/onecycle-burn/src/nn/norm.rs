@@ -12,6 +12,13 @@ use crate::cpu::{self, GhostBatches, Normalised};
 
 /// Added to the variance under the root.
 const EPSILON: f64 = 1e-5;
+
+fn options(relu: bool) -> cpu::NormOptions {
+    cpu::NormOptions {
+        epsilon: EPSILON,
+        relu,
+    }
+}
 /// Weight of a new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
@@ -89,12 +96,13 @@ impl BatchNorm2d {
                 return self.take_in(cpu::conv_norm_train(
                     input,
                     kernel,
-                    window,
                     [self.weight.val(), self.bias.val()],
                     residual,
-                    self.ghost_batch,
-                    EPSILON,
-                    with_relu,
+                    cpu::ConvNormOptions {
+                        window,
+                        ghost: self.ghost_batch,
+                        norm: options(with_relu),
+                    },
                 ));
             }
         } else if on_the_cpu && (residual.is_none() || input.device().is_autodiff()) {
@@ -144,7 +152,7 @@ impl BatchNorm2d {
             let autodiff = input.device().is_autodiff();
             let running = self.running(autodiff);
             if !autodiff && cpu::supports(&input) {
-                return cpu::batch_norm(input, affine, running, residual, EPSILON, with_relu);
+                return cpu::batch_norm(input, affine, running, residual, options(with_relu));
             }
             let ([weight, bias], [mean, variance]) = (affine, running);
             let output = batch_norm(input, weight, bias, mean, variance, EPSILON);
@@ -163,7 +171,7 @@ impl BatchNorm2d {
         if cpu::supports(&input) {
             let affine = [self.weight.val(), self.bias.val()];
             let ghost = self.ghost_batch;
-            return cpu::batch_norm_train(input, affine, residual, ghost, EPSILON, with_relu);
+            return cpu::batch_norm_train(input, affine, residual, ghost, options(with_relu));
         }
         self.normalise_by_burn(input, residual, with_relu)
     }

@@ -1,13 +1,10 @@
-//! Convolutions of arbitrary shapes, with slices that fit them or not.
+//! Convolutions of arbitrary shapes, with slices of right and wrong lengths.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onecycle_kernels::{
-    Conv2d, Epilogue, Path, Workspace, conv2d_backward_data, conv2d_backward_weights,
-    conv2d_forward,
-};
-use onecycle_kernels_fuzz::{Length, Size, assert_refused_unless};
+use onecycle_kernels::{Conv2d, Epilogue, Kernels};
+use onecycle_kernels_fuzz::{Length, Size, all_kernels, assert_ok_if};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -23,20 +20,20 @@ struct Input {
     lengths: [Length; 4],
 }
 
-/// Floats that a tensor, or an image with its border, may have; larger shapes are only asked for their sizes.
-const MOST: usize = 1 << 16;
-/// Multiply-adds of a pass.
-const MOST_WORK: f64 = 4e6;
+/// Most floats of a tensor or a padded image; larger shapes are only validated.
+const MAX_FLOATS: usize = 1 << 16;
+/// Most multiply-adds per pass.
+const MAX_WORK: f64 = 4e6;
 
 fn small(shape: &Conv2d) -> bool {
     let border = |size: usize, i: usize| size + 2 * (shape.padding[i] + shape.kernel[i]);
     let padded = border(shape.height, 0).saturating_mul(border(shape.width, 1));
     let channels = shape.in_channels.max(shape.out_channels);
-    padded.saturating_mul(channels) <= MOST
-        && shape.input_len() <= MOST
-        && shape.weight_len() <= MOST
-        && shape.output_len().is_ok_and(|len| len <= MOST)
-        && shape.flops().is_ok_and(|flops| flops <= 2.0 * MOST_WORK)
+    padded.saturating_mul(channels) <= MAX_FLOATS
+        && shape.input_len() <= MAX_FLOATS
+        && shape.weight_len() <= MAX_FLOATS
+        && shape.output_len().is_ok_and(|len| len <= MAX_FLOATS)
+        && shape.flops().is_ok_and(|flops| flops <= 2.0 * MAX_WORK)
 }
 
 fuzz_target!(|input: Input| {
@@ -50,17 +47,15 @@ fuzz_target!(|input: Input| {
         stride: input.stride.map(Size::get),
         padding: input.padding.map(Size::get),
     };
-    let workspace = Workspace::new();
     let Ok(outputs) = shape.output_len() else {
-        // Refused by every pass as well, whatever the slices.
-        let path = Path::detect();
-        let mut out = [0.0; 1];
-        let bias = Epilogue::default();
-        assert!(conv2d_forward(&workspace, path, &shape, &[0.0], &[0.0], bias, &mut out).is_err());
-        assert!(conv2d_backward_data(&workspace, path, &shape, &[0.0], &[0.0], &mut out).is_err());
-        assert!(
-            conv2d_backward_weights(&workspace, path, &shape, &[0.0], &[0.0], &mut out).is_err()
-        );
+        // An impossible shape is an error in every pass.
+        let (kernels, one, mut out) = (Kernels::new(), [0.0], [0.0]);
+        let forward = kernels.conv2d_forward(&shape, &one, &one, Epilogue::default(), &mut out);
+        assert!(forward.is_err());
+        let data = kernels.conv2d_backward_data(&shape, &one, &one, &mut out);
+        assert!(data.is_err());
+        let weights = kernels.conv2d_backward_weights(&shape, &one, &one, &mut out);
+        assert!(weights.is_err());
         return;
     };
     if !small(&shape) {
@@ -78,27 +73,27 @@ fuzz_target!(|input: Input| {
     }
     let fit = [0, 1, 2, 3].map(|i| lengths[i] == right[i]);
     let [x, w, y, bias] = lengths.map(|len| vec![1.0f32; len]);
-    for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
+    for kernels in all_kernels() {
         let mut out = vec![f32::NAN; y.len()];
         let epilogue = Epilogue {
             bias: input.bias.then_some(&bias),
             relu: input.relu,
         };
-        let result = conv2d_forward(&workspace, path, &shape, &x, &w, epilogue, &mut out);
+        let result = kernels.conv2d_forward(&shape, &x, &w, epilogue, &mut out);
         let all = fit[0] && fit[1] && fit[2] && (fit[3] || !input.bias);
-        // Sums of ones: every output is written, and none is NaN.
+        // Inputs and weights are ones, so outputs that were not written are the only NaN.
         assert!(!all || out.iter().all(|y| y.is_finite()));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
 
         let all = fit[0] && fit[1] && fit[2];
         let mut out = vec![f32::NAN; x.len()];
-        let result = conv2d_backward_data(&workspace, path, &shape, &y, &w, &mut out);
+        let result = kernels.conv2d_backward_data(&shape, &y, &w, &mut out);
         assert!(!all || out.iter().all(|dx| dx.is_finite()));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
 
         let mut out = vec![f32::NAN; w.len()];
-        let result = conv2d_backward_weights(&workspace, path, &shape, &x, &y, &mut out);
+        let result = kernels.conv2d_backward_weights(&shape, &x, &y, &mut out);
         assert!(!all || out.iter().all(|dw| dw.is_finite()));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
     }
 });

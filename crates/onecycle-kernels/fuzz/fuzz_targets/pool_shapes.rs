@@ -1,13 +1,11 @@
-//! Poolings of arbitrary shapes, with slices that fit them or not and any choice in the backward pass.
+//! Poolings of arbitrary shapes, with slices of right and wrong lengths, and arbitrary positions of
+//! the maximum in the backward pass.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onecycle_kernels::{
-    Path, Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,
-    max_pool2d_forward,
-};
-use onecycle_kernels_fuzz::{Length, Size, assert_refused_unless};
+use onecycle_kernels::{Kernels, Pool2d};
+use onecycle_kernels_fuzz::{Length, Size, all_kernels, assert_ok_if};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -17,14 +15,14 @@ struct Input {
     kernel: [Size; 2],
     stride: [Size; 2],
     lengths: [Length; 3],
-    /// Repeated over the pixels that the backward pass is told were chosen.
-    chosen: Vec<u16>,
+    /// Positions of the maximum for the backward pass, repeated as needed.
+    argmax: Vec<u16>,
 }
 
-/// Floats that an image may have; larger shapes are only asked for their sizes.
-const MOST: usize = 1 << 16;
-/// Additions of a pass.
-const MOST_WORK: usize = 1 << 20;
+/// Most floats of the input; larger shapes are only validated.
+const MAX_FLOATS: usize = 1 << 16;
+/// Most additions per pass.
+const MAX_WORK: usize = 1 << 20;
 
 fuzz_target!(|input: Input| {
     let shape = Pool2d {
@@ -36,17 +34,20 @@ fuzz_target!(|input: Input| {
         stride: input.stride.map(Size::get),
     };
     let Ok(outputs) = shape.output_len() else {
-        // Refused by every pass as well, whatever the slices.
-        let path = Path::detect();
-        let (mut out, mut chosen) = ([0.0; 1], [0; 1]);
-        assert!(max_pool2d_forward(path, &shape, &[0.0], &mut out, &mut chosen).is_err());
-        assert!(max_pool2d_backward(path, &shape, &[0.0], &[0], &mut out).is_err());
-        assert!(average_pool2d_forward(path, &shape, &[0.0], &mut out).is_err());
-        assert!(average_pool2d_backward(path, &shape, &[0.0], &mut out).is_err());
+        // An impossible shape is an error in every pass.
+        let (kernels, one, mut out, mut argmax) = (Kernels::new(), [0.0], [0.0], [0]);
+        let forward = kernels.max_pool2d_forward(&shape, &one, &mut out, &mut argmax);
+        assert!(forward.is_err());
+        let backward = kernels.max_pool2d_backward(&shape, &one, &argmax, &mut out);
+        assert!(backward.is_err());
+        let forward = kernels.average_pool2d_forward(&shape, &one, &mut out);
+        assert!(forward.is_err());
+        let backward = kernels.average_pool2d_backward(&shape, &one, &mut out);
+        assert!(backward.is_err());
         return;
     };
     let window = shape.kernel[0] * shape.kernel[1];
-    if shape.input_len() > MOST || outputs.saturating_mul(window) > MOST_WORK {
+    if shape.input_len() > MAX_FLOATS || outputs.saturating_mul(window) > MAX_WORK {
         return;
     }
     let right = [shape.input_len(), outputs, outputs];
@@ -56,39 +57,39 @@ fuzz_target!(|input: Input| {
     }
     let fit = [0, 1, 2].map(|i| lengths[i] == right[i]);
     let (x, y) = (vec![1.0f32; lengths[0]], vec![1.0f32; lengths[1]]);
-    let any_choice: Vec<u16> = match input.chosen.is_empty() {
+    let positions: Vec<u16> = match input.argmax.is_empty() {
         true => vec![0; lengths[2]],
         false => input
-            .chosen
+            .argmax
             .iter()
             .copied()
             .cycle()
             .take(lengths[2])
             .collect(),
     };
-    for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
+    for kernels in all_kernels() {
         let all = fit[0] && fit[1] && fit[2];
         let mut out = vec![f32::NAN; y.len()];
-        let mut chosen = vec![u16::MAX; lengths[2]];
-        let result = max_pool2d_forward(path, &shape, &x, &mut out, &mut chosen);
-        // All values are equal, so the first of each window is chosen.
-        assert!(!all || (out.iter().all(|&y| y == 1.0) && chosen.iter().all(|&c| c == 0)));
-        assert_refused_unless(all, result);
+        let mut argmax = vec![u16::MAX; lengths[2]];
+        let result = kernels.max_pool2d_forward(&shape, &x, &mut out, &mut argmax);
+        // All values are equal, so the maximum is the first pixel of each window.
+        assert!(!all || (out.iter().all(|&y| y == 1.0) && argmax.iter().all(|&a| a == 0)));
+        assert_ok_if(all, result);
 
         let mut out = vec![f32::NAN; x.len()];
-        let result = max_pool2d_backward(path, &shape, &y, &any_choice, &mut out);
+        let result = kernels.max_pool2d_backward(&shape, &y, &positions, &mut out);
         assert!(!all || out.iter().all(|dx| dx.is_finite()));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
 
         let all = fit[0] && fit[1];
         let mut out = vec![f32::NAN; y.len()];
-        let result = average_pool2d_forward(path, &shape, &x, &mut out);
+        let result = kernels.average_pool2d_forward(&shape, &x, &mut out);
         assert!(!all || out.iter().all(|y| (y - 1.0).abs() < 1e-3));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
 
         let mut out = vec![f32::NAN; x.len()];
-        let result = average_pool2d_backward(path, &shape, &y, &mut out);
+        let result = kernels.average_pool2d_backward(&shape, &y, &mut out);
         assert!(!all || out.iter().all(|dx| dx.is_finite()));
-        assert_refused_unless(all, result);
+        assert_ok_if(all, result);
     }
 });

@@ -1,9 +1,10 @@
-//! Arguments that the targets have in common.
+//! What the fuzz targets share: generators of arguments, and the property that every call must
+//! satisfy.
 
 use arbitrary::Arbitrary;
-use onecycle_kernels::KernelError;
+use onecycle_kernels::{Isa, KernelError, Kernels};
 
-/// Mostly small, for shapes that fit must be found; sometimes anything.
+/// A dimension: mostly small, so that valid shapes are likely, sometimes arbitrary.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Size {
     Tiny(u8),
@@ -13,7 +14,7 @@ pub enum Size {
 }
 
 impl Size {
-    /// The number.
+    /// The value.
     pub fn get(self) -> usize {
         match self {
             Size::Tiny(x) => usize::from(x % 8),
@@ -24,7 +25,7 @@ impl Size {
     }
 }
 
-/// Of a slice, where `len` fits: mostly that.
+/// The length of a slice: mostly the right one.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Length {
     Right,
@@ -35,7 +36,7 @@ pub enum Length {
 }
 
 impl Length {
-    /// The length to pass.
+    /// The length to pass if `len` is right.
     pub fn of(self, len: usize) -> usize {
         match self {
             Length::Right | Length::AlsoRight => len,
@@ -46,7 +47,13 @@ impl Length {
     }
 }
 
-/// A call succeeds exactly if all its slices fit.
-pub fn assert_refused_unless(fit: bool, result: Result<(), KernelError>) {
-    assert_eq!(result.is_ok(), fit, "{result:?}");
+/// Kernels for each instruction set of this machine.
+pub fn all_kernels() -> impl Iterator<Item = Kernels> {
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    available.map(Kernels::with_isa)
+}
+
+/// Checks that a call succeeds exactly if all its slices have the right length.
+pub fn assert_ok_if(right: bool, result: Result<(), KernelError>) {
+    assert_eq!(result.is_ok(), right, "{result:?}");
 }

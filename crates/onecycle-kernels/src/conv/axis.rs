@@ -1,7 +1,11 @@
-//! One direction of a convolution, or of a part of its transpose.
+//! One direction (vertical or horizontal) of a convolution, or of one phase of its transpose.
 
-/// Along one direction, output `i` is the sum over taps `t` of source `i * step + first + t` times the kernel's
-/// `kernel_first + t * kernel_step`, and stands at `place_first + i * place_step`.
+/// Along one direction, output `i` is a sum over taps:
+///
+/// ```text
+/// output[place_first + i place_step] = sum over t < taps of
+///     source[i step + first + t] kernel[kernel_first + t kernel_step]
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {
     pub outputs: usize,
@@ -15,7 +19,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// Output from input.
+    /// The axis of the forward pass.
     pub(crate) fn forward(outputs: usize, kernel: usize, stride: usize, padding: usize) -> Axis {
         Axis {
             outputs,
@@ -29,9 +33,11 @@ impl Axis {
         }
     }
 
-    /// Gradient of the input from the gradient of the output: `stride` phases, each of which sees its own taps, so that
-    /// no zeros are inserted. Input `y` takes output `o` times tap `y + padding - o * stride`; phase `phase` is the inputs
-    /// with `(y + padding) mod stride = phase`.
+    /// The axis of one phase of the gradient of the input.
+    ///
+    /// Input `y` receives the gradient of output `o` times tap `y + padding - o * stride`. All
+    /// inputs with the same `phase = (y + padding) mod stride` use the same taps, so each phase is
+    /// a dense correlation and no zeros have to be inserted between the outputs.
     pub(crate) fn backward(
         size: usize,
         kernel: usize,
@@ -42,7 +48,7 @@ impl Axis {
         let place_first = (phase + stride - padding % stride) % stride;
         let taps = kernel.saturating_sub(phase).div_ceil(stride);
         let last_tap = taps.saturating_sub(1);
-        // Output that meets the phase's first tap at the phase's first input.
+        // The output that contributes to the phase's first input through its first tap.
         let output = (place_first + padding - phase) / stride;
         Axis {
             outputs: size.saturating_sub(place_first).div_ceil(stride),
@@ -56,8 +62,9 @@ impl Axis {
         }
     }
 
-    /// `count` neighbouring outputs as one, whose window is as wide as theirs together. Its taps are no longer the kernel's.
-    pub(crate) fn abreast(&self, count: usize) -> Axis {
+    /// `count` neighbouring outputs as one, whose window covers all of theirs. `kernel` is
+    /// meaningless for the result.
+    pub(crate) fn merged(&self, count: usize) -> Axis {
         Axis {
             outputs: self.outputs / count,
             step: self.step * count,
@@ -66,13 +73,13 @@ impl Axis {
         }
     }
 
-    /// Index of the kernel that tap `t` uses.
+    /// Index in the kernel of tap `t`.
     pub(crate) fn kernel(&self, t: usize) -> usize {
         self.kernel_first
             .wrapping_add_signed(t as isize * self.kernel_step)
     }
 
-    /// Zeros that must stand before and behind a source of `size`.
+    /// Zeros needed before and after a source of `size`.
     pub(crate) fn padding(&self, size: usize) -> [usize; 2] {
         if self.outputs == 0 || self.taps == 0 {
             return [0, 0];
@@ -89,7 +96,7 @@ impl Axis {
 mod tests {
     use super::*;
 
-    /// What the forward axis says of input and output, the phases of the backward one must say as well.
+    /// All phases together connect the same inputs, outputs and taps as the forward axis.
     #[test]
     fn backward_is_the_transpose() {
         for (size, kernel, stride, padding) in (1..9)

@@ -2,28 +2,29 @@
 
 use crate::error::{KernelError, check_positive, checked_size};
 
-/// Shape of a 2-D convolution (cross-correlation, as in the field's libraries) in one group and without dilation.
+/// Shape of a 2-D convolution (technically a cross-correlation, as in PyTorch), without groups and
+/// dilation.
 ///
-/// Images are channels-last and contiguous: input `[batch, height, width, in_channels]`, output `[batch, output height,
-/// output width, out_channels]`. Weights are in PyTorch's order, `[out_channels, in_channels, kernel height, kernel
-/// width]`. Pairs are `[vertical, horizontal]`.
+/// Images are channels-last and contiguous: input `[batch, height, width, in_channels]`, output
+/// `[batch, output height, output width, out_channels]`. Weights are in PyTorch's order,
+/// `[out_channels, in_channels, kernel height, kernel width]`. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2d {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
     /// Channels of the input.
     pub in_channels: usize,
     /// Channels of the output.
     pub out_channels: usize,
-    /// Rows of the input, padding left aside.
+    /// Rows of the input without padding, at most 32768.
     pub height: usize,
-    /// Columns of the input, padding left aside.
+    /// Columns of the input without padding, at most 32768.
     pub width: usize,
-    /// Rows and columns of the window.
+    /// Rows and columns of the kernel, at most 32768 each.
     pub kernel: [usize; 2],
-    /// Step of the window.
+    /// Distance between neighbouring windows, at most 32768.
     pub stride: [usize; 2],
-    /// Zeros around the input.
+    /// Rows and columns of zeros on each side of the input, at most 32768.
     pub padding: [usize; 2],
 }
 
@@ -31,7 +32,8 @@ impl Conv2d {
     /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`.
     ///
     /// # Errors
-    /// A dimension is zero, the window exceeds the padded input, or a tensor exceeds the address space.
+    /// A dimension is zero or exceeds its range, the kernel exceeds the padded input, or a tensor
+    /// exceeds the address space.
     pub fn output(&self) -> Result<[usize; 2], KernelError> {
         for (name, value) in [
             ("batch", self.batch),
@@ -47,7 +49,7 @@ impl Conv2d {
         let mut output = [0; 2];
         let size = [self.height, self.width];
         for i in 0..2 {
-            // Index arithmetic is done on `isize`.
+            // The limit keeps index arithmetic within `isize`.
             for (name, value) in [
                 ("size", size[i]),
                 ("kernel", self.kernel[i]),
@@ -110,7 +112,8 @@ impl Conv2d {
         Ok(self.batch * self.out_channels * rows * columns)
     }
 
-    /// Floating-point operations of the forward pass, a multiply-add counted as two. Either gradient takes as many.
+    /// Floating-point operations of the forward pass, counting a multiply-add as two. Each gradient
+    /// takes the same number.
     ///
     /// # Errors
     /// As [`Conv2d::output`].

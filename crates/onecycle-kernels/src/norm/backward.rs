@@ -1,23 +1,29 @@
-//! First half of the backward pass: gradients of scale and shift.
+//! First half of the backward pass: gradients of weight and bias.
+//!
+//! ```text
+//! g = dy where the ReLU passed its input, else 0      dbias = Σg      dweight = Σ g x̂
+//! ```
 
-use super::{Affine, Statistics, check_statistics, inverse_root, scale_and_shift};
+use super::BatchNorm;
 use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
+use crate::kernels::Kernels;
 use crate::parallel::for_chunk_pairs;
-use crate::simd::{Loops, Path, read_ahead, vectorised};
+use crate::simd::{PlainLoops, read_ahead, vectorised};
 
-/// Where the mask of the ReLU comes from that followed in the forward pass.
+/// How the backward pass finds out which elements the ReLU of the forward pass set to 0.
 #[derive(Clone, Copy, Debug)]
 pub enum ReluMask<'a> {
     /// There was no ReLU.
     Absent,
-    /// From the forward pass's output: needed where a residual was added.
+    /// From the output of the forward pass. Required if a residual was added.
     Output(&'a [f32]),
-    /// From the input again, which spares reading the output. Without a residual only.
+    /// By computing the output again from the input, which saves reading the output. Only possible
+    /// without a residual.
     Recomputed,
 }
 
-/// Gradients of scale and shift, `[channels]` each.
+/// Gradients of weight and bias, `[channels]` each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AffineGradient {
     /// `Σ g x̂`.
@@ -26,83 +32,86 @@ pub struct AffineGradient {
     pub bias: Vec<f32>,
 }
 
-/// First half of the backward pass: sums up the gradients of scale and shift. With [`ReluMask::Output`] the mask is applied
-/// to `gradient` in place, after which it is the residual's gradient.
-///
-/// # Errors
-/// A slice does not fit the shape.
-pub fn batch_norm_backward_sums(
-    path: Path,
-    shape: &Pixels,
-    statistics: &Statistics,
-    affine: Affine,
-    input: &[f32],
-    relu: ReluMask,
-    gradient: &mut [f32],
-) -> Result<AffineGradient, KernelError> {
-    shape.check("input", input)?;
-    shape.check("gradient", gradient)?;
-    let (output, recomputed) = match relu {
-        ReluMask::Absent => (None, false),
-        ReluMask::Output(output) => (Some(output), false),
-        ReluMask::Recomputed => (None, true),
-    };
-    if let Some(output) = output {
-        shape.check("output", output)?;
+/// # Gradients of weight and bias
+impl Kernels {
+    /// Computes the gradients of weight and bias from `gradient`, the gradient of the output.
+    ///
+    /// With [`ReluMask::Output`], the mask is also applied to `gradient` in place, which makes it
+    /// the gradient of the residual. Otherwise `gradient` is not changed.
+    ///
+    /// # Errors
+    /// The length of a slice differs from the shape.
+    pub fn batch_norm_backward_sums(
+        &self,
+        norm: &BatchNorm,
+        input: &[f32],
+        relu: ReluMask,
+        gradient: &mut [f32],
+    ) -> Result<AffineGradient, KernelError> {
+        let pixels = &norm.pixels;
+        pixels.check("input", input)?;
+        pixels.check("gradient", gradient)?;
+        let (output, recomputed) = match relu {
+            ReluMask::Absent => (None, false),
+            ReluMask::Output(output) => (Some(output), false),
+            ReluMask::Recomputed => (None, true),
+        };
+        if let Some(output) = output {
+            pixels.check("output", output)?;
+        }
+        norm.check()?;
+        let (scales, shifts) = norm.scales_and_shifts();
+        let recompute = recomputed.then_some((&scales[..], &shifts[..]));
+        let mean = pixels.repeated(&norm.statistics.mean);
+        let mut partial = pixels.partial_sums();
+        for_chunk_pairs(
+            (gradient, &mut partial),
+            [pixels.chunk(), 2 * pixels.channels],
+            |index, gradient, sums| {
+                let start = index * pixels.chunk();
+                let input = &input[start..][..gradient.len()];
+                let output = output.map(|output| &output[start..][..gradient.len()]);
+                vectorised(
+                    self.isa,
+                    BackwardSums {
+                        pixels,
+                        mean: &mean,
+                        recompute,
+                        input,
+                        output,
+                        gradient,
+                        sums,
+                    },
+                );
+            },
+        );
+        let [bias, product] = pixels.total(&partial);
+        Ok(AffineGradient {
+            weight: (0..pixels.channels)
+                .map(|c| (product[c] * norm.inverse_root(c)) as f32)
+                .collect(),
+            bias: bias.into_iter().map(|sum| sum as f32).collect(),
+        })
     }
-    check_statistics(shape, statistics, affine.weight)?;
-    shape.check_channels("bias", affine.bias)?;
-    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
-    let live = recomputed.then_some((&scales[..], &shifts[..]));
-    let mean = shape.repeated(&statistics.mean);
-    let mut partial = shape.partial_sums();
-    for_chunk_pairs(
-        (gradient, &mut partial),
-        [shape.piece(), 2 * shape.channels],
-        |index, gradient, sums| {
-            let start = index * shape.piece();
-            let input = &input[start..][..gradient.len()];
-            let output = output.map(|output| &output[start..][..gradient.len()]);
-            vectorised(
-                path,
-                BackwardSums {
-                    shape,
-                    mean: &mean,
-                    live,
-                    input,
-                    output,
-                    gradient,
-                    sums,
-                },
-            );
-        },
-    );
-    let [bias, product] = shape.total(&partial);
-    Ok(AffineGradient {
-        weight: (0..shape.channels)
-            .map(|c| (product[c] * inverse_root(statistics, c, affine.epsilon)) as f32)
-            .collect(),
-        bias: bias.into_iter().map(|sum| sum as f32).collect(),
-    })
 }
 
-/// A piece of [`batch_norm_backward_sums`].
+/// A chunk of [`Kernels::batch_norm_backward_sums`].
 struct BackwardSums<'a> {
-    shape: &'a Pixels,
+    pixels: &'a Pixels,
     mean: &'a [f32],
-    /// Scales and shifts, where the mask is computed again.
-    live: Option<(&'a [f32], &'a [f32])>,
+    /// Scales and shifts, if the mask is recomputed.
+    recompute: Option<(&'a [f32], &'a [f32])>,
     input: &'a [f32],
     output: Option<&'a [f32]>,
     gradient: &'a mut [f32],
     sums: &'a mut [f64],
 }
 
-impl Loops for BackwardSums<'_> {
+impl PlainLoops for BackwardSums<'_> {
     #[inline(always)]
     fn run(self) {
         if let Some(output) = self.output {
-            let row = self.shape.row();
+            let row = self.pixels.row();
             for (gradient, output) in self.gradient.chunks_mut(row).zip(output.chunks(row)) {
                 read_ahead(gradient);
                 read_ahead(output);
@@ -111,28 +120,28 @@ impl Loops for BackwardSums<'_> {
                 }
             }
         }
-        let (shape, mean) = (self.shape, self.mean);
-        match self.live {
-            None => shape.add_piece(self.gradient, self.input, self.sums, Centred(mean)),
+        let (pixels, mean) = (self.pixels, self.mean);
+        match self.recompute {
+            None => pixels.add_chunk(self.gradient, self.input, self.sums, Centred(mean)),
             Some((scales, shifts)) => {
-                let term = CentredLive {
+                let term = CentredRecomputed {
                     mean,
                     scales,
                     shifts,
                 };
-                shape.add_piece(self.gradient, self.input, self.sums, term);
+                pixels.add_chunk(self.gradient, self.input, self.sums, term);
             }
         }
     }
 }
 
-/// The gradient where the ReLU let its input `y` pass: above `floor`.
+/// The gradient `g` where `y` is above `floor`, else 0.
 #[inline(always)]
 pub(super) fn masked(g: f32, y: f32, floor: f32) -> f32 {
     if y <= floor { 0.0 } else { g }
 }
 
-/// `g` and `g (x - mean)`.
+/// The terms `g` and `g (x - mean)`.
 struct Centred<'a>(&'a [f32]);
 
 impl Term for Centred<'_> {
@@ -154,14 +163,14 @@ impl Term for Centred<'_> {
     }
 }
 
-/// The same, with the mask of the ReLU.
-struct CentredLive<'a> {
+/// The same terms with the ReLU mask recomputed from `x`.
+struct CentredRecomputed<'a> {
     mean: &'a [f32],
     scales: &'a [f32],
     shifts: &'a [f32],
 }
 
-impl Term for CentredLive<'_> {
+impl Term for CentredRecomputed<'_> {
     #[inline(always)]
     fn add(
         &self,

@@ -1,31 +1,34 @@
 //! Second half of the backward pass: the gradient of the input.
+//!
+//! `dx = a (g - dbias/n - x̂ dweight/n)` is `dx = a g + b x + c` with three factors per channel. It
+//! is evaluated lazily: the backward pass of a preceding convolution computes it range by range and
+//! consumes it from cache.
 
 use std::ops::Range;
 
 use super::backward::masked;
-use super::{
-    Affine, AffineGradient, ReluMask, Statistics, check_statistics, inverse_root, scale_and_shift,
-};
+use super::{AffineGradient, BatchNorm, ReluMask};
 use crate::channels::{Pixels, Rows, for_rows};
 use crate::error::KernelError;
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Isa, PlainLoops, vectorised};
 
-/// Second half of the backward pass: the input's gradient, `dx = a g + b x + c` with factors for each channel.
+/// The gradient of a batch norm's input, evaluated lazily.
 #[derive(Debug)]
 pub struct InputGradient<'a> {
-    shape: Pixels,
+    pixels: Pixels,
     input: &'a [f32],
     gradient: IncomingGradient<'a>,
     factors: Factors,
 }
 
-/// The gradient of a batch norm's output, as its backward pass gets it.
+/// The gradient of a batch norm's output.
 #[derive(Debug)]
 pub enum IncomingGradient<'a> {
-    /// Someone else needs it.
+    /// Needed afterwards, for example as the gradient of a residual.
     Kept(&'a [f32]),
-    /// Nobody does: what has to stand in memory as a whole is written over it.
+    /// Not needed afterwards, so it may be overwritten.
     Spent(&'a mut [f32]),
 }
 
@@ -51,47 +54,45 @@ impl IncomingGradient<'_> {
 }
 
 impl<'a> InputGradient<'a> {
-    /// From what [`batch_norm_backward_sums`](super::batch_norm_backward_sums) left in `gradient` and returned, with the same
-    /// `relu`. A mutable `gradient` is of no further use: see [`IncomingGradient::Spent`].
+    /// Takes the results of [`Kernels::batch_norm_backward_sums`]: `sums`, and `gradient` as that
+    /// call left it. `norm`, `input` and `relu` must be the same as in that call. A mutable
+    /// `gradient` may be overwritten, see [`IncomingGradient::Spent`].
     ///
     /// # Errors
-    /// A slice does not fit the shape.
-    #[allow(clippy::too_many_arguments)]
+    /// The length of a slice differs from the shape.
     pub fn new(
-        shape: &Pixels,
-        statistics: &Statistics,
-        affine: Affine,
+        norm: &BatchNorm,
         sums: &AffineGradient,
         input: &'a [f32],
         relu: ReluMask,
         gradient: impl Into<IncomingGradient<'a>>,
     ) -> Result<Self, KernelError> {
         let gradient = gradient.into();
-        shape.check("input", input)?;
-        shape.check("gradient", gradient.values())?;
+        norm.pixels.check("input", input)?;
+        norm.pixels.check("gradient", gradient.values())?;
         Ok(InputGradient {
-            shape: *shape,
+            pixels: norm.pixels,
             input,
             gradient,
-            factors: Factors::new(shape, statistics, affine, sums, relu)?,
+            factors: Factors::new(norm, sums, relu)?,
         })
     }
 
-    /// Elements, as many as the input has.
+    /// Number of elements.
     pub(crate) fn elements(&self) -> usize {
         self.input.len()
     }
 
-    /// What [`InputGradient::compute`] reads for a range.
+    /// The memory that [`InputGradient::compute`] reads for a range.
     pub(crate) fn sources(&self, range: Range<usize>) -> [&[f32]; 2] {
         [&self.input[range.clone()], &self.gradient.values()[range]]
     }
 
-    /// Writes the elements of a range, which begins at a pixel.
-    pub(crate) fn compute(&self, path: Path, range: Range<usize>, target: &mut [f32]) {
+    /// Writes the elements of a range, which must start at a pixel.
+    pub(crate) fn compute(&self, isa: Isa, range: Range<usize>, target: &mut [f32]) {
         vectorised(
-            path,
-            Beside {
+            isa,
+            Separate {
                 factors: &self.factors,
                 input: &self.input[range.clone()],
                 gradient: &self.gradient.values()[range],
@@ -100,18 +101,18 @@ impl<'a> InputGradient<'a> {
         );
     }
 
-    /// Writes all of it over the gradient that came in, and hands that out; `None`, and nothing is written, where it
-    /// is to be [kept](IncomingGradient::Kept).
-    pub fn overwrite(&mut self, path: Path) -> Option<&mut [f32]> {
+    /// Overwrites the incoming gradient with the whole result, and returns it. Returns `None` and
+    /// writes nothing if the incoming gradient is [`Kept`](IncomingGradient::Kept).
+    pub fn overwrite(&mut self, kernels: &Kernels) -> Option<&mut [f32]> {
         let IncomingGradient::Spent(gradient) = &mut self.gradient else {
             return None;
         };
-        for_chunks(gradient, self.shape.piece(), |index, gradient| {
+        for_chunks(gradient, self.pixels.chunk(), |index, gradient| {
             vectorised(
-                path,
+                kernels.isa,
                 InPlace {
                     factors: &self.factors,
-                    input: &self.input[index * self.shape.piece()..],
+                    input: &self.input[index * self.pixels.chunk()..],
                     gradient,
                 },
             );
@@ -119,22 +120,22 @@ impl<'a> InputGradient<'a> {
         Some(gradient)
     }
 
-    /// Writes all of it.
+    /// Writes the whole result to `target`.
     ///
     /// # Errors
-    /// `target` does not fit the shape.
-    pub fn write(&self, path: Path, target: &mut [f32]) -> Result<(), KernelError> {
-        self.shape.check("input_gradient", target)?;
-        for_chunks(target, self.shape.piece(), |index, target| {
-            let start = index * self.shape.piece();
-            self.compute(path, start..start + target.len(), target);
+    /// The length of `target` differs from the shape.
+    pub fn write(&self, kernels: &Kernels, target: &mut [f32]) -> Result<(), KernelError> {
+        self.pixels.check("input_gradient", target)?;
+        for_chunks(target, self.pixels.chunk(), |index, target| {
+            let start = index * self.pixels.chunk();
+            self.compute(kernels.isa, start..start + target.len(), target);
         });
         Ok(())
     }
 }
 
-/// What [`InputGradient`] does to each channel, a row of pixels each: `dx = a g + b x + c`, where `g` counts only if
-/// `scale * x + shift` lies above `floor`.
+/// Factors of `dx = a g + b x + c`, repeated for every pixel of a row. `g` counts as 0 unless
+/// `scale * x + shift` is above `floor`.
 #[derive(Clone, Debug)]
 struct Factors {
     row: usize,
@@ -147,34 +148,28 @@ struct Factors {
 }
 
 impl Factors {
-    fn new(
-        shape: &Pixels,
-        statistics: &Statistics,
-        affine: Affine,
-        sums: &AffineGradient,
-        relu: ReluMask,
-    ) -> Result<Self, KernelError> {
-        check_statistics(shape, statistics, affine.weight)?;
-        shape.check_channels("bias", affine.bias)?;
-        shape.check_channels("sums", &sums.weight)?;
-        shape.check_channels("sums", &sums.bias)?;
-        let n = shape.count as f64;
+    fn new(norm: &BatchNorm, sums: &AffineGradient, relu: ReluMask) -> Result<Self, KernelError> {
+        let pixels = norm.pixels;
+        norm.check()?;
+        pixels.check_channels("sums", &sums.weight)?;
+        pixels.check_channels("sums", &sums.bias)?;
+        let n = pixels.count as f64;
         let [mut on_gradient, mut on_input, mut constant] = [const { Vec::new() }; 3];
-        for c in 0..shape.channels {
-            let root = inverse_root(statistics, c, affine.epsilon);
-            let a = f64::from(affine.weight[c]) * root;
+        for c in 0..pixels.channels {
+            let root = norm.inverse_root(c);
+            let a = f64::from(norm.weight[c]) * root;
             let b = -a * root * f64::from(sums.weight[c]) / n;
-            let rest = -a * f64::from(sums.bias[c]) / n - b * f64::from(statistics.mean[c]);
+            let rest = -a * f64::from(sums.bias[c]) / n - b * f64::from(norm.statistics.mean[c]);
             on_gradient.push(a as f32);
             on_input.push(b as f32);
             constant.push(rest as f32);
         }
-        let (scales, shifts) = scale_and_shift(shape, statistics, affine);
+        let (scales, shifts) = norm.scales_and_shifts();
         Ok(Factors {
-            row: shape.row(),
-            a: shape.repeated(&on_gradient),
-            b: shape.repeated(&on_input),
-            c: shape.repeated(&constant),
+            row: pixels.row(),
+            a: pixels.repeated(&on_gradient),
+            b: pixels.repeated(&on_input),
+            c: pixels.repeated(&constant),
             scales,
             shifts,
             floor: match relu {
@@ -232,14 +227,14 @@ impl FactorsPart<'_> {
     }
 }
 
-/// A piece of [`InputGradient::overwrite`].
+/// A chunk of [`InputGradient::overwrite`].
 struct InPlace<'a> {
     factors: &'a Factors,
     input: &'a [f32],
     gradient: &'a mut [f32],
 }
 
-impl Loops for InPlace<'_> {
+impl PlainLoops for InPlace<'_> {
     #[inline(always)]
     fn run(self) {
         for_rows(self.gradient.len(), self.factors.row, self);
@@ -254,22 +249,22 @@ impl Rows for InPlace<'_> {
     }
 }
 
-/// A piece of [`InputGradient`].
-struct Beside<'a> {
+/// A chunk that is written to separate memory.
+struct Separate<'a> {
     factors: &'a Factors,
     input: &'a [f32],
     gradient: &'a [f32],
     target: &'a mut [f32],
 }
 
-impl Loops for Beside<'_> {
+impl PlainLoops for Separate<'_> {
     #[inline(always)]
     fn run(self) {
         for_rows(self.target.len(), self.factors.row, self);
     }
 }
 
-impl Rows for Beside<'_> {
+impl Rows for Separate<'_> {
     #[inline(always)]
     fn part(&mut self, at: usize, column: usize, len: usize) {
         let (g, x) = (&self.gradient[at..][..len], &self.input[at..][..len]);

@@ -1,87 +1,110 @@
-//! Batch normalisation of channels-last pixels, with what usually follows it: a residual and the ReLU (Ioffe & Szegedy
-//! 2015; He et al. 2016).
+//! Batch normalisation of channels-last feature maps, fused with a residual connection and ReLU
+//! (Ioffe & Szegedy 2015; He et al. 2016).
 //!
-//! Per channel both passes are a multiply-add, so each is one walk over memory:
+//! Per channel, both passes are a multiply-add per element, so each takes one pass over memory:
 //!
 //! ```text
-//! statistics  mean = Σx/n                     variance = Σ(x - mean)²/n              (biased, n = pixels)
-//! forward     y = relu(a x + b + residual)    a = weight / √(variance + ε)           b = bias - a mean
-//! backward    g = 0 where y <= 0, else dy      x̂ = (x - mean) / √(variance + ε)
-//!             dbias = Σg                      dweight = Σ g x̂                        dresidual = g
+//! statistics  mean = Σx/n                     variance = Σ(x - mean)²/n     (biased, n pixels)
+//! forward     y = relu(a x + b + residual)    a = weight / √(variance + ε)  b = bias - a mean
+//! backward    g = 0 where y <= 0, else dy     x̂ = (x - mean) / √(variance + ε)
+//!             dbias = Σg                      dweight = Σ g x̂               dresidual = g
 //!             dx = a (g - dbias/n - x̂ dweight/n)
 //! ```
+//!
+//! Ghost batch normalisation (Hoffer et al. 2017) calls these kernels once per ghost batch.
 
 mod backward;
 mod input_gradient;
 mod statistics;
 
-pub use backward::{AffineGradient, ReluMask, batch_norm_backward_sums};
+pub use backward::{AffineGradient, ReluMask};
 pub use input_gradient::{IncomingGradient, InputGradient};
+pub use statistics::Statistics;
 pub(crate) use statistics::{Moments, add_moments};
-pub use statistics::{Statistics, batch_norm_statistics};
 
 use crate::channels::Pixels;
 use crate::error::KernelError;
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, read_ahead, vectorised, write_ahead};
+use crate::simd::{PlainLoops, read_ahead, vectorised, write_ahead};
 
-/// Scale and shift that follow the normalisation, and what is added to the variance under the root.
+/// A batch norm with the statistics to normalise by: those of the batch in training, running
+/// averages in evaluation.
 #[derive(Clone, Copy, Debug)]
-pub struct Affine<'a> {
-    /// `[channels]`.
+pub struct BatchNorm<'a> {
+    /// Shape of the feature map.
+    pub pixels: Pixels,
+    /// Mean and variance of each channel.
+    pub statistics: &'a Statistics,
+    /// Scale (gamma), `[channels]`.
     pub weight: &'a [f32],
-    /// `[channels]`.
+    /// Shift (beta), `[channels]`.
     pub bias: &'a [f32],
-    /// Above 0.
+    /// Added to the variance; above 0.
     pub epsilon: f64,
 }
 
-/// `output = relu(affine(normalised input) + residual)`, each of the two where asked for.
-///
-/// # Errors
-/// A slice does not fit the shape.
-#[allow(clippy::too_many_arguments)]
-pub fn batch_norm_forward(
-    path: Path,
-    shape: &Pixels,
-    statistics: &Statistics,
-    affine: Affine,
-    input: &[f32],
-    residual: Option<&[f32]>,
-    relu: bool,
-    output: &mut [f32],
-) -> Result<(), KernelError> {
-    shape.check("input", input)?;
-    shape.check("output", output)?;
-    if let Some(residual) = residual {
-        shape.check("residual", residual)?;
-    }
-    check_statistics(shape, statistics, affine.weight)?;
-    shape.check_channels("bias", affine.bias)?;
-    let (scales, shifts) = scale_and_shift(shape, statistics, affine);
-    let row = shape.row();
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    for_chunks(output, shape.piece(), |index, output| {
-        let start = index * shape.piece();
-        let input = &input[start..][..output.len()];
-        let residual = residual.map(|r| &r[start..][..output.len()]);
-        vectorised(
-            path,
-            Forward {
-                row,
-                scales: &scales,
-                shifts: &shifts,
-                floor,
-                input,
-                residual,
-                output,
-            },
-        );
-    });
-    Ok(())
+/// Operations that are fused into [`Kernels::batch_norm_forward`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NormEpilogue<'a> {
+    /// Added after scale and shift; has the shape of the input.
+    pub residual: Option<&'a [f32]>,
+    /// Whether ReLU follows the residual.
+    pub relu: bool,
 }
 
-/// A piece of [`batch_norm_forward`].
+/// # Batch normalisation
+///
+/// A backward pass takes two calls: [`Kernels::batch_norm_backward_sums`], then [`InputGradient`]
+/// or [`Kernels::conv2d_backward_normalised`].
+impl Kernels {
+    /// Normalises `input`, applies scale, shift and the epilogue:
+    /// `output = relu(a x + b + residual)`.
+    ///
+    /// # Errors
+    /// The length of a slice differs from the shape.
+    pub fn batch_norm_forward(
+        &self,
+        norm: &BatchNorm,
+        input: &[f32],
+        epilogue: NormEpilogue,
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let pixels = norm.pixels;
+        pixels.check("input", input)?;
+        pixels.check("output", output)?;
+        if let Some(residual) = epilogue.residual {
+            pixels.check("residual", residual)?;
+        }
+        norm.check()?;
+        let (scales, shifts) = norm.scales_and_shifts();
+        let floor = if epilogue.relu {
+            0.0
+        } else {
+            f32::NEG_INFINITY
+        };
+        for_chunks(output, pixels.chunk(), |index, output| {
+            let start = index * pixels.chunk();
+            let input = &input[start..][..output.len()];
+            let residual = epilogue.residual.map(|r| &r[start..][..output.len()]);
+            vectorised(
+                self.isa,
+                Forward {
+                    row: pixels.row(),
+                    scales: &scales,
+                    shifts: &shifts,
+                    floor,
+                    input,
+                    residual,
+                    output,
+                },
+            );
+        });
+        Ok(())
+    }
+}
+
+/// A chunk of [`Kernels::batch_norm_forward`].
 struct Forward<'a> {
     row: usize,
     scales: &'a [f32],
@@ -92,7 +115,7 @@ struct Forward<'a> {
     output: &'a mut [f32],
 }
 
-impl Loops for Forward<'_> {
+impl PlainLoops for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         let rows = self
@@ -124,39 +147,36 @@ impl Loops for Forward<'_> {
     }
 }
 
-/// `x`, or `floor` where that is larger; NaN stays NaN.
+/// The larger of `x` and `floor`; NaN stays NaN.
 #[inline(always)]
 fn at_least(floor: f32, x: f32) -> f32 {
     if floor > x { floor } else { x }
 }
 
-/// The forward pass as `scale * x + shift`, for a row of pixels each.
-fn scale_and_shift(
-    shape: &Pixels,
-    statistics: &Statistics,
-    affine: Affine,
-) -> (Vec<f32>, Vec<f32>) {
-    let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..shape.channels)
-        .map(|c| {
-            let scale = f64::from(affine.weight[c]) * inverse_root(statistics, c, affine.epsilon);
-            let shift = f64::from(affine.bias[c]) - scale * f64::from(statistics.mean[c]);
-            (scale as f32, shift as f32)
-        })
-        .unzip();
-    (shape.repeated(&scales), shape.repeated(&shifts))
-}
+impl BatchNorm<'_> {
+    /// The factors of the forward pass `scale * x + shift`, repeated for every pixel of a row.
+    fn scales_and_shifts(&self) -> (Vec<f32>, Vec<f32>) {
+        let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..self.pixels.channels)
+            .map(|c| {
+                let scale = f64::from(self.weight[c]) * self.inverse_root(c);
+                let shift = f64::from(self.bias[c]) - scale * f64::from(self.statistics.mean[c]);
+                (scale as f32, shift as f32)
+            })
+            .unzip();
+        (self.pixels.repeated(&scales), self.pixels.repeated(&shifts))
+    }
 
-/// `1 / √(variance + ε)` of a channel.
-fn inverse_root(statistics: &Statistics, channel: usize, epsilon: f64) -> f64 {
-    1.0 / (f64::from(statistics.variance[channel]) + epsilon).sqrt()
-}
+    /// `1 / √(variance + ε)` of a channel.
+    fn inverse_root(&self, channel: usize) -> f64 {
+        1.0 / (f64::from(self.statistics.variance[channel]) + self.epsilon).sqrt()
+    }
 
-fn check_statistics(
-    shape: &Pixels,
-    statistics: &Statistics,
-    weight: &[f32],
-) -> Result<(), KernelError> {
-    shape.check_channels("mean", &statistics.mean)?;
-    shape.check_channels("variance", &statistics.variance)?;
-    shape.check_channels("weight", weight)
+    /// Returns an error if the length of a slice differs from the number of channels.
+    fn check(&self) -> Result<(), KernelError> {
+        let pixels = self.pixels;
+        pixels.check_channels("mean", &self.statistics.mean)?;
+        pixels.check_channels("variance", &self.statistics.variance)?;
+        pixels.check_channels("weight", self.weight)?;
+        pixels.check_channels("bias", self.bias)
+    }
 }

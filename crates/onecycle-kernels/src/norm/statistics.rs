@@ -1,76 +1,82 @@
 //! Mean and variance of each channel.
+//!
+//! Each chunk is summed on its own (see [`crate::channels`]), and the chunks' moments are merged by
+//! the formula of Chan, Golub & LeVeque (1983). A chunk sums `x - k`, where `k` is the channel's
+//! first value in the chunk, so that a mean far from 0 costs no precision.
 
 use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Loops, Path, vectorised};
+use crate::simd::{Isa, PlainLoops, vectorised};
 
 /// Mean and biased variance of each channel, `[channels]` each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Mean.
     pub mean: Vec<f32>,
-    /// `Σ(x - mean)²/n`.
+    /// Biased variance `Σ(x - mean)²/n`.
     pub variance: Vec<f32>,
 }
 
-/// Mean and variance of each channel.
-///
-/// # Errors
-/// A slice does not fit the shape.
-pub fn batch_norm_statistics(
-    path: Path,
-    shape: &Pixels,
-    input: &[f32],
-) -> Result<Statistics, KernelError> {
-    shape.check("input", input)?;
-    let mut moments = Moments::new(shape, shape.piece());
-    for_chunks(
-        &mut moments.partial,
-        2 * shape.channels,
-        |index, moments| {
-            let start = index * shape.piece();
-            let piece = &input[start..input.len().min(start + shape.piece())];
-            add_moments(path, shape.channels, piece, moments);
-        },
-    );
-    Ok(moments.total())
+/// # Batch statistics
+impl Kernels {
+    /// Computes mean and biased variance of each channel.
+    ///
+    /// # Errors
+    /// The length of `input` differs from the shape.
+    pub fn batch_norm_statistics(
+        &self,
+        pixels: &Pixels,
+        input: &[f32],
+    ) -> Result<Statistics, KernelError> {
+        pixels.check("input", input)?;
+        let mut moments = Moments::new(pixels, pixels.chunk());
+        for_chunks(
+            &mut moments.partial,
+            2 * pixels.channels,
+            |index, moments| {
+                let start = index * pixels.chunk();
+                let chunk = &input[start..input.len().min(start + pixels.chunk())];
+                add_moments(self.isa, pixels.channels, chunk, moments);
+            },
+        );
+        Ok(moments.total())
+    }
 }
 
-/// Moments of the pieces of an input, to be put together.
-///
-/// Sums are taken of `x - k`, with `k` the channel's first value in the piece, so that a mean far from 0 costs no digits.
+/// Moments of the chunks of an input.
 pub(crate) struct Moments {
-    shape: Pixels,
-    /// Elements of a piece but the last, which may be shorter.
-    piece: usize,
-    /// For each piece mean and `Σ(x - mean)²`, `[pieces, 2, channels]`.
+    pixels: Pixels,
+    /// Elements per chunk; the last chunk may be shorter.
+    chunk: usize,
+    /// Mean and `Σ(x - mean)²` of each chunk, `[chunks, 2, channels]`.
     pub partial: Vec<f64>,
 }
 
 impl Moments {
-    pub(crate) fn new(shape: &Pixels, piece: usize) -> Self {
-        let pieces = (shape.count * shape.channels).div_ceil(piece);
+    pub(crate) fn new(pixels: &Pixels, chunk: usize) -> Self {
+        let chunks = (pixels.count * pixels.channels).div_ceil(chunk);
         Moments {
-            shape: *shape,
-            piece,
-            partial: vec![0.0; pieces * 2 * shape.channels],
+            pixels: *pixels,
+            chunk,
+            partial: vec![0.0; chunks * 2 * pixels.channels],
         }
     }
 
-    /// Mean and variance over all pieces (Chan, Golub & LeVeque 1983), in their order.
+    /// Mean and variance over all chunks, merged in order.
     pub(crate) fn total(&self) -> Statistics {
-        let channels = self.shape.channels;
+        let channels = self.pixels.channels;
         let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
         let mut count = 0.0;
-        for (index, piece) in self.partial.chunks_exact(2 * channels).enumerate() {
-            let pixels = self.piece / channels;
-            let more = pixels.min(self.shape.count - index * pixels) as f64;
+        for (index, chunk) in self.partial.chunks_exact(2 * channels).enumerate() {
+            let pixels = self.chunk / channels;
+            let more = pixels.min(self.pixels.count - index * pixels) as f64;
             let all = count + more;
             for c in 0..channels {
-                let difference = piece[c] - mean[c];
+                let difference = chunk[c] - mean[c];
                 mean[c] += difference * more / all;
-                squares[c] += piece[channels + c] + difference * difference * count * more / all;
+                squares[c] += chunk[channels + c] + difference * difference * count * more / all;
             }
             count = all;
         }
@@ -84,37 +90,37 @@ impl Moments {
     }
 }
 
-/// Mean and `Σ(x - mean)²` of a piece, `[2, channels]`; `moments` holds zeros before.
-pub(crate) fn add_moments(path: Path, channels: usize, piece: &[f32], moments: &mut [f64]) {
+/// Computes mean and `Σ(x - mean)²` of a chunk, `[2, channels]`. `moments` must be zero before.
+pub(crate) fn add_moments(isa: Isa, channels: usize, chunk: &[f32], moments: &mut [f64]) {
     vectorised(
-        path,
-        PieceMoments {
-            shape: Pixels {
-                count: piece.len() / channels,
+        isa,
+        ChunkMoments {
+            pixels: Pixels {
+                count: chunk.len() / channels,
                 channels,
             },
-            piece,
+            chunk,
             moments,
         },
     );
 }
 
 /// See [`add_moments`].
-struct PieceMoments<'a> {
-    shape: Pixels,
-    piece: &'a [f32],
+struct ChunkMoments<'a> {
+    pixels: Pixels,
+    chunk: &'a [f32],
     moments: &'a mut [f64],
 }
 
-impl Loops for PieceMoments<'_> {
+impl PlainLoops for ChunkMoments<'_> {
     #[inline(always)]
     fn run(self) {
-        let channels = self.shape.channels;
-        let first = &self.piece[..channels];
-        let shifts = self.shape.repeated(first);
-        self.shape
-            .add_piece(self.piece, self.piece, self.moments, Shifted(&shifts));
-        let n = self.shape.count as f64;
+        let channels = self.pixels.channels;
+        let first = &self.chunk[..channels];
+        let shifts = self.pixels.repeated(first);
+        self.pixels
+            .add_chunk(self.chunk, self.chunk, self.moments, Shifted(&shifts));
+        let n = self.pixels.count as f64;
         let (sums, squares) = self.moments.split_at_mut(channels);
         for ((sum, square), k) in sums.iter_mut().zip(squares).zip(first) {
             *square -= *sum * *sum / n;
@@ -123,7 +129,7 @@ impl Loops for PieceMoments<'_> {
     }
 }
 
-/// `x - k` and its square.
+/// The terms `x - k` and `(x - k)²`.
 struct Shifted<'a>(&'a [f32]);
 
 impl Term for Shifted<'_> {

@@ -1,23 +1,23 @@
-//! AVX2 with FMA: eight floats, sixteen registers.
+//! AVX2 with FMA: vectors of eight floats, sixteen registers.
 
 use core::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Simd, WithSimd};
 
 /// AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2;
 
-// SAFETY of every block below: the caller guarantees the instructions and the validity of the pointers.
+// SAFETY of every block below: the caller guarantees the instructions and valid pointers.
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
 
     #[inline(always)]
-    unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
+    unsafe fn call<W: WithSimd>(work: W) -> W::Output {
         // SAFETY: see above.
-        unsafe { call(kernel) }
+        unsafe { call(work) }
     }
 
     #[inline(always)]
@@ -40,14 +40,14 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn load_first(source: *const f32, count: usize) -> __m256 {
-        // SAFETY: see above; lanes that the mask leaves out are not touched.
+        // SAFETY: see above; lanes outside of the mask are not accessed.
         unsafe { _mm256_maskload_ps(source, first(count)) }
     }
 
-    /// In parts: a store under a mask costs ten cycles more on AMD's processors (Zen 3).
+    /// Stores 4, 2 and 1 lanes separately: a masked store takes ten cycles more on AMD's Zen 3.
     #[inline(always)]
     unsafe fn store_first(target: *mut f32, v: __m256, count: usize) {
-        // SAFETY: see above; each part is written where `count` reaches beyond it.
+        // SAFETY: see above; every part that is written lies within the first `count` lanes.
         unsafe {
             if count >= 8 {
                 return _mm256_storeu_ps(target, v);
@@ -114,7 +114,7 @@ impl Simd for Avx2 {
     }
 }
 
-/// The mask of the first `count` lanes.
+/// A mask that selects the first `count` lanes.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -129,7 +129,7 @@ unsafe fn first(count: usize) -> __m256i {
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-fn call<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: the features are enabled here, so callers had to see to them.
-    unsafe { kernel.run::<Avx2>() }
+fn call<W: WithSimd>(work: W) -> W::Output {
+    // SAFETY: this function enables the features, so its callers have checked for them.
+    unsafe { work.run::<Avx2>() }
 }

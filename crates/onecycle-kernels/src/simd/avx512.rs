@@ -1,23 +1,24 @@
-//! AVX-512 (F, VL, DQ, BW: every server core since 2017): sixteen floats, thirty-two registers.
+//! AVX-512 (F, VL, DQ, BW, which every server core with AVX-512 since 2017 has): vectors of sixteen
+//! floats, thirty-two registers.
 
 use core::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Simd, WithSimd};
 
 /// AVX-512F, VL, DQ and BW.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
 
-// SAFETY of every block below: the caller guarantees the instructions and the validity of the pointers.
+// SAFETY of every block below: the caller guarantees the instructions and valid pointers.
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
     #[inline(always)]
-    unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
+    unsafe fn call<W: WithSimd>(work: W) -> W::Output {
         // SAFETY: see above.
-        unsafe { call(kernel) }
+        unsafe { call(work) }
     }
 
     #[inline(always)]
@@ -40,7 +41,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn load_first(source: *const f32, count: usize) -> __m512 {
-        // SAFETY: see above; lanes that the mask leaves out are not touched.
+        // SAFETY: see above; lanes outside of the mask are not accessed.
         unsafe { _mm512_maskz_loadu_ps(first(count), source) }
     }
 
@@ -97,16 +98,17 @@ impl Simd for Avx512 {
     }
 }
 
-/// The mask of the first `count` lanes.
+/// A mask that selects the first `count` lanes.
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     ((1_u32 << count) - 1) as __mmask16
 }
 
 #[inline(never)]
-// Without VL the lower halves of sums must live in the first sixteen registers, and the compiler spills.
+// Without VL, the lower halves of vectors can only live in the first sixteen registers, and the
+// compiler spills registers to memory.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-fn call<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: the features are enabled here, so callers had to see to them.
-    unsafe { kernel.run::<Avx512>() }
+fn call<W: WithSimd>(work: W) -> W::Output {
+    // SAFETY: this function enables the features, so its callers have checked for them.
+    unsafe { work.run::<Avx512>() }
 }

@@ -1,15 +1,15 @@
-//! Plain Rust: four floats, which the compiler turns into one register of SSE, NEON and their like.
+//! Plain Rust on four floats, which the compiler maps to one register of SSE, NEON or the like.
 
-use super::{Kernel, Simd};
+use super::{Simd, WithSimd};
 
-/// No instructions beyond those the crate is compiled for.
+/// Needs no instructions beyond those of the compilation target.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-/// A fused multiply-add is a library call where the target has no instruction for it.
+/// Whether the target has a fused multiply-add; without one, `mul_add` is a slow library call.
 const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
-/// Four results of `f`, lane by lane.
+/// The results of `f` for lanes 0 to 3.
 #[inline(always)]
 fn lanes(f: impl Fn(usize) -> f32) -> [f32; 4] {
     [f(0), f(1), f(2), f(3)]
@@ -25,9 +25,9 @@ impl Simd for Portable {
     };
 
     #[inline(never)]
-    unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: nothing beyond the compiler's instructions is needed.
-        unsafe { kernel.run::<Self>() }
+    unsafe fn call<W: WithSimd>(work: W) -> W::Output {
+        // SAFETY: no instructions beyond those of the compilation target are needed.
+        unsafe { work.run::<Self>() }
     }
 
     #[inline(always)]
@@ -37,7 +37,8 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load(source: *const f32) -> Self::V {
-        // SAFETY: the caller guarantees four readable floats; arrays of f32 need no more than f32's alignment.
+        // SAFETY: the caller guarantees four readable floats; an array of `f32` is aligned like
+        // `f32`.
         unsafe { source.cast::<Self::V>().read() }
     }
 

@@ -1,41 +1,43 @@
-//! Asking for memory before it is read or written: hints, which any address will do for. Nothing happens where the processor has no
-//! such instruction.
+//! Software prefetch: hints that load a cache line before it is read or written.
 //!
-//! The processor foresees a walk by itself, but not across the border of a page and not far enough where memory is slow.
+//! Hardware prefetchers follow sequential accesses, but stop at page boundaries and do not run far
+//! enough ahead if memory is slow. A hint never faults, so any address is allowed. On targets
+//! without a prefetch instruction these functions do nothing.
 
-/// Floats of a cache line.
+/// Floats per cache line.
 pub(crate) const LINE: usize = 16;
-/// Floats that loops over long slices ask ahead: a page of 4 KiB.
+/// Prefetch distance of loops over long slices, in floats: a page of 4 KiB.
 const AHEAD: usize = 1024;
 
-/// Asks for a cache line that is going to be read.
+/// Prefetches a cache line that will be read.
 #[inline(always)]
 pub(crate) fn prefetch(source: *const f32) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 has the instruction, and it takes any address.
+        // SAFETY: every x86-64 processor has the instruction, and it accepts any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = source;
 }
 
-/// Asks for a cache line that is going to be written. Not told of the feature `prfchw`, the compiler makes a prefetch for reading
-/// of it; `prefetchw` itself was measured to be no faster.
+/// Prefetches a cache line that will be written. The compiler emits an ordinary read prefetch here,
+/// because the feature `prfchw` is not enabled; `prefetchw` was measured and is no faster.
 #[inline(always)]
 pub(crate) fn prefetch_to_write(target: *const f32) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: as above; where the processor cannot prefetch for writing, it does nothing.
+        // SAFETY: as above; processors without prefetch for writing ignore the hint.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(target.cast()) }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = target;
 }
 
-/// Asks for what will be read [`AHEAD`] floats behind `here`, which may lie outside of the slice that `here` is part of.
+/// Prefetches for reading what lies [`AHEAD`] floats after `here`, possibly beyond the slice that
+/// `here` is part of.
 #[inline(always)]
 pub(crate) fn read_ahead(here: &[f32]) {
     for at in (0..here.len()).step_by(LINE) {
@@ -43,7 +45,7 @@ pub(crate) fn read_ahead(here: &[f32]) {
     }
 }
 
-/// Asks for what will be written [`AHEAD`] floats behind `here`, likewise.
+/// Like [`read_ahead`], for memory that will be written.
 #[inline(always)]
 pub(crate) fn write_ahead(here: &[f32]) {
     for at in (0..here.len()).step_by(LINE) {

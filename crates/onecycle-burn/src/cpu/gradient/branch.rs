@@ -1,9 +1,10 @@
-//! A feature map that two branches use, as a residual block does.
+//! The gradient of a feature map that two branches use, as in a residual block.
 //!
-//! Burn adds the gradients of the branches by an operation that knows nothing of channels-last memory: it would copy both
-//! into its own order, on one thread. Here the branches leave their gradients in a common place, where the second is added
-//! to the first in place, and an operation before them hands the sum on. That one is nearer to the input than both, so the
-//! backward pass comes to it last.
+//! Burn adds the gradients of branches with an operation that does not support channels-last
+//! memory: it would copy both gradients to its own order, on one thread. Here, each branch stores
+//! its gradient in a shared place, where the second is added to the first in place. An operation
+//! before the branches passes the sum on. It is closer to the input than both branches, so the
+//! backward pass visits it last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,10 +19,10 @@ use burn::backend::{
     },
 };
 
-/// Where the gradients of the branches meet.
+/// Where the gradients of the branches are added.
 type Sum = Arc<Mutex<Option<ChannelsLast>>>;
 
-/// `x` for two branches.
+/// Returns `x` twice, once for each branch.
 pub(super) fn branch<C: CheckpointStrategy>(x: Tracked) -> (Tracked, Tracked) {
     let sum = Sum::default();
     let (value, node) = x.into_parts();
@@ -33,7 +34,7 @@ pub(super) fn branch<C: CheckpointStrategy>(x: Tracked) -> (Tracked, Tracked) {
     (one(), one())
 }
 
-/// Leaves its gradient in the common place.
+/// Adds its gradient to the sum.
 #[derive(Debug)]
 struct Branch;
 
@@ -54,7 +55,7 @@ impl Backward<Flex, 1> for Branch {
     }
 }
 
-/// Hands the sum on. No gradient is registered for it, so it consumes none.
+/// Passes the sum on. It consumes no gradient, because none is registered for it.
 #[derive(Debug)]
 struct Before;
 

@@ -1,4 +1,4 @@
-//! Convolutions and linear layers.
+//! Backward pass of convolutions and linear layers.
 
 use burn::backend::{
     Flex,
@@ -9,18 +9,16 @@ use burn::backend::{
     },
     flex::{FlexTensor, Layout},
 };
-use onecycle_kernels::{
-    Conv2d, channel_sums, conv2d_backward_data, conv2d_backward_weights, relu_backward,
-};
+use onecycle_kernels::Conv2d;
 
 use super::{Tracked, record, register};
 use crate::cpu::{
     Window,
     channels_last::ChannelsLast,
-    flex::{self, WORKSPACE, elements, fitting, path, pixels, vector},
+    flex::{self, KERNELS, elements, expect_valid, pixels, vector},
 };
 
-/// Convolutions and linear layers; the third parent, where there is one, is the bias.
+/// A convolution or linear layer. The third parent, if any, is the bias.
 #[derive(Debug)]
 struct ConvBackward;
 
@@ -29,7 +27,7 @@ struct ConvState {
     shape: Conv2d,
     x: ChannelsLast,
     weight: FlexTensor,
-    /// Where a ReLU follows.
+    /// The output, if a ReLU follows.
     y: Option<ChannelsLast>,
 }
 
@@ -51,49 +49,30 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             ChannelsLast::read(gradient)
         };
         if let Some(y) = y {
-            fitting(
-                "conv2d",
-                relu_backward(path(), y.values(), gradient.values_mut()),
-            );
+            let masked = KERNELS.relu_backward(y.values(), gradient.values_mut());
+            expect_valid("conv2d", masked);
             y.give_back();
         }
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, weight_node, bias_node] = [(); 3].map(|()| parents.next().flatten());
         register(grads, bias_node, || {
-            vector(fitting(
-                "conv2d",
-                channel_sums(path(), &pixels(&gradient), gradient.values()),
-            ))
+            let sums = KERNELS.channel_sums(&pixels(&gradient), gradient.values());
+            vector(expect_valid("conv2d", sums))
         });
         register(grads, weight_node, || {
             let mut target = vec![0.0; shape.weight_len()];
-            fitting(
-                "conv2d",
-                conv2d_backward_weights(
-                    &WORKSPACE,
-                    path(),
-                    &shape,
-                    x.values(),
-                    gradient.values(),
-                    &mut target,
-                ),
-            );
+            let computed =
+                KERNELS.conv2d_backward_weights(&shape, x.values(), gradient.values(), &mut target);
+            expect_valid("conv2d", computed);
             let layout = Layout::contiguous(weight.layout().shape().clone());
             vector(target).with_layout(layout)
         });
         register(grads, x_node, || {
             let weight = elements(&weight);
             let target = ChannelsLast::filled(x.dims, |target| {
-                conv2d_backward_data(
-                    &WORKSPACE,
-                    path(),
-                    &shape,
-                    gradient.values(),
-                    &weight,
-                    target,
-                )
+                KERNELS.conv2d_backward_data(&shape, gradient.values(), &weight, target)
             });
-            let target = fitting("conv2d", target);
+            let target = expect_valid("conv2d", target);
             if linear {
                 flex::into_matrix(target)
             } else {
@@ -105,10 +84,9 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
     }
 }
 
-/// A convolution or linear layer.
+/// Computes a convolution or linear layer, and records its backward pass.
 pub(super) fn conv<C: CheckpointStrategy>(
-    x: ChannelsLast,
-    x_node: NodeGuard,
+    (x, x_node): (ChannelsLast, NodeGuard),
     weight: Tracked,
     bias: Option<Tracked>,
     window: Window,

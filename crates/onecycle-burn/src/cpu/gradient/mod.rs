@@ -1,4 +1,4 @@
-//! Backward passes.
+//! The layers with automatic differentiation: forward passes that record backward passes.
 
 mod branch;
 mod conv;
@@ -19,19 +19,20 @@ use burn::backend::{
 
 use branch::branch;
 use conv::conv;
-use norm::{ConvNormBackward, ConvNormState, NormBackward, OwnStatistics, normalise};
+use norm::{ConvNormBackward, ConvNormState, NormBackward, normalise};
 use pool::{PoolBackward, PoolState};
 
 use super::{
-    CpuLayers, GhostBatches, Maybe, Pooling, Window,
+    Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
+    RunningStatistics, Window,
     channels_last::ChannelsLast,
     flex::{self, LINEAR, elements, vector},
 };
 
-/// A tensor with its place in the graph.
+/// A tensor with its node in the autodiff graph.
 pub(super) type Tracked = FloatTensor<Autodiff<Flex>>;
 
-/// Records an operation: `forward` computes the output and what the backward pass needs.
+/// Records an operation. `forward` computes the output and the state for the backward pass.
 pub(super) fn record<C, B, S, const N: usize>(
     backward: B,
     parents: [NodeGuard; N],
@@ -51,18 +52,28 @@ where
     }
 }
 
-/// A tensor that no gradient flows through.
+/// A tensor without gradient.
 fn constant(tensor: FlexTensor) -> Tracked {
     Autodiff::<Flex>::from_inner(tensor)
 }
 
+/// Weight and bias without their nodes, and the nodes.
+fn split<C: CheckpointStrategy>(
+    affine: Affine<Autodiff<Flex, C>>,
+) -> (Affine<Flex>, [NodeGuard; 2]) {
+    let ((weight, weight_node), (bias, bias_node)) =
+        (affine.weight.into_parts(), affine.bias.into_parts());
+    (Affine { weight, bias }, [weight_node, bias_node])
+}
+
+/// Registers a gradient, which is only computed if the node needs one.
 fn register(grads: &mut Gradients, node: Option<NodeId>, gradient: impl FnOnce() -> FlexTensor) {
     if let Some(node) = node {
         grads.register::<Flex>(node, gradient());
     }
 }
 
-/// A sum: both get the gradient.
+/// A sum. Both parents receive the gradient.
 #[derive(Debug)]
 struct AddBackward;
 
@@ -77,7 +88,7 @@ impl Backward<Flex, 2> for AddBackward {
     }
 }
 
-/// The loss: its gradient is known from the forward pass.
+/// The loss. The forward pass has already computed its gradient.
 #[derive(Debug)]
 struct LossBackward;
 
@@ -108,7 +119,8 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let bias = bias.into_option();
         let (x, x_node) = x.into_parts();
-        conv::<C>(ChannelsLast::read(x), x_node, weight, bias, window, relu)
+        let x = ChannelsLast::read(x);
+        conv::<C>((x, x_node), weight, bias, window, relu)
     }
 
     fn cpu_linear(
@@ -118,32 +130,32 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         relu: bool,
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
-        conv::<C>(flex::matrix(x), x_node, weight, Some(bias), LINEAR, relu)
+        let x = flex::matrix(x);
+        conv::<C>((x, x_node), weight, Some(bias), LINEAR, relu)
     }
 
     fn cpu_batch_norm_train(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        affine: Affine<Self>,
         residual: Maybe<Self>,
         ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let ((x, x_node), (weight, weight_node), (bias, bias_node)) =
-            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (x, x_node) = x.into_parts();
+        let (affine, [weight_node, bias_node]) = split(affine);
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
-        let ghosts = GhostBatches::new(x.dims[0], ghost);
-        let statistics = flex::statistics(&x, ghosts);
+        let statistics = flex::statistics(&x, GhostBatches::new(x.dims[0], ghost));
         let moments = flex::moments(&statistics);
-        let own = OwnStatistics { statistics, ghosts };
-        let forward = || normalise(x, weight, bias, own, residual, epsilon, relu);
-        let nodes = [x_node, weight_node, bias_node];
-        let y = match (residual_node, nodes) {
-            (None, nodes) => record::<C, _, _, 3>(NormBackward, nodes, forward),
-            (Some(node), [x, weight, bias]) => {
-                record::<C, _, _, 4>(NormBackward, [x, weight, bias, node], forward)
+        let forward = || normalise(x, affine, statistics, residual, options);
+        let y = match residual_node {
+            None => {
+                let nodes = [x_node, weight_node, bias_node];
+                record::<C, _, _, 3>(NormBackward, nodes, forward)
+            }
+            Some(residual_node) => {
+                let nodes = [x_node, weight_node, bias_node, residual_node];
+                record::<C, _, _, 4>(NormBackward, nodes, forward)
             }
         };
         let [mean, variance] = moments.map(constant);
@@ -153,25 +165,20 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
     fn cpu_conv_norm_train(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        affine: Affine<Self>,
         residual: Maybe<Self>,
-        window: Window,
-        ghost: usize,
-        epsilon: f64,
-        relu: bool,
+        options: ConvNormOptions,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let ((x, x_node), (kernel, kernel_node)) = (x.into_parts(), kernel.into_parts());
-        let ((weight, weight_node), (bias, bias_node)) = (weight.into_parts(), bias.into_parts());
+        let (affine, [weight_node, bias_node]) = split(affine);
         let (residual, residual_node) = residual.into_option().map(Tracked::into_parts).unzip();
         let x = ChannelsLast::read(x);
-        let shape = flex::conv_shape(&x, &kernel, window);
-        let ghosts = GhostBatches::new(shape.batch, ghost);
+        let shape = flex::conv_shape(&x, &kernel, options.window);
+        let ghosts = GhostBatches::new(shape.batch, options.ghost);
         let (z, statistics) = flex::conv_with_statistics(&x, &kernel, &shape, ghosts);
         let moments = flex::moments(&statistics);
-        let own = OwnStatistics { statistics, ghosts };
         let forward = || {
-            let (y, norm) = normalise(z, weight, bias, own, residual, epsilon, relu);
+            let (y, norm) = normalise(z, affine, statistics, residual, options.norm);
             let state = ConvNormState {
                 shape,
                 x,
@@ -180,11 +187,13 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             };
             (y, state)
         };
-        let nodes = [x_node, kernel_node, weight_node, bias_node];
-        let y = match (residual_node, nodes) {
-            (None, nodes) => record::<C, _, _, 4>(ConvNormBackward, nodes, forward),
-            (Some(node), [x, kernel, weight, bias]) => {
-                let nodes = [x, kernel, weight, bias, node];
+        let y = match residual_node {
+            None => {
+                let nodes = [x_node, kernel_node, weight_node, bias_node];
+                record::<C, _, _, 4>(ConvNormBackward, nodes, forward)
+            }
+            Some(residual_node) => {
+                let nodes = [x_node, kernel_node, weight_node, bias_node, residual_node];
                 record::<C, _, _, 5>(ConvNormBackward, nodes, forward)
             }
         };
@@ -194,26 +203,26 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
 
     fn cpu_batch_norm(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
+        affine: Affine<Self>,
+        running: RunningStatistics<Self>,
         residual: Maybe<Self>,
-        epsilon: f64,
-        relu: bool,
+        options: NormOptions,
     ) -> FloatTensor<Self> {
-        // Given statistics are for evaluation, which has no gradients.
+        // Running statistics are only used in evaluation, which has no gradients.
         constant(Flex::cpu_batch_norm(
             x.into_primitive(),
-            weight.into_primitive(),
-            bias.into_primitive(),
-            mean.into_primitive(),
-            variance.into_primitive(),
+            Affine {
+                weight: affine.weight.into_primitive(),
+                bias: affine.bias.into_primitive(),
+            },
+            RunningStatistics {
+                mean: running.mean.into_primitive(),
+                variance: running.variance.into_primitive(),
+            },
             residual
                 .into_option()
                 .map_or(Maybe::Absent, |r| Maybe::Given(r.into_primitive())),
-            epsilon,
-            relu,
+            options,
         ))
     }
 
@@ -227,10 +236,10 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         record::<C, _, _, 1>(PoolBackward, [node], || {
             let x = ChannelsLast::read(x);
             let shape = flex::pool_shape(&x, kernel, stride);
-            let (y, chosen) = match pooling {
+            let (y, argmax) = match pooling {
                 Pooling::Max => {
-                    let (y, chosen) = flex::max_pool(&x, &shape);
-                    (y, Some(chosen))
+                    let (y, argmax) = flex::max_pool(&x, &shape);
+                    (y, Some(argmax))
                 }
                 Pooling::Average => (flex::average_pool(&x, &shape), None),
             };
@@ -239,7 +248,7 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             let state = PoolState {
                 shape,
                 dims,
-                chosen,
+                argmax,
             };
             (y.into_tensor(), state)
         })

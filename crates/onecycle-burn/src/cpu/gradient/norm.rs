@@ -1,4 +1,5 @@
-//! Batch norm, alone and behind a convolution; each run of images is normalised by its own statistics.
+//! Backward pass of batch norm, alone and after a convolution. Each ghost batch has its own
+//! statistics.
 
 use std::ops::Range;
 
@@ -13,107 +14,79 @@ use burn::backend::{
     flex::{FlexTensor, Layout},
 };
 use onecycle_kernels::{
-    AffineGradient, Conv2d, IncomingGradient, InputGradient, Pixels, ReluMask, Statistics,
-    batch_norm_backward_sums, conv2d_backward_normalised,
+    AffineGradient, BatchNorm, Conv2d, Conv2dGradients, IncomingGradient, InputGradient, ReluMask,
 };
 
 use super::register;
 use crate::cpu::{
-    GhostBatches,
+    Affine, NormOptions,
     channels_last::ChannelsLast,
-    flex::{self, Scale, WORKSPACE, elements, fitting, ghost_pixels, path, vector},
+    flex::{self, AffineValues, GhostStatistics, KERNELS, elements, expect_valid, vector},
 };
 
-/// Batch norm; the fourth parent, where there is one, is the residual.
+/// Batch norm. The fourth parent, if any, is the residual.
 #[derive(Debug)]
 pub(super) struct NormBackward;
-
-/// Statistics by which each run of a batch is normalised.
-#[derive(Clone, Debug)]
-pub(super) struct OwnStatistics {
-    pub(super) statistics: Vec<Statistics>,
-    pub(super) ghosts: GhostBatches,
-}
 
 #[derive(Clone, Debug)]
 pub(super) struct NormState {
     x: ChannelsLast,
     weight: FlexTensor,
     bias: FlexTensor,
-    own: OwnStatistics,
-    epsilon: f64,
-    relu: bool,
-    /// The output, where a ReLU follows a residual.
+    statistics: GhostStatistics,
+    options: NormOptions,
+    /// The output, if a ReLU follows a residual.
     y: Option<ChannelsLast>,
 }
 
-/// What the backward pass knows of a run of images.
+/// The part of a backward pass that concerns one ghost batch.
 struct GhostBatch<'a> {
     images: Range<usize>,
-    /// Where its values are in the feature map and in its gradient.
+    /// Range of its values in the feature map and in the gradient.
     values: Range<usize>,
-    pixels: Pixels,
-    statistics: &'a Statistics,
-    scale: &'a Scale<'a>,
+    norm: BatchNorm<'a>,
     x: &'a [f32],
     mask: ReluMask<'a>,
 }
 
 impl GhostBatch<'_> {
-    /// Gradients of scale and shift; `gradient` becomes that of the residual.
+    /// Gradients of weight and bias. With a residual, `gradient` becomes the residual's gradient.
     fn sums(&self, gradient: &mut [f32]) -> AffineGradient {
-        let sums = batch_norm_backward_sums(
-            path(),
-            &self.pixels,
-            self.statistics,
-            self.scale.affine(),
-            self.x,
-            self.mask,
-            gradient,
-        );
-        fitting("batch norm", sums)
+        let sums = KERNELS.batch_norm_backward_sums(&self.norm, self.x, self.mask, gradient);
+        expect_valid("batch norm", sums)
     }
 
-    /// Gradient of the input, still to be computed.
+    /// The gradient of the input, not computed yet.
     fn input_gradient<'a>(
         &'a self,
         sums: &AffineGradient,
         gradient: impl Into<IncomingGradient<'a>>,
     ) -> InputGradient<'a> {
-        let lazy = InputGradient::new(
-            &self.pixels,
-            self.statistics,
-            self.scale.affine(),
-            sums,
-            self.x,
-            self.mask,
-            gradient,
-        );
-        fitting("batch norm", lazy)
+        let lazy = InputGradient::new(&self.norm, sums, self.x, self.mask, gradient);
+        expect_valid("batch norm", lazy)
     }
 }
 
 impl NormState {
-    fn scale(&self) -> Scale<'_> {
-        Scale::read(&self.weight, &self.bias, self.epsilon)
+    fn affine(&self) -> AffineValues<'_> {
+        AffineValues::read(&self.weight, &self.bias)
     }
 
-    fn ghosts<'a>(&'a self, scale: &'a Scale<'a>) -> Vec<GhostBatch<'a>> {
+    fn ghosts<'a>(&'a self, affine: &'a AffineValues<'a>) -> Vec<GhostBatch<'a>> {
         let x = self.x.values();
         let image = x.len() / self.x.dims[0].max(1);
-        let ghosts = self.own.ghosts.iter().zip(&self.own.statistics);
-        ghosts
+        self.statistics
+            .iter()
             .map(|(images, statistics)| {
                 let values = images.start * image..images.end * image;
+                let pixels = flex::ghost_pixels(&self.x, &images);
                 GhostBatch {
-                    pixels: ghost_pixels(&self.x, &images),
                     images,
-                    statistics,
-                    scale,
+                    norm: affine.norm(pixels, statistics, self.options.epsilon),
                     x: &x[values.clone()],
                     mask: match &self.y {
                         Some(y) => ReluMask::Output(&y.values()[values.clone()]),
-                        None if self.relu => ReluMask::Recomputed,
+                        None if self.options.relu => ReluMask::Recomputed,
                         None => ReluMask::Absent,
                     },
                     values,
@@ -122,7 +95,8 @@ impl NormState {
             .collect()
     }
 
-    /// Gradients of scale and shift by each run; `gradient` becomes that of the residual.
+    /// Gradients of weight and bias for each ghost batch. With a residual, `gradient` becomes the
+    /// residual's gradient.
     fn sums(ghosts: &[GhostBatch], gradient: &mut ChannelsLast) -> Vec<AffineGradient> {
         let gradient = gradient.values_mut();
         let sums = |ghost: &GhostBatch| ghost.sums(&mut gradient[ghost.values.clone()]);
@@ -143,59 +117,58 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
     fn backward(self, ops: Ops<NormState, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let state = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
-        let scale = state.scale();
-        let ghosts = state.ghosts(&scale);
+        let affine = state.affine();
+        let ghosts = state.ghosts(&affine);
         let sums = NormState::sums(&ghosts, &mut gradient);
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, weight_node, bias_node, residual_node] =
             [(); 4].map(|()| parents.next().flatten());
         register_affine(grads, [weight_node, bias_node], &sums);
         match residual_node {
-            // The masked gradient is the residual's; the input's needs memory of its own.
+            // The masked gradient becomes the residual's, so the input's gradient needs memory of
+            // its own.
             Some(residual) => {
                 register(grads, x_node, || {
                     let target = ChannelsLast::filled(state.x.dims, |target| {
                         ghosts.iter().zip(&sums).try_for_each(|(ghost, sums)| {
                             let gradient = &gradient.values()[ghost.values.clone()];
                             let target = &mut target[ghost.values.clone()];
-                            ghost.input_gradient(sums, gradient).write(path(), target)
+                            ghost.input_gradient(sums, gradient).write(&KERNELS, target)
                         })
                     });
-                    fitting("batch norm", target).into_tensor()
+                    expect_valid("batch norm", target).into_tensor()
                 });
                 grads.register::<Flex>(residual, gradient.into_tensor());
             }
             None => register(grads, x_node, || {
                 for (ghost, sums) in ghosts.iter().zip(&sums) {
                     let spent = &mut gradient.values_mut()[ghost.values.clone()];
-                    let written = ghost
-                        .input_gradient(sums, spent)
-                        .overwrite(path())
-                        .is_some();
-                    debug_assert!(written, "what is spent may be written");
+                    let mut lazy = ghost.input_gradient(sums, spent);
+                    let written = lazy.overwrite(&KERNELS).is_some();
+                    debug_assert!(written, "a spent gradient may be overwritten");
                 }
                 gradient.into_tensor()
             }),
         }
         drop(ghosts);
-        drop(scale);
+        drop(affine);
         state.give_back();
     }
 }
 
-/// Registers the gradients of scale and shift: the sums over all ghosts.
+/// Registers the gradients of weight and bias, summed over all ghost batches.
 fn register_affine(
     grads: &mut Gradients,
     [weight_node, bias_node]: [Option<NodeId>; 2],
     sums: &[AffineGradient],
 ) {
-    let weights = sums.iter().map(|of| of.weight.clone());
+    let weights = sums.iter().map(|sums| sums.weight.clone());
     register(grads, weight_node, || vector(total(weights)));
-    let biases = sums.iter().map(|of| of.bias.clone());
+    let biases = sums.iter().map(|sums| sums.bias.clone());
     register(grads, bias_node, || vector(total(biases)));
 }
 
-/// Sum of vectors of one length.
+/// Sum of vectors of equal length.
 fn total(mut parts: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
     let mut total = parts.next().unwrap_or_default();
     for part in parts {
@@ -206,7 +179,7 @@ fn total(mut parts: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
     total
 }
 
-/// A convolution and the batch norm behind it; the fifth parent, where there is one, is the residual.
+/// A convolution followed by batch norm. The fifth parent, if any, is the residual.
 #[derive(Debug)]
 pub(super) struct ConvNormBackward;
 
@@ -215,7 +188,7 @@ pub(super) struct ConvNormState {
     pub(super) shape: Conv2d,
     pub(super) x: ChannelsLast,
     pub(super) kernel: FlexTensor,
-    /// Its input is the convolution's output.
+    /// Its input is the output of the convolution.
     pub(super) norm: NormState,
 }
 
@@ -230,8 +203,8 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
             norm,
         } = ops.state;
         let mut gradient = ChannelsLast::read(grads.consume::<Flex>(&ops.node));
-        let scale = norm.scale();
-        let ghosts = norm.ghosts(&scale);
+        let affine = norm.affine();
+        let ghosts = norm.ghosts(&affine);
         let sums = NormState::sums(&ghosts, &mut gradient);
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, kernel_node, weight_node, bias_node, residual_node] =
@@ -240,39 +213,42 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
         let kernel_elements = elements(&kernel);
         let mut kernel_gradients = Vec::with_capacity(ghosts.len());
         let x_image = x.values().len() / shape.batch;
-        // Each run by itself: `input_gradient` is that of the whole batch.
+        // One call per ghost batch; `input_gradient` is that of the whole batch.
         let mut backward = |mut input_gradient: Option<&mut [f32]>| {
             for (ghost, sums) in ghosts.iter().zip(&sums) {
-                let own = ghost.images.start * x_image..ghost.images.end * x_image;
+                let inputs = ghost.images.start * x_image..ghost.images.end * x_image;
                 let values = ghost.values.clone();
-                // The residual's gradient is kept.
+                // The residual's gradient is still needed, so it must not be overwritten.
                 let lazy = match residual_node {
                     Some(_) => ghost.input_gradient(sums, &gradient.values()[values]),
                     None => ghost.input_gradient(sums, &mut gradient.values_mut()[values]),
                 };
                 let mut kernel_gradient = vec![0.0; shape.weight_len()];
-                conv2d_backward_normalised(
-                    &WORKSPACE,
-                    path(),
-                    &Conv2d {
-                        batch: ghost.images.len(),
-                        ..shape
-                    },
-                    &x.values()[own.clone()],
+                let ghost_shape = Conv2d {
+                    batch: ghost.images.len(),
+                    ..shape
+                };
+                let target = input_gradient.as_deref_mut();
+                let targets = Conv2dGradients {
+                    weights: &mut kernel_gradient,
+                    input: target.map(|whole| &mut whole[inputs.clone()]),
+                };
+                KERNELS.conv2d_backward_normalised(
+                    &ghost_shape,
+                    &x.values()[inputs.clone()],
                     &kernel_elements,
                     lazy,
-                    &mut kernel_gradient,
-                    input_gradient.as_deref_mut().map(|whole| &mut whole[own]),
+                    targets,
                 )?;
                 kernel_gradients.push(kernel_gradient);
             }
             Ok(())
         };
         match x_node {
-            None => fitting("conv2d", backward(None)),
+            None => expect_valid("conv2d", backward(None)),
             Some(node) => {
                 let target = ChannelsLast::filled(x.dims, |target| backward(Some(target)));
-                grads.register::<Flex>(node, fitting("conv2d", target).into_tensor());
+                grads.register::<Flex>(node, expect_valid("conv2d", target).into_tensor());
             }
         }
         register(grads, kernel_node, || {
@@ -284,34 +260,26 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
             None => gradient.give_back(),
         }
         drop(ghosts);
-        drop(scale);
+        drop(affine);
         x.give_back();
         norm.give_back();
     }
 }
 
-/// A batch norm's output, and what its backward pass needs.
+/// Computes the output of a batch norm, and the state for its backward pass.
 pub(super) fn normalise(
     x: ChannelsLast,
-    weight: FlexTensor,
-    bias: FlexTensor,
-    own: OwnStatistics,
+    affine: Affine<Flex>,
+    statistics: GhostStatistics,
     residual: Option<FlexTensor>,
-    epsilon: f64,
-    relu: bool,
+    options: NormOptions,
 ) -> (FlexTensor, NormState) {
+    let Affine { weight, bias } = affine;
     let residual = residual.map(ChannelsLast::read);
-    let scale = Scale::read(&weight, &bias, epsilon);
-    let y = flex::normalise(
-        &x,
-        &own.statistics,
-        own.ghosts,
-        &scale,
-        residual.as_ref(),
-        relu,
-    );
-    drop(scale);
-    let masked = relu && residual.is_some();
+    let values = AffineValues::read(&weight, &bias);
+    let y = flex::normalise(&x, &statistics, &values, residual.as_ref(), options);
+    drop(values);
+    let masked = options.relu && residual.is_some();
     if let Some(residual) = residual {
         residual.give_back();
     }
@@ -319,9 +287,8 @@ pub(super) fn normalise(
         x,
         weight,
         bias,
-        own,
-        epsilon,
-        relu,
+        statistics,
+        options,
         y: masked.then(|| y.clone()),
     };
     (y.into_tensor(), state)

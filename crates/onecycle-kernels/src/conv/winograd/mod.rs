@@ -1,78 +1,82 @@
-//! Convolution with a window of 3 x 3 in a quarter of the multiplications (Winograd 1980; Lavin & Gray 2016, "Fast
-//! algorithms for convolutional neural networks", section 4).
+//! Winograd convolution for 3 x 3 windows with stride 1: a quarter of the multiplications (Winograd
+//! 1980; Lavin & Gray 2016, "Fast algorithms for convolutional neural networks", section 4).
 //!
-//! A tile of 4 x 4 outputs sees 6 x 6 inputs. Both sides are transformed, multiplied point by point, summed over the
-//! channels, and transformed back:
+//! `F(4x4, 3x3)` computes a tile of 4 x 4 outputs from 6 x 6 inputs. Inputs and weights are
+//! transformed, multiplied elementwise, summed over the channels, and transformed back:
 //!
 //! ```text
 //! Y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A             36 products instead of 144
 //! ```
 //!
-//! The 36 points are independent products of matrices, `[tiles, channels]` times `[channels, out channels]`, and run through
-//! the register tile of all others. The gradient of the weights is the same with other matrices: `F(3 x 3, 4 x 4)` in place
-//! of `F(4 x 4, 3 x 3)`, over the same points of interpolation and so with the same `Bᵀ d B`.
+//! "Point" below means one of the 36 elements of a transformed tile. Each point is an independent
+//! matrix product, `[tiles, channels]` times `[channels, out channels]`, that runs on the
+//! micro-kernels of [`crate::gemm`]. The gradient of the weights is `F(3x3, 4x4)` with the same
+//! interpolation points, so it has the same input transform `Bᵀ d B`.
 //!
-//! The points are 0, ±3/4, ±3/2 and infinity, which round less than the usual 0, ±1, ±2: at 64 channels the result is about
-//! 2.6 times as far from the exact one as a direct sum in single precision (`tests/winograd.rs` measures it).
+//! The interpolation points are 0, ±3/4, ±3/2 and infinity, which round less than the usual 0, ±1,
+//! ±2 and infinity: with 64 channels the result is about 2.6 times as far from the exact result as
+//! a direct sum in single precision (measured by `tests/it/winograd.rs`).
 
-mod by_points;
-mod pass;
-mod soon;
+mod data;
+mod large_channels;
+mod prefetch;
 mod transform;
 mod weight_gradient;
 
-pub(crate) use by_points::{applies as applies_to_weights_by_points, run as run_weights_by_points};
-pub(crate) use pass::Prepared;
-pub(crate) use weight_gradient::{applies as applies_to_weights, run as run_weights};
+pub(crate) use data::WinogradConv;
+pub(crate) use large_channels::{applies as applies_to_large_channels, run as run_large_channels};
+pub(crate) use weight_gradient::{Gradients, applies as applies_to_weights, run as run_weights};
 
 use super::axis::Axis;
-use crate::simd::Path;
+use super::geometry::Geometry;
+use crate::simd::Isa;
 use crate::workspace::{Buffer, Workspace};
-use transform::Strip;
+use transform::TileRow;
 
-/// Outputs of a tile in each direction.
+/// Rows and columns of outputs per tile.
 const OUTPUTS: usize = 4;
-/// Inputs of a tile in each direction: outputs plus window less one.
+/// Rows and columns of inputs per tile: outputs plus window minus one.
 const INPUTS: usize = 6;
 /// Points of a tile.
 const POINTS: usize = INPUTS * INPUTS;
-/// Floats between the points beyond what they take: without, they would lie a power of two apart, all in the same few
-/// lines of the first-level cache.
+/// Floats of padding between points. Without it, points would lie a power of two apart and compete
+/// for the same few sets of the first-level cache.
 const SKEW: usize = 16;
-/// At most this many places of the tiles for each output that is there: tiles reach beyond small images.
-const MOST_WASTE: f64 = 1.6;
+/// Most tile outputs per actual output; tiles reach beyond the border of small images.
+const MAX_WASTE: f64 = 1.6;
 
-/// Whether a pass is one for this algorithm: a window of 3 x 3 with stride 1, whole vectors of channels, and an image that
-/// tiles fit.
-pub(crate) fn applies(
-    path: Path,
-    phases: &[[Axis; 2]],
-    channels: usize,
-    out_channels: usize,
-) -> bool {
-    let [axes] = phases else { return false };
+/// Whether the algorithm applies to a forward pass or a gradient of the input.
+pub(crate) fn applies_to_data(isa: Isa, geometry: &Geometry) -> bool {
+    let [axes] = geometry.phases[..] else {
+        return false;
+    };
+    applies(isa, axes, [geometry.source.channels, geometry.out_channels])
+}
+
+/// Whether the algorithm applies: 3 x 3 windows with stride 1, whole vectors of channels, and an
+/// image that tiles do not exceed by too much.
+fn applies(isa: Isa, axes: [Axis; 2], channels: [usize; 2]) -> bool {
     let dense = axes
         .iter()
         .all(|axis| axis.taps == 3 && axis.step == 1 && axis.place_step == 1 && axis.first <= 0);
     dense
-        && channels.is_multiple_of(path.lanes())
-        && out_channels.is_multiple_of(path.lanes())
-        && waste([axes[0].outputs, axes[1].outputs]) <= MOST_WASTE
+        && channels.iter().all(|c| c.is_multiple_of(isa.lanes()))
+        && waste([axes[0].outputs, axes[1].outputs]) <= MAX_WASTE
 }
 
-/// Images whose tiles may reach beyond them.
+/// Images divided into tiles, which may reach beyond the border.
 #[derive(Clone, Copy, Debug)]
-struct Plane {
+struct TiledImage {
     height: usize,
     width: usize,
     channels: usize,
-    /// Rows above and columns to the left of the image that the first tiles see.
+    /// Rows above and columns to the left of the image that the first tiles cover.
     before: [usize; 2],
-    /// Tiles, down and across.
+    /// Number of tiles, vertical and horizontal.
     tiles: [usize; 2],
 }
 
-impl Plane {
+impl TiledImage {
     /// Floats of an image.
     fn len(&self) -> usize {
         self.height * self.width * self.channels
@@ -83,13 +87,13 @@ impl Plane {
         self.width * self.channels
     }
 
-    /// The rows that the tiles of row `down` see, `zeros` being a row of zeros.
-    fn strip<'a>(&self, image: &'a [f32], down: usize, zeros: &'a [f32]) -> Strip<'a> {
+    /// The rows of `image` that row `down` of the tiles covers. `zeros` is a row of zeros.
+    fn tile_row<'a>(&self, image: &'a [f32], down: usize, zeros: &'a [f32]) -> TileRow<'a> {
         let row = |i: usize| {
             let y = (down * OUTPUTS + i).checked_sub(self.before[0])?;
             (y < self.height).then(|| &image[y * self.row_len()..][..self.row_len()])
         };
-        Strip {
+        TileRow {
             channels: self.channels,
             across: self.tiles[1],
             left: self.before[1],
@@ -99,10 +103,10 @@ impl Plane {
     }
 }
 
-/// Values of tiles at all points, `[point][tile][channel]`.
+/// Transformed tiles, `[point][tile][channel]`.
 struct Points<'w> {
     values: Buffer<'w>,
-    /// Floats from one point to the next.
+    /// Distance between points.
     stride: usize,
 }
 
@@ -116,12 +120,12 @@ impl<'w> Points<'w> {
     }
 }
 
-/// Tiles in each direction.
+/// Number of tiles in each direction.
 fn tiles(outputs: [usize; 2]) -> [usize; 2] {
     outputs.map(|outputs| outputs.div_ceil(OUTPUTS))
 }
 
-/// Places of the tiles for each output.
+/// Tile outputs per actual output.
 fn waste(outputs: [usize; 2]) -> f64 {
     let [down, across] = tiles(outputs);
     (down * across * OUTPUTS * OUTPUTS) as f64 / (outputs[0] * outputs[1]) as f64

@@ -1,12 +1,16 @@
-//! The transforms in one direction, on vectors of channels. Two directions are one after the other.
+//! The Winograd transforms, on vectors of channels.
 //!
-//! Interpolation goes through the points 0, ±A, ±B and infinity (Toom & Cook; Lavin & Gray, section 4.1): `Bᵀ` holds the
-//! coefficients of the polynomials that vanish at all points but one, `G` and `Aᵀ` powers of the points, `G` divided by what
-//! those polynomials are at their own point. Even and odd powers are computed once for each pair ±.
+//! The two-dimensional transforms `Bᵀ d B`, `G w Gᵀ` and `Aᵀ m A` apply a one-dimensional transform
+//! to all columns, then to all rows. The one-dimensional ones interpolate at 0, ±A, ±B and infinity
+//! (Toom-Cook; Lavin & Gray, section 4.1). `Bᵀ` holds the coefficients of the polynomials that
+//! vanish at all interpolation points but one. `G` and `Aᵀ` hold powers of the interpolation
+//! points; `G` is also divided by the value of each polynomial at its own point. Even and odd
+//! powers are computed once for each pair of points ±.
 
 use crate::simd::Simd;
 
-// No closures below: the compiler leaves some of them as functions of their own, which lack the instructions.
+// No closures below: the compiler does not inline all of them, and without inlining they lack the
+// target features.
 
 const A: f32 = 0.75;
 const B: f32 = 1.5;
@@ -14,12 +18,12 @@ const A2: f32 = A * A;
 const B2: f32 = B * B;
 const A3: f32 = A2 * A;
 const B3: f32 = B2 * B;
-/// What the polynomials are at their own points 0, ±A and ±B.
+/// Values of the polynomials at their own points 0, ±A and ±B.
 const AT_ZERO: f32 = A2 * B2;
 const AT_A: f32 = 2.0 * A2 * (A2 - B2);
 const AT_B: f32 = 2.0 * B2 * (B2 - A2);
 
-/// `Bᵀ d`: inputs to points.
+/// Input transform `Bᵀ d`.
 ///
 /// # Safety
 /// As [`Simd`], here and below.
@@ -46,7 +50,7 @@ pub(super) unsafe fn input<S: Simd>(d: [S::V; 6]) -> [S::V; 6] {
     }
 }
 
-/// `Aᵀ m`: points to four outputs.
+/// Output transform `Aᵀ m` to four outputs.
 #[inline(always)]
 pub(super) unsafe fn output<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
     // SAFETY: the caller's guarantee.
@@ -66,7 +70,8 @@ pub(super) unsafe fn output<S: Simd>(m: [S::V; 6]) -> [S::V; 4] {
     }
 }
 
-/// A polynomial at `point` and at `-point`, over `scale`, from its even and odd part; `odd` is without the first factor.
+/// Evaluates a polynomial at `point` and `-point`, divided by `scale`:
+/// `(even ± point odd) / scale`.
 #[inline(always)]
 unsafe fn pair<S: Simd>(point: f32, even: S::V, odd: S::V, scale: f32) -> [S::V; 2] {
     // SAFETY: the caller's guarantee.
@@ -80,7 +85,7 @@ unsafe fn pair<S: Simd>(point: f32, even: S::V, odd: S::V, scale: f32) -> [S::V;
     }
 }
 
-/// `G w`: three weights to points.
+/// Weight transform `G w` of three weights.
 #[inline(always)]
 pub(super) unsafe fn weights<S: Simd>(w: [S::V; 3]) -> [S::V; 6] {
     // SAFETY: the caller's guarantee.
@@ -92,7 +97,7 @@ pub(super) unsafe fn weights<S: Simd>(w: [S::V; 3]) -> [S::V; 6] {
     }
 }
 
-/// `G` of `F(3, 4)`: four gradients of outputs to points.
+/// Transform `G g` of `F(3, 4)` for four output gradients.
 #[inline(always)]
 pub(super) unsafe fn gradient<S: Simd>(g: [S::V; 4]) -> [S::V; 6] {
     // SAFETY: the caller's guarantee.
@@ -107,7 +112,7 @@ pub(super) unsafe fn gradient<S: Simd>(g: [S::V; 4]) -> [S::V; 6] {
     }
 }
 
-/// `Aᵀ` of `F(3, 4)`: points to three gradients of weights.
+/// Transform `Aᵀ m` of `F(3, 4)` to three weight gradients.
 #[inline(always)]
 pub(super) unsafe fn weight_gradient<S: Simd>(m: [S::V; 6]) -> [S::V; 3] {
     // SAFETY: the caller's guarantee.
@@ -122,7 +127,7 @@ pub(super) unsafe fn weight_gradient<S: Simd>(m: [S::V; 6]) -> [S::V; 3] {
     }
 }
 
-/// Six vectors, `stride` floats apart.
+/// Loads six vectors, `stride` floats apart.
 #[inline(always)]
 pub(super) unsafe fn load6<S: Simd>(from: *const f32, stride: usize) -> [S::V; 6] {
     // SAFETY: the caller's guarantee.
@@ -138,7 +143,7 @@ pub(super) unsafe fn load6<S: Simd>(from: *const f32, stride: usize) -> [S::V; 6
     }
 }
 
-/// Four vectors, `stride` floats apart.
+/// Loads four vectors, `stride` floats apart.
 #[inline(always)]
 unsafe fn load4<S: Simd>(from: *const f32, stride: usize) -> [S::V; 4] {
     // SAFETY: the caller's guarantee.
@@ -152,58 +157,60 @@ unsafe fn load4<S: Simd>(from: *const f32, stride: usize) -> [S::V; 4] {
     }
 }
 
-/// Row `i` of a matrix that is held as six columns.
+/// Row `i` of a matrix stored as six columns.
 #[inline(always)]
 pub(super) fn row_of<V: Copy, const N: usize>(columns: &[[V; N]; 6], i: usize) -> [V; 6] {
     let [a, b, c, d, e, f] = columns;
     [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// A row of tiles of images that may reach beyond the image: six (inputs) or four (gradients) rows of pixels.
-pub(super) struct Strip<'a> {
+/// The pixels of a row of tiles, which may reach beyond the image.
+pub(super) struct TileRow<'a> {
     pub channels: usize,
-    /// Tiles.
+    /// Number of tiles.
     pub across: usize,
-    /// Zeros to the left of each row, in pixels; those to the right fill the last tile.
+    /// Pixels of zeros to the left of the image; zeros to the right fill the last tile.
     pub left: usize,
-    /// Rows of pixels, contiguous; `None` beyond the image.
+    /// Six rows of pixels, of which gradients use four; `None` beyond the image.
     pub rows: [Option<&'a [f32]>; 6],
-    /// As long as a row, all zeros.
+    /// A row of zeros.
     pub zeros: &'a [f32],
 }
 
-impl Strip<'_> {
+impl TileRow<'_> {
     fn row(&self, i: usize) -> *const f32 {
         self.rows[i].unwrap_or(self.zeros).as_ptr()
     }
 }
 
-/// Floats of a scratch row: whole tiles, of inputs with their overlap.
+/// Floats of a scratch row: whole tiles of inputs, which overlap by two pixels.
 pub(super) fn scratch_row(across: usize, channels: usize) -> usize {
     (4 * across + 2) * channels
 }
 
-/// Both directions of [`input`] for a row of tiles. Point `(i, j)` of tile `t` goes to
+/// Two-dimensional [`input`] transform of a row of tiles. Point `(i, j)` of tile `t` is written to
 /// `points[(6 i + j) * point_stride + t * channels]`.
 ///
-/// `scratch` has room for six rows of [`scratch_row`] floats, and what no pixel covers of them is zero.
+/// `scratch` has room for six rows of [`scratch_row`] floats. It must be zero where the image has
+/// no pixel.
 ///
 /// # Safety
-/// As [`Simd`]; `points` is writable that far; `channels` is a multiple of the lanes.
+/// As [`Simd`]; `points` is writable at all these places; `channels` is a multiple of the lanes.
 #[inline(always)]
 pub(super) unsafe fn input_row<S: Simd>(
-    strip: &Strip,
+    tile_row: &TileRow,
     scratch: &mut [f32],
     points: *mut f32,
     point_stride: usize,
 ) {
-    let (across, channels) = (strip.across, strip.channels);
+    let (across, channels) = (tile_row.across, tile_row.channels);
     let row = scratch_row(across, channels);
-    let (width, left) = (strip.zeros.len(), strip.left * channels);
+    let (width, left) = (tile_row.zeros.len(), tile_row.left * channels);
     assert!(scratch.len() >= 6 * row && left + width <= row);
     let scratch = scratch.as_mut_ptr();
-    let d = [0, 1, 2, 3, 4, 5].map(|i| strip.row(i));
-    // SAFETY: each row has `width` floats, which fit into a row of the scratch; else the caller's guarantees.
+    let d = [0, 1, 2, 3, 4, 5].map(|i| tile_row.row(i));
+    // SAFETY: each row has `width` floats, which fit into a row of the scratch; the rest is
+    // guaranteed by the caller.
     unsafe {
         for q in (0..width).step_by(S::LANES) {
             let column = input::<S>([
@@ -233,23 +240,24 @@ pub(super) unsafe fn input_row<S: Simd>(
     }
 }
 
-/// Both directions of [`gradient`] for a row of tiles, as [`input_row`]; the first four rows of the strip count.
+/// Two-dimensional [`gradient`] transform of a row of tiles, like [`input_row`]. It uses the first
+/// four rows of pixels.
 ///
 /// # Safety
 /// As [`input_row`].
 #[inline(always)]
 pub(super) unsafe fn gradient_row<S: Simd>(
-    strip: &Strip,
+    tile_row: &TileRow,
     scratch: &mut [f32],
     points: *mut f32,
     point_stride: usize,
 ) {
-    let (across, channels) = (strip.across, strip.channels);
+    let (across, channels) = (tile_row.across, tile_row.channels);
     let row = scratch_row(across, channels);
-    let width = strip.zeros.len();
+    let width = tile_row.zeros.len();
     assert!(scratch.len() >= 6 * row && width <= row);
     let scratch = scratch.as_mut_ptr();
-    let g = [0, 1, 2, 3].map(|i| strip.row(i));
+    let g = [0, 1, 2, 3].map(|i| tile_row.row(i));
     // SAFETY: as in `input_row`.
     unsafe {
         for q in (0..width).step_by(S::LANES) {
@@ -278,16 +286,16 @@ pub(super) unsafe fn gradient_row<S: Simd>(
     }
 }
 
-/// A row of tiles of outputs.
+/// Destination of a row of output tiles.
 pub(super) struct Outputs<'a> {
-    /// Tiles.
+    /// Number of tiles.
     pub across: usize,
-    /// Rows of pixels: four, or fewer at the end of the image.
+    /// Rows of pixels: four, or fewer at the bottom of the image.
     pub height: usize,
-    /// A value for each channel.
+    /// `[channels]`.
     pub bias: &'a [f32],
     pub relu: bool,
-    /// The rows, contiguous; where they end within a tile, the rest of it is left out.
+    /// The rows, contiguous. If a row ends within a tile, the rest of the tile is discarded.
     pub pixels: &'a mut [f32],
 }
 
@@ -302,16 +310,17 @@ impl Outputs<'_> {
     }
 }
 
-/// Floats of scratch that [`output_row`] needs: each row of outputs at six points.
+/// Floats of scratch memory for [`output_row`]: four rows of outputs at six points each.
 pub(super) fn columns_len(across: usize, channels: usize) -> usize {
     4 * 6 * across * channels
 }
 
-/// Both directions of [`output`] for a row of tiles, bias and ReLU. Point `(i, j)` of tile `t` stands at
-/// `points[(6 i + j) * point_stride + t * channels]`.
+/// Two-dimensional [`output`] transform of a row of tiles, then bias and ReLU. Point `(i, j)` of
+/// tile `t` is read from `points[(6 i + j) * point_stride + t * channels]`.
 ///
 /// # Safety
-/// As [`Simd`]; `points` is readable that far; there is a multiple of the lanes of channels.
+/// As [`Simd`]; `points` is readable at all these places; the number of channels is a multiple of
+/// the lanes.
 #[inline(always)]
 pub(super) unsafe fn output_row<S: Simd>(
     points: *const f32,
@@ -326,8 +335,8 @@ pub(super) unsafe fn output_row<S: Simd>(
     assert!(outputs.height <= 4 && width <= 4 * outputs.across);
     let (columns, pixels) = (columns.as_mut_ptr(), outputs.pixels.as_mut_ptr());
     let floor = if outputs.relu { 0.0 } else { f32::NEG_INFINITY };
-    // SAFETY: row `i` at point `j` has `len` floats from `columns[(6 i + j) * len]` on; a tile's columns that are written lie
-    // within the row of pixels; else the caller's guarantees.
+    // SAFETY: row `i` at point `j` has `len` floats from `columns[(6 i + j) * len]` on; only
+    // columns inside of the row of pixels are written; the rest is guaranteed by the caller.
     unsafe {
         let floor = S::splat(floor);
         for j in 0..6 {

@@ -1,24 +1,19 @@
-//! Batch norm and sums over pixels against a double-precision reference, on every path of the machine.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Batch norm, also fused with a convolution, and per-channel sums.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use onecycle_kernels::{
-    Affine, AffineGradient, Epilogue, InputGradient, Pixels, ReluMask, Statistics, Workspace,
-    batch_norm_backward_sums, batch_norm_forward, batch_norm_statistics, channel_sums,
-    conv2d_backward_data, conv2d_backward_normalised, conv2d_backward_weights, conv2d_forward,
-    conv2d_forward_statistics,
+    AffineGradient, BatchNorm, Conv2d, Conv2dGradients, Epilogue, InputGradient, Kernels,
+    NormEpilogue, Pixels, ReluMask, Statistics,
 };
 use proptest::prelude::*;
 
 const EPSILON: f64 = 1e-5;
 const EPS32: f64 = f32::EPSILON as f64;
-/// Sums are taken in single precision over at most 64 terms before they are added in double precision, so their error is
-/// at most this share of the terms' magnitudes.
+/// Relative error of a sum. At most 64 terms are added in single precision before they join a sum
+/// in double precision.
 const SUM: f64 = 32.0 * EPS32;
 
-/// The formulas in double precision; all slices are `[count, channels]` or `[channels]`.
+/// The formulas in double precision. All slices are `[count, channels]` or `[channels]`.
 mod reference {
     pub(crate) fn channel_sums(channels: usize, x: impl Iterator<Item = f64>) -> Vec<f64> {
         let mut sums = vec![0.0; channels];
@@ -49,7 +44,7 @@ mod reference {
             .collect()
     }
 
-    /// Before the ReLU.
+    /// The output before the ReLU.
     pub(crate) fn forward(
         statistics: &[Vec<f64>; 2],
         weight: &[f64],
@@ -65,7 +60,7 @@ mod reference {
         y
     }
 
-    /// Gradients of weight and bias from the gradient behind the ReLU's mask.
+    /// Gradients of weight and bias from the gradient after masking by the ReLU.
     pub(crate) fn backward_sums(statistics: &[Vec<f64>; 2], x: &[f64], g: &[f64]) -> [Vec<f64>; 2] {
         let channels = statistics[0].len();
         let terms = normalised(statistics, x).into_iter().zip(g);
@@ -101,10 +96,10 @@ fn rounded(x: &[f64]) -> Vec<f32> {
     x.iter().map(|&x| x as f32).collect()
 }
 
-/// What a layer is given. Each function is tested with the same numbers of single precision as the reference, so that
-/// only its own rounding shows.
+/// Inputs of a layer. Kernels and reference get the same single-precision numbers, so that they
+/// differ only by the kernel's own rounding.
 struct Layer {
-    shape: Pixels,
+    pixels: Pixels,
     x: Vec<f32>,
     residual: Vec<f32>,
     gradient: Vec<f32>,
@@ -119,7 +114,7 @@ impl Layer {
         let x = numbers(seed, len);
         let [mean, variance] = reference::statistics(channels, &doubles(&x));
         Layer {
-            shape: Pixels { count, channels },
+            pixels: Pixels { count, channels },
             x,
             residual: numbers(seed + 1, len),
             gradient: numbers(seed + 2, len),
@@ -132,8 +127,10 @@ impl Layer {
         }
     }
 
-    fn affine(&self) -> Affine<'_> {
-        Affine {
+    fn norm(&self) -> BatchNorm<'_> {
+        BatchNorm {
+            pixels: self.pixels,
+            statistics: &self.statistics,
             weight: &self.weight,
             bias: &self.bias,
             epsilon: EPSILON,
@@ -150,9 +147,9 @@ impl Layer {
         1.0 / (f64::from(self.statistics.variance[channel]) + EPSILON).sqrt()
     }
 
-    /// Size of the terms of the normalised input of element `i`, which cancel.
+    /// Magnitude of the terms `x` and `mean` of element `i` after normalisation; they cancel.
     fn size(&self, i: usize) -> f64 {
-        let c = i % self.shape.channels;
+        let c = i % self.pixels.channels;
         self.root(c) * (f64::from(self.x[i]).abs() + f64::from(self.statistics.mean[c]).abs())
     }
 
@@ -166,23 +163,26 @@ impl Layer {
     }
 
     fn check_sums(&self) {
-        let channels = self.shape.channels;
-        let n = self.shape.count as f64;
+        let channels = self.pixels.channels;
+        let n = self.pixels.count as f64;
         let x64 = doubles(&self.x);
         let sums = reference::channel_sums(channels, x64.iter().copied());
         let sizes = reference::channel_sums(channels, x64.iter().map(|x| x.abs()));
         let [mean, variance] = reference::statistics(channels, &x64);
-        // The kernel takes its sums of distances from the first value.
+        // The kernel sums distances from the first value.
         let distances = x64
             .iter()
             .enumerate()
             .map(|(i, x)| (x - x64[i % channels]).powi(2) / n);
         let distances = reference::channel_sums(channels, distances);
-        for path in paths() {
-            let what = format!("{path:?}, {:?}", self.shape);
-            let actual = channel_sums(path, &self.shape, &self.x).unwrap();
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
+            let what = format!("{isa:?}, {:?}", self.pixels);
+            let actual = kernels.channel_sums(&self.pixels, &self.x).unwrap();
             assert_within(&format!("sums, {what}"), &actual, &sums, |c| SUM * sizes[c]);
-            let actual = batch_norm_statistics(path, &self.shape, &self.x).unwrap();
+            let actual = kernels
+                .batch_norm_statistics(&self.pixels, &self.x)
+                .unwrap();
             assert_within(&format!("mean, {what}"), &actual.mean, &mean, |c| {
                 EPS32 * mean[c].abs() + SUM * distances[c].sqrt()
             });
@@ -190,7 +190,7 @@ impl Layer {
             assert_within(&format!("variance, {what}"), variances, &variance, |c| {
                 EPS32 * variance[c] + 3.0 * SUM * distances[c]
             });
-            if self.shape.count == 1 {
+            if self.pixels.count == 1 {
                 assert_eq!(bits(&actual.mean), bits(&self.x));
                 assert!(variances.iter().all(|&v| v == 0.0));
             }
@@ -198,7 +198,8 @@ impl Layer {
     }
 
     fn check_passes(&self, residual: Option<&[f32]>, relu: bool) {
-        let (shape, channels) = (&self.shape, self.shape.channels);
+        let channels = self.pixels.channels;
+        let norm = self.norm();
         let statistics = self.statistics64();
         let (x, weight) = (doubles(&self.x), doubles(&self.weight));
         let residual64 = residual.map(doubles);
@@ -207,7 +208,7 @@ impl Layer {
         if relu {
             y.iter_mut().for_each(|y| *y = y.max(0.0));
         }
-        // The mask is that of an output as it was written.
+        // The mask depends on the output in single precision.
         let output = rounded(&y);
         let mut g = doubles(&self.gradient);
         if relu {
@@ -225,22 +226,20 @@ impl Layer {
         };
         let sums64 = [doubles(&sums.weight), doubles(&sums.bias)];
         let dx = reference::backward_input(&statistics, &weight, &sums64, &x, &g);
-        let n = shape.count as f64;
-        for path in paths() {
-            let what = format!("{path:?}, {shape:?}, relu {relu}, {}", residual.is_some());
+        let n = self.pixels.count as f64;
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
+            let what = format!(
+                "{isa:?}, {:?}, relu {relu}, {}",
+                self.pixels,
+                residual.is_some()
+            );
 
             let mut actual = vec![f32::NAN; x.len()];
-            batch_norm_forward(
-                path,
-                shape,
-                &self.statistics,
-                self.affine(),
-                &self.x,
-                residual,
-                relu,
-                &mut actual,
-            )
-            .unwrap();
+            let epilogue = NormEpilogue { residual, relu };
+            kernels
+                .batch_norm_forward(&norm, &self.x, epilogue, &mut actual)
+                .unwrap();
             assert_within(&format!("output, {what}"), &actual, &y, |i| {
                 let c = i % channels;
                 4.0 * EPS32 * (weight[c].abs() * self.size(i) + bias[c].abs() + 1.0)
@@ -252,16 +251,9 @@ impl Layer {
                 ReluMask::Absent
             };
             let mut gradient = self.gradient.clone();
-            let actual = batch_norm_backward_sums(
-                path,
-                shape,
-                &self.statistics,
-                self.affine(),
-                &self.x,
-                mask,
-                &mut gradient,
-            )
-            .unwrap();
+            let actual = kernels
+                .batch_norm_backward_sums(&norm, &self.x, mask, &mut gradient)
+                .unwrap();
             assert_eq!(bits(&gradient), bits(&rounded(&g)), "masked, {what}");
             assert_within(&format!("bias, {what}"), &actual.bias, &sums64[1], |c| {
                 EPS32 * sums64[1][c].abs() + SUM * sum_size[c]
@@ -274,16 +266,14 @@ impl Layer {
             );
 
             let input_gradient = |mask, gradient: &[f32], target: &mut [f32]| {
-                let (statistics, affine) = (&self.statistics, self.affine());
-                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
-                    .and_then(|lazy| lazy.write(path, target))
+                InputGradient::new(&norm, &sums, &self.x, mask, gradient)
+                    .and_then(|lazy| lazy.write(&kernels, target))
                     .unwrap();
             };
             let in_place = |mask, gradient: &mut [f32]| {
-                let (statistics, affine) = (&self.statistics, self.affine());
-                InputGradient::new(shape, statistics, affine, &sums, &self.x, mask, gradient)
+                InputGradient::new(&norm, &sums, &self.x, mask, gradient)
                     .unwrap()
-                    .overwrite(path)
+                    .overwrite(&kernels)
                     .unwrap();
             };
             let mut separate = vec![f32::NAN; x.len()];
@@ -300,18 +290,11 @@ impl Layer {
 
             if relu && residual.is_none() {
                 let mut gradient = self.gradient.clone();
-                let again = batch_norm_backward_sums(
-                    path,
-                    shape,
-                    &self.statistics,
-                    self.affine(),
-                    &self.x,
-                    ReluMask::Recomputed,
-                    &mut gradient,
-                )
-                .unwrap();
+                let again = kernels
+                    .batch_norm_backward_sums(&norm, &self.x, ReluMask::Recomputed, &mut gradient)
+                    .unwrap();
                 assert_eq!(again, actual, "recomputed mask, {what}");
-                assert_eq!(gradient, self.gradient, "left as it was, {what}");
+                assert_eq!(gradient, self.gradient, "unchanged, {what}");
                 let mut beside = vec![f32::NAN; x.len()];
                 input_gradient(ReluMask::Recomputed, &gradient, &mut beside);
                 assert_eq!(bits(&beside), bits(&separate), "recomputed mask, {what}");
@@ -335,86 +318,85 @@ proptest! {
     }
 }
 
-/// Channels below, at and above a row of the inner loops, pixels below, at and above a piece of work.
+/// Channels below, at and above the length of the inner loops; pixels below, at and above a chunk
+/// of work.
 #[test]
 fn chosen_shapes_agree_with_the_reference() {
     for channels in [1, 3, 10, 16, 17, 64, 100] {
         for count in [1, 2, 63, 64, 65, 777] {
             Layer::new(count, channels, 5).check();
         }
-        // Three pieces, the last of one pixel.
-        let piece = (1 << 14) / channels;
-        for count in [piece, piece + 1, 2 * piece + 1] {
+        // Three chunks, the last of one pixel.
+        let chunk = (1 << 14) / channels;
+        for count in [chunk, chunk + 1, 2 * chunk + 1] {
             Layer::new(count, channels, 6).check();
         }
     }
-    // More channels than a piece has floats.
+    // More channels than a chunk has floats.
     Layer::new(3, 20_000, 7).check();
 }
 
-/// Far from 0, sums of squares in single precision would lose all digits: 1000² is 16777216 times the smallest step.
+/// With a mean of 1000, sums of squares in single precision would lose all digits of a variance of
+/// 1.
 #[test]
-fn a_mean_far_from_zero_costs_the_statistics_no_digits() {
+fn statistics_are_precise_for_a_mean_far_from_zero() {
     for (count, channels) in [(4096, 16), (9001, 3)] {
-        // Uniform numbers of deviation 1.
+        // Uniform numbers with standard deviation 1.
         let x: Vec<f32> = numbers(3, count * channels)
             .into_iter()
             .map(|x| 1000.0 + x * 3f32.sqrt())
             .collect();
-        let shape = Pixels { count, channels };
+        let pixels = Pixels { count, channels };
         let [mean, variance] = reference::statistics(channels, &doubles(&x));
-        for path in paths() {
-            let actual = batch_norm_statistics(path, &shape, &x).unwrap();
+        for kernels in all_kernels() {
+            let actual = kernels.batch_norm_statistics(&pixels, &x).unwrap();
             assert_within("mean", &actual.mean, &mean, |_| 1000.0 * EPS32);
             assert_within("variance", &actual.variance, &variance, |_| 1e-5);
         }
     }
 }
 
-/// A constant channel has no variance, whatever its value: not even a small negative one.
+/// The variance of a constant channel is exactly 0, not a small or negative number.
 #[test]
 fn a_constant_channel_has_variance_zero() {
-    let shape = Pixels {
+    let pixels = Pixels {
         count: 1001,
         channels: 3,
     };
     let x: Vec<f32> = (0..3003).map(|i| [0.0, 1234.567, -0.1][i % 3]).collect();
-    for path in paths() {
-        let actual = batch_norm_statistics(path, &shape, &x).unwrap();
+    for kernels in all_kernels() {
+        let actual = kernels.batch_norm_statistics(&pixels, &x).unwrap();
         assert_eq!(actual.mean, [0.0, 1234.567, -0.1]);
         assert_eq!(actual.variance, [0.0; 3]);
     }
 }
 
-/// A diverging run must show: the ReLU keeps NaN.
+/// The ReLU keeps NaN, so that a diverging training is noticed.
 #[test]
 fn nan_passes_through_the_relu() {
     let layer = Layer::new(5, 3, 1);
     let mut x = layer.x.clone();
     x[4] = f32::NAN;
-    for path in paths() {
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
         for residual in [None, Some(&layer.residual[..])] {
             let mut y = vec![0.0; 15];
-            let (statistics, affine) = (&layer.statistics, layer.affine());
-            batch_norm_forward(
-                path,
-                &layer.shape,
-                statistics,
-                affine,
-                &x,
+            let epilogue = NormEpilogue {
                 residual,
-                true,
-                &mut y,
-            )
-            .unwrap();
+                relu: true,
+            };
+            kernels
+                .batch_norm_forward(&layer.norm(), &x, epilogue, &mut y)
+                .unwrap();
             for (i, y) in y.iter().enumerate() {
-                assert_eq!(y.is_nan(), i == 4, "{path:?}, {i}");
+                assert_eq!(y.is_nan(), i == 4, "{isa:?}, {i}");
             }
         }
     }
 }
 
-/// Gradients of the double-precision reference itself, through the statistics, against its finite differences.
+/// Checks the gradients of the reference, including those through the statistics, against finite
+/// differences.
 #[test]
 fn the_reference_is_a_gradient() {
     for (count, channels) in [(7, 3), (12, 1), (2, 5)] {
@@ -458,12 +440,12 @@ fn the_reference_is_a_gradient() {
     }
 }
 
-/// What the fused functions compute is what their parts do: the same bits for the gradient, rounding for the statistics,
-/// whose pieces are others.
+/// Convolutions that are fused with batch norm agree with separate calls: the outputs and gradients
+/// bit by bit, the statistics up to rounding because their chunks differ.
 #[test]
-fn convolutions_with_a_batch_norm_behind_them_agree_with_their_parts() {
-    let layer = |batch, in_channels, out_channels, size: usize, kernel: usize, stride: usize| {
-        onecycle_kernels::Conv2d {
+fn fused_convolutions_agree_with_separate_calls() {
+    let layer =
+        |batch, in_channels, out_channels, size: usize, kernel: usize, stride: usize| Conv2d {
             batch,
             in_channels,
             out_channels,
@@ -472,98 +454,98 @@ fn convolutions_with_a_batch_norm_behind_them_agree_with_their_parts() {
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [kernel / 2; 2],
-        }
-    };
+        };
     for shape in [
-        // Winograd's algorithm, several groups; tiles that reach beyond the image.
+        // Winograd's algorithm: several groups; tiles that reach beyond the image.
         layer(19, 16, 32, 16, 3, 1),
         layer(3, 32, 16, 7, 3, 1),
-        // The direct one.
+        // The direct algorithm.
         layer(5, 3, 16, 12, 3, 1),
         layer(5, 16, 32, 12, 3, 2),
         layer(4, 16, 20, 9, 1, 2),
     ] {
-        let (x, w) = (
-            numbers(1, shape.input_len()),
-            numbers(2, shape.weight_len()),
-        );
-        let len = shape.output_len().unwrap();
-        let pixels = Pixels {
-            count: len / shape.out_channels,
-            channels: shape.out_channels,
-        };
-        let (weight, bias) = (
-            numbers(3, shape.out_channels),
-            numbers(4, shape.out_channels),
-        );
-        let affine = Affine {
-            weight: &weight,
-            bias: &bias,
-            epsilon: EPSILON,
-        };
-        for path in paths() {
-            let workspace = Workspace::new();
-            let (mut z, mut plain) = (vec![f32::NAN; len], vec![f32::NAN; len]);
-            let fused =
-                conv2d_forward_statistics(&workspace, path, &shape, &x, &w, &mut z).unwrap();
-            let epilogue = Epilogue::default();
-            conv2d_forward(&workspace, path, &shape, &x, &w, epilogue, &mut plain).unwrap();
-            assert_eq!(bits(&z), bits(&plain), "{path:?} {shape:?}");
-            let parts = batch_norm_statistics(path, &pixels, &z).unwrap();
-            for (a, b) in (fused.mean.iter().zip(&parts.mean))
-                .chain(fused.variance.iter().zip(&parts.variance))
-            {
-                assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} {b} {shape:?}");
-            }
-
-            let mut g = numbers(5, len);
-            let mask = ReluMask::Recomputed;
-            let sums =
-                batch_norm_backward_sums(path, &pixels, &parts, affine, &z, mask, &mut g).unwrap();
-            let lazy =
-                || InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &g[..]).unwrap();
-            let mut dz = vec![f32::NAN; len];
-            lazy().write(path, &mut dz).unwrap();
-            let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
-            conv2d_backward_data(&workspace, path, &shape, &dz, &w, &mut dx).unwrap();
-            conv2d_backward_weights(&workspace, path, &shape, &x, &dz, &mut dw).unwrap();
-            let mut spent = [(); 2].map(|()| g.clone());
-            let [over, over_alone] = spent.each_mut().map(|g| {
-                InputGradient::new(&pixels, &parts, affine, &sums, &z, mask, &mut g[..]).unwrap()
-            });
-            for (what, lazy, lazy_alone) in [("kept", lazy(), lazy()), ("spent", over, over_alone)]
-            {
-                let (mut fused_dx, mut fused_dw) =
-                    (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
-                let target = Some(&mut fused_dx[..]);
-                conv2d_backward_normalised(
-                    &workspace,
-                    path,
-                    &shape,
-                    &x,
-                    &w,
-                    lazy,
-                    &mut fused_dw,
-                    target,
-                )
-                .unwrap();
-                assert_eq!(
-                    bits(&fused_dx),
-                    bits(&dx),
-                    "input, {what} {path:?} {shape:?}"
-                );
-                assert_eq!(
-                    bits(&fused_dw),
-                    bits(&dw),
-                    "weights, {what} {path:?} {shape:?}"
-                );
-                let mut alone = vec![f32::NAN; w.len()];
-                conv2d_backward_normalised(
-                    &workspace, path, &shape, &x, &w, lazy_alone, &mut alone, None,
-                )
-                .unwrap();
-                assert_eq!(bits(&alone), bits(&dw), "alone, {what} {path:?} {shape:?}");
-            }
+        for kernels in all_kernels() {
+            check_fused(&kernels, &shape);
         }
+    }
+}
+
+fn check_fused(kernels: &Kernels, shape: &Conv2d) {
+    let what = format!("{:?}, {shape:?}", kernels.isa());
+    let (x, w) = (
+        numbers(1, shape.input_len()),
+        numbers(2, shape.weight_len()),
+    );
+    let len = shape.output_len().unwrap();
+    let (weight, bias) = (
+        numbers(3, shape.out_channels),
+        numbers(4, shape.out_channels),
+    );
+    let (mut z, mut plain) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+    let fused = kernels
+        .conv2d_forward_statistics(shape, &x, &w, &mut z)
+        .unwrap();
+    let epilogue = Epilogue::default();
+    kernels
+        .conv2d_forward(shape, &x, &w, epilogue, &mut plain)
+        .unwrap();
+    assert_eq!(bits(&z), bits(&plain), "{what}");
+    let pixels = Pixels {
+        count: len / shape.out_channels,
+        channels: shape.out_channels,
+    };
+    let separate = kernels.batch_norm_statistics(&pixels, &z).unwrap();
+    for (a, b) in
+        (fused.mean.iter().zip(&separate.mean)).chain(fused.variance.iter().zip(&separate.variance))
+    {
+        assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} {b} {what}");
+    }
+
+    let norm = BatchNorm {
+        pixels,
+        statistics: &separate,
+        weight: &weight,
+        bias: &bias,
+        epsilon: EPSILON,
+    };
+    let mut g = numbers(5, len);
+    let mask = ReluMask::Recomputed;
+    let sums = kernels
+        .batch_norm_backward_sums(&norm, &z, mask, &mut g)
+        .unwrap();
+    let kept = || InputGradient::new(&norm, &sums, &z, mask, &g[..]).unwrap();
+    let mut dz = vec![f32::NAN; len];
+    kept().write(kernels, &mut dz).unwrap();
+    let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
+    kernels
+        .conv2d_backward_data(shape, &dz, &w, &mut dx)
+        .unwrap();
+    kernels
+        .conv2d_backward_weights(shape, &x, &dz, &mut dw)
+        .unwrap();
+    let mut copies = [(); 2].map(|()| g.clone());
+    let spent = copies
+        .each_mut()
+        .map(|g| InputGradient::new(&norm, &sums, &z, mask, &mut g[..]).unwrap());
+    for (case, [both, weights_only]) in [("kept", [kept(), kept()]), ("spent", spent)] {
+        let (mut fused_dx, mut fused_dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
+        let targets = Conv2dGradients {
+            weights: &mut fused_dw,
+            input: Some(&mut fused_dx),
+        };
+        kernels
+            .conv2d_backward_normalised(shape, &x, &w, both, targets)
+            .unwrap();
+        assert_eq!(bits(&fused_dx), bits(&dx), "input, {case}, {what}");
+        assert_eq!(bits(&fused_dw), bits(&dw), "weights, {case}, {what}");
+        let mut alone = vec![f32::NAN; w.len()];
+        let targets = Conv2dGradients {
+            weights: &mut alone,
+            input: None,
+        };
+        kernels
+            .conv2d_backward_normalised(shape, &x, &w, weights_only, targets)
+            .unwrap();
+        assert_eq!(bits(&alone), bits(&dw), "weights only, {case}, {what}");
     }
 }

@@ -1,12 +1,8 @@
-//! Convolutions against a double-precision reference, on every path of the machine: random shapes, and shapes chosen to
-//! reach each branch of the code.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Convolutions with random shapes, and with shapes that reach each branch of the code.
 
-mod common;
-
-use common::conv::*;
-use common::*;
-use onecycle_kernels::{Conv2d, Epilogue, Workspace};
+use crate::common::conv::*;
+use crate::common::*;
+use onecycle_kernels::{Conv2d, Epilogue};
 use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = Conv2d> {
@@ -17,7 +13,7 @@ fn shapes() -> impl Strategy<Value = Conv2d> {
         1usize..=12,
         1usize..=21,
     );
-    // Many small images, which are worked on in groups.
+    // Many small images, which are computed in groups.
     let many = (6usize..=37, 1usize..=4, 1usize..=9, 1usize..=9, 1usize..=9);
     let window = (
         (1usize..=7, 1usize..=7),
@@ -51,7 +47,7 @@ proptest! {
     }
 }
 
-/// The layers that networks are made of, small batches.
+/// Typical layers of networks, with small batches.
 #[test]
 fn common_layers_agree_with_the_reference() {
     let layer =
@@ -74,14 +70,14 @@ fn common_layers_agree_with_the_reference() {
         layer(5, 1, 16, 28, 3, 2),
         layer(33, 24, 40, 4, 3, 1),
         layer(3, 1, 6, 28, 5, 1),
-        // Weights that do not fit the cache.
+        // Weights that exceed the cache.
         layer(2, 160, 200, 5, 3, 1),
     ] {
         check(&shape, 7);
     }
 }
 
-/// Input of `size`, a window of `kernel` pixels.
+/// A convolution with the same kernel, stride and padding in both directions.
 fn square(
     [batch, in_channels, out_channels]: [usize; 3],
     size: [usize; 2],
@@ -101,7 +97,8 @@ fn square(
     }
 }
 
-/// Output channels below, at and above one and two vectors of each path, and several blocks with a remainder.
+/// Output channels below, at and above one and two vectors of each instruction set, and several
+/// blocks with a remainder.
 #[test]
 fn output_channels_around_the_vectors() {
     for out_channels in [
@@ -112,7 +109,7 @@ fn output_channels_around_the_vectors() {
     }
 }
 
-/// Row lengths around the tiles' rows, for every remainder of the division into pieces.
+/// Row lengths around those of the register tiles, with every remainder of the division.
 #[test]
 fn widths_around_the_tiles() {
     for width in 1..=30 {
@@ -121,8 +118,8 @@ fn widths_around_the_tiles() {
     }
 }
 
-/// Few output channels: two to sixteen neighbours of a row share a vector, where the row has a multiple of so many; and
-/// their bias.
+/// Few output channels, with bias: two to sixteen neighbouring outputs share a vector if their
+/// number divides the row length.
 #[test]
 fn few_output_channels() {
     for out_channels in [1, 2, 3, 5, 6, 8] {
@@ -160,9 +157,9 @@ fn strides_and_windows() {
     }
 }
 
-/// Strides beyond the window and beyond the image: pixels that no window sees, phases without an output.
+/// Strides larger than window and image: some pixels lie in no window, some phases have no output.
 #[test]
-fn strides_beyond_window_and_image() {
+fn strides_larger_than_window_and_image() {
     for (size, kernel, stride, padding) in [
         ([7, 7], 2, 5, 0),
         ([2, 9], 1, 4, 0),
@@ -175,9 +172,9 @@ fn strides_beyond_window_and_image() {
     }
 }
 
-/// Whole windows within the padding, and images smaller than the window.
+/// Windows that lie entirely in the padding, and images smaller than the window.
 #[test]
-fn padding_beyond_need() {
+fn large_padding() {
     for (size, kernel, stride, padding) in [
         ([3, 3], 1, 1, 2),
         ([4, 2], 3, 1, 5),
@@ -193,7 +190,7 @@ fn padding_beyond_need() {
     }
 }
 
-/// Windows, strides and paddings that differ between the directions.
+/// Windows, strides and padding that differ between the directions.
 #[test]
 fn unequal_directions() {
     let shape = |kernel, stride, padding| Conv2d {
@@ -219,21 +216,21 @@ fn unequal_directions() {
     }
 }
 
-/// The weight gradient divides its sums: into parts where the weights are large, into groups of images where there are
-/// many, into rows and into runs of images that stay in the cache.
+/// The weight gradient divides its sums into parts if the weights are large, into groups of images
+/// if there are many, and into rows and sets of images that stay in the cache.
 #[test]
 fn divisions_of_the_weight_gradient() {
     for shape in [
-        // Several parts, the last of them not full, on each path.
+        // Several parts, the last of them partial, on each instruction set.
         square([2, 520, 100], [3, 3], 3, 1, 1),
         square([3, 300, 70], [2, 3], 5, 1, 2),
-        // Groups of unequal size: the last has an image less, or only one.
+        // Groups of unequal size: the last has one image fewer, or only one.
         square([33, 4, 20], [5, 5], 3, 1, 1),
         square([47, 2, 3], [2, 3], 3, 1, 1),
         square([131, 3, 4], [1, 2], 1, 1, 0),
-        // Few groups, since the gradient is large; runs of several images.
+        // Few groups because the gradient is large; several images at a time.
         square([19, 64, 48], [3, 3], 3, 1, 1),
-        // Runs of rows, the last shorter.
+        // Several rows at a time, fewer at the end.
         square([2, 16, 16], [23, 50], 3, 1, 1),
         square([1, 40, 3], [9, 70], 3, 2, 1),
     ] {
@@ -241,8 +238,9 @@ fn divisions_of_the_weight_gradient() {
     }
 }
 
-/// The weight gradient of many channels by Winograd's algorithm, a point at a time: a last piece that is not full, two
-/// slices of a batch, the second of them not full either, images that tiles reach beyond; and too few tiles for it.
+/// The weight gradient for many channels with Winograd's algorithm, point by point: a partial last
+/// piece, two slices of which the second is partial, and tiles that reach beyond the image; finally
+/// too few tiles for the algorithm.
 #[test]
 fn weight_gradients_of_many_channels() {
     for shape in [
@@ -255,14 +253,14 @@ fn weight_gradients_of_many_channels() {
     }
 }
 
-/// Padded images are worked on in groups; the last is not full.
+/// Padded images are computed in groups, of which the last is partial.
 #[test]
 fn groups_of_images() {
     check(&square([70, 3, 4], [28, 28], 1, 1, 1), 12);
     check(&square([5, 16, 3], [40, 40], 3, 2, 1), 12);
 }
 
-/// Gradients of the double-precision reference itself against its finite differences.
+/// Checks the gradients of the reference against finite differences.
 #[test]
 fn the_reference_is_a_gradient() {
     for shape in [
@@ -282,25 +280,26 @@ fn the_reference_is_a_gradient() {
     }
 }
 
-/// A diverging run must show: NaN reaches every output whose window sees it. (Where there are few output channels, also
-/// those beside it that are computed with it.)
+/// NaN must reach every output whose window contains it, so that a diverging training is noticed.
+/// (With few output channels it also reaches outputs that share its vector.)
 #[test]
-fn nan_reaches_what_sees_it_and_nothing_else() {
+fn nan_reaches_exactly_the_outputs_whose_window_contains_it() {
     let shape = square([2, 3, 9], [6, 6], 3, 1, 1);
     let mut x = numbers(1, shape.input_len());
     let w = numbers(2, shape.weight_len());
-    // The first channel of the first image's first pixel: four windows see it.
+    // The first pixel of the first image lies in four windows.
     x[0] = f32::NAN;
-    for path in paths() {
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
         let mut y = vec![0.0; shape.output_len().unwrap()];
-        let workspace = Workspace::new();
         let epilogue = Epilogue::default();
-        onecycle_kernels::conv2d_forward(&workspace, path, &shape, &x, &w, epilogue, &mut y)
+        kernels
+            .conv2d_forward(&shape, &x, &w, epilogue, &mut y)
             .unwrap();
         for (i, y) in y.iter().enumerate() {
             let pixel = i / shape.out_channels;
-            let sees = [0, 1, 6, 7].contains(&pixel);
-            assert_eq!(y.is_nan(), sees, "{path:?}, output {i}");
+            let contains = [0, 1, 6, 7].contains(&pixel);
+            assert_eq!(y.is_nan(), contains, "{isa:?}, output {i}");
         }
     }
 }

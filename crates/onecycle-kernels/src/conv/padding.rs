@@ -1,12 +1,12 @@
-//! Images with their border of zeros.
+//! Images with zero padding, copied only if there is any.
 
 use std::ops::Deref;
 
 use crate::workspace::{Buffer, Workspace};
 
-/// How images of `[height, width, channels]` are laid out with a border.
+/// Memory layout of images `[height, width, channels]` with zero padding.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Padded {
+pub(crate) struct PaddedLayout {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
@@ -16,45 +16,45 @@ pub(crate) struct Padded {
     pub columns: [usize; 2],
 }
 
-/// Images that a pass reads: the caller's own where no border is needed.
-pub(crate) enum Source<'a> {
-    Direct(&'a [f32]),
+/// Padded images: the caller's own memory if no padding is needed, otherwise a copy.
+pub(crate) enum PaddedImages<'a> {
+    Borrowed(&'a [f32]),
     Copied(Buffer<'a>),
 }
 
-impl Deref for Source<'_> {
+impl Deref for PaddedImages<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         match self {
-            Source::Direct(images) => images,
-            Source::Copied(buffer) => buffer,
+            PaddedImages::Borrowed(images) => images,
+            PaddedImages::Copied(buffer) => buffer,
         }
     }
 }
 
-impl Padded {
+impl PaddedLayout {
     /// Floats from one row to the next.
     pub(crate) fn pitch(&self) -> usize {
         (self.width + self.columns[0] + self.columns[1]) * self.channels
     }
 
-    /// Floats of an image.
+    /// Floats of a padded image.
     pub(crate) fn len(&self) -> usize {
         (self.height + self.rows[0] + self.rows[1]) * self.pitch()
     }
 
-    /// Where the pixel at `row`, `column` stands; either may lie in the border.
+    /// Offset of the pixel at `row`, `column`, either of which may lie in the padding.
     pub(crate) fn at(&self, row: isize, column: isize) -> usize {
         let row = self.rows[0].wrapping_add_signed(row);
         let column = self.columns[0].wrapping_add_signed(column);
         row * self.pitch() + column * self.channels
     }
 
-    /// `images` with their border.
-    pub(crate) fn pad<'a>(&self, workspace: &'a Workspace, images: &'a [f32]) -> Source<'a> {
+    /// `images` with padding.
+    pub(crate) fn pad<'a>(&self, workspace: &'a Workspace, images: &'a [f32]) -> PaddedImages<'a> {
         if self.rows == [0, 0] && self.columns == [0, 0] {
-            return Source::Direct(images);
+            return PaddedImages::Borrowed(images);
         }
         let image = self.height * self.width * self.channels;
         let mut buffer = workspace.take(images.len() / image * self.len());
@@ -75,6 +75,6 @@ impl Padded {
                 target[left + row..].fill(0.0);
             }
         }
-        Source::Copied(buffer)
+        PaddedImages::Copied(buffer)
     }
 }

@@ -1,13 +1,10 @@
-//! Softmax cross-entropy against a double-precision reference, on every path of the machine.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Softmax cross-entropy with label smoothing.
 
-mod common;
-
-use common::*;
-use onecycle_kernels::{KernelError, Path, cross_entropy};
+use crate::common::*;
+use onecycle_kernels::{CrossEntropy, KernelError, Kernels};
 use proptest::prelude::*;
 
-/// Loss, `1/N Σ_n -Σ_k t_nk log p_nk`.
+/// The loss `1/N Σ_n -Σ_k t_nk log p_nk`.
 fn loss(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> f64 {
     let rows = logits.chunks_exact(classes).zip(labels);
     let row = |(x, label): (&[f64], &i64)| {
@@ -20,7 +17,7 @@ fn loss(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> f64 {
     rows.map(row).sum::<f64>() / labels.len() as f64
 }
 
-/// Its gradient, `(p_nk - t_nk) / N`.
+/// The gradient `(p_nk - t_nk) / N`.
 fn gradient(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> Vec<f64> {
     let n = labels.len() as f64;
     let mut gradient = Vec::new();
@@ -41,14 +38,20 @@ fn gradient(classes: usize, smoothing: f64, logits: &[f64], labels: &[i64]) -> V
 }
 
 fn run(
-    path: Path,
+    kernels: &Kernels,
     classes: usize,
     smoothing: f64,
     logits: &[f32],
     labels: &[i64],
 ) -> (f32, Vec<f32>) {
     let mut gradient = vec![f32::NAN; logits.len()];
-    let loss = cross_entropy(path, classes, smoothing, logits, labels, &mut gradient).unwrap();
+    let loss = CrossEntropy {
+        classes,
+        label_smoothing: smoothing,
+    };
+    let loss = kernels
+        .cross_entropy(loss, logits, labels, &mut gradient)
+        .unwrap();
     (loss, gradient)
 }
 
@@ -59,7 +62,7 @@ fn labels(seed: u64, batch: usize, classes: usize) -> Vec<i64> {
     labels.map(|label| label.min(classes as i64 - 1)).collect()
 }
 
-/// Logits of up to `size`.
+/// Compares with the reference for logits between `-size` and `size`.
 fn check(batch: usize, classes: usize, smoothing: f64, size: f32, seed: u64) {
     let logits: Vec<f32> = numbers(seed, batch * classes)
         .into_iter()
@@ -69,11 +72,12 @@ fn check(batch: usize, classes: usize, smoothing: f64, size: f32, seed: u64) {
     let logits64 = doubles(&logits);
     let loss64 = loss(classes, smoothing, &logits64, &labels);
     let gradient64 = gradient(classes, smoothing, &logits64, &labels);
-    // An exponent of magnitude `2 size` is rounded before it is raised.
+    // An exponent of magnitude `2 size` is rounded before exponentiation.
     let relative = f64::from(f32::EPSILON) * (4.0 + 2.0 * f64::from(size));
-    for path in paths() {
-        let what = format!("{path:?}, {batch} x {classes}, smoothing {smoothing}, size {size}");
-        let (actual, gradient) = run(path, classes, smoothing, &logits, &labels);
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let what = format!("{isa:?}, {batch} x {classes}, smoothing {smoothing}, size {size}");
+        let (actual, gradient) = run(&kernels, classes, smoothing, &logits, &labels);
         assert_within(&format!("loss, {what}"), &[actual], &[loss64], |_| {
             relative * (1.0 + loss64)
         });
@@ -101,7 +105,7 @@ proptest! {
 #[test]
 fn chosen_batches_agree_with_the_reference() {
     for smoothing in [0.0, 0.1, 1.0] {
-        // Around the rows that are worked on together, and one class, whose loss is 0.
+        // Batches around the chunk size; with one class, the loss is 0.
         for batch in [1, 15, 16, 17, 33] {
             for classes in [1, 2, 10, 1000] {
                 check(batch, classes, smoothing, 5.0, 3);
@@ -115,40 +119,43 @@ fn huge_logits_do_not_overflow() {
     for smoothing in [0.0, 0.1] {
         check(5, 10, smoothing, 1e4, 1);
     }
-    // All equal: every class has the same probability, wherever the logits lie.
+    // Equal logits of any size give every class the same probability.
     for value in [1e4, -1e4, f32::MAX, f32::MIN] {
-        for path in paths() {
-            let (loss, gradient) = run(path, 4, 0.0, &[value; 4], &[2]);
-            assert!((loss - 4f32.ln()).abs() < 1e-6, "{path:?}: {loss}");
-            assert_eq!(gradient, [0.25, 0.25, -0.75, 0.25], "{path:?}");
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
+            let (loss, gradient) = run(&kernels, 4, 0.0, &[value; 4], &[2]);
+            assert!((loss - 4f32.ln()).abs() < 1e-6, "{isa:?}: {loss}");
+            assert_eq!(gradient, [0.25, 0.25, -0.75, 0.25], "{isa:?}");
         }
     }
 }
 
-/// A class that is ruled out has a logit of minus infinity; without smoothing that is no matter of the others.
+/// A logit of minus infinity excludes a class. Without smoothing, this must not affect the loss.
 #[test]
-fn a_class_that_is_ruled_out_costs_nothing() {
-    for path in paths() {
-        let (actual, gradient) = run(path, 3, 0.0, &[1.0, f32::NEG_INFINITY, 1.0], &[0]);
-        assert!((actual - 2f32.ln()).abs() < 1e-6, "{path:?}: {actual}");
-        assert_eq!(gradient, [-0.5, 0.0, 0.5], "{path:?}");
-        // Logits whose distance no float can hold.
-        let (actual, gradient) = run(path, 2, 0.0, &[f32::MAX, f32::MIN], &[0]);
-        assert_eq!((actual, gradient), (0.0, vec![0.0, 0.0]), "{path:?}");
+fn an_excluded_class_does_not_affect_the_loss() {
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let (actual, gradient) = run(&kernels, 3, 0.0, &[1.0, f32::NEG_INFINITY, 1.0], &[0]);
+        assert!((actual - 2f32.ln()).abs() < 1e-6, "{isa:?}: {actual}");
+        assert_eq!(gradient, [-0.5, 0.0, 0.5], "{isa:?}");
+        // Logits whose difference overflows.
+        let (actual, gradient) = run(&kernels, 2, 0.0, &[f32::MAX, f32::MIN], &[0]);
+        assert_eq!((actual, gradient), (0.0, vec![0.0, 0.0]), "{isa:?}");
     }
 }
 
-/// A diverging run must show.
+/// NaN must reach the loss, so that a diverging training is noticed.
 #[test]
 fn nan_reaches_the_loss() {
-    for path in paths() {
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
         for at in 0..3 {
             let mut logits = [1.0, 2.0, 3.0];
             logits[at] = f32::NAN;
-            let (loss, gradient) = run(path, 3, 0.1, &logits, &[1]);
+            let (loss, gradient) = run(&kernels, 3, 0.1, &logits, &[1]);
             assert!(
                 loss.is_nan() && gradient.iter().all(|g| g.is_nan()),
-                "{path:?}"
+                "{isa:?}"
             );
         }
     }
@@ -173,15 +180,19 @@ fn bad_labels_and_smoothing_are_errors_and_nothing_is_written() {
         .into_iter()
         .chain(
             [-0.1, 1.1, f64::NAN, f64::INFINITY]
-                .map(|smoothing| (0, smoothing, "smoothing", smoothing.to_string())),
+                .map(|smoothing| (0, smoothing, "label_smoothing", smoothing.to_string())),
         );
     for (label, smoothing, argument, text) in cases {
-        // The wrong label comes last.
+        // The wrong label is the last one.
         let labels = [0, 2, label];
         let logits = numbers(1, 9);
-        for path in paths() {
+        for kernels in all_kernels() {
             let mut gradient = vec![7.0; 9];
-            let error = cross_entropy(path, 3, smoothing, &logits, &labels, &mut gradient);
+            let loss = CrossEntropy {
+                classes: 3,
+                label_smoothing: smoothing,
+            };
+            let error = kernels.cross_entropy(loss, &logits, &labels, &mut gradient);
             match error {
                 Err(KernelError::Value { name, value, .. }) => {
                     assert_eq!((name, value), (argument, text.clone()));

@@ -1,11 +1,9 @@
-//! Convolution, product by product.
+//! Naive convolution in double precision.
 
 use super::*;
-use onecycle_kernels::{
-    Conv2d, Epilogue, Workspace, conv2d_backward_data, conv2d_backward_weights, conv2d_forward,
-};
+use onecycle_kernels::{Conv2d, Epilogue};
 
-/// Visits each product of a convolution: indices of output, input and weight.
+/// Calls `visit` with the indices of output, input and weight for each product of a convolution.
 pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
     let [rows, columns] = shape.output().unwrap();
     let [kh, kw] = shape.kernel;
@@ -58,27 +56,43 @@ pub fn conv_backward_weights(shape: &Conv2d, x: &[f64], g: &[f64]) -> Vec<f64> {
     dw
 }
 
-/// All three passes of a shape on a path.
-pub fn passes(
-    workspace: &Workspace,
-    path: Path,
-    shape: &Conv2d,
-    x: &[f32],
-    w: &[f32],
-    epilogue: Epilogue,
-    g: &[f32],
-) -> [Vec<f32>; 3] {
-    // What was there before must not matter.
-    let mut y = vec![f32::NAN; g.len()];
-    let mut dx = vec![f32::NAN; x.len()];
-    let mut dw = vec![f32::NAN; w.len()];
-    conv2d_forward(workspace, path, shape, x, w, epilogue, &mut y).unwrap();
-    conv2d_backward_data(workspace, path, shape, g, w, &mut dx).unwrap();
-    conv2d_backward_weights(workspace, path, shape, x, g, &mut dw).unwrap();
-    [y, dx, dw]
+/// A convolution layer with its inputs.
+pub struct Layer<'a> {
+    pub shape: &'a Conv2d,
+    pub x: &'a [f32],
+    pub w: &'a [f32],
+    pub epilogue: Epilogue<'a>,
+    /// Gradient of the output.
+    pub g: &'a [f32],
 }
 
-/// Compares all three passes with the reference on every path. `seed` decides on numbers, bias and ReLU.
+impl Layer<'_> {
+    /// Output, gradient of the input and gradient of the weights.
+    pub fn passes(&self, kernels: &Kernels) -> [Vec<f32>; 3] {
+        let Layer {
+            shape,
+            x,
+            w,
+            epilogue,
+            g,
+        } = *self;
+        // The previous content of the targets must not matter.
+        let mut y = vec![f32::NAN; g.len()];
+        let mut dx = vec![f32::NAN; x.len()];
+        let mut dw = vec![f32::NAN; w.len()];
+        kernels
+            .conv2d_forward(shape, x, w, epilogue, &mut y)
+            .unwrap();
+        kernels.conv2d_backward_data(shape, g, w, &mut dx).unwrap();
+        kernels
+            .conv2d_backward_weights(shape, x, g, &mut dw)
+            .unwrap();
+        [y, dx, dw]
+    }
+}
+
+/// Compares all three passes with the reference on every instruction set. `seed` determines the
+/// numbers and whether there are bias and ReLU.
 pub fn check(shape: &Conv2d, seed: u64) {
     let x = numbers(seed, shape.input_len());
     let w = numbers(seed + 1, shape.weight_len());
@@ -96,35 +110,41 @@ pub fn check(shape: &Conv2d, seed: u64) {
     let dx64 = conv_backward_data(shape, &g64, &w64);
     let dw64 = conv_backward_weights(shape, &x64, &g64);
     let window = shape.kernel[0] * shape.kernel[1];
-    let workspace = Workspace::new();
-    let soil = |len: usize| vec![f32::NAN; len];
-    for path in paths() {
-        // What earlier calls left in the workspace must not matter.
-        let (x_soil, w_soil, g_soil) = (soil(x.len()), soil(w.len()), soil(g.len()));
-        passes(
-            &workspace,
-            path,
+    let nan = |len: usize| vec![f32::NAN; len];
+    let (x_nan, w_nan, g_nan) = (nan(x.len()), nan(w.len()), nan(g.len()));
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        // Fill the workspace with NaN: what earlier calls left in it must not matter.
+        let earlier = Layer {
             shape,
-            &x_soil,
-            &w_soil,
-            Epilogue::default(),
-            &g_soil,
-        );
-        let [y, dx, dw] = passes(&workspace, path, shape, &x, &w, Epilogue { bias, relu }, &g);
+            x: &x_nan,
+            w: &w_nan,
+            epilogue: Epilogue::default(),
+            g: &g_nan,
+        };
+        earlier.passes(&kernels);
+        let layer = Layer {
+            shape,
+            x: &x,
+            w: &w,
+            epilogue: Epilogue { bias, relu },
+            g: &g,
+        };
+        let [y, dx, dw] = layer.passes(&kernels);
         assert_close(
-            &format!("output, {path:?}, {shape:?}"),
+            &format!("output, {isa:?}, {shape:?}"),
             &y,
             &y64,
             shape.in_channels * window + 1,
         );
         assert_close(
-            &format!("input gradient, {path:?}, {shape:?}"),
+            &format!("input gradient, {isa:?}, {shape:?}"),
             &dx,
             &dx64,
             shape.out_channels * window,
         );
         assert_close(
-            &format!("weight gradient, {path:?}, {shape:?}"),
+            &format!("weight gradient, {isa:?}, {shape:?}"),
             &dw,
             &dw64,
             g.len() / shape.out_channels,

@@ -1,13 +1,7 @@
-//! Pooling against a reference, window by window, on every path of the machine.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Max and average pooling, compared with a reference window by window.
 
-mod common;
-
-use common::*;
-use onecycle_kernels::{
-    Path, Pool2d, average_pool2d_backward, average_pool2d_forward, max_pool2d_backward,
-    max_pool2d_forward,
-};
+use crate::common::*;
+use onecycle_kernels::{Kernels, Pool2d};
 use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = Pool2d> {
@@ -24,7 +18,7 @@ fn shapes() -> impl Strategy<Value = Pool2d> {
     )
 }
 
-/// For each element of the output the elements of its window, in row-major order.
+/// For each output element, the indices of its window's elements in row-major order.
 fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
     let [rows, columns] = shape.output().unwrap();
     let mut windows = Vec::new();
@@ -48,8 +42,8 @@ fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
     windows
 }
 
-/// Index in its window of the largest element: the first of equal ones; NaN beats all, the last NaN the others.
-fn choose(window: &[usize], x: &[f32]) -> usize {
+/// Position of the largest element in its window: the first on ties, the last NaN if there are any.
+fn argmax(window: &[usize], x: &[f32]) -> usize {
     let mut best = 0;
     for (tap, &at) in window.iter().enumerate() {
         if x[at] > x[window[best]] || x[at].is_nan() {
@@ -59,31 +53,36 @@ fn choose(window: &[usize], x: &[f32]) -> usize {
     best
 }
 
-fn max_forward(path: Path, shape: &Pool2d, x: &[f32]) -> (Vec<f32>, Vec<u16>) {
+fn max_forward(kernels: &Kernels, shape: &Pool2d, x: &[f32]) -> (Vec<f32>, Vec<u16>) {
     let len = shape.output_len().unwrap();
-    let (mut y, mut chosen) = (vec![f32::NAN; len], vec![u16::MAX; len]);
-    max_pool2d_forward(path, shape, x, &mut y, &mut chosen).unwrap();
-    (y, chosen)
+    let (mut y, mut argmax) = (vec![f32::NAN; len], vec![u16::MAX; len]);
+    kernels
+        .max_pool2d_forward(shape, x, &mut y, &mut argmax)
+        .unwrap();
+    (y, argmax)
 }
 
 fn check_max(shape: &Pool2d, x: &[f32], seed: u64) {
     let windows = windows(shape);
     let g = numbers(seed, windows.len());
-    let chosen64: Vec<usize> = windows.iter().map(|w| choose(w, x)).collect();
+    let argmax64: Vec<usize> = windows.iter().map(|w| argmax(w, x)).collect();
     let mut dx64 = vec![0.0; x.len()];
-    for ((window, &tap), &g) in windows.iter().zip(&chosen64).zip(&g) {
+    for ((window, &tap), &g) in windows.iter().zip(&argmax64).zip(&g) {
         dx64[window[tap]] += f64::from(g);
     }
-    for path in paths() {
-        let what = format!("{path:?}, {shape:?}");
-        let (y, chosen) = max_forward(path, shape, x);
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let what = format!("{isa:?}, {shape:?}");
+        let (y, positions) = max_forward(&kernels, shape, x);
         for (i, window) in windows.iter().enumerate() {
-            let tap = chosen64[i];
-            assert_eq!(usize::from(chosen[i]), tap, "chosen[{i}], {what}");
+            let tap = argmax64[i];
+            assert_eq!(usize::from(positions[i]), tap, "argmax[{i}], {what}");
             assert_eq!(y[i].to_bits(), x[window[tap]].to_bits(), "{i}, {what}");
         }
         let mut dx = vec![f32::NAN; x.len()];
-        max_pool2d_backward(path, shape, &g, &chosen, &mut dx).unwrap();
+        kernels
+            .max_pool2d_backward(shape, &g, &positions, &mut dx)
+            .unwrap();
         let window = shape.kernel[0] * shape.kernel[1];
         assert_close(&format!("input gradient, {what}"), &dx, &dx64, window);
     }
@@ -111,14 +110,15 @@ fn check_average(shape: &Pool2d, seed: u64) {
     let y64 = average(&windows, &doubles(&x));
     let dx64 = average_gradient(&windows, &doubles(&g), x.len());
     let window = shape.kernel[0] * shape.kernel[1];
-    for path in paths() {
-        let what = format!("{path:?}, {shape:?}");
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let what = format!("{isa:?}, {shape:?}");
         let mut y = vec![f32::NAN; g.len()];
-        average_pool2d_forward(path, shape, &x, &mut y).unwrap();
-        // A sum of `window` terms, divided by as many.
+        kernels.average_pool2d_forward(shape, &x, &mut y).unwrap();
+        // The division by the window size offsets the number of terms.
         assert_close(&format!("output, {what}"), &y, &y64, 1);
         let mut dx = vec![f32::NAN; x.len()];
-        average_pool2d_backward(path, shape, &g, &mut dx).unwrap();
+        kernels.average_pool2d_backward(shape, &g, &mut dx).unwrap();
         assert_close(
             &format!("input gradient, {what}"),
             &dx,
@@ -128,7 +128,7 @@ fn check_average(shape: &Pool2d, seed: u64) {
     }
 }
 
-/// Few different values, so that many windows have several largest ones.
+/// Few different values, so that the maximum of many windows is tied.
 fn ties(seed: u64, len: usize) -> Vec<f32> {
     let coarse = |x: f32| (x * 2.0).floor();
     numbers(seed, len).into_iter().map(coarse).collect()
@@ -144,12 +144,12 @@ proptest! {
     }
 
     #[test]
-    fn the_first_of_equal_ones_wins(shape in shapes(), seed in 0u64..1000) {
+    fn the_first_of_tied_values_is_the_maximum(shape in shapes(), seed in 0u64..1000) {
         check_max(&shape, &ties(seed, shape.input_len()), seed);
     }
 
     #[test]
-    fn nan_is_the_largest(shape in shapes(), seed in 0u64..1000) {
+    fn nan_is_the_maximum(shape in shapes(), seed in 0u64..1000) {
         let mut x = ties(seed, shape.input_len());
         for x in x.iter_mut().filter(|x| **x == 0.0) {
             *x = f32::NAN;
@@ -172,7 +172,7 @@ fn shape(size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
 #[test]
 fn chosen_shapes_agree_with_the_reference() {
     for shape in [
-        // Windows that overlap, that touch, that leave gaps, and a rest that none reaches.
+        // Windows that overlap, touch or leave gaps, and pixels at the end that no window reaches.
         shape([9, 11], [3, 3], [1, 1]),
         shape([9, 11], [3, 3], [2, 2]),
         shape([8, 12], [2, 2], [2, 2]),
@@ -190,16 +190,16 @@ fn chosen_shapes_agree_with_the_reference() {
     }
 }
 
-/// The last pixel of the largest window allowed has the largest index that `chosen` can hold.
+/// The last pixel of the largest allowed window has the largest position that `u16` can hold.
 #[test]
 fn the_largest_window() {
     let shape = Pool2d::global(1, 2, 256, 256);
     let mut x = numbers(1, shape.input_len());
     let last = x.len() - 1;
     x[last] = 2.0;
-    for path in paths() {
-        let (y, chosen) = max_forward(path, &shape, &x);
-        assert_eq!((y[1], chosen[1]), (2.0, u16::MAX));
+    for kernels in all_kernels() {
+        let (y, positions) = max_forward(&kernels, &shape, &x);
+        assert_eq!((y[1], positions[1]), (2.0, u16::MAX));
     }
     check_max(&shape, &x, 1);
 }
@@ -210,8 +210,8 @@ fn minus_infinity_everywhere_is_a_maximum() {
     check_max(&shape, &vec![f32::NEG_INFINITY; shape.input_len()], 1);
 }
 
-/// Gradients of the double-precision references against their finite differences. No two numbers of a window are so near
-/// that the difference would change the maximum's place.
+/// Checks the gradients of the references against finite differences. No two numbers of a window
+/// are so close that the differences would move the maximum.
 #[test]
 fn the_references_are_gradients() {
     for shape in [
@@ -227,7 +227,7 @@ fn the_references_are_gradients() {
         assert_gradient("average", f, &doubles(&x), &dx);
         let mut dx = vec![0.0; x.len()];
         for (window, g) in windows.iter().zip(&g) {
-            dx[window[choose(window, &x)]] += g;
+            dx[window[argmax(window, &x)]] += g;
         }
         let f = |x: &[f64]| {
             let largest = |w: &Vec<usize>| w.iter().map(|&at| x[at]).fold(f64::MIN, f64::max);

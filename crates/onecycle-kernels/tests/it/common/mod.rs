@@ -1,16 +1,16 @@
-//! What the tests share: numbers, comparisons, and straightforward references in double precision.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // Each test file uses its part, and a failed call fails the test.
+//! Test inputs, comparisons, and naive references in double precision.
 
 pub mod conv;
 
-use onecycle_kernels::Path;
+use onecycle_kernels::{Isa, Kernels};
 
-/// The paths that this machine has.
-pub fn paths() -> impl Iterator<Item = Path> {
-    Path::ALL.into_iter().filter(|path| path.is_available())
+/// Kernels for each instruction set of this machine.
+pub fn all_kernels() -> impl Iterator<Item = Kernels> {
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    available.map(Kernels::with_isa)
 }
 
-/// Numbers in [-1, 1) that depend on the seed alone (splitmix64).
+/// Pseudo-random numbers in [-1, 1) from a seed (splitmix64).
 pub fn numbers(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
     (0..len)
@@ -37,13 +37,14 @@ pub fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Fails where `actual` is further from `expected` than the rounding of `terms` products of numbers below 1 explains.
+/// Fails if `actual` differs from `expected` by more than the rounding of `terms` products of
+/// numbers below 1.
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], terms: usize) {
     let tolerance = 4.0 * f64::from(f32::EPSILON) * (terms as f64).max(1.0);
     assert_within(what, actual, expected, |_| tolerance);
 }
 
-/// Fails where `actual[i]` is further than `tolerance(i)` from `expected[i]`, or not a number.
+/// Fails if `actual[i]` differs from `expected[i]` by more than `tolerance(i)`, or is NaN.
 pub fn assert_within(
     what: &str,
     actual: &[f32],
@@ -54,14 +55,14 @@ pub fn assert_within(
     for (i, (&a, &e)) in actual.iter().zip(expected).enumerate() {
         assert!(
             (f64::from(a) - e).abs() <= tolerance(i),
-            "{what}[{i}]: {a} against {e}, tolerance {:e}",
+            "{what}[{i}]: {a}, expected {e}, tolerance {:e}",
             tolerance(i)
         );
     }
 }
 
-/// Fails where a gradient in double precision differs from the central differences of `f` at `x`, of which it claims to
-/// be the gradient. `f` must be smooth around `x`, its values and derivatives of the order of 1.
+/// Fails if a gradient in double precision differs from the central differences of `f` at `x`. `f`
+/// must be smooth around `x`, with values and derivatives of the order of 1.
 pub fn assert_gradient(what: &str, f: impl Fn(&[f64]) -> f64, x: &[f64], gradient: &[f64]) {
     const STEP: f64 = 1e-5;
     assert_eq!(x.len(), gradient.len(), "{what}: lengths");
@@ -73,10 +74,10 @@ pub fn assert_gradient(what: &str, f: impl Fn(&[f64]) -> f64, x: &[f64], gradien
         };
         let slope = (at(x + STEP) - at(x - STEP)) / (2.0 * STEP);
         moved[i] = x;
-        // The differences' own error: third derivatives times STEP², and rounding over STEP.
+        // Error of the differences: third derivatives times STEP², and rounding divided by STEP.
         assert!(
             (slope - expected).abs() <= 1e-6 * (1.0 + expected.abs()),
-            "{what}[{i}]: slope {slope} against gradient {expected}"
+            "{what}[{i}]: slope {slope}, gradient {expected}"
         );
     }
 }

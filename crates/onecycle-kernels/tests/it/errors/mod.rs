@@ -1,5 +1,4 @@
-//! What does not fit is refused with the argument's name, and nothing is written.
-#![allow(unreachable_pub, clippy::unwrap_used)] // A failed call fails the test.
+//! Wrong shapes and lengths are errors that name the argument, and nothing is written.
 
 mod functions;
 
@@ -33,7 +32,7 @@ const PIXELS: Pixels = Pixels {
 
 #[test]
 fn every_wrong_length_is_an_error() {
-    // Output of the convolution 3 x 6, of the pooling 2 x 6.
+    // The output of the convolution is 3 x 6, that of the pooling 2 x 6.
     let functions = convolutions(CONV, [2 * 6 * 7 * 3, 5 * 3 * 3 * 2, 5, 2 * 3 * 6 * 5])
         .into_iter()
         .chain(pools(POOL, [2 * 6 * 7 * 3, 2 * 2 * 6 * 3]))
@@ -58,33 +57,33 @@ fn every_wrong_length_is_an_error() {
     }
 }
 
-/// What an impossible shape is refused with.
+/// The expected error for an impossible shape.
 #[derive(Clone, Copy, Debug)]
-enum Refusal {
+enum Expected {
     Dimension(&'static str, usize),
     Window(usize, usize),
-    /// More elements than there is address space.
+    /// More elements than fit into the address space.
     Size(&'static str),
 }
 
-fn assert_refused(function: &Function, shape: &dyn std::fmt::Debug, refusal: Refusal) {
+fn assert_error(function: &Function, shape: &dyn std::fmt::Debug, expected: Expected) {
     let lengths = vec![4; function.slices.len()];
     let got = function.run(&lengths);
-    let fits = match (&got, refusal) {
-        (Err(KernelError::Dimension { name, value, .. }), Refusal::Dimension(n, v)) => {
+    let matches = match (&got, expected) {
+        (Err(KernelError::Dimension { name, value, .. }), Expected::Dimension(n, v)) => {
             (*name, *value) == (n, v)
         }
-        (Err(KernelError::Window { window, padded }), Refusal::Window(w, p)) => {
+        (Err(KernelError::Window { window, padded }), Expected::Window(w, p)) => {
             (*window, *padded) == (w, p)
         }
-        (Err(KernelError::Dimension { name, expected, .. }), Refusal::Size(n)) => {
+        (Err(KernelError::Dimension { name, expected, .. }), Expected::Size(n)) => {
             *name == n && expected.contains("memory")
         }
         _ => false,
     };
     assert!(
-        fits,
-        "{}, {shape:?}: {got:?} for {refusal:?}",
+        matches,
+        "{}, {shape:?}: {got:?}, expected {expected:?}",
         function.name
     );
 }
@@ -97,8 +96,8 @@ fn impossible_convolutions_are_errors() {
         change(&mut shape);
         shape
     };
-    let dimension = Refusal::Dimension;
-    for (shape, refusal) in [
+    let dimension = Expected::Dimension;
+    for (shape, expected) in [
         (with(|s| s.batch = 0), dimension("batch", 0)),
         (with(|s| s.in_channels = 0), dimension("in_channels", 0)),
         (with(|s| s.out_channels = 0), dimension("out_channels", 0)),
@@ -108,8 +107,8 @@ fn impossible_convolutions_are_errors() {
         (with(|s| s.kernel = [3, 0]), dimension("kernel", 0)),
         (with(|s| s.stride = [0, 1]), dimension("stride", 0)),
         (with(|s| s.stride = [2, 0]), dimension("stride", 0)),
-        (with(|s| s.kernel = [9, 2]), Refusal::Window(9, 8)),
-        (with(|s| s.kernel = [3, 8]), Refusal::Window(8, 7)),
+        (with(|s| s.kernel = [9, 2]), Expected::Window(9, 8)),
+        (with(|s| s.kernel = [3, 8]), Expected::Window(8, 7)),
         (with(|s| s.height = TOO_LARGE), dimension("size", TOO_LARGE)),
         (
             with(|s| s.width = usize::MAX),
@@ -127,22 +126,22 @@ fn impossible_convolutions_are_errors() {
             with(|s| s.padding = [usize::MAX, 0]),
             dimension("padding", usize::MAX),
         ),
-        (with(|s| s.batch = usize::MAX), Refusal::Size("batch")),
+        (with(|s| s.batch = usize::MAX), Expected::Size("batch")),
         (
             with(|s| s.in_channels = usize::MAX / 2),
-            Refusal::Size("batch"),
+            Expected::Size("batch"),
         ),
         (
             with(|s| s.out_channels = usize::MAX),
-            Refusal::Size("batch"),
+            Expected::Size("batch"),
         ),
         (
             with(|s| (s.in_channels, s.out_channels) = (1 << 30, 1 << 30)),
-            Refusal::Size("kernel"),
+            Expected::Size("kernel"),
         ),
     ] {
         for function in convolutions(shape, [0; 4]) {
-            assert_refused(&function, &shape, refusal);
+            assert_error(&function, &shape, expected);
         }
         assert!(shape.output().is_err() && shape.output_len().is_err() && shape.flops().is_err());
     }
@@ -155,8 +154,8 @@ fn impossible_poolings_are_errors() {
         change(&mut shape);
         shape
     };
-    let dimension = Refusal::Dimension;
-    for (shape, refusal) in [
+    let dimension = Expected::Dimension;
+    for (shape, expected) in [
         (with(|s| s.batch = 0), dimension("batch", 0)),
         (with(|s| s.channels = 0), dimension("channels", 0)),
         (with(|s| s.height = 0), dimension("height", 0)),
@@ -165,21 +164,21 @@ fn impossible_poolings_are_errors() {
         (with(|s| s.kernel = [3, 0]), dimension("kernel", 0)),
         (with(|s| s.stride = [0, 1]), dimension("stride", 0)),
         (with(|s| s.stride = [2, 0]), dimension("stride", 0)),
-        (with(|s| s.kernel = [7, 2]), Refusal::Window(7, 6)),
+        (with(|s| s.kernel = [7, 2]), Expected::Window(7, 6)),
         (
             with(|s| s.kernel = [3, usize::MAX]),
-            Refusal::Window(usize::MAX, 7),
+            Expected::Window(usize::MAX, 7),
         ),
         (Pool2d::global(1, 1, 257, 256), dimension("kernel", 257)),
-        (with(|s| s.batch = usize::MAX), Refusal::Size("batch")),
+        (with(|s| s.batch = usize::MAX), Expected::Size("batch")),
         (
             with(|s| s.channels = usize::MAX / 3),
-            Refusal::Size("batch"),
+            Expected::Size("batch"),
         ),
-        (with(|s| s.width = usize::MAX), Refusal::Size("batch")),
+        (with(|s| s.width = usize::MAX), Expected::Size("batch")),
     ] {
         for function in pools(shape, [0; 2]) {
-            assert_refused(&function, &shape, refusal);
+            assert_error(&function, &shape, expected);
         }
         assert!(shape.output().is_err() && shape.output_len().is_err());
     }
@@ -187,35 +186,39 @@ fn impossible_poolings_are_errors() {
 
 #[test]
 fn impossible_pixels_are_errors() {
-    for (count, channels, refusal) in [
-        (0, 3, Refusal::Dimension("count", 0)),
-        (10, 0, Refusal::Dimension("channels", 0)),
-        (usize::MAX, 3, Refusal::Size("count")),
-        (3, usize::MAX / 2, Refusal::Size("count")),
+    for (count, channels, expected) in [
+        (0, 3, Expected::Dimension("count", 0)),
+        (10, 0, Expected::Dimension("channels", 0)),
+        (usize::MAX, 3, Expected::Size("count")),
+        (3, usize::MAX / 2, Expected::Size("count")),
     ] {
         let shape = Pixels { count, channels };
         for function in norms(shape, [0; 2]) {
-            assert_refused(&function, &shape, refusal);
+            assert_error(&function, &shape, expected);
         }
         assert!(shape.elements().is_err());
     }
 }
 
 #[test]
-fn a_loss_over_nothing_is_an_error() {
+fn a_loss_without_classes_or_labels_is_an_error() {
     for (classes, labels, expected) in [
         (0, vec![0, 1], "classes"),
         (3, vec![], "batch"),
         (usize::MAX, vec![0, 1], "batch"),
     ] {
-        match cross_entropy(Path::detect(), classes, 0.0, &[], &labels, &mut []) {
+        let loss = CrossEntropy {
+            classes,
+            label_smoothing: 0.0,
+        };
+        match Kernels::new().cross_entropy(loss, &[], &labels, &mut []) {
             Err(KernelError::Dimension { name, .. }) => assert_eq!(name, expected),
             other => panic!("{classes} classes: {other:?}"),
         }
     }
 }
 
-/// The message says what to look at: the argument, what it is and what is expected.
+/// Messages contain the argument, its value and what is expected.
 #[test]
 fn messages_carry_the_values() {
     let message = |error: KernelError| error.to_string();
@@ -225,13 +228,17 @@ fn messages_carry_the_values() {
     };
     let window = message(shape.output().unwrap_err());
     assert!(window.contains('9') && window.contains('8'), "{window}");
-    let length = add(Path::detect(), &mut [0.0; 3], &[0.0; 4]).unwrap_err();
+    let length = Kernels::new().add(&mut [0.0; 3], &[0.0; 4]).unwrap_err();
     let length = message(length);
     assert!(
         length.contains("`other`") && length.contains('3') && length.contains('4'),
         "{length}"
     );
-    let value = cross_entropy(Path::detect(), 3, 0.0, &[0.0; 3], &[5], &mut [0.0; 3]);
+    let loss = CrossEntropy {
+        classes: 3,
+        label_smoothing: 0.0,
+    };
+    let value = Kernels::new().cross_entropy(loss, &[0.0; 3], &[5], &mut [0.0; 3]);
     let value = message(value.unwrap_err());
     assert!(value.contains("`labels`") && value.contains('5'), "{value}");
 }

@@ -1,28 +1,26 @@
-//! Results do not depend on the number of threads: the bits of every kernel in pools of 1, 2, 3 and 7 threads, and in no
-//! pool of one's own.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Results do not depend on the number of threads: every kernel gives the same bits in pools of 1,
+//! 2, 3 and 7 threads and in rayon's global pool.
 
-mod common;
-
-use common::conv::passes;
-use common::*;
+use crate::common::conv::Layer;
+use crate::common::*;
 use onecycle_kernels::*;
 
-/// Runs `results` everywhere and compares. Each result is more than one piece of work.
-fn check(kernel: &str, results: impl Fn(Path) -> Vec<Vec<f32>> + Sync) {
-    for path in paths() {
-        let all = || -> Vec<Vec<u32>> { results(path).iter().map(|r| bits(r)).collect() };
+/// Compares the bits of `results` in all pools. Each result must consist of several chunks of work.
+fn check(kernel: &str, results: impl Fn(&Kernels) -> Vec<Vec<f32>> + Sync) {
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let all = || -> Vec<Vec<u32>> { results(&kernels).iter().map(|r| bits(r)).collect() };
         let expected = all();
         for threads in [1, 2, 3, 7] {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
                 .unwrap();
-            // Who gets which piece is another each time.
+            // Threads get different chunks each time.
             for _ in 0..3 {
                 assert!(
                     pool.install(all) == expected,
-                    "{kernel}, {path:?}: {threads} threads give other bits"
+                    "{kernel}, {isa:?}: different bits with {threads} threads"
                 );
             }
         }
@@ -41,7 +39,7 @@ fn convolution() {
         stride: [1, 1],
         padding: [1, 1],
     };
-    // Many images; strides; large weights in several parts, and point by point.
+    // Many images; strides; one pixel; large weights in several parts, and point by point.
     for shape in [
         Conv2d { batch: 37, ..shape },
         Conv2d {
@@ -82,48 +80,58 @@ fn convolution() {
             bias: Some(&bias),
             relu: true,
         };
-        // One workspace, so that buffers are met as other calls left them.
-        let workspace = Workspace::new();
-        check("convolution", |path| {
-            passes(&workspace, path, &shape, &x, &w, epilogue, &g).to_vec()
-        });
+        let layer = Layer {
+            shape: &shape,
+            x: &x,
+            w: &w,
+            epilogue,
+            g: &g,
+        };
+        check("convolution", |kernels| layer.passes(kernels).to_vec());
     }
 }
 
 #[test]
 fn batch_norm_and_channel_sums() {
     for (count, channels) in [(5000, 17), (40_001, 3), (7, 20_000)] {
-        let shape = Pixels { count, channels };
+        let pixels = Pixels { count, channels };
         let len = count * channels;
         let (x, residual, g) = (numbers(1, len), numbers(2, len), numbers(3, len));
         let (weight, bias) = (numbers(4, channels), numbers(5, channels));
-        let affine = Affine {
-            weight: &weight,
-            bias: &bias,
-            epsilon: 1e-5,
-        };
-        check("batch norm", |path| {
+        check("batch norm", |kernels| {
             let mut y = vec![f32::NAN; len];
             let mut gradient = g.clone();
             let mut dx = vec![f32::NAN; len];
-            let stats = batch_norm_statistics(path, &shape, &x).unwrap();
-            let residual = Some(&residual[..]);
-            batch_norm_forward(path, &shape, &stats, affine, &x, residual, true, &mut y).unwrap();
-            let (mask, gradient) = (ReluMask::Output(&y), &mut gradient);
-            let sums =
-                batch_norm_backward_sums(path, &shape, &stats, affine, &x, mask, gradient).unwrap();
-            InputGradient::new(&shape, &stats, affine, &sums, &x, mask, &gradient[..])
-                .and_then(|lazy| lazy.write(path, &mut dx))
+            let statistics = kernels.batch_norm_statistics(&pixels, &x).unwrap();
+            let norm = BatchNorm {
+                pixels,
+                statistics: &statistics,
+                weight: &weight,
+                bias: &bias,
+                epsilon: 1e-5,
+            };
+            let epilogue = NormEpilogue {
+                residual: Some(&residual),
+                relu: true,
+            };
+            kernels
+                .batch_norm_forward(&norm, &x, epilogue, &mut y)
+                .unwrap();
+            let mask = ReluMask::Output(&y);
+            let sums = kernels
+                .batch_norm_backward_sums(&norm, &x, mask, &mut gradient)
+                .unwrap();
+            InputGradient::new(&norm, &sums, &x, mask, &gradient[..])
+                .and_then(|lazy| lazy.write(kernels, &mut dx))
                 .unwrap();
             let masked = gradient.clone();
-            let spent = &mut gradient[..];
-            let in_place = InputGradient::new(&shape, &stats, affine, &sums, &x, mask, spent)
+            let in_place = InputGradient::new(&norm, &sums, &x, mask, &mut gradient[..])
                 .unwrap()
-                .overwrite(path)
+                .overwrite(kernels)
                 .unwrap()
                 .to_vec();
-            let channel_sums = channel_sums(path, &shape, &x).unwrap();
-            let (mean, variance) = (stats.mean, stats.variance);
+            let channel_sums = kernels.channel_sums(&pixels, &x).unwrap();
+            let Statistics { mean, variance } = statistics;
             let results = [mean, variance, y, masked, dx, in_place, channel_sums];
             results
                 .into_iter()
@@ -146,30 +154,38 @@ fn pooling() {
     let x = numbers(1, shape.input_len());
     let len = shape.output_len().unwrap();
     let g = numbers(2, len);
-    check("pooling", |path| {
-        let (mut largest, mut chosen) = (vec![f32::NAN; len], vec![u16::MAX; len]);
-        max_pool2d_forward(path, &shape, &x, &mut largest, &mut chosen).unwrap();
+    check("pooling", |kernels| {
+        let (mut largest, mut argmax) = (vec![f32::NAN; len], vec![u16::MAX; len]);
+        kernels
+            .max_pool2d_forward(&shape, &x, &mut largest, &mut argmax)
+            .unwrap();
         let mut dx = vec![f32::NAN; x.len()];
-        max_pool2d_backward(path, &shape, &g, &chosen, &mut dx).unwrap();
+        kernels
+            .max_pool2d_backward(&shape, &g, &argmax, &mut dx)
+            .unwrap();
         let mut average = vec![f32::NAN; len];
-        average_pool2d_forward(path, &shape, &x, &mut average).unwrap();
+        kernels
+            .average_pool2d_forward(&shape, &x, &mut average)
+            .unwrap();
         let mut average_dx = vec![f32::NAN; x.len()];
-        average_pool2d_backward(path, &shape, &g, &mut average_dx).unwrap();
-        let chosen = chosen.into_iter().map(f32::from).collect();
-        vec![largest, chosen, dx, average, average_dx]
+        kernels
+            .average_pool2d_backward(&shape, &g, &mut average_dx)
+            .unwrap();
+        let argmax = argmax.into_iter().map(f32::from).collect();
+        vec![largest, argmax, dx, average, average_dx]
     });
 }
 
 #[test]
 fn elementwise() {
     let (x, y) = (numbers(1, 70_001), numbers(2, 70_001));
-    check("elementwise", |path| {
+    check("elementwise", |kernels| {
         let mut relu = vec![f32::NAN; x.len()];
-        relu_forward(path, &x, &mut relu).unwrap();
+        kernels.relu_forward(&x, &mut relu).unwrap();
         let mut gradient = y.clone();
-        relu_backward(path, &relu, &mut gradient).unwrap();
+        kernels.relu_backward(&relu, &mut gradient).unwrap();
         let mut sum = x.clone();
-        add(path, &mut sum, &y).unwrap();
+        kernels.add(&mut sum, &y).unwrap();
         vec![relu, gradient, sum]
     });
 }
@@ -179,9 +195,15 @@ fn loss() {
     let (batch, classes) = (1001, 37);
     let logits = numbers(1, batch * classes);
     let labels: Vec<i64> = (0..batch as i64).map(|n| n * 7 % classes as i64).collect();
-    check("cross-entropy", |path| {
+    check("cross-entropy", |kernels| {
         let mut gradient = vec![f32::NAN; logits.len()];
-        let loss = cross_entropy(path, classes, 0.1, &logits, &labels, &mut gradient).unwrap();
+        let loss = CrossEntropy {
+            classes,
+            label_smoothing: 0.1,
+        };
+        let loss = kernels
+            .cross_entropy(loss, &logits, &labels, &mut gradient)
+            .unwrap();
         vec![vec![loss], gradient]
     });
 }
@@ -199,11 +221,13 @@ fn updates() {
             nesterov: true,
             gradient_scale: 0.7,
         };
-        check("SGD", |path| {
-            let (mut w, mut velocity) = (w.clone(), vec![0.0; w.len()]);
-            sgd(path, &step, true, &mut w, &mut velocity, &g).unwrap();
-            sgd(path, &step, false, &mut w, &mut velocity, &g).unwrap();
-            vec![w, velocity]
+        check("SGD", |kernels| {
+            let (mut w, mut buffer) = (w.clone(), vec![0.0; w.len()]);
+            let first = MomentumBuffer::Uninitialised(&mut buffer);
+            kernels.sgd(&step, &mut w, first, &g).unwrap();
+            let second = MomentumBuffer::Previous(&mut buffer);
+            kernels.sgd(&step, &mut w, second, &g).unwrap();
+            vec![w, buffer]
         });
     }
     let step = Adam {
@@ -216,10 +240,14 @@ fn updates() {
         shrink: 0.99,
         gradient_scale: 0.7,
     };
-    check("Adam", |path| {
+    check("Adam", |kernels| {
         let (mut w, mut mean, mut square) = (w.clone(), vec![0.0; w.len()], vec![0.0; w.len()]);
         for _ in 0..2 {
-            adam(path, &step, &mut w, &mut mean, &mut square, &g).unwrap();
+            let state = AdamState {
+                exp_avg: &mut mean,
+                exp_avg_sq: &mut square,
+            };
+            kernels.adam(&step, &mut w, state, &g).unwrap();
         }
         vec![w, mean, square]
     });

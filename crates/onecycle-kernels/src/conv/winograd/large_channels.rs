@@ -1,54 +1,56 @@
-//! Gradient of the weights of many channels: the points' sums do not fit into the cache together, so each is finished by
-//! itself, over all images that are there.
+//! Gradient of the weights for many channels: sums that do not fit into the cache together.
 //!
-//! A slice of the batch is transformed, shared out by images; then its products are added, shared out by points. Who does what
-//! changes no sum, and there is one set of them.
+//! With many channels, the sums of all 36 points exceed the second-level cache, so each point is
+//! accumulated on its own over a whole slice of the batch. For each slice, the tiles are
+//! transformed (divided among threads by images), then multiplied (divided by points). There is one
+//! set of sums, and the division never changes the order of additions.
 
 use super::weight_gradient::{
-    Factors, Sizes, add_point, has_tiles, sums_fit, transform_back, transform_images,
+    Operands, Tiling, accumulate_point, has_tiles, sums_fit, transform_back, transform_images,
 };
 use super::{POINTS, SKEW};
 use crate::conv::Conv2d;
 use crate::error::KernelError;
+use crate::gemm::DepthLoop;
+use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::product::Loop;
-use crate::simd::{Kernel, Path, Simd};
+use crate::simd::{Isa, Simd, WithSimd};
 use crate::workspace::Workspace;
 
-/// Tiles that are transformed together.
+/// Tiles per piece, which one thread transforms at a time.
 const PIECE_TILES: usize = 16;
-/// Points of a slice: those of both sides at one point should stay in the second-level cache.
+/// Transformed tiles of a slice. Of these, both operands of one point should stay in the
+/// second-level cache.
 const SLICE_BYTES: usize = 8 << 20;
-/// Fewer tiles than these are not worth it to load and store all points' sums.
-const FEWEST_TILES: usize = 96;
+/// Minimum tiles of a batch; below it, loading and storing all sums costs more than it saves.
+const MIN_TILES: usize = 96;
 
-/// Whether this is the way for the shape.
-pub(crate) fn applies(path: Path, shape: &Conv2d) -> Result<bool, KernelError> {
+/// Whether this algorithm applies to the shape.
+pub(crate) fn applies(isa: Isa, shape: &Conv2d) -> Result<bool, KernelError> {
     let [down, across] = super::tiles(shape.output()?);
-    Ok(has_tiles(path, shape)? && !sums_fit(shape) && shape.batch * down * across >= FEWEST_TILES)
+    Ok(has_tiles(isa, shape)? && !sums_fit(shape) && shape.batch * down * across >= MIN_TILES)
 }
 
-/// Computes the gradient, in the order of the weights.
+/// Computes the gradient in the order of the weights.
 pub(crate) fn run(
-    workspace: &Workspace,
-    path: Path,
+    kernels: &Kernels,
     shape: &Conv2d,
     input: &[f32],
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) -> Result<(), KernelError> {
-    let sizes = Sizes::new(shape, path)?;
-    let [down, across] = sizes.source.tiles;
+    let tiling = Tiling::new(shape, kernels.isa)?;
+    let [down, across] = tiling.source.tiles;
     let images = PIECE_TILES.div_ceil(down * across).min(shape.batch);
     let layout = Layout {
         tiles: images * down * across,
-        channels: [sizes.source.channels, sizes.gradient.channels],
+        channels: [tiling.source.channels, tiling.gradient.channels],
     };
     let pieces =
         (SLICE_BYTES / size_of::<f32>() / layout.len()).clamp(1, shape.batch.div_ceil(images));
-    let lens = [sizes.source.len(), sizes.gradient.len()];
-    let mut points = workspace.take(pieces * layout.len());
-    let mut sums = workspace.take(sizes.sums_len());
+    let lens = [tiling.source.len(), tiling.gradient.len()];
+    let mut points = kernels.workspace.take(pieces * layout.len());
+    let mut sums = kernels.workspace.take(tiling.sums_len());
     for first in (0..shape.batch).step_by(pieces * images) {
         let end = shape.batch.min(first + pieces * images);
         let slice = &mut points[..(end - first).div_ceil(images) * layout.len()];
@@ -56,12 +58,12 @@ pub(crate) fn run(
             let from = first + index * images;
             let to = end.min(from + images);
             if to - from < images {
-                // Tiles that no image fills count as zeros.
+                // Tiles without an image count as zeros.
                 points.fill(0.0);
             }
-            path.run(Transform {
-                sizes: &sizes,
-                workspace,
+            kernels.isa.run(Transform {
+                tiling: &tiling,
+                workspace: &kernels.workspace,
                 layout,
                 images: [
                     &input[from * lens[0]..to * lens[0]],
@@ -75,22 +77,22 @@ pub(crate) fn run(
             &mut sums,
             layout.channels[0] * layout.channels[1],
             |point, sums| {
-                path.run(AddPoint {
-                    sizes: &sizes,
+                kernels.isa.run(AccumulatePoint {
+                    tiling: &tiling,
                     layout,
                     slice,
                     point,
-                    fresh: first == 0,
+                    is_first: first == 0,
                     sums,
                 });
             },
         );
     }
-    transform_back(workspace, path, shape, &sizes, &sums, weight_gradient);
+    transform_back(kernels, shape, &tiling, &sums, weight_gradient);
     Ok(())
 }
 
-/// How the points of a piece stand in memory: all of one side, then all of the other.
+/// Memory layout of a piece: all points of the input, then all points of the gradient.
 #[derive(Clone, Copy)]
 struct Layout {
     tiles: usize,
@@ -99,12 +101,12 @@ struct Layout {
 }
 
 impl Layout {
-    /// Floats from one point of a side to the next.
+    /// Distances between points of the input and of the gradient.
     fn strides(&self) -> [usize; 2] {
         self.channels.map(|channels| self.tiles * channels + SKEW)
     }
 
-    /// Floats of both sides.
+    /// Floats of input and gradient together.
     fn len(&self) -> usize {
         let [inputs, gradients] = self.strides();
         POINTS * (inputs + gradients)
@@ -113,25 +115,25 @@ impl Layout {
 
 /// Transforms a piece.
 struct Transform<'a> {
-    sizes: &'a Sizes,
+    tiling: &'a Tiling,
     workspace: &'a Workspace,
     layout: Layout,
     images: [&'a [f32]; 2],
     points: &'a mut [f32],
 }
 
-impl Kernel for Transform<'_> {
+impl WithSimd for Transform<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let strides = self.layout.strides();
         let (inputs, gradients) = self.points.split_at_mut(POINTS * strides[0]);
-        // SAFETY: the caller has the instructions; there is room for `layout.tiles` tiles, of which the images fill as many or
-        // fewer.
+        // SAFETY: the caller has the instructions; there is room for `layout.tiles` tiles, and the
+        // images have at most that many.
         unsafe {
             transform_images::<S>(
-                self.sizes,
+                self.tiling,
                 self.workspace,
                 self.images,
                 [inputs, gradients],
@@ -142,32 +144,34 @@ impl Kernel for Transform<'_> {
 }
 
 /// Adds a slice's product at one point.
-struct AddPoint<'a> {
-    sizes: &'a Sizes,
+struct AccumulatePoint<'a> {
+    tiling: &'a Tiling,
     layout: Layout,
     slice: &'a [f32],
     point: usize,
-    fresh: bool,
+    /// Whether the sums are still uninitialised.
+    is_first: bool,
     sums: &'a mut [f32],
 }
 
-impl Kernel for AddPoint<'_> {
+impl WithSimd for AccumulatePoint<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (len, strides) = (self.layout.len(), self.layout.strides());
-        let factors = Factors {
+        let operands = Operands {
             inputs: &self.slice[self.point * strides[0]..],
             gradients: &self.slice[POINTS * strides[0] + self.point * strides[1]..],
             tiles: self.layout.tiles,
-            pieces: Loop {
+            pieces: DepthLoop {
                 count: self.slice.len() / len,
                 a: len,
                 b: len,
             },
         };
-        // SAFETY: the caller has the instructions; every piece of the slice has `tiles` tiles on both sides, `len` apart.
-        unsafe { add_point::<S>(self.sizes, &factors, self.fresh, self.sums) }
+        // SAFETY: the caller has the instructions; every piece of the slice has `tiles` tiles of
+        // both operands, `len` apart.
+        unsafe { accumulate_point::<S>(self.tiling, &operands, self.is_first, self.sums) }
     }
 }

@@ -1,15 +1,15 @@
-//! Every public function, with the names and lengths of its slices.
+//! Every kernel, with the names and lengths of its slices.
 
 use onecycle_kernels::*;
 
-/// Fills every slice before a call: what it must still hold after an error.
+/// Content of every slice before a call, which an error must leave unchanged.
 const BEFORE: f32 = 7.0;
 
 pub type Result = std::result::Result<(), KernelError>;
 
 type Call = dyn Fn(&mut [Vec<f32>]) -> Result;
 
-/// A function with its slices: name and length of each, and a call with slices of given lengths, in this order.
+/// A kernel with the name and correct length of each slice.
 pub struct Function {
     pub name: &'static str,
     pub slices: Vec<(&'static str, usize)>,
@@ -29,7 +29,7 @@ fn function(
 }
 
 impl Function {
-    /// Calls it with slices of these lengths, and checks that an error leaves them alone.
+    /// Calls it with slices of these lengths, and checks that an error leaves them unchanged.
     pub fn run(&self, lengths: &[usize]) -> Result {
         let mut slices: Vec<Vec<f32>> = lengths.iter().map(|&len| vec![BEFORE; len]).collect();
         let result = (self.call)(&mut slices);
@@ -43,21 +43,20 @@ impl Function {
     }
 }
 
-/// As [`BEFORE`], for indices.
-const CHOSEN: u16 = 3;
+/// Like [`BEFORE`], for positions.
+const ARGMAX: u16 = 3;
 
-/// `chosen` of the length of a slice of floats that stands for it.
-fn with_chosen(len: usize, call: impl FnOnce(&mut [u16]) -> Result) -> Result {
-    let mut chosen = vec![CHOSEN; len];
-    let result = call(&mut chosen);
+/// Calls with an `argmax` slice of this length.
+fn with_argmax(len: usize, call: impl FnOnce(&mut [u16]) -> Result) -> Result {
+    let mut argmax = vec![ARGMAX; len];
+    let result = call(&mut argmax);
     if result.is_err() {
-        assert!(chosen.iter().all(|&x| x == CHOSEN), "wrote to `chosen`");
+        assert!(argmax.iter().all(|&x| x == ARGMAX), "wrote to `argmax`");
     }
     result
 }
 
 pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
-    let path = Path::detect();
     vec![
         function(
             "conv2d_forward",
@@ -66,7 +65,7 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
                 let [x, w, b, y] = slices else { unreachable!() };
                 let bias = Some(&b[..]);
                 let epilogue = Epilogue { bias, relu: true };
-                conv2d_forward(&Workspace::new(), path, &shape, x, w, epilogue, y)
+                Kernels::new().conv2d_forward(&shape, x, w, epilogue, y)
             },
         ),
         function(
@@ -78,7 +77,7 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
             ],
             move |slices| {
                 let [g, w, dx] = slices else { unreachable!() };
-                conv2d_backward_data(&Workspace::new(), path, &shape, g, w, dx)
+                Kernels::new().conv2d_backward_data(&shape, g, w, dx)
             },
         ),
         function(
@@ -86,34 +85,35 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
             &[("input", x), ("output_gradient", y), ("weight_gradient", w)],
             move |slices| {
                 let [x, g, dw] = slices else { unreachable!() };
-                conv2d_backward_weights(&Workspace::new(), path, &shape, x, g, dw)
+                Kernels::new().conv2d_backward_weights(&shape, x, g, dw)
             },
         ),
     ]
 }
 
 pub fn pools(shape: Pool2d, [x, y]: [usize; 2]) -> Vec<Function> {
-    let path = Path::detect();
     vec![
         function(
             "max_pool2d_forward",
-            &[("input", x), ("output", y), ("chosen", y)],
+            &[("input", x), ("output", y), ("argmax", y)],
             move |slices| {
-                let [x, y, chosen] = slices else {
+                let [x, y, argmax] = slices else {
                     unreachable!()
                 };
-                with_chosen(chosen.len(), |c| max_pool2d_forward(path, &shape, x, y, c))
+                with_argmax(argmax.len(), |a| {
+                    Kernels::new().max_pool2d_forward(&shape, x, y, a)
+                })
             },
         ),
         function(
             "max_pool2d_backward",
-            &[("output_gradient", y), ("chosen", y), ("input_gradient", x)],
+            &[("output_gradient", y), ("argmax", y), ("input_gradient", x)],
             move |slices| {
-                let [g, chosen, dx] = slices else {
+                let [g, argmax, dx] = slices else {
                     unreachable!()
                 };
-                with_chosen(chosen.len(), |c| {
-                    max_pool2d_backward(path, &shape, g, c, dx)
+                with_argmax(argmax.len(), |a| {
+                    Kernels::new().max_pool2d_backward(&shape, g, a, dx)
                 })
             },
         ),
@@ -122,7 +122,7 @@ pub fn pools(shape: Pool2d, [x, y]: [usize; 2]) -> Vec<Function> {
             &[("input", x), ("output", y)],
             move |slices| {
                 let [x, y] = slices else { unreachable!() };
-                average_pool2d_forward(path, &shape, x, y)
+                Kernels::new().average_pool2d_forward(&shape, x, y)
             },
         ),
         function(
@@ -130,7 +130,7 @@ pub fn pools(shape: Pool2d, [x, y]: [usize; 2]) -> Vec<Function> {
             &[("output_gradient", y), ("input_gradient", x)],
             move |slices| {
                 let [g, dx] = slices else { unreachable!() };
-                average_pool2d_backward(path, &shape, g, dx)
+                Kernels::new().average_pool2d_backward(&shape, g, dx)
             },
         ),
     ]
@@ -143,15 +143,16 @@ fn statistics(mean: &[f32], variance: &[f32]) -> Statistics {
     }
 }
 
-pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
-    let path = Path::detect();
+pub fn norms(pixels: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
     let epsilon = 1e-5;
     vec![
         function("channel_sums", &[("input", n)], move |slices| {
-            channel_sums(path, &shape, &slices[0]).map(|_| ())
+            Kernels::new().channel_sums(&pixels, &slices[0]).map(|_| ())
         }),
         function("batch_norm_statistics", &[("input", n)], move |slices| {
-            batch_norm_statistics(path, &shape, &slices[0]).map(|_| ())
+            Kernels::new()
+                .batch_norm_statistics(&pixels, &slices[0])
+                .map(|_| ())
         }),
         function(
             "batch_norm_forward",
@@ -169,12 +170,18 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     unreachable!()
                 };
                 let statistics = statistics(mean, variance);
-                let affine = Affine {
+                let norm = BatchNorm {
+                    pixels,
+                    statistics: &statistics,
                     weight,
                     bias,
                     epsilon,
                 };
-                batch_norm_forward(path, &shape, &statistics, affine, x, Some(r), true, y)
+                let epilogue = NormEpilogue {
+                    residual: Some(r),
+                    relu: true,
+                };
+                Kernels::new().batch_norm_forward(&norm, x, epilogue, y)
             },
         ),
         function(
@@ -193,13 +200,17 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     unreachable!()
                 };
                 let statistics = statistics(mean, variance);
-                let affine = Affine {
+                let norm = BatchNorm {
+                    pixels,
+                    statistics: &statistics,
                     weight,
                     bias,
                     epsilon,
                 };
                 let mask = ReluMask::Output(y);
-                batch_norm_backward_sums(path, &shape, &statistics, affine, x, mask, g).map(|_| ())
+                Kernels::new()
+                    .batch_norm_backward_sums(&norm, x, mask, g)
+                    .map(|_| ())
             },
         ),
         function(
@@ -220,7 +231,9 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     unreachable!()
                 };
                 let statistics = statistics(mean, variance);
-                let affine = Affine {
+                let norm = BatchNorm {
+                    pixels,
+                    statistics: &statistics,
                     weight,
                     bias,
                     epsilon,
@@ -230,8 +243,7 @@ pub fn norms(shape: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     bias: db.clone(),
                 };
                 let mask = ReluMask::Absent;
-                InputGradient::new(&shape, &statistics, affine, &sums, x, mask, &g[..])?
-                    .write(path, dx)
+                InputGradient::new(&norm, &sums, x, mask, &g[..])?.write(&Kernels::new(), dx)
             },
         ),
     ]
@@ -258,22 +270,21 @@ const ADAM: Adam = Adam {
     gradient_scale: 1.0,
 };
 
-/// Functions without a shape of their own: the length of one slice sets the others'.
+/// Kernels without a shape: the length of one slice determines the others.
 pub fn shapeless() -> Vec<Function> {
-    let path = Path::detect();
     vec![
         function("relu_forward", &[("output", 9)], move |slices| {
-            relu_forward(path, &[1.0; 9], &mut slices[0])
+            Kernels::new().relu_forward(&[1.0; 9], &mut slices[0])
         }),
         function("relu_backward", &[("output", 9)], move |slices| {
             let mut gradient = [BEFORE; 9];
-            let result = relu_backward(path, &slices[0], &mut gradient);
+            let result = Kernels::new().relu_backward(&slices[0], &mut gradient);
             assert_eq!(gradient, [BEFORE; 9]);
             result
         }),
         function("add", &[("other", 9)], move |slices| {
             let mut target = [BEFORE; 9];
-            let result = add(path, &mut target, &slices[0]);
+            let result = Kernels::new().add(&mut target, &slices[0]);
             assert_eq!(result.is_err(), target == [BEFORE; 9]);
             result
         }),
@@ -284,27 +295,42 @@ pub fn shapeless() -> Vec<Function> {
                 let [logits, gradient] = slices else {
                     unreachable!()
                 };
-                cross_entropy(path, 4, 0.1, logits, &[0, 1, 2], gradient).map(|_| ())
+                let loss = CrossEntropy {
+                    classes: 4,
+                    label_smoothing: 0.1,
+                };
+                Kernels::new()
+                    .cross_entropy(loss, logits, &[0, 1, 2], gradient)
+                    .map(|_| ())
             },
         ),
-        function("sgd", &[("velocity", 9), ("gradient", 9)], move |slices| {
-            let [velocity, gradient] = slices else {
-                unreachable!()
-            };
-            let mut w = [BEFORE; 9];
-            let result = sgd(path, &SGD, false, &mut w, velocity, gradient);
-            assert_eq!(result.is_err(), w == [BEFORE; 9]);
-            result
-        }),
         function(
-            "adam",
-            &[("mean", 9), ("square", 9), ("gradient", 9)],
+            "sgd",
+            &[("momentum_buffer", 9), ("gradient", 9)],
             move |slices| {
-                let [mean, square, gradient] = slices else {
+                let [buffer, gradient] = slices else {
                     unreachable!()
                 };
                 let mut w = [BEFORE; 9];
-                let result = adam(path, &ADAM, &mut w, mean, square, gradient);
+                let buffer = MomentumBuffer::Previous(buffer);
+                let result = Kernels::new().sgd(&SGD, &mut w, buffer, gradient);
+                assert_eq!(result.is_err(), w == [BEFORE; 9]);
+                result
+            },
+        ),
+        function(
+            "adam",
+            &[("exp_avg", 9), ("exp_avg_sq", 9), ("gradient", 9)],
+            move |slices| {
+                let [exp_avg, exp_avg_sq, gradient] = slices else {
+                    unreachable!()
+                };
+                let mut w = [BEFORE; 9];
+                let state = AdamState {
+                    exp_avg,
+                    exp_avg_sq,
+                };
+                let result = Kernels::new().adam(&ADAM, &mut w, state, gradient);
                 assert_eq!(result.is_err(), w == [BEFORE; 9]);
                 result
             },

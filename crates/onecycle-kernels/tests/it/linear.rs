@@ -1,25 +1,23 @@
-//! A linear layer is a convolution of images of one pixel: against a product of matrices in double precision.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! Linear layers, which are convolutions of images of one pixel, compared with matrix products in
+//! double precision.
 
-mod common;
-
-use common::conv::passes;
-use common::*;
-use onecycle_kernels::{Conv2d, Epilogue, Pixels, Workspace, channel_sums};
+use crate::common::conv::Layer;
+use crate::common::*;
+use onecycle_kernels::{Conv2d, Epilogue, Pixels};
 use proptest::prelude::*;
 
-/// `[rows, terms] x [terms, columns]`; either matrix is given as a function of row and column.
+/// The product `[rows, depth] x [depth, columns]` of matrices given as functions of row and column.
 fn product(
-    [rows, terms, columns]: [usize; 3],
+    [rows, depth, columns]: [usize; 3],
     a: impl Fn(usize, usize) -> f64,
     b: impl Fn(usize, usize) -> f64,
 ) -> Vec<f64> {
     let mut product = vec![0.0; rows * columns];
     for (i, row) in product.chunks_exact_mut(columns).enumerate() {
-        for t in 0..terms {
-            let left = a(i, t);
-            for (k, value) in row.iter_mut().enumerate() {
-                *value += left * b(t, k);
+        for k in 0..depth {
+            let left = a(i, k);
+            for (j, value) in row.iter_mut().enumerate() {
+                *value += left * b(k, j);
             }
         }
     }
@@ -63,14 +61,21 @@ fn check(batch: usize, inputs: usize, outputs: usize, seed: u64) {
     );
     let ones = |_, _| 1.0;
     let db64 = product([1, batch, outputs], ones, |n, o| at(&g, n * outputs + o));
-    let workspace = Workspace::new();
-    for path in paths() {
-        let what = format!("{path:?}, batch {batch}, {inputs} to {outputs}");
+    for kernels in all_kernels() {
+        let isa = kernels.isa();
+        let what = format!("{isa:?}, batch {batch}, {inputs} to {outputs}");
         let epilogue = Epilogue {
             bias: Some(&bias),
             relu: false,
         };
-        let [y, dx, dw] = passes(&workspace, path, &shape, &x, &w, epilogue, &g);
+        let layer = Layer {
+            shape: &shape,
+            x: &x,
+            w: &w,
+            epilogue,
+            g: &g,
+        };
+        let [y, dx, dw] = layer.passes(&kernels);
         assert_close(&format!("output, {what}"), &y, &y64, inputs + 1);
         assert_close(&format!("input gradient, {what}"), &dx, &dx64, outputs);
         assert_close(&format!("weight gradient, {what}"), &dw, &dw64, batch);
@@ -78,7 +83,7 @@ fn check(batch: usize, inputs: usize, outputs: usize, seed: u64) {
             count: batch,
             channels: outputs,
         };
-        let db = channel_sums(path, &pixels, &g).unwrap();
+        let db = kernels.channel_sums(&pixels, &g).unwrap();
         assert_close(&format!("bias gradient, {what}"), &db, &db64, batch);
     }
 }
@@ -97,7 +102,7 @@ proptest! {
     }
 }
 
-/// Heads of networks, and the corners.
+/// Classification layers of networks, and extreme shapes.
 #[test]
 fn common_layers_agree_with_the_reference() {
     for batch in [1, 7, 127, 128] {

@@ -1,15 +1,11 @@
-//! ReLU and sum of two slices: exact, on every path of the machine.
-#![allow(clippy::unwrap_used)] // A failed call fails the test.
+//! ReLU and the sum of two slices, which must be exact.
 
-mod common;
+use crate::common::*;
 
-use common::*;
-use onecycle_kernels::{add, relu_backward, relu_forward};
-
-/// None, one, and around the pieces that are worked on together.
+/// Lengths 0 and 1, and lengths around the chunk size.
 const SIZES: [usize; 7] = [0, 1, 77, 16_383, 16_384, 16_385, 40_000];
 
-/// Numbers with zeros of both signs, infinities and NaN among them.
+/// Numbers that include zeros of both signs, infinities and NaN.
 fn special(seed: u64, len: usize) -> Vec<f32> {
     let values = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
     let mut numbers = numbers(seed, len);
@@ -24,15 +20,16 @@ fn same(a: f32, b: f32) -> bool {
 }
 
 #[test]
-fn relu_keeps_what_is_positive_and_nan() {
+fn relu_keeps_positive_numbers_and_nan() {
     for len in SIZES {
         let x = special(1, len);
-        for path in paths() {
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
             let mut y = vec![-7.0; len];
-            relu_forward(path, &x, &mut y).unwrap();
+            kernels.relu_forward(&x, &mut y).unwrap();
             for (x, y) in x.iter().zip(&y) {
                 let expected = if *x < 0.0 { 0.0 } else { *x };
-                assert!(same(*y, expected), "{path:?}: {x} became {y}");
+                assert!(same(*y, expected), "{isa:?}: {x} became {y}");
             }
         }
     }
@@ -42,12 +39,13 @@ fn relu_keeps_what_is_positive_and_nan() {
 fn relu_stops_the_gradient_where_the_output_is_not_positive() {
     for len in SIZES {
         let (y, g) = (special(1, len), numbers(2, len));
-        for path in paths() {
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
             let mut masked = g.clone();
-            relu_backward(path, &y, &mut masked).unwrap();
+            kernels.relu_backward(&y, &mut masked).unwrap();
             for ((y, g), masked) in y.iter().zip(&g).zip(&masked) {
                 let expected = if *y <= 0.0 { 0.0 } else { *g };
-                assert_eq!(*masked, expected, "{path:?}: output {y}, gradient {g}");
+                assert_eq!(*masked, expected, "{isa:?}: output {y}, gradient {g}");
             }
         }
     }
@@ -57,11 +55,12 @@ fn relu_stops_the_gradient_where_the_output_is_not_positive() {
 fn add_adds() {
     for len in SIZES {
         let (a, b) = (numbers(1, len), special(2, len));
-        for path in paths() {
+        for kernels in all_kernels() {
+            let isa = kernels.isa();
             let mut sum = a.clone();
-            add(path, &mut sum, &b).unwrap();
+            kernels.add(&mut sum, &b).unwrap();
             for ((a, b), sum) in a.iter().zip(&b).zip(&sum) {
-                assert!(same(*sum, a + b), "{path:?}: {a} + {b} became {sum}");
+                assert!(same(*sum, a + b), "{isa:?}: {a} + {b} became {sum}");
             }
         }
     }

@@ -1,20 +1,22 @@
-//! The gradient of a convolution's output: given, or still to be computed from that of the batch norm which follows.
+//! The gradient of a convolution's output: either given, or computed on demand from the gradient of
+//! the batch norm that follows.
 
 use std::ops::Range;
 
 use crate::norm::InputGradient;
-use crate::simd::Path;
+use crate::simd::Isa;
 
-/// The gradient of the output.
+/// The gradient of the output, `[batch, output height, output width, out_channels]`.
 pub(crate) enum OutputGradient<'a> {
-    /// As it is.
+    /// Stored in memory.
     Given(&'a [f32]),
-    /// What a batch norm's backward pass gives, piece by piece, so that it never stands in memory as a whole.
+    /// Computed range by range by the backward pass of a batch norm, so that it is never stored as
+    /// a whole.
     Normalised(&'a InputGradient<'a>),
 }
 
 impl OutputGradient<'_> {
-    /// Floats of scratch that `len` elements need.
+    /// Floats of scratch memory that [`OutputGradient::get`] needs for `len` elements.
     pub(crate) fn scratch(&self, len: usize) -> usize {
         match self {
             OutputGradient::Given(_) => 0,
@@ -22,7 +24,7 @@ impl OutputGradient<'_> {
         }
     }
 
-    /// What [`OutputGradient::get`] reads for a range.
+    /// The memory that [`OutputGradient::get`] reads for a range.
     pub(crate) fn sources(&self, range: Range<usize>) -> [&[f32]; 2] {
         match self {
             OutputGradient::Given(gradient) => [&gradient[range], &[]],
@@ -30,10 +32,10 @@ impl OutputGradient<'_> {
         }
     }
 
-    /// The elements of a range, which begins at a pixel.
+    /// The elements of a range, which must start at a pixel.
     pub(crate) fn get<'b>(
         &'b self,
-        path: Path,
+        isa: Isa,
         range: Range<usize>,
         scratch: &'b mut [f32],
     ) -> &'b [f32] {
@@ -41,7 +43,7 @@ impl OutputGradient<'_> {
             OutputGradient::Given(gradient) => &gradient[range],
             OutputGradient::Normalised(gradient) => {
                 let target = &mut scratch[..range.len()];
-                gradient.compute(path, range, target);
+                gradient.compute(isa, range, target);
                 target
             }
         }

@@ -1,0 +1,16 @@
+//! Tests of all kernels against double-precision references, on every instruction set of the
+//! machine.
+#![allow(unreachable_pub, clippy::unwrap_used)] // One binary; a failed call fails the test.
+
+mod common;
+
+mod conv;
+mod elementwise;
+mod errors;
+mod linear;
+mod loss;
+mod norm;
+mod pool;
+mod threads;
+mod update;
+mod winograd;
