@@ -1,6 +1,6 @@
 //! Runs of unusual size: one step, one batch, batches larger than the data, many classes.
 //!
-//! What large folders and long runs cost in memory is measured by `scripts/measure_load.py`; docs/reliability.md has the
+//! What large folders and long runs cost in memory is measured by `scripts/measure_load.py`; docs/evidence.md has the
 //! figures.
 
 use crate::common;
