@@ -1,11 +1,12 @@
 //! `onecycle`: trains image classifiers fast by the 1cycle policy.
 //!
-//! This crate parses arguments, shows progress and chooses exit codes; what is computed, `onecycle-lab` computes.
+//! This crate parses arguments, shows progress and chooses exit codes; what is computed, the crates below computes.
 //!
 //! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line. A run that was stopped with a checkpoint to go
 //! on from: 124 by its `--max-time`, 130 by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.
 
 mod args;
+mod bar;
 mod commands;
 mod output;
 mod progress;
@@ -22,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let start = Instant::now();
-    let args = args::Args::parse();
+    let args = commands::Args::parse();
     args::deprecations(std::env::args_os())
         .iter()
         .for_each(|text| output::note(&format!("onecycle: {text}")));

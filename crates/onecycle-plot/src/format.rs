@@ -32,19 +32,18 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Seconds as `8.1 s`, `5 min 3 s` or `1 h 2 min`.
+/// Seconds as `8.1 s`, `5m03s` or `1h02m`.
 pub fn duration(seconds: f64) -> String {
-    if !(seconds.is_finite() && seconds >= 59.95) {
-        return if seconds.is_finite() {
-            format!("{seconds:.1} s")
-        } else {
-            significant(seconds)
-        };
+    if !seconds.is_finite() {
+        return significant(seconds);
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
     }
     let whole = seconds.round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
     }
 }
 
@@ -78,9 +77,9 @@ mod tests {
         assert_eq!(percent(f64::NAN), "nan");
         let cases = [
             (8.06, "8.1 s"),
-            (59.96, "1 min 0 s"),
-            (303.0, "5 min 3 s"),
-            (3725.0, "1 h 2 min"),
+            (59.96, "1m00s"),
+            (303.0, "5m03s"),
+            (3725.0, "1h02m"),
             (f64::NAN, "nan"),
         ];
         for (seconds, text) in cases {

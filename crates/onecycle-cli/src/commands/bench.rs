@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
 use crate::{
-    args::{Bench, Format},
+    args::{Format, Threads, at_least_one},
     output::{self, AnyError},
-    progress::duration,
 };
+use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, TrainError,
     bench::{self, BenchConfig, BenchResult},
@@ -13,6 +13,38 @@ use onecycle_train::{
 };
 use onecycle_vision::{ImageShape, models::Architecture};
 use serde::Serialize;
+
+use clap::Args as ClapArgs;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// Network
+    #[arg(long, default_value = "resnet-small")]
+    pub(crate) model: String,
+    /// Images a step
+    #[arg(long, default_value_t = 128, value_parser = at_least_one)]
+    pub(crate) batch: usize,
+    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5, convnet and mlp, else 3x32x32
+    #[arg(long)]
+    pub(crate) shape: Option<String>,
+    /// Classes
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub(crate) classes: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Steps that are measured
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub(crate) steps: usize,
+    /// Steps before these
+    #[arg(long, default_value_t = 3)]
+    pub(crate) warm_up: usize,
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
 
 /// Largest height, width and number of channels.
 const LARGEST_SIDE: usize = 1024;

@@ -9,9 +9,44 @@ use onecycle_vision::{
 use serde::Serialize;
 
 use crate::{
-    args::{Data, Format},
+    args::Format,
     output::{self, AnyError},
 };
+
+use clap::Subcommand;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// List the known data sets and where they are
+    List {
+        /// text, or json for programs
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Download the published files of a data set
+    Get {
+        /// Name of the data set
+        name: String,
+        /// Folder to put it into; the user's cache folder by default
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// Address to fetch from in place of the published one
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+    },
+    /// Check the files of a data set against the published checksums
+    Verify {
+        /// Name of the data set
+        name: String,
+        /// Where it is, if not where it is looked for
+        #[arg(long, value_name = "PATH")]
+        path: Option<PathBuf>,
+        /// text, or json for programs
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
 
 pub(crate) fn run(args: &Data) -> Result<ExitCode, AnyError> {
     match args {

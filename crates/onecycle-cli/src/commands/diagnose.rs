@@ -1,24 +1,84 @@
 use std::{
-    io::IsTerminal,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use crate::{
-    args::{self, Format},
+    args::{Format, Show, Threads},
+    bar::Bar,
     output::{self, AnyError},
-    progress::duration,
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, TrainError, config::DiagnoseConfig, device, diagnose::Diagnosis, diagnose_run,
     observer::Observer,
 };
 
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Diagnose {
+    /// Folder of the run: its result is diagnosed, or its newest checkpoint where it is not finished
+    pub(crate) run: PathBuf,
+    /// Micro-batches for the gradient noise scale, 0 for none; more of them make it surer
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 64
+    )]
+    pub(crate) batches: usize,
+    /// Images of a micro-batch
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 64
+    )]
+    pub(crate) batch_size: usize,
+    /// Training images that curvature, sharpness and slices are measured on, and validation images for the gap
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 1000
+    )]
+    pub(crate) images: usize,
+    /// Largest eigenvalues of the Hessian, 0 for none
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 3
+    )]
+    pub(crate) eigenvalues: usize,
+    /// Half width of the box of Keskar's sharpness, for a weight of 0
+    #[arg(
+        long,
+        value_name = "E",
+        default_value_t = 1e-3,
+        allow_negative_numbers = true
+    )]
+    pub(crate) epsilon: f64,
+    /// Random directions along which the loss is measured, 0 for none
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 2
+    )]
+    pub(crate) slices: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
 /// Time between two redraws of the bar.
 const REDRAW: Duration = Duration::from_millis(200);
 
-pub(crate) fn run(args: &args::Diagnose, start: Instant) -> Result<ExitCode, AnyError> {
+pub(crate) fn run(args: &Diagnose, start: Instant) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let options = DiagnoseConfig {
         batches: args.batches,
@@ -29,9 +89,9 @@ pub(crate) fn run(args: &args::Diagnose, start: Instant) -> Result<ExitCode, Any
         slices: args.slices,
         ..DiagnoseConfig::thorough()
     };
-    let mut watch = Watch::new(args.show.quiet);
-    let diagnosis = diagnose_run::diagnose(&args.run, &options, &mut watch).map_err(in_flags)?;
-    watch.bar.finish_and_clear();
+    let mut progress = DiagnoseProgress::new(args.show.quiet);
+    let diagnosis = diagnose_run::diagnose(&args.run, &options, &mut progress).map_err(in_flags)?;
+    progress.bar.finish();
     diagnose_run::write(&args.run, &diagnosis)?;
     match args.show.format {
         Format::Json => output::json(&diagnosis)?,
@@ -78,47 +138,33 @@ fn table(diagnosis: &Diagnosis) -> String {
     text
 }
 
-/// Shows a diagnosis in the making.
-struct Watch {
-    bar: ProgressBar,
-    lines: bool,
+/// Shows the parts of a diagnosis.
+struct DiagnoseProgress {
+    bar: Bar,
 }
 
-impl Watch {
+impl DiagnoseProgress {
     fn new(quiet: bool) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let target = match (quiet, on_terminal) {
-            (false, true) => ProgressDrawTarget::stderr(),
-            _ => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{elapsed_precise} {bar:28} {pos}/{len} batches  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(REDRAW);
-        Watch {
-            bar,
-            lines: !quiet && !on_terminal,
-        }
+        let bar = Bar::new(template, quiet, Duration::MAX);
+        bar.redraw_every(REDRAW);
+        DiagnoseProgress { bar }
     }
 }
 
-impl Observer for Watch {
+impl Observer for DiagnoseProgress {
     fn diagnosis_part(&mut self, name: &str, batches: usize) {
-        if self.lines && batches > 0 {
-            output::note(name);
+        match batches {
+            0 => self.bar.set(0, 0, name.to_owned()),
+            _ => self.bar.begin(name, batches as u64),
         }
-        self.bar.set_position(0);
-        self.bar.set_length(batches as u64);
-        self.bar.set_message(name.to_owned());
     }
 
     fn diagnosis_batch(&mut self) {
-        self.bar.inc(1);
+        self.bar.advance();
     }
 
     fn note(&mut self, text: &str) {
-        self.bar.suspend(|| output::note(&format!("note: {text}")));
+        self.bar.hidden(|| output::note(&format!("note: {text}")));
     }
 }

@@ -1,10 +1,10 @@
-use std::{io::IsTerminal, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 
 use crate::{
-    args::{Evaluate, Format, data_key},
+    args::{Format, Show, Threads, WhichViews, data_key},
+    bar::Bar,
     output::{self, AnyError},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onecycle_train::{
     Config, ConfigError, TrainError,
     config::DataConfig,
@@ -15,11 +15,30 @@ use onecycle_train::{
     run_folder::RunFolder,
 };
 
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Evaluate {
+    /// Folder of a run, or its model.safetensors
+    pub(crate) model: PathBuf,
+    /// Evaluate on the test images of this data set (name, or path of a folder or archive) in place of the run's own
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) views: WhichViews,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
 pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
     let config = configuration(args)?;
-    let bar = bar(args.show.quiet);
+    let template = "{elapsed_precise} {bar:28} {pos}/{len} images, {eta} left";
+    let bar = Bar::new(template, args.show.quiet, Duration::MAX);
     let evaluation = evaluate::evaluate(
         &classifier,
         &config.data,
@@ -27,11 +46,10 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
         config.eval_batch_size,
         args.views.views(),
         |images, of| {
-            bar.set_length(of);
-            bar.set_position(images);
+            bar.set(images, of, String::new());
         },
     )?;
-    bar.finish_and_clear();
+    bar.finish();
     match args.show.format {
         Format::Json => output::json(&evaluation)?,
         Format::Text => output::text(&table(&evaluation))?,
@@ -113,17 +131,4 @@ fn table(evaluation: &Evaluation) -> String {
         text.push('\n');
     }
     text
-}
-
-fn bar(quiet: bool) -> ProgressBar {
-    let target = match !quiet && std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(0), target);
-    let template = "{elapsed_precise} {bar:28} {pos}/{len} images, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,11 +1,11 @@
-use std::{io::IsTerminal, path::Path, process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 use crate::{
-    args::{Find, FindFormat, Sweep},
+    args::{Configuration, Sweep},
+    bar::Bar,
     output::{self, AnyError},
     stop::Stop,
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onecycle::range_test::LrSweep;
 use onecycle_plot::terminal::Charset;
 use onecycle_train::{
@@ -21,6 +21,62 @@ use onecycle_train::{
 };
 
 use super::plan;
+
+use crate::stop;
+use clap::{Args as ClapArgs, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Find {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    #[command(flatten)]
+    pub(crate) sweep: Sweep,
+    /// Equal differences in place of equal ratios between rates, and validation accuracy along the way: Smith's own test
+    #[arg(long)]
+    pub(crate) linear: bool,
+    /// Measure the accuracy on held-out images every N updates, 0 for never [default: 0; a fortieth of the test with --linear]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) validate_every: Option<usize>,
+    /// A curve for each of these weight decays
+    #[arg(long, value_name = "WD,..", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["momenta", "batch_sizes"])]
+    pub(crate) weight_decays: Vec<f64>,
+    /// A curve for each of these momenta (Adam: beta1)
+    #[arg(
+        long,
+        value_name = "M,..",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        conflicts_with = "batch_sizes"
+    )]
+    pub(crate) momenta: Vec<f64>,
+    /// A curve for each of these batch sizes
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    pub(crate) batch_sizes: Vec<u32>,
+    /// Folder for range_test.json and the figure
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Stop after this time (90s, 10m, 2h); with --out, the same command goes on after the tests that are finished
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = FindFormat::Text)]
+    pub(crate) format: FindFormat,
+    /// No progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FindFormat {
+    /// A plot for the terminal, and the table of suggestions
+    Text,
+    /// A line an update
+    Csv,
+    /// Curves, suggestions and costs
+    Json,
+}
 
 /// Lines of the plot, for each curve.
 const HEIGHT: usize = 14;
@@ -43,9 +99,9 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     }
     let mut journal = journal(args.out.as_deref());
     let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
-    let mut watch = Watch::new(find.tests(), args.quiet, stop.clone());
-    let found = range_test::run_from(&config, &find, &mut journal, &mut watch)?;
-    watch.finish();
+    let mut progress = SearchProgress::new(find.tests(), args.quiet, stop.clone());
+    let found = range_test::run_from(&config, &find, &mut journal, &mut progress)?;
+    progress.finish();
     let Some(found) = found else {
         return Ok(stopped(args.out.as_deref(), &stop));
     };
@@ -174,66 +230,45 @@ fn overlay(args: &Find) -> Option<Overlay> {
     })
 }
 
-/// Shows tests to a person.
-pub(super) struct Watch {
-    bar: ProgressBar,
-    lines: bool,
+/// Shows range tests and short cycles.
+pub(super) struct SearchProgress {
+    bar: Bar,
     tests: usize,
     stop: Stop,
 }
 
-impl Watch {
+impl SearchProgress {
     pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let target = match (quiet, on_terminal) {
-            (false, true) => ProgressDrawTarget::stderr(),
-            _ => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{elapsed_precise} {bar:28} {pos}/{len} updates  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        Watch {
-            bar,
-            lines: !quiet && !on_terminal,
+        SearchProgress {
+            bar: Bar::new(template, quiet, Duration::MAX),
             tests,
             stop,
         }
     }
 
     pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.bar.finish();
     }
 }
 
-impl Observer for Watch {
+impl Observer for SearchProgress {
     fn range_test(&mut self, index: usize, label: &str, updates: u64) {
         let text = format!("range test {} of {}: {label}", index + 1, self.tests);
-        if self.lines {
-            output::note(&text);
-        }
-        self.bar.reset();
-        self.bar.set_length(updates);
-        self.bar.set_message(text);
-    }
-
-    fn search_step(&mut self, _lr: f64) {
-        self.bar.inc(1);
+        self.bar.begin(&text, updates);
     }
 
     fn short_cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
         let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
-        if self.lines {
-            output::note(&text);
-        }
-        self.bar.reset();
-        self.bar.set_length(updates);
-        self.bar.set_message(text);
+        self.bar.begin(&text, updates);
+    }
+
+    fn search_step(&mut self, _lr: f64) {
+        self.bar.advance();
     }
 
     fn note(&mut self, text: &str) {
-        self.bar.suspend(|| output::note(text));
+        self.bar.hidden(|| output::note(text));
     }
 
     fn stop(&mut self) -> bool {

@@ -1,7 +1,7 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
 use crate::{
-    args::{Course, Fit, Format},
+    args::{Configuration, Course, Format, Show, Sweep},
     output::{self, AnyError},
     stop::Stop,
 };
@@ -19,9 +19,41 @@ use onecycle_train::{
 };
 
 use super::{
-    find::{Watch, how_to_go_on, journal, plot, stopped, test},
+    find::{SearchProgress, how_to_go_on, journal, plot, stopped, test},
     train,
 };
+
+use crate::stop;
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Folder of the run; without it, a new one under runs/
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Weight decays to choose from, the one to prefer first; the configured one, a fifth and five times of it by default
+    #[arg(
+        long,
+        value_name = "WD,..",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub(crate) weight_decays: Vec<f64>,
+    /// Stop after this time (90s, 10m, 2h), in the training with a checkpoint; with --out, the same command goes on
+    #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
+    pub(crate) max_time: Option<Duration>,
+    /// One short range test of the configured weight decay, and one epoch
+    #[arg(long, conflicts_with = "weight_decays")]
+    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) sweep: Sweep,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
 
 /// Epochs with `--quick`.
 const QUICK_EPOCHS: f64 = 1.0;
@@ -82,9 +114,9 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         RunFolder::free(out)?;
     }
 
-    let mut watch = Watch::new(find.tests(), args.show.quiet, stop.clone());
-    let found = tested(&config, &find, &mut journal, &mut watch);
-    watch.finish();
+    let mut progress = SearchProgress::new(find.tests(), args.show.quiet, stop.clone());
+    let found = tested(&config, &find, &mut journal, &mut progress);
+    progress.finish();
     let found = match found {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(stopped(args.out.as_deref(), &stop)),
@@ -131,10 +163,10 @@ fn tested(
     config: &Config,
     find: &RangeTestConfig,
     journal: &mut Journal,
-    watch: &mut Watch,
+    progress: &mut SearchProgress,
 ) -> Result<Option<RangeTestResult>, TrainError> {
-    match range_test::run_from(config, find, journal, watch)? {
-        Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, journal, watch),
+    match range_test::run_from(config, find, journal, progress)? {
+        Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, journal, progress),
         None => Ok(None),
     }
 }

@@ -1,13 +1,43 @@
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 use crate::{
-    args::{Plan, PlanFormat},
+    args::Configuration,
     output::{self, AnyError},
 };
 use onecycle_plot::terminal::Charset;
 use onecycle_train::{Config, ConfigError, TrainError, experiment, files, plan_view::PlanView};
 
 use onecycle_vision::{catalog, source};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = PlanFormat::Plot)]
+    pub(crate) format: PlanFormat,
+    /// Write a figure of learning rate and momentum, by its ending .svg or .png; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) figure: Vec<PathBuf>,
+    /// Images in the training set, where they are not those of a known data set
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) images: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// A plot for the terminal, and the table of phases
+    Plot,
+    /// The table of phases
+    Table,
+    /// A line a step
+    Csv,
+    /// All series
+    Json,
+}
 
 /// Columns of the plot where the terminal does not say how many it has.
 const WIDTH: usize = 80;

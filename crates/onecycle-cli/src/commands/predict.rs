@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use crate::{
-    args::{Format, Predict},
+    args::{Format, WhichViews, at_least_one},
     output::{self, AnyError},
 };
 use onecycle_train::{
@@ -10,6 +10,26 @@ use onecycle_train::{
     predict::{Classifier, Prediction},
 };
 use serde::Serialize;
+
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Predict {
+    /// model.safetensors of a run, or the run's folder
+    pub(crate) model: PathBuf,
+    /// Image files, png or jpeg
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// text, or json for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Classes to show of each image
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
+    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) views: WhichViews,
+}
 
 /// One image's answer for programs.
 #[derive(Serialize)]

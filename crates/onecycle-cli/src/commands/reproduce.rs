@@ -1,7 +1,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use crate::{
-    args::{Format, Reproduce},
+    args::{Format, Trials, at_least_one},
     output::{self, AnyError},
     stop::Stop,
 };
@@ -16,8 +16,49 @@ use onecycle_train::{
 
 use super::{
     find,
-    trials::{self, Watch},
+    study_progress::{self, StudyProgress},
 };
+
+use clap::Args as ClapArgs;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reproduce {
+    /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence, momentum, weight-decay,
+    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers; or suggestions, how good
+    /// the suggested rates are
+    pub(crate) name: String,
+    /// quick: all of them in less than half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
+    /// networks, data and epochs, for a GPU
+    #[arg(long, value_name = "SCALE", default_value = "quick")]
+    pub(crate) scale: String,
+    /// Runs of each variant [default: 3; 1 at the scale of the paper]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) seeds: Option<usize>,
+    /// Network in place of the scale's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Training images in place of the scale's, the first N
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) images: Option<usize>,
+    /// Test images in place of the scale's, the first N
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    pub(crate) test_images: Option<usize>,
+    /// Epochs of one cycle in place of the scale's; other lengths follow
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) epochs: Option<f64>,
+    /// Of suggestions: these tasks only
+    #[arg(long, value_name = "TASK,..", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
+    /// cpu, cuda or wgpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
+    /// Folder of runs and results; the same command again goes on there, and experiments share it [default:
+    /// runs/reproduce-SCALE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trials: Trials,
+}
 
 /// The study of the suggested rates by its name.
 const SUGGESTIONS: &str = "suggestions";
@@ -38,12 +79,16 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     let out = args.out.clone().unwrap_or_else(|| {
         PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
     });
-    let stop = Stop::listen(start, args.trials.max_time, trials::how_to_go_on((0, 0)));
-    let mut watch = Watch::new(args.trials.show.quiet, stop.clone());
-    let results = reproduce::run(&experiments, &setting, &out, &mut watch)?;
-    watch.finish();
+    let stop = Stop::listen(
+        start,
+        args.trials.max_time,
+        study_progress::how_to_go_on((0, 0)),
+    );
+    let mut progress = StudyProgress::new(args.trials.show.quiet, stop.clone());
+    let results = reproduce::run(&experiments, &setting, &out, &mut progress)?;
+    progress.finish();
     let Some(results) = results else {
-        return Ok(watch.stopped());
+        return Ok(progress.stopped());
     };
     match args.trials.show.format {
         Format::Json => output::json(&results)?,
@@ -91,9 +136,9 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
     let stop = Stop::listen(start, args.trials.max_time, STOPPED);
-    let mut watch = find::Watch::new(1, args.trials.show.quiet, stop.clone());
-    let suggested = suggestions::run(&setting, &out, &mut watch)?;
-    watch.finish();
+    let mut progress = find::SearchProgress::new(1, args.trials.show.quiet, stop.clone());
+    let suggested = suggestions::run(&setting, &out, &mut progress)?;
+    progress.finish();
     let Some(suggested) = suggested else {
         output::note(&format!("{}{STOPPED}", stop.why()));
         return Ok(stop.exit_code());
@@ -161,7 +206,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Args, Command};
+    use crate::commands::{Args, Command};
 
     /// Networks of the scale and of `lenet-mnist` with `--model mlp`.
     fn networks(experiment: &str) -> Option<[String; 2]> {

@@ -2,11 +2,12 @@ use std::{path::Path, process::ExitCode, time::Instant};
 
 use super::divergence;
 use crate::{
-    args::{Course, Format, Show, Train},
+    args::{Configuration, Course, Format, Show},
     output::{self, AnyError},
-    progress::{Progress, duration},
+    progress::TrainProgress,
     stop::Stop,
 };
+use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, Experiment, device, files,
     finish::Summary,
@@ -14,6 +15,39 @@ use onecycle_train::{
     run_folder::{RunFile, RunFolder},
     training::{Outcome, ResumeOptions, Training},
 };
+
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Folder of the run; without it, a new one under runs/
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in this folder; its own configuration holds
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data",
+        "limit", "batch_size", "lr_max", "weight_decay", "seed", "device"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Measure gradient noise, sharpness and gap every N updates and at the end, into diagnose.jsonl and the report
+    #[arg(long, value_name = "every=N", conflicts_with = "resume")]
+    pub(crate) diagnose: Option<String>,
+    #[command(flatten)]
+    pub(crate) course: Course,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Resume {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) course: Course,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
 
 pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let course = &args.course;
@@ -154,11 +188,11 @@ impl Observer for Notes {
     }
 }
 
-fn observer(experiment: &Experiment, show: &Show, stop: &Stop) -> Progress {
+fn observer(experiment: &Experiment, show: &Show, stop: &Stop) -> TrainProgress {
     let steps = experiment.plan.steps();
     let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
     let table = show.format == Format::Text;
-    Progress::new(steps, epochs, show.quiet, table, stop.clone())
+    TrainProgress::new(steps, epochs, show.quiet, table, stop.clone())
 }
 
 fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
@@ -184,7 +218,7 @@ fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
 
 fn conclude(
     outcome: Outcome,
-    progress: Progress,
+    progress: TrainProgress,
     stop: &Stop,
     folder: &RunFolder,
     show: &Show,
