@@ -1,19 +1,20 @@
-//! The optimizers against trajectories that PyTorch printed, in float64; computed here in double
-//! precision and in single, which on the CPU is another path (one pass over memory).
+//! Compares the optimizers with trajectories that PyTorch computed in float64.
+//!
+//! We compute them in double precision, and in single precision, which takes another path on the CPU
+//! (one pass over memory). `scripts/goldens/optimizers_torch.py` records them like this:
 //!
 //! ```python
 //! opt = torch.optim.SGD([a, b, c], lr=lr[0], momentum=momentum[0], nesterov=True)
 //! for n in range(40):
 //!     for group in opt.param_groups: group["lr"], group["momentum"] = lr[n], momentum[n]
-//!     for p, g in zip([a, b, c], grads[n]): p.grad = g
-//!     torch.nn.utils.clip_grad_norm_([a, b, c], max_norm)     # where the case has it
+//!     for p, g in zip([a, b, c], gradients[n]): p.grad = g
+//!     torch.nn.utils.clip_grad_norm_([a, b, c], max_norm)     # cases with `clip` only
 //!     opt.step()
 //! ```
 
-// A test that cannot read its data should say where.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
+use std::collections::BTreeMap;
 
 use burn::{
     module::{Module, Param},
@@ -26,14 +27,19 @@ use onecycle_burn::{
     optim::{Adam, BiasCorrection, Group, RmsProp, Sgd},
     state,
 };
+use onecycle_test_support::{Tolerance, assert_series, golden_as, numbers};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-/// Types, and what they may be off by, relative to the largest magnitude of a tensor's course as the reference's README
-/// advises.
+/// Element types, and the allowed deviation relative to the largest magnitude in a tensor's
+/// trajectory.
 const PRECISIONS: [(DType, f64); 2] = [(DType::F64, 1e-12), (DType::F32, 2e-6)];
 
 #[derive(Deserialize)]
 struct Goldens {
+    init: [Vec<f64>; 3],
+    /// By kind; per step, for each of the three tensors.
+    gradients: BTreeMap<String, Vec<[Vec<f64>; 3]>>,
     cases: Vec<Case>,
 }
 
@@ -41,15 +47,15 @@ struct Goldens {
 struct Case {
     name: String,
     optimizer: String,
-    kwargs: serde_json::Value,
+    kwargs: Value,
     lr: Vec<f64>,
     momentum: Vec<f64>,
     weight_decay: Vec<f64>,
     clip: Option<Clip>,
-    init: [Vec<f64>; 3],
-    grads: Vec<[Vec<f64>; 3]>,
+    /// The kind of gradients.
+    gradients: String,
     params: Vec<[Vec<f64>; 3]>,
-    final_state: serde_json::Map<String, serde_json::Value>,
+    final_state: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -122,11 +128,11 @@ fn config(case: &Case) -> OptimizerConfig {
             centered: flag("centered"),
             ..RmsProp::default()
         }),
-        other => panic!("{other} has no counterpart here"),
+        other => panic!("{other} is not covered"),
     }
 }
 
-/// The case's weight decay is 1 times each tensor's multiplier.
+/// The weight decay of all updates is 1; each tensor multiplies it by its own weight decay.
 fn optimizer(case: &Case) -> Optimizer {
     let groups = ["a", "b", "c"]
         .iter()
@@ -156,59 +162,52 @@ fn largest<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     values.fold(f64::MIN_POSITIVE, |most, v| most.max(v.abs()))
 }
 
-/// `tolerance` is relative to `scale`.
-fn assert_close(what: &str, got: &[f64], want: &[f64], scale: f64, tolerance: f64) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    for (index, (got, want)) in got.iter().zip(want).enumerate() {
-        let off = (got - want).abs() / scale;
-        assert!(
-            off <= tolerance,
-            "{what}[{index}] is {got:e}, PyTorch says {want:e}, off by {off:e}"
-        );
-    }
-}
-
-fn cases() -> Option<Vec<Case>> {
-    let text = std::fs::read_to_string(common::golden("optimizers_torch.json")?).unwrap();
-    let goldens: Goldens = serde_json::from_str(&text).unwrap();
+fn goldens() -> Goldens {
+    let goldens: Goldens = golden_as(env!("CARGO_MANIFEST_DIR"), "optimizers_torch");
     assert_eq!(goldens.cases.len(), 37);
-    Some(goldens.cases)
+    for case in &goldens.cases {
+        let steps = [case.lr.len(), case.momentum.len(), case.params.len()];
+        assert_eq!(steps, [goldens.gradients[&case.gradients].len(); 3]);
+    }
+    goldens
 }
 
 #[test]
 fn trajectories_are_those_of_pytorch() {
-    let Some(cases) = cases() else { return };
-    for case in &cases {
+    let goldens = goldens();
+    for case in &goldens.cases {
         for (dtype, tolerance) in PRECISIONS {
-            assert_trajectory(case, dtype, tolerance);
+            assert_trajectory(&goldens, case, dtype, tolerance);
         }
     }
 }
 
-fn assert_trajectory(case: &Case, dtype: DType, tolerance: f64) {
-    let mut model = Three::new(&case.init, dtype);
+fn assert_trajectory(goldens: &Goldens, case: &Case, dtype: DType, tolerance: f64) {
+    let mut model = Three::new(&goldens.init, dtype);
     let mut optimizer = optimizer(case);
-    let scales: Vec<f64> = (0..3)
-        .map(|t| largest(case.params.iter().flat_map(|step| &step[t])))
-        .collect();
+    let tolerances = [0, 1, 2].map(|t| {
+        let trajectory = case.params.iter().flat_map(|step| &step[t]);
+        Tolerance::Absolute(tolerance * largest(trajectory))
+    });
     let name = format!("{} in {dtype:?}", case.name);
-    for step in 0..case.lr.len() {
-        let grads = model.grads(&case.grads[step]);
+    for (step, gradients) in goldens.gradients[&case.gradients].iter().enumerate() {
+        let grads = model.grads(gradients);
         let report;
         (model, report) = optimizer.step(&hyper(case, step), model, grads).unwrap();
         for (t, values) in model.values().iter().enumerate() {
             let what = format!("{name}: tensor {t} after step {step}");
-            assert_close(&what, values, &case.params[step][t], scales[t], tolerance);
+            assert_series(&what, values, &case.params[step][t], tolerances[t]);
         }
         if let Some(clip) = &case.clip {
+            let what = format!("{name}: norm at step {step}");
             let (got, want) = (report.grad_norm.unwrap(), clip.total_norm[step]);
-            assert_close(&format!("{name}: norm"), &[got], &[want], want, tolerance);
+            assert_series(&what, &[got], &[want], Tolerance::OfLargest(tolerance));
         }
     }
     assert_final_state(case, &optimizer, tolerance);
 }
 
-/// PyTorch's names for what an optimizer keeps, and ours.
+/// PyTorch's and our names for the state of an optimizer.
 const STATE_NAMES: [(&str, &str); 5] = [
     ("momentum_buffer", "velocity"),
     ("exp_avg", "mean"),
@@ -224,37 +223,32 @@ fn assert_final_state(case: &Case, optimizer: &Optimizer, tolerance: f64) {
             continue;
         };
         for (name, want) in ["a", "b", "c"].iter().zip(tensors.as_array().unwrap()) {
-            let want: Vec<f64> = want
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|v| v.as_f64().unwrap())
-                .collect();
             let got: Vec<f64> = state[&format!("{name}/{ours}")].iter::<f64>().collect();
-            let what = format!("{}: {theirs}", case.name);
-            assert_close(&what, &got, &want, largest(want.iter()), tolerance);
+            let what = format!("{}: {theirs} of {name}", case.name);
+            assert_series(&what, &got, &numbers(want), Tolerance::OfLargest(tolerance));
         }
     }
 }
 
-/// Saved after half of the steps and restored into a new optimizer, a run ends with the same bits.
+/// A run that is saved halfway and restored into a new optimizer ends with the same bits.
 #[test]
-fn restored_state_goes_on_with_the_same_bits() {
-    let Some(cases) = cases() else { return };
+fn a_restored_run_ends_with_the_same_bits() {
+    let goldens = goldens();
     let device = Device::flex().autodiff();
-    for (case, (dtype, _)) in cases.iter().flat_map(|case| PRECISIONS.map(|p| (case, p))) {
+    let cases = goldens.cases.iter();
+    for (case, (dtype, _)) in cases.flat_map(|case| PRECISIONS.map(|p| (case, p))) {
         let run = |interrupted: bool| {
-            let mut model = Three::new(&case.init, dtype);
+            let mut model = Three::new(&goldens.init, dtype);
             let mut current = optimizer(case);
-            for step in 0..case.lr.len() {
+            for (step, gradients) in goldens.gradients[&case.gradients].iter().enumerate() {
                 if interrupted && step == case.lr.len() / 2 {
                     let saved = current.state();
                     current = optimizer(case);
                     current.load_state(saved, &device).unwrap();
-                    let weights = state::weights(&model);
-                    model = state::load_weights(Three::new(&case.init, dtype), weights).unwrap();
+                    let (weights, new) = (state::weights(&model), Three::new(&goldens.init, dtype));
+                    model = state::load_weights(new, weights).unwrap();
                 }
-                let grads = model.grads(&case.grads[step]);
+                let grads = model.grads(gradients);
                 (model, _) = current.step(&hyper(case, step), model, grads).unwrap();
             }
             model.values()
@@ -263,8 +257,8 @@ fn restored_state_goes_on_with_the_same_bits() {
     }
 }
 
-/// With a beta1 that varies, the mean of equal gradients must be that gradient, whatever beta1 did: the product
-/// of the betas gives exactly that, PyTorch's power of the current one does not.
+/// The bias-corrected mean of equal gradients must be that gradient, even if beta1 varies. Dividing by
+/// 1 minus the product of all betas achieves this; PyTorch's power of the current beta1 does not.
 #[test]
 fn exact_bias_correction_keeps_a_constant_gradient() {
     let ones = [vec![1.0; 3], vec![1.0; 8], vec![1.0; 24]];
