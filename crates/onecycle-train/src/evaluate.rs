@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     ConfigError, TrainError,
     config::DataConfig,
+    logits,
     metrics::{self, MetricSums},
     predict::Classifier,
     tta::Tta,
@@ -75,13 +76,13 @@ pub fn evaluate(
     for batch in loader.evaluation().batch_size(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
-        let images = metrics::images(batch, card.shape, model.device());
+        let images = metrics::to_device(batch, card.shape, model.device());
         let logits = views.logits(model.network(), images)?;
         for (label, row) in labels.iter().zip(logits.chunks_exact(classes)) {
             let label = *label as usize;
             images_of[label] += 1;
             // None of a network that has diverged.
-            if let Some(answer) = metrics::largest(row) {
+            if let Some(answer) = logits::argmax(row) {
                 answers[label * classes + answer] += 1;
             }
         }

@@ -51,6 +51,7 @@ pub mod experiment;
 pub mod figures;
 pub mod files;
 pub mod finish;
+mod logits;
 pub mod lr_search;
 pub mod metrics;
 pub mod model_file;

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use onecycle_vision::{Batch, Batches, ImageShape, models::Model};
 use serde::{Deserialize, Serialize};
 
-use crate::{RunError, TrainError, record::number};
+use crate::{RunError, TrainError, logits, record::number};
 
 /// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -21,20 +21,18 @@ pub struct MetricSums {
 impl MetricSums {
     /// The tally of one batch from logits `[batch, classes]`, row-major, and class indices.
     pub fn of(logits: &[f32], labels: &[i64]) -> MetricSums {
-        let mut tally = MetricSums::default();
+        let mut sums = MetricSums::default();
         if labels.is_empty() {
-            return tally;
+            return sums;
         }
         let classes = logits.len() / labels.len();
         for (row, label) in logits.chunks_exact(classes).zip(labels) {
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = row.iter().map(|z| f64::from(z - largest).exp()).sum();
-            let on_class = row[*label as usize];
-            tally.loss += sum.ln() - f64::from(on_class - largest);
-            tally.correct += u64::from(self::largest(row) == Some(*label as usize));
-            tally.images += 1;
+            let label = *label as usize;
+            sums.loss += logits::cross_entropy(row, label);
+            sums.correct += u64::from(logits::argmax(row) == Some(label));
+            sums.images += 1;
         }
-        tally
+        sums
     }
 
     /// Adds another tally.
@@ -98,8 +96,10 @@ impl<'a> Evaluator<'a> {
         for batch in batches {
             let batch = batch?;
             let labels = batch.labels.clone();
-            let logits = self.model.forward(images(batch, self.shape, self.device));
-            sums.add(MetricSums::of(&host(logits)?, &labels));
+            let logits = self
+                .model
+                .forward(to_device(batch, self.shape, self.device));
+            sums.add(MetricSums::of(&to_host(logits)?, &labels));
             if stop(sums.images) {
                 break;
             }
@@ -108,21 +108,15 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Index of the largest logit, the first of several; none where all are NaN.
-pub(crate) fn largest(row: &[f32]) -> Option<usize> {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter().position(|z| *z == largest)
-}
-
-/// The images of a batch, `[batch, channels, height, width]`, on a device.
-pub(crate) fn images(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
+/// Copies the images of a batch to a device, as `[batch, channels, height, width]`.
+pub(crate) fn to_device(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
     let images = std::mem::take(&mut batch.images);
     let shape = [batch.len, shape.channels, shape.height, shape.width];
     Tensor::<4>::from_data(TensorData::new(images, shape), device)
 }
 
-/// Reads logits back from the device, row-major.
-pub(crate) fn host(logits: Tensor<2>) -> Result<Vec<f32>, TrainError> {
+/// Reads logits `[batch, classes]` back from the device, row-major.
+pub(crate) fn to_host(logits: Tensor<2>) -> Result<Vec<f32>, TrainError> {
     logits
         .into_data()
         .try_into_vec::<f32>()
@@ -135,24 +129,24 @@ mod tests {
 
     /// Logits 0 and ln 3: probabilities 1/4 and 3/4.
     #[test]
-    fn tally_is_the_hand_computed_one() {
+    fn sums_match_a_hand_computed_example() {
         let z = 3f32.ln();
-        let tally = MetricSums::of(&[0.0, z, 0.0, z], &[1, 0]);
+        let sums = MetricSums::of(&[0.0, z, 0.0, z], &[1, 0]);
         let expected = (4f64 / 3.0).ln() + 4f64.ln();
-        assert!((tally.loss - expected).abs() < 1e-6);
-        assert_eq!((tally.correct, tally.images), (1, 2));
+        assert!((sums.loss - expected).abs() < 1e-6);
+        assert_eq!((sums.correct, sums.images), (1, 2));
     }
 
     #[test]
     fn large_logits_do_not_overflow() {
-        let tally = MetricSums::of(&[3e38, -3e38], &[0]);
-        assert_eq!((tally.loss, tally.correct), (0.0, 1));
+        let sums = MetricSums::of(&[3e38, -3e38], &[0]);
+        assert_eq!((sums.loss, sums.correct), (0.0, 1));
     }
 
     #[test]
-    fn not_a_number_is_never_right() {
-        let tally = MetricSums::of(&[f32::NAN, f32::NAN], &[0]);
-        assert!(tally.loss.is_nan());
-        assert_eq!(tally.correct, 0);
+    fn nan_logits_are_never_correct() {
+        let sums = MetricSums::of(&[f32::NAN, f32::NAN], &[0]);
+        assert!(sums.loss.is_nan());
+        assert_eq!(sums.correct, 0);
     }
 }

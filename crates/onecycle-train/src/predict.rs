@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use crate::{
     FileError, RunError, TrainError,
+    logits::softmax,
     model_file::{CARD, ModelCard},
     run_folder::RunFolder,
     tensors,
-    tta::{Tta, softmax},
+    tta::Tta,
 };
 
 /// A trained network with what is needed to feed it.

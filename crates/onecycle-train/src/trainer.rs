@@ -1,8 +1,24 @@
-//! One training step: batch, forward, loss, backward, update.
+//! The training step: batch, forward, loss, backward, update.
 //!
-//! [`Trainer`] is all that training a network takes, in memory: no folder, no record, no observer.
-//! [`Training`](crate::training::Training) adds these; the learning-rate search, the curriculum and
-//! the benchmark call the same [`Trainer::step`].
+//! [`Trainer`] trains a network in memory. It has no folder, no records and no observer:
+//! [`Training`](crate::training::Training) adds those. The learning-rate search, the curriculum and
+//! the benchmark call the same [`Trainer::step`]. A whole training is one loop:
+//!
+//! ```no_run
+//! use onecycle_train::{Config, Experiment, trainer::StepResult};
+//!
+//! let experiment = Experiment::prepare(Config::default())?;
+//! let mut trainer = experiment.trainer()?;
+//! while !trainer.is_finished() {
+//!     match trainer.step()? {
+//!         StepResult::Updated(update) => println!("{:.3}", update.metrics.mean_loss()),
+//!         StepResult::NotFinite => break,
+//!     }
+//! }
+//! let test = trainer.evaluate(experiment.data.test.evaluation(500))?;
+//! println!("{:.2} %", 100.0 * test.accuracy());
+//! # Ok::<(), onecycle_train::TrainError>(())
+//! ```
 
 use std::sync::Arc;
 
@@ -30,26 +46,27 @@ pub struct Trainer {
     plan: Arc<Plan>,
     data: TrainingData,
     cursor: Cursor,
-    /// The rest of the current epoch; `None` until its next batch is needed.
+    /// The remaining batches of the current epoch; `None` until the first is needed.
     batches: Option<Batches>,
 }
 
-/// Training images, and what else the loss depends on.
+/// The training images and the settings of the loss.
 #[derive(Debug, Clone)]
 pub struct TrainingData {
-    /// The images, shuffled and augmented.
+    /// Training images, shuffled and augmented.
     pub loader: Loader,
     /// Shape of an image.
     pub shape: ImageShape,
-    /// Where to compute, without autodiff.
+    /// Device to train on, without autodiff.
     pub device: Device,
-    /// Images per update where the plan sets no batch size.
+    /// Images per update if the plan sets no batch size.
     pub batch_size: usize,
-    /// Share of the target spread over all classes, at least 0 and below 1.
+    /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
 }
 
-/// Position in a training. Batches are a function of it, so it is all that resuming needs.
+/// Position in a training. The batches are a function of it, so a resumed training needs no other
+/// state of the data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// Updates made.
@@ -60,33 +77,30 @@ pub struct Cursor {
     pub images_of_epoch: u64,
 }
 
-/// What [`Trainer::step`] came to.
+/// Result of [`Trainer::step`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Step {
-    /// An update was made.
-    Made(Update),
-    /// The loss is not finite: nothing was updated.
-    NotFinite {
-        /// Learning rate of the update that was not made.
-        lr: f64,
-    },
+pub enum StepResult {
+    /// The network was updated.
+    Updated(Update),
+    /// The loss is NaN or infinite. The weights, the optimizer and the cursor did not change.
+    NotFinite,
 }
 
-/// An update that was made.
+/// One update of the network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Update {
-    /// Its number, counted from 0.
+    /// Number of the update, counted from 0.
     pub step: u64,
-    /// Its epoch, counted from 0.
+    /// Epoch of the update, counted from 0.
     pub epoch: u64,
-    /// Loss and correct answers on its batch, before the update.
+    /// Loss and accuracy on the batch, before the update.
     pub metrics: MetricSums,
     /// Euclidean norm of the gradient, if the optimizer computes it.
     pub grad_norm: Option<f64>,
 }
 
 impl Trainer {
-    /// A training of `model` from its start.
+    /// A trainer before its first update.
     pub fn new(model: Model, optimizer: Optimizer, plan: Arc<Plan>, data: TrainingData) -> Self {
         Trainer {
             model,
@@ -98,7 +112,95 @@ impl Trainer {
         }
     }
 
-    /// Continues from `cursor`, where `model` and `optimizer` come from.
+    /// Makes the next update with the hyper-parameters of the plan.
+    ///
+    /// # Errors
+    /// The plan is over and its `at_end` is `error`, the data cannot be read, or the optimizer
+    /// cannot use the hyper-parameters.
+    pub fn step(&mut self) -> Result<StepResult, TrainError> {
+        let hyper = self.plan.try_at(self.cursor.step)?;
+        self.step_with(&hyper)
+    }
+
+    /// Makes the next update with the given hyper-parameters.
+    ///
+    /// # Errors
+    /// The data cannot be read, or the optimizer cannot use the hyper-parameters.
+    pub fn step_with(&mut self, hyper: &Hyper) -> Result<StepResult, TrainError> {
+        let batch = self.next_batch()?;
+        let labels = batch.labels.clone();
+        let Forward { logits, loss } = self.forward(batch);
+        let gradients = self.backward(&loss);
+        let metrics = MetricSums::of(&metrics::to_host(logits.without_autodiff())?, &labels);
+        if !metrics.loss.is_finite() {
+            return Ok(StepResult::NotFinite);
+        }
+        let grad_norm = self.update(hyper, gradients)?;
+        let update = Update {
+            step: self.cursor.step,
+            epoch: self.cursor.epoch,
+            metrics,
+            grad_norm,
+        };
+        self.cursor.step += 1;
+        self.cursor.images_of_epoch += metrics.images;
+        Ok(StepResult::Updated(update))
+    }
+
+    /// Returns the batch of the next update. If the current epoch is over, begins the next one.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub fn next_batch(&mut self) -> Result<Batch, TrainError> {
+        loop {
+            if self.epoch_is_over() {
+                self.begin_next_epoch();
+            }
+            let cursor = self.cursor;
+            let batches = self
+                .batches
+                .get_or_insert_with(|| self.data.batches(cursor, &self.plan));
+            match batches.next() {
+                Some(batch) => return Ok(batch?),
+                None => self.begin_next_epoch(),
+            }
+        }
+    }
+
+    /// Computes the logits and the loss of a batch.
+    pub fn forward(&self, batch: Batch) -> Forward {
+        self.data.forward(&self.model, batch)
+    }
+
+    /// Computes the gradient of the loss with respect to every parameter.
+    pub fn backward(&self, loss: &Tensor<1>) -> GradientsParams {
+        GradientsParams::from_grads(loss.backward(), &self.model)
+    }
+
+    /// Updates the network. Returns the norm of the gradient if the optimizer computes it.
+    ///
+    /// # Errors
+    /// The optimizer cannot use the hyper-parameters.
+    pub fn update(
+        &mut self,
+        hyper: &Hyper,
+        gradients: GradientsParams,
+    ) -> Result<Option<f64>, TrainError> {
+        let (model, report) = self.optimizer.step(hyper, self.model.clone(), gradients)?;
+        self.model = model;
+        Ok(report.grad_norm)
+    }
+
+    /// Measures loss and accuracy of the network in evaluation mode.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub fn evaluate(&self, batches: Batches) -> Result<MetricSums, TrainError> {
+        let model = self.model.valid();
+        Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)
+    }
+
+    /// Continues from `cursor`; `model` and `optimizer` must have the state of that position.
     #[must_use]
     pub fn at(self, cursor: Cursor) -> Self {
         Trainer {
@@ -118,109 +220,21 @@ impl Trainer {
         self.cursor.step >= self.plan.steps()
     }
 
-    /// Whether every image of the epoch has been trained on.
+    /// Whether every image of the current epoch has been trained on.
     pub fn epoch_is_over(&self) -> bool {
         self.cursor.images_of_epoch >= self.data.loader.len() as u64
     }
 
-    /// Moves on to the first batch of the next epoch. [`step`](Self::step) does so by itself when an
-    /// epoch is over; call this to end an epoch early, at the end of the plan.
+    /// Moves to the first batch of the next epoch. [`step`](Self::step) calls this when an epoch is
+    /// over; call it yourself only to end an epoch early.
     pub fn begin_next_epoch(&mut self) {
         self.cursor.epoch += 1;
         self.cursor.images_of_epoch = 0;
         self.batches = None;
     }
-
-    /// Makes the next update, with the plan's hyper-parameters.
-    ///
-    /// # Errors
-    /// The end of a plan that does not hold, data that cannot be read, hyper-parameters that the
-    /// optimizer cannot use.
-    pub fn step(&mut self) -> Result<Step, TrainError> {
-        let hyper = self.plan.try_at(self.cursor.step)?;
-        self.step_with(&hyper)
-    }
-
-    /// Makes the next update, with these hyper-parameters.
-    ///
-    /// # Errors
-    /// Those of [`step`](Self::step), the end of the plan excepted.
-    pub fn step_with(&mut self, hyper: &Hyper) -> Result<Step, TrainError> {
-        let batch = self.next_batch()?;
-        let labels = batch.labels.clone();
-        let Forward { logits, loss } = self.forward(batch);
-        let gradients = self.backward(&loss);
-        let metrics = MetricSums::of(&metrics::host(logits.without_autodiff())?, &labels);
-        if !metrics.loss.is_finite() {
-            return Ok(Step::NotFinite { lr: hyper.lr });
-        }
-        let grad_norm = self.update(hyper, gradients)?;
-        let made = Update {
-            step: self.cursor.step,
-            epoch: self.cursor.epoch,
-            metrics,
-            grad_norm,
-        };
-        self.cursor.step += 1;
-        self.cursor.images_of_epoch += metrics.images;
-        Ok(Step::Made(made))
-    }
-
-    /// Logits and loss of the network on a batch.
-    pub fn forward(&self, batch: Batch) -> Forward {
-        self.data.forward(&self.model, batch)
-    }
-
-    /// The gradient of the loss by every parameter of the network.
-    pub fn backward(&self, loss: &Tensor<1>) -> GradientsParams {
-        GradientsParams::from_grads(loss.backward(), &self.model)
-    }
-
-    /// Applies the optimizer to the network; returns the norm of the gradient if it was computed.
-    ///
-    /// # Errors
-    /// Hyper-parameters that the optimizer cannot use.
-    pub fn update(
-        &mut self,
-        hyper: &Hyper,
-        gradients: GradientsParams,
-    ) -> Result<Option<f64>, TrainError> {
-        let (model, report) = self.optimizer.step(hyper, self.model.clone(), gradients)?;
-        self.model = model;
-        Ok(report.grad_norm)
-    }
-
-    /// Loss and accuracy of the network on `batches`, in evaluation mode.
-    ///
-    /// # Errors
-    /// Data that cannot be read.
-    pub fn evaluate(&self, batches: Batches) -> Result<MetricSums, TrainError> {
-        let model = self.model.valid();
-        Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)
-    }
-
-    /// The batch of the next update; that of the next epoch if this one is over.
-    ///
-    /// # Errors
-    /// Data that cannot be read.
-    pub fn next_batch(&mut self) -> Result<Batch, TrainError> {
-        loop {
-            if self.epoch_is_over() {
-                self.begin_next_epoch();
-            }
-            let cursor = self.cursor;
-            let batches = self
-                .batches
-                .get_or_insert_with(|| self.data.batches(cursor, &self.plan));
-            match batches.next() {
-                Some(batch) => return Ok(batch?),
-                None => self.begin_next_epoch(),
-            }
-        }
-    }
 }
 
-/// Logits and loss of a batch.
+/// Result of a forward pass.
 pub struct Forward {
     /// Logits `[batch, classes]`.
     pub logits: Tensor<2>,
@@ -229,6 +243,16 @@ pub struct Forward {
 }
 
 impl TrainingData {
+    /// Runs `model`, a network with autodiff, on a batch.
+    pub fn forward(&self, model: &Model, batch: Batch) -> Forward {
+        let device = self.device.clone().autodiff();
+        let labels = TensorData::new(batch.labels.clone(), [batch.len]);
+        let logits = model.forward(metrics::to_device(batch, self.shape, &device));
+        let labels = Tensor::<1, Int>::from_data(labels, &device);
+        let loss = cross_entropy(logits.clone(), labels, self.label_smoothing);
+        Forward { logits, loss }
+    }
+
     /// The batches of an epoch from `cursor` on, in the sizes that the plan sets.
     fn batches(&self, cursor: Cursor, plan: &Arc<Plan>) -> Batches {
         let (plan, default) = (Arc::clone(plan), self.batch_size);
@@ -242,15 +266,5 @@ impl TrainingData {
             .batch_sizes(batch_size)
             .skip(skip)
             .batches()
-    }
-
-    /// Runs `model`, a network with autodiff, on a batch.
-    pub fn forward(&self, model: &Model, batch: Batch) -> Forward {
-        let device = self.device.clone().autodiff();
-        let labels = TensorData::new(batch.labels.clone(), [batch.len]);
-        let logits = model.forward(metrics::images(batch, self.shape, &device));
-        let labels = Tensor::<1, Int>::from_data(labels, &device);
-        let loss = cross_entropy(logits.clone(), labels, self.label_smoothing);
-        Forward { logits, loss }
     }
 }

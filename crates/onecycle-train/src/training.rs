@@ -25,7 +25,7 @@ use crate::{
     observer::Observer,
     record::{EpochRecord, StepRecord, generalisation_gap},
     run_folder::{RunFile, RunFolder, RunLock},
-    trainer::{Cursor, Step, Trainer, Update},
+    trainer::{Cursor, StepResult, Trainer, Update},
 };
 
 /// How a run ended.
@@ -343,8 +343,8 @@ impl Training {
             metrics,
             grad_norm,
         } = match self.trainer.step_with(&hyper)? {
-            Step::Made(update) => update,
-            Step::NotFinite { lr } => return Err(self.diverged(self.step(), lr)),
+            StepResult::Updated(update) => update,
+            StepResult::NotFinite => return Err(self.diverged(self.step(), hyper.lr)),
         };
         let record = StepRecord {
             step,

@@ -93,7 +93,7 @@ fn tensors(experiment: &Experiment, batch: Batch) -> (Tensor<4>, Tensor<1, Int>)
     let device = experiment.device.clone().autodiff();
     let labels = TensorData::new(batch.labels.clone(), [batch.len]);
     (
-        metrics::images(batch, experiment.data.shape, &device),
+        metrics::to_device(batch, experiment.data.shape, &device),
         Tensor::from_data(labels, &device),
     )
 }

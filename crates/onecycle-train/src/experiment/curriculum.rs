@@ -14,7 +14,7 @@ use crate::{
     config::CurriculumConfig,
     device,
     metrics::{self, MetricSums},
-    trainer::{Step, Trainer},
+    trainer::{StepResult, Trainer},
 };
 
 /// Puts the easy images first, where the configuration asks for it.
@@ -58,8 +58,8 @@ fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>
 }
 
 fn logits(experiment: &Experiment, model: &Model, batch: Batch) -> Result<Vec<f32>, TrainError> {
-    let images = metrics::images(batch, experiment.data.shape, &experiment.device);
-    metrics::host(model.forward(images))
+    let images = metrics::to_device(batch, experiment.data.shape, &experiment.device);
+    metrics::to_host(model.forward(images))
 }
 
 /// The network after `scoring_epochs` of plain SGD at a constant rate.
@@ -75,7 +75,7 @@ fn scorer(experiment: &Experiment, config: &CurriculumConfig) -> Result<Model, T
     let plan = Constant::new(config.scoring_lr).policy()?.resolve(&run)?;
     let mut trainer = Trainer::new(experiment.initial_model()?, optimizer, Arc::new(plan), data);
     while !trainer.is_finished() {
-        if let Step::NotFinite { .. } = trainer.step()? {
+        if let StepResult::NotFinite = trainer.step()? {
             break;
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Experiment, TrainError, experiment,
     metrics::MetricSums,
-    trainer::{Step, Trainer},
+    trainer::{StepResult, Trainer},
 };
 
 /// Images that are judged by, about as many at most: one per cent is the error of their accuracy.
@@ -163,7 +163,7 @@ fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trai
         if stop() {
             return Ok(Trained::Stopped);
         }
-        if let Step::NotFinite { .. } = trainer.step()? {
+        if let StepResult::NotFinite = trainer.step()? {
             return Ok(Trained::Diverged(trainer.cursor().step));
         }
     }
