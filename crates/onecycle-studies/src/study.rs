@@ -125,7 +125,7 @@ impl Study {
     pub fn new(cells: impl IntoIterator<Item = Cell>) -> Result<Self, StudyError> {
         let mut study = Study {
             cells: Vec::new(),
-            artifacts: Artifacts::Everything,
+            artifacts: Artifacts::All,
         };
         let mut names = BTreeSet::new();
         for cell in cells {
@@ -149,7 +149,7 @@ impl Study {
     #[must_use]
     pub fn without_pictures(self) -> Self {
         Study {
-            artifacts: Artifacts::NoPictures,
+            artifacts: Artifacts::WithoutFigures,
             ..self
         }
     }
@@ -256,7 +256,7 @@ impl Study {
         let run = RunFolder::look(root)?;
         watch.begin(training.progress().step, training.experiment().plan.steps());
         let classes = training.experiment().data.classes.len();
-        match training.leaving(self.artifacts).run(watch) {
+        match training.with_artifacts(self.artifacts).run(watch) {
             Ok(training::Outcome::Stopped { .. }) => return Ok(None),
             Ok(training::Outcome::Finished(_)) => {}
             Err(TrainError::Run(RunError::Diverged { step, lr, .. })) => {
@@ -265,7 +265,7 @@ impl Study {
             }
             Err(error) => return Err(error.into()),
         }
-        if self.artifacts == Artifacts::NoPictures {
+        if self.artifacts == Artifacts::WithoutFigures {
             remove_folder(&run.checkpoints())?;
         }
         CellResult::read(cell, &run)
@@ -273,7 +273,7 @@ impl Study {
 
     /// Checkpoints of cells that are done, which were to be removed: the process was killed before.
     fn left_over(&self, folder: &Path, results: &[Option<CellResult>]) -> Vec<PathBuf> {
-        if self.artifacts == Artifacts::Everything {
+        if self.artifacts == Artifacts::All {
             return Vec::new();
         }
         let done = self.cells.iter().zip(results);

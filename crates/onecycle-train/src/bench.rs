@@ -70,7 +70,7 @@ impl BenchResult {
 /// # Errors
 /// A device that is not there, images too small for the network.
 pub fn run(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
-    device::on_a_cpu_thread(|| measure(bench))
+    device::on_pool_thread(|| measure(bench))
 }
 
 fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {

@@ -1,12 +1,15 @@
-//! Checkpoints: the whole state of a run in one checksummed file.
+//! Checkpoints: the complete state of a run in one checksummed file. The main type is
+//! [`Checkpoint`].
 //!
-//! A file is `1CYCKPT1`, the SHA-256 of what follows, then a safetensors file. It holds the weights under
-//! `model/NAME`, the optimizer's state under `optimizer/NAME`, and [`Progress`] as JSON in its metadata. Files are
-//! named after their step and the newest two are kept: should the last one be damaged, the one before it serves.
+//! A file consists of `1CYCKPT1`, the SHA-256 of the rest, and a safetensors file. This has the
+//! weights as `model/NAME`, the optimizer state as `optimizer/NAME`, and [`Progress`] as JSON in
+//! its metadata. The newest two checkpoints are kept: if the last one is damaged, the one before it
+//! is used.
 //!
-//! Checkpoints that every run of a configuration writes at the same steps are named `step-..`; one that was written
-//! because somebody asked the run to stop is named `stop-..` and kept beside the two until the next of these. A run
-//! that goes back after a divergence goes back to one of the former, so that it matters not whether it was stopped.
+//! Names start with the kind and the step. Checkpoints at the steps that the configuration sets are
+//! named `step-..`. A checkpoint written because the run was asked to stop is named `stop-..` and
+//! kept, in addition to the two, until the next checkpoint. Rollback after a divergence only uses
+//! `step-` checkpoints, so a manual stop never changes the result.
 
 use std::{
     collections::HashMap,
@@ -24,19 +27,20 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"1CYCKPT1";
 const DIGEST_LEN: usize = 32;
-/// Checkpoints that are kept.
+/// Number of `step-` checkpoints to keep.
 const KEPT: usize = 2;
-/// How names of checkpoints end.
-const ENDING: &str = ".ckpt";
-/// Name of the progress in the metadata.
+/// File extension of checkpoints.
+const EXTENSION: &str = ".ckpt";
+/// Metadata key of the progress.
 const PROGRESS: &str = "onecycle.progress";
 
 /// Why a checkpoint is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckpointKind {
-    /// The configuration says so: the start, the end of an epoch, every `checkpoint_steps`.
+    /// At a step that the configuration sets: the start, the end of an epoch, every
+    /// `checkpoint_steps`.
     Regular,
-    /// Somebody asked the run to stop.
+    /// The run was asked to stop.
     Stop,
 }
 
@@ -49,29 +53,29 @@ impl CheckpointKind {
     }
 }
 
-/// Where a run stands.
+/// Position of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Updates made.
     pub step: u64,
-    /// Epoch that the next update belongs to.
+    /// Epoch of the next update, counted from 0.
     pub epoch: u64,
-    /// Images of that epoch that were used.
+    /// Images of that epoch already trained on.
     pub images_of_epoch: u64,
     /// Sum of the losses of these images.
     pub loss: f64,
-    /// Images among these that were classified rightly.
+    /// Correctly classified images among these.
     pub correct: u64,
     /// Time spent training in this epoch, in seconds.
     pub seconds: f64,
-    /// What an evaluation in progress has seen so far: of the validation images, where `images_of_epoch` have been
-    /// trained on, of the test images else.
-    #[serde(default, skip_serializing_if = "nothing_seen")]
+    /// Metrics of an evaluation in progress: on the validation images if `images_of_epoch` is above
+    /// 0, otherwise on the test images.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub evaluated: MetricSums,
 }
 
-fn nothing_seen(tally: &MetricSums) -> bool {
-    tally.images == 0
+fn is_empty(sums: &MetricSums) -> bool {
+    sums.images == 0
 }
 
 impl Progress {
@@ -84,8 +88,8 @@ impl Progress {
         }
     }
 
-    /// Losses and correct answers of the epoch's images so far.
-    pub(crate) fn trained(&self) -> MetricSums {
+    /// Training metrics of the current epoch so far.
+    pub(crate) fn train_metrics(&self) -> MetricSums {
         MetricSums {
             loss: self.loss,
             correct: self.correct,
@@ -94,35 +98,36 @@ impl Progress {
     }
 }
 
-/// The state of a run: all that a resumed run needs besides its configuration.
+/// State of a run: everything that a resumed run needs besides its configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Where the run stands.
+    /// Position of the run.
     pub progress: Progress,
-    /// Weights and running statistics.
+    /// Weights and running statistics of the network.
     pub weights: TensorMap,
     /// State of the optimizer.
     pub optimizer: TensorMap,
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `folder` and removes those that it makes needless: all but the newest two, and any
-    /// older one of a stop.
+    /// Writes the checkpoint into `folder` and removes obsolete ones: all but the newest two of the
+    /// kind [`Regular`](CheckpointKind::Regular), and every older one of the kind
+    /// [`Stop`](CheckpointKind::Stop).
     ///
     /// # Errors
-    /// Files that cannot be written or removed.
+    /// A file cannot be written or removed.
     pub fn save(&self, folder: &Path, kind: CheckpointKind) -> Result<PathBuf, FileError> {
         let path = self.write(folder, kind)?;
         let mut regular = 0;
         for old in list(folder)?.iter().rev() {
-            let needless = match old.kind {
+            let obsolete = match old.kind {
                 CheckpointKind::Regular => {
                     regular += 1;
                     regular > KEPT
                 }
                 CheckpointKind::Stop => old.path != path,
             };
-            if needless {
+            if obsolete {
                 remove(&old.path)?;
             }
         }
@@ -132,9 +137,9 @@ impl Checkpoint {
     /// Writes the checkpoint into `folder`.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub(crate) fn write(&self, folder: &Path, kind: CheckpointKind) -> Result<PathBuf, FileError> {
-        let name = format!("{}{:09}{ENDING}", kind.prefix(), self.progress.step);
+        let name = format!("{}{:09}{EXTENSION}", kind.prefix(), self.progress.step);
         let path = folder.join(name);
         files::write_whole(&path, &self.to_bytes()?)?;
         Ok(path)
@@ -143,7 +148,7 @@ impl Checkpoint {
     /// Reads one checkpoint.
     ///
     /// # Errors
-    /// [`FileError::DamagedCheckpoint`] for a file that is cut short, altered, or something else.
+    /// [`FileError::DamagedCheckpoint`] if the file is truncated, altered, or not a checkpoint.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let bytes = fs::read(path).map_err(FileError::io("read", path))?;
         Self::from_bytes(&bytes).map_err(|why| FileError::DamagedCheckpoint {
@@ -152,10 +157,11 @@ impl Checkpoint {
         })
     }
 
-    /// Reads the newest checkpoint of `folder` that is whole; with it, those newer ones that are not, and why.
+    /// Reads the newest complete checkpoint of `folder`. Also returns the errors of newer ones that
+    /// are damaged.
     ///
     /// # Errors
-    /// The newest one's error where none is whole, [`RunError::NoCheckpoint`] where there is none.
+    /// The error of the newest one if all are damaged; [`RunError::NoCheckpoint`] if there is none.
     pub fn newest(folder: &Path) -> Result<(Self, Vec<FileError>), TrainError> {
         let mut damaged = Vec::new();
         for saved in list(folder)?.iter().rev() {
@@ -196,17 +202,17 @@ impl Checkpoint {
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let rest = bytes
             .strip_prefix(MAGIC)
-            .ok_or("it does not begin like a checkpoint")?;
+            .ok_or("it does not start like a checkpoint")?;
         let (digest, payload) = rest
             .split_at_checked(DIGEST_LEN)
-            .ok_or("it is cut short within its checksum")?;
+            .ok_or("it is truncated within its checksum")?;
         if Sha256::digest(payload).as_slice() != digest {
             return Err("its checksum does not match its contents".to_owned());
         }
         let (all, metadata) = tensors::from_safetensors(payload)?;
         let progress = metadata
             .get(PROGRESS)
-            .ok_or("it has no record of progress")?;
+            .ok_or("it has no progress in its metadata")?;
         let mut checkpoint = Checkpoint {
             progress: serde_json::from_str(progress).map_err(|error| error.to_string())?,
             weights: TensorMap::new(),
@@ -219,7 +225,7 @@ impl Checkpoint {
                 checkpoint.optimizer.insert(name.to_owned(), data);
             } else {
                 return Err(format!(
-                    "tensor `{name}` is neither the model's nor the optimizer's"
+                    "tensor `{name}` belongs neither to the model nor to the optimizer"
                 ));
             }
         }
@@ -227,23 +233,23 @@ impl Checkpoint {
     }
 }
 
-/// A checkpoint by its name. Ordered by step; of the same step that of a stop is the later: it may stand in the middle of
-/// an evaluation, and the regular one that follows takes it away.
+/// A checkpoint file, described by its name. Ordered by step. At the same step `Stop` comes after
+/// `Regular`, because it may be in the middle of an evaluation; the next regular one removes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Saved {
+pub(crate) struct CheckpointFile {
     pub(crate) step: u64,
     pub(crate) kind: CheckpointKind,
     pub(crate) path: PathBuf,
 }
 
-impl Saved {
-    /// `None` for any other file.
-    pub(crate) fn of(path: PathBuf) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_suffix(ENDING)?;
+impl CheckpointFile {
+    /// Parses the name of the file; `None` if it is not a checkpoint.
+    pub(crate) fn parse(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_suffix(EXTENSION)?;
         let (kind, step) = [CheckpointKind::Regular, CheckpointKind::Stop]
             .into_iter()
             .find_map(|kind| Some((kind, name.strip_prefix(kind.prefix())?)))?;
-        Some(Saved {
+        Some(CheckpointFile {
             step: step.parse().ok()?,
             kind,
             path,
@@ -251,22 +257,22 @@ impl Saved {
     }
 }
 
-/// All checkpoints in `folder`, oldest first.
-pub(crate) fn list(folder: &Path) -> Result<Vec<Saved>, FileError> {
+/// Lists all checkpoints in `folder`, oldest first.
+pub(crate) fn list(folder: &Path) -> Result<Vec<CheckpointFile>, FileError> {
     let entries = fs::read_dir(folder).map_err(FileError::io("read the folder", folder))?;
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(FileError::io("read the folder", folder))?;
-        found.extend(Saved::of(entry.path()));
+        found.extend(CheckpointFile::parse(entry.path()));
     }
     found.sort();
     Ok(found)
 }
 
-/// Removes the checkpoint of a stop from `folder`, if there is one.
+/// Removes the checkpoint of a manual stop from `folder`, if there is one.
 ///
 /// # Errors
-/// A file that cannot be removed.
+/// The file cannot be removed.
 pub(crate) fn remove_stop(folder: &Path) -> Result<(), FileError> {
     for saved in list(folder)? {
         if saved.kind == CheckpointKind::Stop {
@@ -306,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_comes_back() {
+    fn a_saved_checkpoint_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = checkpoint(7)
             .save(folder.path(), CheckpointKind::Regular)
@@ -330,13 +336,13 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let saved = list(folder).unwrap();
-        let name = |saved: &Saved| saved.path.file_name()?.to_str().map(str::to_owned);
+        let name = |saved: &CheckpointFile| saved.path.file_name()?.to_str().map(str::to_owned);
         saved.iter().filter_map(name).collect()
     }
 
-    /// A stop takes nothing away that a run without it would have.
+    /// A manual stop removes no checkpoint that an uninterrupted run would have.
     #[test]
-    fn a_stop_is_kept_beside_the_two_until_the_next_one() {
+    fn a_stop_checkpoint_is_kept_in_addition_until_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let save = |step, kind| drop(checkpoint(step).save(folder.path(), kind).unwrap());
         for step in [10, 20] {
@@ -354,7 +360,7 @@ mod tests {
         }
         save(30, CheckpointKind::Regular);
         assert_eq!(names(folder.path()), [two[1], "step-000000030.ckpt"]);
-        // The end of an epoch has two: before its evaluation, and after.
+        // The end of an epoch writes two: before its evaluation, and after.
         save(40, CheckpointKind::Stop);
         save(40, CheckpointKind::Regular);
         assert_eq!(
@@ -364,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_byte_and_every_cut_is_noticed() {
+    fn every_flipped_byte_and_every_truncation_is_detected() {
         let whole = checkpoint(1).to_bytes().unwrap();
         for at in 0..whole.len() {
             let mut altered = whole.clone();
@@ -375,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_one_gives_way_to_the_one_before() {
+    fn a_damaged_checkpoint_is_replaced_by_the_previous_one() {
         let folder = tempfile::tempdir().unwrap();
         checkpoint(1)
             .save(folder.path(), CheckpointKind::Regular)
@@ -393,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_says_so() {
+    fn an_empty_folder_has_no_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(
             Checkpoint::newest(folder.path()),

@@ -1,8 +1,9 @@
-//! What a run is told: one TOML file, every key also settable from outside.
+//! Configuration of a run: [`Config`], read from one TOML file. Every key can also be set from
+//! outside.
 //!
-//! The pieces are laid over one another: the defaults, the file, then single settings `key=value` in their
-//! order. A table is merged key by key; but an `[optimizer]` or `[policy]` that names another `kind` replaces
-//! the one below it, since its keys mean other things.
+//! [`Layers`] merges the defaults, the file, and single settings `key=value`, in this order. Tables
+//! are merged key by key. An `[optimizer]` or `[policy]` with a different `kind` replaces the table
+//! below it, because its keys mean something else.
 
 mod differences;
 mod explain;
@@ -26,36 +27,37 @@ pub use tables::{DiagnoseConfig, OptimizerSection};
 
 use crate::{ConfigError, FileError, device::Device};
 
-/// Largest height and width to which images of a folder are brought.
+/// Largest height and width of the images of a folder, in pixels.
 const LARGEST_SIDE: usize = 1024;
-/// More threads than any machine of today has cores; a system may refuse to start more.
+/// Largest number of threads. No machine of today has as many cores, and a system may refuse to
+/// start more.
 const MOST_THREADS: usize = 1024;
 
-/// The whole configuration of a run.
+/// Complete configuration of a run.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `seed` | 1 | from which every random stream is derived |
-/// | `epochs` | 5 | passes over the training set; or |
-/// | `steps` | | optimizer updates |
-/// | `model` | `resnet-small` | a network of the zoo |
-/// | `device` | `cpu` | `cpu`, `cuda`, `wgpu` |
-/// | `threads` | 0 | CPU threads, 0 for all cores; results do not depend on it |
-/// | `batch_size` | 128 | images an update, where the policy sets none |
-/// | `eval_batch_size` | 500 | images a batch of the evaluation |
-/// | `ghost_batch` | 0 | images that batch norm normalises together, 0 for the whole batch: [`BatchNorm2d`](onecycle_burn::nn::BatchNorm2d) |
-/// | `label_smoothing` | 0 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
-/// | `checkpoint_steps` | 0 | updates between checkpoints besides those after each epoch, 0 for none |
-/// | `on_divergence` | `stop` | after a loss that is not finite: [`OnDivergence`] |
-/// | `[data]` | Fashion-MNIST | [`DataConfig`] |
-/// | `[augment]` | none but flips | [`Augment`] |
-/// | `[optimizer]` | SGD | [`OptimizerSection`] |
-/// | `[policy]` | 1cycle | [`PolicyConfig`] |
-/// | `[diagnose]` | never | [`DiagnoseConfig`] |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `seed` | 1 | ≥ 0 | every random stream is derived from it |
+/// | `epochs` | 5 | > 0 | passes over the training set; excludes `steps` |
+/// | `steps` | | ≥ 1 | optimizer updates; excludes `epochs` |
+/// | `model` | `resnet-small` | [`Architecture`] | name of the network |
+/// | `device` | `cpu` | `cpu`, `cuda`, `wgpu` | where to compute |
+/// | `threads` | 0 | 0 to 1024 | CPU threads, 0 for all cores; results do not depend on it |
+/// | `batch_size` | 128 | ≥ 1 | images per update, unless the policy sets it |
+/// | `eval_batch_size` | 500 | ≥ 1 | images per batch in evaluation |
+/// | `ghost_batch` | 0 | ≥ 0 | images that [batch norm](onecycle_burn::nn::BatchNorm2d) normalises together, 0 for the whole batch |
+/// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
+/// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
+/// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
+/// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
+/// | `[augment]` | flips only | | [`Augment`] |
+/// | `[optimizer]` | SGD | | [`OptimizerSection`] |
+/// | `[policy]` | 1cycle | | [`PolicyConfig`] |
+/// | `[diagnose]` | never | | [`DiagnoseConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// From which every random stream is derived.
+    /// Seed from which every random stream is derived.
     pub seed: u64,
     /// Passes over the training set. Excludes `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,34 +65,34 @@ pub struct Config {
     /// Optimizer updates. Excludes `epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Name of a network in the zoo.
+    /// Name of the network, one of [`Architecture`].
     pub model: String,
     /// Where to compute.
     pub device: Device,
     /// CPU threads, 0 for all cores.
     pub threads: usize,
-    /// Images an update.
+    /// Images per update, unless the policy sets it.
     pub batch_size: usize,
-    /// Images a batch of the evaluation.
+    /// Images per batch in evaluation.
     pub eval_batch_size: usize,
-    /// Images that batch norm normalises together in training, 0 for the whole batch.
+    /// Images that batch norm normalises together in training; 0 for the whole batch.
     #[serde(default)]
     pub ghost_batch: usize,
     /// Share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
-    /// Updates between checkpoints besides those after each epoch; 0 for none.
+    /// Updates between checkpoints within an epoch; 0 for none. Each epoch ends with a checkpoint.
     pub checkpoint_steps: u64,
     /// What to do after a loss that is not finite.
     pub on_divergence: OnDivergence,
-    /// Which images.
+    /// The images.
     pub data: DataConfig,
     /// Random changes to training images.
     pub augment: Augment,
-    /// How weights are updated.
+    /// The optimizer.
     pub optimizer: OptimizerSection,
-    /// What learning rate, momentum, weight decay and batch size do over the run.
+    /// Learning rate, momentum, weight decay and batch size over the run.
     pub policy: PolicyConfig,
-    /// What the run measures of itself along its way.
+    /// What the run measures about its network while it trains.
     #[serde(default, skip_serializing_if = "DiagnoseConfig::is_default")]
     pub diagnose: DiagnoseConfig,
 }
@@ -101,10 +103,11 @@ pub struct Config {
 pub enum OnDivergence {
     /// It ends with an error and keeps its checkpoints.
     Stop,
-    /// It goes back to a checkpoint and on from there with half the learning rate.
+    /// It returns to a checkpoint and continues from there with half the learning rate.
     ///
-    /// The whole rest of the plan is scaled, whatever its policy: for one with `lr_max`, that is half the `lr_max`, the
-    /// same shape and the same steps. See [`train`](crate::training) for which checkpoint and how often.
+    /// The whole rest of the plan is scaled, whatever the policy. For a policy with `lr_max`, this
+    /// is half the `lr_max` with the same shape and the same steps. [`training`](crate::training)
+    /// says which checkpoint is used and how often.
     Retry,
 }
 
@@ -120,64 +123,66 @@ impl FromStr for OnDivergence {
     }
 }
 
-/// Which images a run trains and measures on.
+/// The images that a run trains and measures on.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `name` | `fashion-mnist` | a known data set; or |
-/// | `path` | | a folder or archive |
-/// | `limit` | 0 | the first so many training images only; 0 for all |
-/// | `test_limit` | 0 | the first so many test images only, for measurements that must be quick; 0 for all |
-/// | `validation` | 0 | share of the training images held out to measure on in place of the test set |
-/// | `image_size` | 64 | height and width to which the images of a folder are brought |
-/// | `[data.curriculum]` | none | easy images first: [`CurriculumConfig`] |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `name` | `fashion-mnist` | | a known data set; excludes `path` |
+/// | `path` | | | a folder or an archive of images; excludes `name` |
+/// | `limit` | 0 | ≥ 0 | use only this many training images; 0 for all |
+/// | `test_limit` | 0 | ≥ 0 | use only this many test images, for quick measurements; 0 for all |
+/// | `validation` | 0 | 0 to < 1 | share of the training images to hold out and measure on instead of the test set |
+/// | `image_size` | 64 | 1 to 1024 | height and width in pixels to which the images of a folder are resized |
+/// | `[data.curriculum]` | none | | easy images first: [`CurriculumConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Name of a known data set.
-    // Not the default's name: a table with a path alone has none.
+    /// Name of a known data set. Excludes `path`.
+    // Without the default's name: a table with only a path has no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Folder or archive.
+    /// Folder or archive of images. Excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// The first so many training images only; 0 for all.
+    /// Use only this many training images, a sample that contains every class; 0 for all.
     pub limit: usize,
-    /// The first so many test images only; 0 for all.
+    /// Use only this many test images; 0 for all.
     pub test_limit: usize,
-    /// Share of the training images, of each class alike, held out to measure on in place of the test set, at
-    /// least 0 and below 1. The choice depends on the seed.
+    /// Share of the training images of each class to hold out and measure on instead of the test
+    /// set, at least 0 and below 1. The choice depends on the seed.
     pub validation: f64,
-    /// Height and width to which the images of a folder are brought.
+    /// Height and width in pixels to which the images of a folder are resized.
     pub image_size: usize,
     /// Easy images first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curriculum: Option<CurriculumConfig>,
 }
 
-/// Easy images first: Bengio et al., "Curriculum Learning" (2009), section 4; the pace is linear.
+/// Curriculum learning: easy images first (Bengio et al., "Curriculum Learning" (2009), section 4),
+/// with a linear pace.
 ///
-/// How hard an image is, the same network says after a brief training of its own: by its loss on the image. That training
-/// is made anew whenever the run begins or goes on, and depends on the seed alone.
+/// An image is as hard as its loss after a short training of the same network. This training is
+/// repeated whenever the run starts or resumes; it depends on the seed alone.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `start` | 0.25 | share of the images, the easiest, that the first epoch draws from |
-/// | `epochs` | | epochs until all images are drawn from |
-/// | `scoring_epochs` | 1 | length of the brief training |
-/// | `scoring_lr` | 0.05 | its learning rate |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `start` | 0.25 | > 0 to 1 | share of the images, the easiest ones, that the first epoch draws from |
+/// | `epochs` | required | ≥ 0 | epochs until all images are used |
+/// | `scoring_epochs` | 1 | ≥ 1 | epochs of the short training that scores the images |
+/// | `scoring_lr` | 0.05 | > 0 | learning rate of the short training |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CurriculumConfig {
-    /// Share of the images that the first epoch draws from, above 0 and at most 1.
+    /// Share of the images, the easiest ones, that the first epoch draws from; above 0 and at most
+    /// 1.
     #[serde(default = "quarter")]
     pub start: f64,
-    /// Epochs until all images are drawn from, at least 0.
+    /// Epochs until all images are used, at least 0.
     pub epochs: f64,
-    /// Epochs of the training that says how hard images are, at least 1.
+    /// Epochs of the short training that scores the images, at least 1.
     #[serde(default = "one")]
     pub scoring_epochs: u64,
-    /// Its learning rate, above 0; plain SGD with momentum 0.9.
+    /// Learning rate of the short training, above 0. It is plain SGD with momentum 0.9.
     #[serde(default = "twentieth")]
     pub scoring_lr: f64,
 }
@@ -231,7 +236,7 @@ impl Default for DataConfig {
 }
 
 impl Default for Config {
-    /// The run that `onecycle train` makes without arguments.
+    /// The run of `onecycle train` without arguments.
     fn default() -> Self {
         Config {
             seed: 1,
@@ -260,7 +265,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a configuration file over the defaults.
+    /// Reads a configuration file; keys that it lacks have their defaults.
     ///
     /// # Errors
     /// See [`Layers::resolve`].
@@ -268,10 +273,10 @@ impl Config {
         Layers::new()?.file(path)?.resolve()
     }
 
-    /// The configuration as TOML, all keys written out.
+    /// Returns the configuration as TOML, with every key.
     ///
     /// # Errors
-    /// None that a valid configuration can cause.
+    /// None for a valid configuration.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         Ok(toml::to_string(self).map_err(FileError::to_toml)?)
     }
@@ -286,15 +291,15 @@ impl Config {
             other => Err(ConfigError::setting(
                 "policy.kind",
                 other.kind(),
-                "one_cycle, whose maximum the range test finds; other policies go with `onecycle train`",
+                "one_cycle, because the range test finds its maximum; use `onecycle train` for other policies",
             )),
         }
     }
 
-    /// With the path of the data set as one that holds from any folder.
+    /// Makes the path of the data set absolute, so that it is valid from any folder.
     ///
     /// # Errors
-    /// [`FileError::Io`] where the current folder cannot be found.
+    /// [`FileError::Io`] if the current folder cannot be found.
     pub fn with_absolute_path(mut self) -> Result<Config, ConfigError> {
         if let Some(path) = &mut self.data.path {
             *path = std::path::absolute(&path).map_err(FileError::io("find", path))?;
@@ -302,11 +307,12 @@ impl Config {
         Ok(self)
     }
 
-    /// Checks what the types do not say, so far as it can be known without the data.
+    /// Checks values that the types allow but a run cannot use, as far as possible without the
+    /// data.
     ///
     /// # Errors
-    /// [`ConfigError::Setting`] with the key, its value and what is possible; a network or an optimizer that cannot be;
-    /// impossible parameters of the policy.
+    /// [`ConfigError::Setting`] with the key, its value and the possible values; an unknown
+    /// network, or parameters of the optimizer or the policy that are out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let setting = |key: &str, value: String, expected: &str| {
             Err(ConfigError::setting(key, value, expected))
@@ -375,7 +381,8 @@ impl Config {
         self.optimizer.build()?;
         self.policy.policy()?;
         self.diagnose.check()?;
-        // A number beyond TOML's 64 bits with sign would make a run.toml that cannot be read again.
+        // TOML integers are signed 64-bit: a larger number would make a run.toml that cannot be
+        // read.
         toml::Table::try_from(self).map_err(FileError::to_toml)?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Devices by name, and the number of CPU threads.
+//! Devices by name, and the number of CPU threads. The main type is [`Device`].
 
 use std::str::FromStr;
 
@@ -11,11 +11,11 @@ use crate::ConfigError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// Burn's `flex` backend: the CPU, any machine.
+    /// The CPU, with Burn's `flex` backend.
     Cpu,
-    /// An NVIDIA GPU; needs a build with the feature `cuda`.
+    /// An NVIDIA GPU; needs the feature `cuda`.
     Cuda,
-    /// Any GPU by Vulkan, Metal or WebGPU; needs a build with the feature `wgpu`.
+    /// Any GPU with Vulkan, Metal or WebGPU; needs the feature `wgpu`.
     Wgpu,
 }
 
@@ -35,7 +35,7 @@ impl FromStr for Device {
 /// Opens a device, without autodiff.
 ///
 /// # Errors
-/// [`ConfigError::DeviceNotBuilt`] where this build lacks the device's feature.
+/// [`ConfigError::DeviceNotBuilt`] if this build lacks the feature of the device.
 pub fn open(device: Device) -> Result<BurnDevice, ConfigError> {
     match device {
         Device::Cpu => Ok(BurnDevice::flex()),
@@ -43,15 +43,15 @@ pub fn open(device: Device) -> Result<BurnDevice, ConfigError> {
         Device::Cuda => Ok(BurnDevice::cuda(0usize)),
         #[cfg(feature = "wgpu")]
         Device::Wgpu => Ok(BurnDevice::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
-        #[allow(unreachable_patterns, reason = "reached where a feature is off")]
+        #[allow(unreachable_patterns, reason = "reached if a feature is off")]
         _ => Err(ConfigError::DeviceNotBuilt {
             device: format!("{device:?}").to_lowercase(),
         }),
     }
 }
 
-/// Sets the number of CPU threads for the whole process, 0 for one a core. Only the first call counts: the pool of
-/// threads is made once.
+/// Sets the number of CPU threads of the process; 0 for one per core. Only the first call has an
+/// effect, because the thread pool is created once.
 ///
 /// # Errors
 /// [`ConfigError::Threads`] if the pool exists with another number of threads.
@@ -69,8 +69,8 @@ pub fn set_threads(threads: usize) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Does `work` on one of the CPU threads, so that what it divides among them begins without waking another first: a
-/// training step divides its work a few hundred times.
-pub(crate) fn on_a_cpu_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+/// Runs `work` on a thread of the pool. A training step divides its work among the threads a few
+/// hundred times; from inside the pool, each of these begins without waking another thread first.
+pub(crate) fn on_pool_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }

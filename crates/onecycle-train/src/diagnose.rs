@@ -61,7 +61,7 @@ pub(crate) fn is_due(every: u64, step: u64, total: u64) -> bool {
 }
 
 /// How many diagnoses such a run has made after `step` steps.
-pub(crate) fn made_by(every: u64, step: u64, total: u64) -> usize {
+pub(crate) fn count_until(every: u64, step: u64, total: u64) -> usize {
     if every == 0 {
         return 0;
     }
@@ -70,7 +70,7 @@ pub(crate) fn made_by(every: u64, step: u64, total: u64) -> usize {
 }
 
 /// A diagnosis along the way of a run, after `step` updates.
-pub(crate) fn along_the_way(
+pub(crate) fn during_run(
     experiment: &Experiment,
     run_file: &RunFile,
     model: &Model,
@@ -96,7 +96,7 @@ mod tests {
             let mut made = 0;
             for step in 0..=total {
                 made += usize::from(is_due(every, step, total));
-                assert_eq!(made_by(every, step, total), made, "{every}, {step}");
+                assert_eq!(count_until(every, step, total), made, "{every}, {step}");
             }
             assert_eq!(made > 0, every > 0);
         }

@@ -1,6 +1,6 @@
-//! Errors: one enum per subject, and [`TrainError`] for whatever calls several of them.
+//! Errors: one enum per subject, and [`TrainError`] for functions that call several of them.
 //!
-//! Every variant carries the file, key or value that it is about, and says what to do.
+//! Every variant carries the file, key or value it concerns, and its message says what to do.
 
 mod config;
 mod file;
@@ -14,27 +14,27 @@ pub use run::RunError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A configuration that cannot be used.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
 
-    /// A run that cannot begin, continue or be used.
+    /// A run cannot start, continue or be used.
     #[error(transparent)]
     Run(#[from] RunError),
 
-    /// A file that cannot be read, written or understood.
+    /// A file cannot be read, written or understood.
     #[error(transparent)]
     File(#[from] FileError),
 
-    /// A figure that cannot be drawn.
+    /// A figure cannot be drawn.
     #[error(transparent)]
     Plot(#[from] onecycle_plot::PlotError),
 
-    /// The run continues beyond its plan.
+    /// The run is longer than its plan.
     #[error(transparent)]
     PastEnd(#[from] onecycle::PastEnd),
 
-    /// The optimizer or the weights do not fit.
+    /// The optimizer cannot use its settings, or the weights do not fit the network.
     #[error(transparent)]
     Burn(#[from] onecycle_burn::BurnError),
 

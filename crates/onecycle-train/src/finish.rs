@@ -53,9 +53,9 @@ pub struct Summary {
 pub enum Artifacts {
     /// Model, summary, figures and report.
     #[default]
-    Everything,
+    All,
     /// Model and summary: a figure takes a tenth of a second, and nobody looks at those of hundreds of runs.
-    NoPictures,
+    WithoutFigures,
 }
 
 /// Writes what a run leaves. `tested` is what was measured on the test images: nothing where the last epoch did so.
@@ -64,7 +64,7 @@ pub(crate) fn finish(
     folder: &RunFolder,
     model: Model,
     tested: MetricSums,
-    leaves: Artifacts,
+    artifacts: Artifacts,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
     let model = model.valid();
@@ -86,7 +86,7 @@ pub(crate) fn finish(
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
-    if leaves == Artifacts::Everything {
+    if artifacts == Artifacts::All {
         write_report(experiment, folder, &summary, &epochs)?;
     }
     checkpoint::remove_stop(&folder.checkpoints())?;
@@ -170,11 +170,10 @@ fn write_report(
     ];
     for retry in folder.read_run_file()?.retries {
         rows.push((
-            "Went back",
+            "Retried",
             format!(
-                "from step {}, where the loss was not finite with lr = {}, to step {}; from there with {} of the \
-                 plan's learning rate",
-                retry.diverged_at, retry.lr, retry.from, retry.lr_scale
+                "from step {} with {} times the plan's learning rate, after the loss was not finite at step {} with lr = {}",
+                retry.from, retry.lr_scale, retry.diverged_at, retry.lr
             ),
         ));
     }

@@ -1,24 +1,25 @@
 //! One training run, from its configuration to its report.
 //!
-//! A [`Config`] says what to do, an [`Experiment`] holds what that takes (data, plan, device), a
-//! [`Training`](training::Training) runs it in a folder, and [`finish`] writes model, summary, figures and
-//! report. [`trainer`] has the training step itself, without a folder; read it first.
+//! A [`Config`] is the configuration of a run. An [`Experiment`] holds what it needs: data, plan
+//! and device. A [`Training`](training::Training) runs it in a folder, and [`finish`] writes the
+//! model, the summary, the figures and the report. [`trainer`] has the training step itself, in
+//! memory; start reading there.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`config`] | the configuration of a run: TOML file, defaults, single settings |
+//! | [`config`] | configuration of a run: TOML file, defaults, single settings |
 //! | [`experiment`] | data, plan and device of a configuration |
-//! | [`trainer`] | the training step, in memory |
-//! | [`training`] | the training loop with records and checkpoints |
-//! | [`observer`] | events of running work |
-//! | [`checkpoint`] | the whole state of a run in one checksummed file |
-//! | [`run_folder`] | the folder of a run: paths, lock, `run.toml` |
-//! | [`record`] | the lines of `steps.jsonl` and `epochs.jsonl` |
+//! | [`trainer`] | training step, in memory |
+//! | [`training`] | training loop with records and checkpoints |
+//! | [`observer`] | receives the events of running work |
+//! | [`checkpoint`] | complete state of a run in one checksummed file |
+//! | [`run_folder`] | folder of a run: paths, lock, `run.toml` |
+//! | [`record`] | lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`lr_search`] | range tests, short cycles, suggestions |
-//! | [`diagnose`], [`diagnose_run`] | gradient noise, sharpness and generalisation gap; of a run's folder |
-//! | [`finish`], [`model_file`] | what a finished run leaves |
-//! | [`figures`], [`report`], [`plan_view`] | figures of a run, its page, a plan before training |
+//! | [`diagnose`], [`diagnose_run`] | gradient noise, sharpness and generalisation gap of a network, of a run |
+//! | [`finish`], [`model_file`] | files of a finished run |
+//! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
 //! | [`predict`], [`mod@evaluate`], [`tta`] | a trained model on images; test-time augmentation |
 //! | [`mod@bench`] | training speed of this machine |
 //! | [`device`] | devices by name, number of threads |

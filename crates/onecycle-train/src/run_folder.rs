@@ -1,19 +1,19 @@
-//! The folder that a run leaves.
+//! The folder of a run. The main type is [`RunFolder`], which knows the paths in it.
 //!
 //! ```text
-//! run.toml            the whole configuration, versions, data checksums
-//! steps.jsonl         a line a step
-//! epochs.jsonl        a line an epoch
-//! diagnose.jsonl      a line a diagnosis along the way, where there were any
-//! diagnose.json       the diagnosis of `onecycle diagnose`, where one was made
-//! range_test.json     curves, suggestions and verdict, where a range test was made before
+//! run.toml            complete configuration, version, data checksums
+//! steps.jsonl         one line per step
+//! epochs.jsonl        one line per epoch
+//! diagnose.jsonl      one line per diagnosis during the run, if there are any
+//! diagnose.json       the diagnosis of `onecycle diagnose`, if it was made
+//! range_test.json     curves, suggestions and verdict, if there was a range test
 //! range_test.jsonl    its finished parts, until the run is finished
 //! checkpoints/        the newest two
-//! model.safetensors   the result
+//! model.safetensors   the trained network
 //! summary.json        the result in numbers
-//! diverged.json       in its place, where a run of a study came to a loss that is not finite
-//! report.html         one page; figures/ holds its figures as SVG, PNG and CSV
-//! .lock               held while a process works on the run
+//! diverged.json       replaces summary.json if a run of a study diverged
+//! report.html         the report; figures/ has its figures as SVG, PNG and CSV
+//! .lock               locked while a process works on the run
 //! ```
 
 mod lock;
@@ -29,12 +29,12 @@ pub use run_file::{DataSummary, FORMAT, Retry, RunFile};
 
 use crate::{
     RunError, TrainError,
-    checkpoint::Saved,
+    checkpoint::CheckpointFile,
     files,
     record::{EpochRecord, StepRecord},
 };
 
-/// A run's folder and the paths in it.
+/// The folder of a run, and the paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     root: PathBuf,
@@ -44,8 +44,8 @@ impl RunFolder {
     /// Creates the folder for a new run.
     ///
     /// # Errors
-    /// [`RunError::RunExists`] if a run is there already, [`RunError::Leftovers`] if its results or checkpoints are;
-    /// folders that cannot be made.
+    /// [`RunError::RunExists`] if it contains a run, [`RunError::Leftovers`] if it contains results
+    /// or checkpoints of one; a folder cannot be created.
     pub fn create(root: &Path) -> Result<Self, TrainError> {
         let folder = RunFolder::free(root)?;
         files::create_folder(&folder.checkpoints())?;
@@ -53,17 +53,17 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A folder, whatever is or is not in it.
+    /// A folder that may or may not contain a run. Nothing is checked or created.
     pub fn at(root: &Path) -> Self {
         RunFolder {
             root: root.to_path_buf(),
         }
     }
 
-    /// A folder in which a new run can be created, without creating it.
+    /// A folder in which a new run can be created. Nothing is created.
     ///
     /// # Errors
-    /// As [`RunFolder::create`].
+    /// Those of [`RunFolder::create`].
     pub fn free(root: &Path) -> Result<Self, TrainError> {
         let folder = RunFolder {
             root: root.to_path_buf(),
@@ -72,7 +72,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// That there is no run in the folder, nor what is left of one.
+    /// Checks that the folder contains neither a run nor files of one.
     pub(crate) fn check_unused(&self) -> Result<(), TrainError> {
         let path = self.root.clone();
         if self.run_file().exists() {
@@ -84,12 +84,13 @@ impl RunFolder {
         }
     }
 
-    /// A file of a run by which a new one could be mistaken. The checkpoint of step 0 is none: a run that was killed
-    /// before it began in earnest leaves it, and the next one writes it again.
+    /// Finds a file of another run that could be mistaken for one of a new run. The checkpoint of
+    /// step 0 does not count: a run that was killed at its very start leaves it, and the next run
+    /// overwrites it.
     fn leftover(&self) -> Option<PathBuf> {
         let checkpoints = fs::read_dir(self.checkpoints()).into_iter().flatten();
         let later = checkpoints
-            .filter_map(|entry| Saved::of(entry.ok()?.path()))
+            .filter_map(|entry| CheckpointFile::parse(entry.ok()?.path()))
             .find(|saved| saved.step > 0)
             .map(|saved| saved.path);
         [self.summary(), self.model()]
@@ -109,10 +110,10 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// As [`open`](Self::open), only to read what is there: nothing is created.
+    /// Like [`open`](Self::open), but only for reading: nothing is created.
     ///
     /// # Errors
-    /// The same.
+    /// Those of [`open`](Self::open).
     pub fn look(root: &Path) -> Result<Self, TrainError> {
         let folder = RunFolder {
             root: root.to_path_buf(),
@@ -126,7 +127,7 @@ impl RunFolder {
         }
     }
 
-    /// The first free folder `runs/NAME-NUMBER` for a run of `model` on `data`.
+    /// The first unused folder `RUNS/DATA-MODEL-NUMBER` for a run of `model` on `data`.
     pub fn next_name(runs: &Path, data: &str, model: &str) -> PathBuf {
         (1u32..)
             .map(|number| runs.join(format!("{data}-{model}-{number:03}")))
@@ -207,28 +208,28 @@ impl RunFolder {
     /// Reads `run.toml`.
     ///
     /// # Errors
-    /// A file that is missing, of another format, or not what this version writes.
+    /// The file is missing, has another format, or cannot be parsed.
     pub fn read_run_file(&self) -> Result<RunFile, TrainError> {
         RunFile::read(&self.run_file(), false)
     }
 
-    /// All lines of `steps.jsonl`.
+    /// Reads all lines of `steps.jsonl`.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line that is not a record.
+    /// The file cannot be read, or a line is not a record.
     pub fn read_steps(&self) -> Result<Vec<StepRecord>, TrainError> {
         Ok(files::read_json_lines(&self.steps())?.values)
     }
 
-    /// All lines of `epochs.jsonl`.
+    /// Reads all lines of `epochs.jsonl`.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line that is not a record.
+    /// The file cannot be read, or a line is not a record.
     pub fn read_epochs(&self) -> Result<Vec<EpochRecord>, TrainError> {
         Ok(files::read_json_lines(&self.epochs())?.values)
     }
 
-    /// Whether the run came to its end.
+    /// Whether the run is finished.
     pub fn is_finished(&self) -> bool {
         fs::exists(self.summary()).unwrap_or(false)
     }

@@ -15,7 +15,7 @@
 //!         StepResult::NotFinite => break,
 //!     }
 //! }
-//! let test = trainer.evaluate(experiment.data.test.evaluation(500))?;
+//! let test = trainer.evaluate(experiment.data.test.evaluation().batch_size(500).batches())?;
 //! println!("{:.2} %", 100.0 * test.accuracy());
 //! # Ok::<(), onecycle_train::TrainError>(())
 //! ```

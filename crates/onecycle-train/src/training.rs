@@ -1,9 +1,11 @@
-//! The training loop: plan, batch, forward, backward, update, record.
+//! The training loop with records and checkpoints. The main type is [`Training`], a [`Trainer`] and
+//! a run folder.
 //!
-//! **A loss that is not finite** ends the run ([`RunError::Diverged`]), or with `on_divergence = "retry"` sends it back
-//! to a checkpoint, from where the plan's learning rate is halved: for a policy with `lr_max` as if that were half, for
-//! any other all its rates. It goes back to the newest checkpoint that it has not gone back to in vain before, at last
-//! to its start, and up to eight times in all. Each time is a [`Retry`](crate::run_folder::Retry) in `run.toml`.
+//! **A loss that is not finite** ends the run with [`RunError::Diverged`]. With `on_divergence =
+//! "retry"` the run returns to a checkpoint instead, and from there the learning rate of the plan
+//! is halved. It returns to the newest checkpoint from which no earlier retry has failed, and
+//! finally to its start, at most eight times. Each retry is recorded as a
+//! [`Retry`](crate::run_folder::Retry) in `run.toml`.
 
 mod retry;
 
@@ -33,53 +35,55 @@ use crate::{
 pub enum Outcome {
     /// All steps were made.
     Finished(Box<Summary>),
-    /// The observer asked to stop before this step; a checkpoint was written.
+    /// The observer asked to stop before this step. A checkpoint was written.
     Stopped {
         /// Updates made so far.
         step: u64,
     },
 }
 
-/// How to take up a run, where not as it was begun.
+/// Options for resuming a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResumeOptions {
-    /// Take a run of another format, or whose data have changed. Its bits are then not those of an undisturbed one.
+    /// Accept a run of another format, or whose data have changed. Its results are then not
+    /// bit-identical to those of an uninterrupted run.
     pub accept_changes: bool,
-    /// In place of what the configuration says.
+    /// Overrides `on_divergence` of the configuration.
     pub on_divergence: Option<OnDivergence>,
 }
 
-/// A run in progress. While there is one, no other process can work on its folder.
+/// A run in progress. It holds the lock of its folder, so no other process can work on it.
 #[derive(Debug)]
 pub struct Training {
     experiment: Experiment,
     folder: RunFolder,
     run_file: RunFile,
     trainer: Trainer,
-    /// Losses and correct answers of the current epoch, each before its update.
-    trained: MetricSums,
+    /// Training metrics of the current epoch so far, each image measured before its update.
+    train_metrics: MetricSums,
     /// Seconds spent training in the current epoch.
     seconds: f64,
-    /// The evaluation in progress.
-    evaluated: MetricSums,
+    /// Metrics of the evaluation in progress.
+    eval_metrics: MetricSums,
     /// Position of the newest checkpoint.
     saved: Progress,
     _lock: RunLock,
     steps: JsonLines<StepRecord>,
     epochs: JsonLines<EpochRecord>,
     artifacts: Artifacts,
-    /// Where the run diagnoses itself along its way.
+    /// Record of diagnoses, if the configuration asks for them.
     diagnoses: Option<JsonLines<Diagnosis>>,
 }
 
 impl Training {
-    /// A new run in `folder`.
+    /// Starts a new run in `folder`.
     ///
     /// # Errors
-    /// A folder in use or no longer unused, files that cannot be written, an optimizer or network that cannot be built.
+    /// The folder is in use or already contains a run, files cannot be written, or the optimizer or
+    /// network cannot be built.
     pub fn start(experiment: Experiment, folder: RunFolder) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
-        // Another process may have come and gone since the folder was looked at.
+        // Another process may have used the folder since it was checked.
         folder.check_unused()?;
         let trainer = experiment.trainer()?;
         files::keep_lines(&folder.steps(), 0)?;
@@ -91,52 +95,54 @@ impl Training {
             epochs: JsonLines::open(&folder.epochs())?,
             diagnoses: open_diagnoses(&experiment, &folder)?,
             trainer,
-            trained: MetricSums::default(),
+            train_metrics: MetricSums::default(),
             seconds: 0.0,
-            evaluated: MetricSums::default(),
+            eval_metrics: MetricSums::default(),
             saved: Progress::default(),
             experiment,
             folder,
             run_file,
             _lock: lock,
-            artifacts: Artifacts::Everything,
+            artifacts: Artifacts::All,
         };
         training.save(CheckpointKind::Regular)?;
-        // Written last: a folder with a run file is one that can be resumed.
+        // Written last: a folder with a run.toml can be resumed.
         training.run_file.write(&training.folder.run_file())?;
         Ok(training)
     }
 
-    /// Goes on with a run from its newest whole checkpoint. The records are cut to where the checkpoint stands.
+    /// Resumes a run from its newest complete checkpoint. The records are truncated to the lines
+    /// that the checkpoint counts.
     ///
     /// # Errors
-    /// A folder in use; no whole checkpoint, or one that is not of this network; a run of another format; data that are
-    /// not those the run began with.
+    /// The folder is in use; there is no complete checkpoint, or it belongs to another network; the
+    /// run has another format; the data have changed since the run began.
     pub fn resume(folder: RunFolder, observer: &mut dyn Observer) -> Result<Self, TrainError> {
         Training::resume_with(folder, ResumeOptions::default(), observer)
     }
 
-    /// As [`resume`](Self::resume), with options.
+    /// Like [`resume`](Self::resume), with options.
     ///
     /// # Errors
-    /// The same, but for what the options accept; [`RunError::ShorterRun`] where that leaves nothing to go on with.
+    /// Those of [`resume`](Self::resume) that the options do not accept; [`RunError::ShorterRun`]
+    /// if the changed data leave fewer steps than were already made.
     pub fn resume_with(
         folder: RunFolder,
         options: ResumeOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
-        let was = RunFile::read(&folder.run_file(), options.accept_changes)?;
-        let mut config = was.config.clone();
+        let recorded = RunFile::read(&folder.run_file(), options.accept_changes)?;
+        let mut config = recorded.config.clone();
         if let Some(on_divergence) = options.on_divergence {
             config.on_divergence = on_divergence;
         }
         let experiment = Experiment::prepare(config)?;
         let run_file = RunFile {
-            retries: was.retries.clone(),
+            retries: recorded.retries.clone(),
             ..RunFile::new(&experiment.config, &experiment.data)
         };
-        let differences = was.data.differences(&run_file.data);
+        let differences = recorded.data.differences(&run_file.data);
         if !(differences.is_empty() || options.accept_changes) {
             return Err(RunError::OtherData {
                 run: folder.root().to_path_buf(),
@@ -145,17 +151,17 @@ impl Training {
             .into());
         }
         for difference in &differences {
-            observer.note(&format!("going on with other data: {difference}"));
+            observer.note(&format!("continuing with changed data: {difference}"));
         }
-        if was.version != run_file.version {
+        if recorded.version != run_file.version {
             observer.note(&format!(
-                "the run was begun by onecycle {}, this is {}: its results may differ from an undisturbed run's",
-                was.version, run_file.version
+                "the run was started by onecycle {}, this is {}: the results may differ from an uninterrupted run",
+                recorded.version, run_file.version
             ));
         }
         let (checkpoint, damaged) = Checkpoint::newest(&folder.checkpoints())?;
         for error in damaged {
-            observer.note(&format!("{error}; going on from the one before it"));
+            observer.note(&format!("{error}; continuing from the previous checkpoint"));
         }
         let progress = checkpoint.progress;
         let steps = experiment.plan.steps();
@@ -168,15 +174,16 @@ impl Training {
             .into());
         }
         let trainer = restore(&experiment, checkpoint)?;
-        // Nothing was changed up to here.
+        // Up to here, nothing in the folder was changed.
         for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
             files::remove_asides(folder)?;
         }
         files::keep_lines(&folder.steps(), progress.step as usize)?;
         files::keep_lines(&folder.epochs(), progress.epoch as usize)?;
-        let diagnoses = diagnose::made_by(experiment.config.diagnose.every, progress.step, steps);
+        let diagnoses =
+            diagnose::count_until(experiment.config.diagnose.every, progress.step, steps);
         files::keep_lines(&folder.diagnoses(), diagnoses)?;
-        if run_file != was {
+        if run_file != recorded {
             run_file.write(&folder.run_file())?;
         }
         Ok(Training {
@@ -184,21 +191,21 @@ impl Training {
             epochs: JsonLines::open(&folder.epochs())?,
             diagnoses: open_diagnoses(&experiment, &folder)?,
             trainer,
-            trained: progress.trained(),
+            train_metrics: progress.train_metrics(),
             seconds: progress.seconds,
-            evaluated: progress.evaluated,
+            eval_metrics: progress.evaluated,
             saved: progress,
             experiment,
             folder,
             run_file,
             _lock: lock,
-            artifacts: Artifacts::Everything,
+            artifacts: Artifacts::All,
         })
     }
 
-    /// The same run with other files at its end.
+    /// Selects the files to write at the end of the run.
     #[must_use]
-    pub fn leaving(self, artifacts: Artifacts) -> Self {
+    pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
         Training { artifacts, ..self }
     }
 
@@ -218,10 +225,10 @@ impl Training {
             step,
             epoch,
             images_of_epoch,
-            loss: self.trained.loss,
-            correct: self.trained.correct,
+            loss: self.train_metrics.loss,
+            correct: self.train_metrics.correct,
             seconds: self.seconds,
-            evaluated: self.evaluated,
+            evaluated: self.eval_metrics,
         }
     }
 
@@ -233,10 +240,10 @@ impl Training {
     /// Trains to the end, or until the observer asks to stop.
     ///
     /// # Errors
-    /// A loss that is not finite ([`RunError::Diverged`]), files that cannot be written ([`RunError::Interrupted`]),
-    /// data that cannot be read.
+    /// The loss is not finite ([`RunError::Diverged`]), files cannot be written
+    /// ([`RunError::Interrupted`]), or the data cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        match device::on_a_cpu_thread(|| self.run_on(observer)) {
+        match device::on_pool_thread(|| self.run_to_end(observer)) {
             Err(TrainError::File(source @ FileError::Io { .. })) => Err(RunError::Interrupted {
                 source: Box::new(source),
                 step: self.saved.step,
@@ -247,7 +254,7 @@ impl Training {
         }
     }
 
-    fn run_on(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    fn run_to_end(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         loop {
             match self.train_and_test(observer) {
                 Ok(true) => {
@@ -255,8 +262,8 @@ impl Training {
                     return Ok(Outcome::Stopped { step: self.step() });
                 }
                 Ok(false) => break,
-                Err(TrainError::Run(RunError::Diverged { step, lr, .. })) if self.may_retry() => {
-                    self.go_back(step, lr, observer)?;
+                Err(TrainError::Run(RunError::Diverged { step, lr, .. })) if self.can_retry() => {
+                    self.roll_back(step, lr, observer)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -265,15 +272,16 @@ impl Training {
             &self.experiment,
             &self.folder,
             self.trainer.model.clone(),
-            self.evaluated,
+            self.eval_metrics,
             self.artifacts,
         )?;
         Ok(Outcome::Finished(Box::new(summary)))
     }
 
-    /// Trains all remaining epochs, and tests. True if the observer asked to stop before that.
+    /// Trains all remaining epochs, then measures on the test set. Returns true if the observer
+    /// asked to stop before that.
     fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        // After the last update, its epoch may not have been evaluated yet.
+        // After the last update, its epoch may still have to be evaluated.
         while !self.trainer.is_finished() || self.trainer.cursor().images_of_epoch > 0 {
             if self.train_epoch(observer)? || self.end_epoch(observer)? {
                 return Ok(true);
@@ -284,23 +292,24 @@ impl Training {
             }
         }
         if self.experiment.data.validation_is == "test" {
-            // The last epoch ended with the same network on the same images.
+            // The last epoch already measured this network on these images.
             return Ok(false);
         }
-        self.evaluate(Part::Test, observer)
+        self.evaluate(EvalSet::Test, observer)
     }
 
-    /// Trains the rest of the current epoch, or of the run. True if the observer asked to stop before that.
+    /// Trains the rest of the current epoch, or of the run. Returns true if the observer asked to
+    /// stop before that.
     fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let seconds_before = self.seconds;
         let start = Instant::now();
-        let mut diagnosing = Duration::ZERO;
+        let mut diagnosis_time = Duration::ZERO;
         while !(self.trainer.is_finished() || self.trainer.epoch_is_over()) {
             let record = self.train_step()?;
-            let training = start.elapsed() - diagnosing;
-            self.seconds = seconds_before + training.as_secs_f64();
+            let training_time = start.elapsed() - diagnosis_time;
+            self.seconds = seconds_before + training_time.as_secs_f64();
             observer.step(&record);
-            diagnosing += self.diagnose_if_due()?;
+            diagnosis_time += self.diagnose_if_due()?;
             if self.trainer.is_finished() {
                 break;
             }
@@ -315,7 +324,7 @@ impl Training {
         Ok(false)
     }
 
-    /// Diagnoses the network as it stands, where the configuration says so; returns the time that it took.
+    /// Diagnoses the network if a diagnosis is due. Returns the time it took.
     fn diagnose_if_due(&mut self) -> Result<Duration, TrainError> {
         let (every, step) = (self.experiment.config.diagnose.every, self.step());
         let total = self.experiment.plan.steps();
@@ -324,7 +333,7 @@ impl Training {
             && diagnose::is_due(every, step, total)
         {
             let (experiment, run_file) = (&self.experiment, &self.run_file);
-            lines.push(&diagnose::along_the_way(
+            lines.push(&diagnose::during_run(
                 experiment,
                 run_file,
                 &self.trainer.model,
@@ -334,7 +343,7 @@ impl Training {
         Ok(start.elapsed())
     }
 
-    /// One update, and its line of the record.
+    /// Makes one update and writes its line of the record.
     fn train_step(&mut self) -> Result<StepRecord, TrainError> {
         let hyper = self.hyper(self.step())?;
         let Update {
@@ -359,11 +368,11 @@ impl Training {
             grad_norm,
         };
         self.steps.push(&record)?;
-        self.trained.add(metrics);
+        self.train_metrics.add(metrics);
         Ok(record)
     }
 
-    /// The plan's hyper-parameters of an update, its learning rate scaled by the retries after a divergence.
+    /// Hyper-parameters of an update: the plan's, with the learning rate scaled by the retries.
     fn hyper(&self, step: u64) -> Result<Hyper, TrainError> {
         let hyper = self.experiment.plan.try_at(step)?;
         let lr = hyper.lr * self.run_file.lr_scale(step);
@@ -388,73 +397,73 @@ impl Training {
         .into()
     }
 
-    /// Adds to the progress's tally what is left of the images of a part. True if the observer asked to stop before the
-    /// last batch.
-    fn evaluate(&mut self, part: Part, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+    /// Evaluates the remaining images of a set. Returns true if the observer asked to stop before
+    /// the last batch.
+    fn evaluate(&mut self, set: EvalSet, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let data = &self.experiment.data;
-        let loader = match part {
-            Part::Validation => &data.validation,
-            Part::Test => &data.test,
+        let loader = match set {
+            EvalSet::Validation => &data.validation,
+            EvalSet::Test => &data.test,
         };
         let images = loader.len() as u64;
         let batch_size = self.experiment.config.eval_batch_size;
         let batches = loader
             .evaluation()
             .batch_size(batch_size)
-            .skip(self.evaluated.images as usize)
+            .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.model.valid();
         Evaluator::new(&model, data.shape, &self.experiment.device).add_until(
-            &mut self.evaluated,
+            &mut self.eval_metrics,
             batches,
             |seen| {
                 observer.evaluation(seen, images);
                 seen < images && observer.stop()
             },
         )?;
-        Ok(self.evaluated.images < images)
+        Ok(self.eval_metrics.images < images)
     }
 
-    /// Evaluates, writes the epoch's record and moves on to the next epoch. True if the observer asked to stop in the
-    /// middle of the evaluation.
+    /// Evaluates, writes the record of the epoch and moves to the next one. Returns true if the
+    /// observer asked to stop during the evaluation.
     fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        if self.evaluate(Part::Validation, observer)? {
+        if self.evaluate(EvalSet::Validation, observer)? {
             return Ok(true);
         }
-        let (trained, measured) = (self.trained, self.evaluated);
+        let (train, val) = (self.train_metrics, self.eval_metrics);
         let Cursor { step, epoch, .. } = self.trainer.cursor();
         let last = self.hyper(step - 1)?;
         let record = EpochRecord {
             epoch,
             steps: step,
-            train_loss: trained.mean_loss(),
-            train_accuracy: trained.accuracy(),
-            val_loss: measured.mean_loss(),
-            val_accuracy: measured.accuracy(),
-            generalisation_gap: generalisation_gap(trained.mean_loss(), measured.mean_loss()),
+            train_loss: train.mean_loss(),
+            train_accuracy: train.accuracy(),
+            val_loss: val.mean_loss(),
+            val_accuracy: val.accuracy(),
+            generalisation_gap: generalisation_gap(train.mean_loss(), val.mean_loss()),
             lr: last.lr,
             momentum: Some(self.momentum(&last)),
             seconds: self.seconds,
-            images_per_second: trained.images as f64 / self.seconds,
+            images_per_second: train.images as f64 / self.seconds,
         };
         self.epochs.push(&record)?;
         observer.epoch(&record);
-        if !measured.loss.is_finite() {
-            // Before the checkpoint: the one before it may still be of use.
+        if !val.loss.is_finite() {
+            // Before the checkpoint is written: the previous one may still be usable.
             return Err(self.diverged(step - 1, last.lr));
         }
         self.trainer.begin_next_epoch();
-        self.trained = MetricSums::default();
-        self.evaluated = MetricSums::default();
+        self.train_metrics = MetricSums::default();
+        self.eval_metrics = MetricSums::default();
         self.seconds = 0.0;
         Ok(false)
     }
 
-    /// Writes a checkpoint. The records it relies on are on the disk before it.
+    /// Writes a checkpoint. The records that it counts are synced to disk first.
     fn save(&mut self, kind: CheckpointKind) -> Result<(), TrainError> {
         let progress = self.progress();
         if kind == CheckpointKind::Stop && self.saved == progress {
-            // The one that was just written serves.
+            // The checkpoint that was just written is the same.
             return Ok(());
         }
         self.steps.sync()?;
@@ -473,16 +482,16 @@ impl Training {
     }
 }
 
-/// Images that are measured on.
+/// Images to evaluate on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// After each epoch.
+enum EvalSet {
+    /// Evaluated after each epoch.
     Validation,
-    /// After the last one.
+    /// Evaluated at the end of the run.
     Test,
 }
 
-/// The record of diagnoses along the way, where the configuration asks for them.
+/// Opens the record of diagnoses if the configuration asks for them.
 fn open_diagnoses(
     experiment: &Experiment,
     folder: &RunFolder,
@@ -493,7 +502,7 @@ fn open_diagnoses(
     }
 }
 
-/// The trainer at the position of a checkpoint, with its weights and optimizer state.
+/// Creates the trainer at the position of a checkpoint, with its weights and optimizer state.
 fn restore(experiment: &Experiment, checkpoint: Checkpoint) -> Result<Trainer, TrainError> {
     let mut trainer = experiment.trainer()?;
     trainer.model = state::load_weights(trainer.model, checkpoint.weights)?;

@@ -106,7 +106,7 @@ fn other_settings_are_refused() {
         let answer = place.onecycle(&[&args[..], &more].concat());
         assert_eq!(answer.code, 1, "{more:?}");
         assert!(
-            answer.err.contains("made by other settings"),
+            answer.err.contains("made with other settings"),
             "{}",
             answer.err
         );
@@ -213,7 +213,7 @@ fn fit_goes_on_in_every_phase() {
     // A finished one is not written over.
     let answer = place.onecycle(&with(FIT, "moments"));
     assert!(
-        answer.code == 1 && answer.err.contains("already holds a run"),
+        answer.code == 1 && answer.err.contains("already contains a run"),
         "{}",
         answer.err
     );

@@ -34,7 +34,7 @@ fn stopped_by_the_disk(place: &Place, out: &str, output: &Output, names: &[&str]
         "{err}"
     );
     let resume = format!("onecycle train --resume {out}`");
-    for name in names.iter().chain(&["is whole", &resume]) {
+    for name in names.iter().chain(&["its checkpoint", &resume]) {
         assert!(err.contains(name), "{name} is not in {err}");
     }
     let (_, damaged) = Checkpoint::newest(&place.path(out).join("checkpoints")).unwrap();
@@ -58,7 +58,7 @@ fn a_disk_that_fills_up_anywhere_costs_nothing_that_was_written() {
     ];
     for (number, point) in points.iter().enumerate() {
         let (action, remedy) = match number % 3 {
-            2 => ("error", "see to the disk"),
+            2 => ("error", "check the disk"),
             _ => ("full", "free some space"),
         };
         let out = format!("run-{number}");
@@ -192,7 +192,7 @@ fn damaged_checkpoints_give_way() {
             "{what}: {err}"
         );
         assert!(
-            err.contains("going on from the one before it"),
+            err.contains("continuing from the previous checkpoint"),
             "{what}: {err}"
         );
         assert_same(&place, "whole", "stopped");
@@ -266,7 +266,7 @@ fn what_has_changed_is_named_or_accepted() {
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert!(
-        said(&output).contains("going on with other data: the SHA-256"),
+        said(&output).contains("continuing with changed data: the SHA-256"),
         "{}",
         said(&output)
     );

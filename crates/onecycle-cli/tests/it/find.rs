@@ -268,7 +268,7 @@ fn fit_from_data_to_a_tested_model() {
     // A run is not written over.
     let answer = place.onecycle(&args);
     assert!(
-        answer.code == 1 && answer.err.contains("already holds a run"),
+        answer.code == 1 && answer.err.contains("already contains a run"),
         "{}",
         answer.err
     );
@@ -330,7 +330,7 @@ fn what_fit_cannot_do() {
         ),
         (
             &["--lr-from", "50", "--lr-to", "1000"],
-            &["names no learning rate", "--lr-max"],
+            &["suggests no learning rate", "--lr-max"],
         ),
     ];
     for (more, words) in cases {

@@ -23,7 +23,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("[data]\nlimt = 3", &["unknown key `data.limt`", "did you mean `data.limit`"]),
     ("[augment]\nflipp = true", &["`augment.flipp`", "`augment.flip`"]),
     ("[policy]\nlr_maximum = 1.0", &["`policy.lr_maximum`", "lr_max"]),
-    ("[policy]\nkind = \"constant\"\nlr_max = 1.0", &["`policy.lr_max`", "known here: lr"]),
+    ("[policy]\nkind = \"constant\"\nlr_max = 1.0", &["`policy.lr_max`", "expected one of lr"]),
     ("[optimizer]\nkind = \"adamw\"\nbeta3 = 0.9", &["`optimizer.beta3`", "did you mean `optimizer.beta"]),
     ("[policy]\nkind = \"onecycle\"", &["policy.kind = \"onecycle\"", "did you mean \"one_cycle\"?"]),
     ("[optimizer]\nkind = \"sdg\"", &["optimizer.kind = \"sdg\"", "expected one of sgd, adam"]),
@@ -256,7 +256,7 @@ fn folders_of_runs() {
     place.write("run/steps.jsonl", "");
     refused(
         &place.onecycle(&["resume", "run"]),
-        &["steps.jsonl", "0 whole lines", "1 are needed"],
+        &["steps.jsonl", "0 complete lines", "needs 1"],
         "no steps",
     );
     fs::remove_file(place.path("run/steps.jsonl")).unwrap();

@@ -5,15 +5,15 @@ use toml::Table;
 use super::Config;
 use crate::{ConfigError, FileError};
 
-/// Keys that change nothing of what a run comes to.
+/// Keys that do not change the result of a run.
 const WITHOUT_EFFECT: [&str; 1] = ["threads"];
 
 impl Config {
-    /// The keys, with their tables, that have another value in `other`, as `key was VALUE, is VALUE`. The number of threads
-    /// does not count: no result depends on it.
+    /// Returns the keys whose value in `other` differs, as `key was VALUE, is VALUE`. The number of
+    /// threads is ignored, because no result depends on it.
     ///
     /// # Errors
-    /// None that a valid configuration can cause.
+    /// None for a valid configuration.
     pub fn differences(&self, other: &Config) -> Result<Vec<String>, ConfigError> {
         let (was, is) = (self.keys()?, other.keys()?);
         let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
@@ -25,10 +25,10 @@ impl Config {
             .collect())
     }
 
-    /// Every key with its tables before it, and its value as TOML.
+    /// Returns every key with its tables (`policy.lr_max`), and its value as TOML.
     ///
     /// # Errors
-    /// None that a valid configuration can cause.
+    /// None for a valid configuration.
     pub fn keys(&self) -> Result<BTreeMap<String, String>, ConfigError> {
         let table = Table::try_from(self).map_err(FileError::to_toml)?;
         let mut rows = Vec::new();
@@ -37,9 +37,9 @@ impl Config {
     }
 }
 
-/// Keys with their tables' names before them, in alphabetical order.
+/// Appends all keys of `table`, with `prefix` and the names of their tables, in alphabetical order.
 pub(crate) fn flatten(prefix: &str, table: &Table, rows: &mut Vec<(String, String)>) {
-    // A table's own values go before the tables in it, as TOML has it.
+    // As in TOML, the values of a table precede its inner tables.
     for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
         rows.push((format!("{prefix}{key}"), value.to_string()));
     }
@@ -57,7 +57,7 @@ mod tests {
     use crate::config::Layers;
 
     #[test]
-    fn differences_are_named_with_both_values() {
+    fn differences_name_both_values() {
         let was = Config::default();
         let is = Layers::new()
             .unwrap()

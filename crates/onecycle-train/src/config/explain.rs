@@ -1,15 +1,16 @@
-//! Where in a configuration an error is.
+//! Reads a configuration from a TOML table, with error messages that name the key.
 //!
-//! The parser says what is wrong ("expected f64"), not where: a table with a `kind` goes through a buffer that forgets
-//! its keys. So the key is found by leaving out one after the other until the complaint is another one.
+//! The parser says what is wrong ("expected f64") but not where, because tables with a `kind` are
+//! read through a buffer that loses the keys. We find the key by removing entries one by one until
+//! the message changes.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::ConfigError;
 
-/// Reads a value from a table; an error names the key with its tables, and the nearest known one for a key or a word
-/// that does not exist.
+/// Reads a value from a table. An error names the key with its tables; for an unknown key or word
+/// it suggests the most similar known one.
 pub(super) fn decode<T: DeserializeOwned>(table: Table) -> Result<T, ConfigError> {
     let complaint = |table: &Table| {
         let read: Result<T, _> = table.clone().try_into();
@@ -28,14 +29,14 @@ pub(super) fn decode<T: DeserializeOwned>(table: Table) -> Result<T, ConfigError
     }
 }
 
-/// A table's key, or the index of an entry in a list.
+/// Key in a table, or index in a list.
 #[derive(Debug, Clone)]
 enum Place {
     Key(String),
     Index(usize),
 }
 
-/// Leads `path` to the deepest entry without which the complaint is another one.
+/// Extends `path` to the deepest entry whose removal changes the message.
 fn find(
     root: &mut Table,
     message: &str,
@@ -46,7 +47,7 @@ fn find(
         let Some(removed) = remove(root, path, &place) else {
             continue;
         };
-        // Keys that were left out before stay so: of two that give the same complaint, the last one counts.
+        // Earlier keys stay removed: if two keys cause the same message, the last one is reported.
         if complaint(root).as_deref() != Some(message) {
             insert(root, path, &place, removed);
             path.push(place);
@@ -55,8 +56,9 @@ fn find(
     }
 }
 
-/// Entries of the table or list at `path`, in the order in which to leave them out: `kind`, which gives the others
-/// their meaning, at last, and lists from their end. A list of plain values is taken as one value.
+/// Entries of the table or list at `path`, in the order in which to remove them: `kind` last,
+/// because it determines the meaning of the others, and lists from their end. A list of plain
+/// values counts as one value.
 fn children(root: &Table, path: &[Place]) -> Vec<Place> {
     let keys = |table: &Table| {
         let mut keys: Vec<Place> = table.keys().cloned().map(Place::Key).collect();
@@ -120,7 +122,7 @@ fn insert(root: &mut Table, path: &[Place], place: &Place, value: Value) {
     }
 }
 
-/// The path as a person writes it: `policy.parts[1].span`.
+/// The path in TOML notation: `policy.parts[1].span`.
 fn written(path: &[Place]) -> String {
     path.iter().fold(String::new(), |text, place| match place {
         Place::Key(key) if text.is_empty() => key.clone(),
@@ -133,7 +135,7 @@ fn explain(table: &Table, mut path: Vec<Place>, message: &str) -> ConfigError {
     let first_line = message.lines().next().unwrap_or_default();
     let quoted: Vec<&str> = first_line.split('`').skip(1).step_by(2).collect();
     if first_line.starts_with("missing field") {
-        // Only a table can lack something.
+        // Only a table can have a missing key.
         while at(table, &path).is_some_and(|value| !value.is_table()) {
             path.pop();
         }
@@ -188,13 +190,13 @@ fn explain(table: &Table, mut path: Vec<Place>, message: &str) -> ConfigError {
     }
 }
 
-/// Arguments of an original that its preset does not have, and what to do instead.
+/// Arguments of original schedulers that their presets do not have, and what to do instead.
 const REMOVED: [(&str, &str); 1] = [(
     "last_epoch",
     "leave it out; a plan resumes at whatever step it is asked for",
 )];
 
-/// What to write in place of an unknown key.
+/// Suggests a replacement for an unknown key.
 fn hint(table: &Table, path: &[Place], known: &[&str]) -> String {
     let Some((Place::Key(key), tables)) = path.split_last() else {
         return String::new();
@@ -210,19 +212,19 @@ fn hint(table: &Table, path: &[Place], known: &[&str]) -> String {
     if let Some(near) = nearest(key, known) {
         return format!("did you mean `{}`?", full(near));
     }
-    // The right name in the wrong table, such as `lr_max` for `policy.lr_max`.
+    // The right name without its table, such as `lr_max` for `policy.lr_max`.
     let elsewhere = table.iter().find_map(|(name, value)| {
         let inner = value.as_table()?;
         (inner.contains_key(key) && *name != within).then(|| format!("{name}.{key}"))
     });
     match elsewhere {
         Some(other) => format!("did you mean `{other}`?"),
-        None if known.is_empty() => "there are no keys here".to_owned(),
-        None => format!("known here: {}", known.join(", ")),
+        None if known.is_empty() => "this table has no keys".to_owned(),
+        None => format!("expected one of {}", known.join(", ")),
     }
 }
 
-/// The known word that `word` was most likely meant to be, if there is one.
+/// The known word most similar to `word`, if one is similar enough.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
@@ -232,7 +234,7 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, other)| other)
 }
 
-/// Levenshtein's distance: letters to insert, remove or exchange.
+/// Levenshtein distance: the number of letters to insert, remove or replace.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -255,7 +257,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The parser's names of types as a person would say them.
+/// Plain words for the parser's names of types.
 fn in_words(expected: &str) -> &str {
     match expected {
         "f64" | "f32" => "a number",
@@ -279,7 +281,7 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    /// The message for the default configuration with `text` laid over it.
+    /// The error message for the default configuration merged with `text`.
     fn message(text: &str) -> String {
         let mut table = Table::try_from(Config::default()).unwrap();
         for (key, value) in text.parse::<Table>().unwrap() {
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_named_however_deep_it_lies() {
+    fn the_key_is_named_at_any_depth() {
         let cases = [
             (
                 "seed = \"x\"",
@@ -335,7 +337,7 @@ mod tests {
                  { span = 5, policy = { kind = \"constant\", lr = 1 } }, { policy = { kind = \"constant\", lr = true } }]",
                 "policy.parts[1].policy.lr = true: expected a number",
             ),
-            // The same complaint of two keys.
+            // Two keys with the same message.
             (
                 "policy.lr_max = \"x\"\npolicy.lr_min = \"x\"",
                 "policy.lr_min = \"x\": expected a number",
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_its_table() {
+    fn missing_keys_are_named_with_their_table() {
         let text = "[policy]\nkind = \"torch_multi_step\"\nlr = 0.1";
         assert_eq!(
             message(text),
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_words_meet_the_nearest_known_ones() {
+    fn unknown_keys_and_words_suggest_similar_ones() {
         let cases = [
             (
                 "batchsize = 3",
@@ -388,7 +390,7 @@ mod tests {
             ),
             (
                 "data.colour = 3",
-                "unknown key `data.colour`: known here: name, path, limit, test_limit, validation, image_size, \
+                "unknown key `data.colour`: expected one of name, path, limit, test_limit, validation, image_size, \
                  curriculum",
             ),
         ];
@@ -401,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_levenshteins() {
+    fn distances_are_levenshtein_distances() {
         for (a, b, expected) in [("kitten", "sitting", 3), ("", "ab", 2), ("ab", "ab", 0)] {
             assert_eq!(distance(a, b), expected);
             assert_eq!(distance(b, a), expected);

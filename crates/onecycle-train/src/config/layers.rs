@@ -5,13 +5,13 @@ use toml::{Table, Value};
 use super::{Config, explain};
 use crate::{ConfigError, FileError, files};
 
-/// Tables of which another `kind` replaces the whole.
+/// Tables that are replaced as a whole if their `kind` changes.
 const TAGGED: [&str; 2] = ["optimizer", "policy"];
 
-/// Keys of which one silences the other in the layers below.
+/// Pairs of keys that exclude each other: setting one removes the other from the layers below.
 const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", ["name", "path"])];
 
-/// A configuration in the making: settings laid over one another.
+/// Builder of a [`Config`] from layers of settings: defaults, files, single settings.
 ///
 /// ```
 /// use crate::{config::Layers};
@@ -26,14 +26,14 @@ const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", [
 #[derive(Debug, Clone)]
 pub struct Layers {
     table: Table,
-    /// Single settings since the last file. They are one layer, so that their order does not matter.
+    /// Single settings since the last file. They form one layer, so their order does not matter.
     settings: Table,
-    /// Whether anyone but the defaults said how long the run is.
+    /// Whether a file or a setting gave the length of the run.
     length_given: bool,
 }
 
 impl Layers {
-    /// The defaults alone.
+    /// Starts with the defaults.
     ///
     /// # Errors
     /// None: the default configuration can be written as TOML.
@@ -45,10 +45,11 @@ impl Layers {
         })
     }
 
-    /// Lays a TOML file over what is there. The `run.toml` of a run serves as well: its configuration is taken.
+    /// Merges a TOML file over the layers so far. For the `run.toml` of a run, its configuration is
+    /// used.
     ///
     /// # Errors
-    /// A file that cannot be read or is not TOML.
+    /// The file cannot be read or is not TOML.
     pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
         let text = files::read_text(path)?;
         let mut over: Table = text
@@ -64,15 +65,16 @@ impl Layers {
         Ok(below)
     }
 
-    /// Lays one setting over what is there. `key` is a path with dots, `value` TOML; what is not TOML is taken
-    /// as text.
+    /// Merges one setting over the layers so far. `key` is a path with dots. `value` is TOML;
+    /// anything that is not TOML is taken as text.
     ///
-    /// Settings that follow one another are one layer: `policy.kind` may stand before or behind the kind's own keys.
+    /// Consecutive settings form one layer: `policy.kind` may come before or after the keys of that
+    /// kind.
     ///
     /// # Errors
-    /// A key with an empty part.
+    /// A part of the key is empty.
     pub fn set(self, key: &str, value: &str) -> Result<Self, ConfigError> {
-        // Only a value of one line is TOML here: nothing can be smuggled in behind it.
+        // The value must be one line of TOML, so that it cannot set other keys.
         let parsed = format!("value = {value}")
             .parse::<Table>()
             .ok()
@@ -82,10 +84,10 @@ impl Layers {
         self.set_value(key, parsed)
     }
 
-    /// As [`set`](Self::set), for a value that is text whatever it looks like: a path may be `2024`.
+    /// Like [`set`](Self::set), but the value is always text: a path may be `2024`.
     ///
     /// # Errors
-    /// A key with an empty part.
+    /// A part of the key is empty.
     pub fn set_text(self, key: &str, text: &str) -> Result<Self, ConfigError> {
         self.set_value(key, Value::String(text.to_owned()))
     }
@@ -103,18 +105,18 @@ impl Layers {
             Value::Table(Table::from_iter([((*part).to_owned(), inner)]))
         });
         if let Value::Table(over) = over {
-            // Within this layer a kind does not drop the keys that it goes with.
+            // Within one layer, a new kind does not replace the keys that were set with it.
             merge(&mut self.settings, over, "", false);
         }
         Ok(self)
     }
 
-    /// Whether a file or a setting says how long the run is; else the default length stands.
+    /// Whether a file or a setting gave the length of the run; otherwise it has the default length.
     pub fn says_length(&self) -> bool {
         self.length_given || has_length(&self.settings)
     }
 
-    /// With the single settings laid over the rest.
+    /// Merges the pending single settings over the rest.
     fn flushed(mut self) -> Self {
         let settings = std::mem::take(&mut self.settings);
         self.over(settings);
@@ -126,11 +128,11 @@ impl Layers {
         merge(&mut self.table, over, "", true);
     }
 
-    /// The configuration, checked. A policy that says itself how long it is sets the length of the run, unless that
-    /// was given.
+    /// Returns the checked configuration. If the policy has a length of its own and no length was
+    /// given, the run has the length of the policy.
     ///
     /// # Errors
-    /// Keys that do not exist, values of the wrong type or out of range, contradictions.
+    /// Unknown keys, values of a wrong type or out of range, keys that contradict each other.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let Layers {
             table,
@@ -150,7 +152,7 @@ fn has_length(table: &Table) -> bool {
     table.contains_key("epochs") || table.contains_key("steps")
 }
 
-/// Lays `over` over `base`. With `kinds`, a table of another kind replaces the one below.
+/// Merges `over` into `base`. With `kinds`, a table of another kind replaces the one in `base`.
 fn merge(base: &mut Table, over: Table, path: &str, kinds: bool) {
     for (at, pair) in EXCLUSIVE {
         if at == path {

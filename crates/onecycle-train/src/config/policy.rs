@@ -5,31 +5,32 @@ use toml::Table;
 use super::tables::{serialize_joined, take};
 use crate::ConfigError;
 
-/// The `[policy]` table: a [`Preset`] by `kind` with its own keys, and what goes with any of them.
+/// The `[policy]` table: a [`Preset`] chosen by `kind`, with its own keys and these common ones.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `kind` | `one_cycle` | one of [`Preset::KINDS`] |
-/// | `momentum_curve` | | momentum over the run, in place of the policy's own: an opposite phase, say |
-/// | `weight_decay` | | weight decay over the run; the optimizer's own where it is left out |
-/// | `batch_size` | | batch size over the run; the configuration's where it is left out |
-/// | `at_end` | `hold` | beyond the last step: `hold`, `error` or `restart` |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `kind` | `one_cycle` | [`Preset::KINDS`] | the preset |
+/// | `momentum_curve` | | [`Curve`] | momentum over the run, instead of the preset's own |
+/// | `weight_decay` | the optimizer's | [`Curve`] | weight decay over the run |
+/// | `batch_size` | `batch_size` of the run | [`BatchSizes`] | batch size over the run |
+/// | `at_end` | `hold` | `hold`, `error`, `restart` | what happens after the last step |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct PolicyConfig {
     /// The preset with its parameters.
     pub preset: Preset,
-    /// Momentum over the run, in place of the preset's own.
+    /// Momentum over the run, instead of the preset's own.
     pub momentum_curve: Option<Curve>,
-    /// Weight decay over the run.
+    /// Weight decay over the run; `None` for the optimizer's own.
     pub weight_decay: Option<Curve>,
-    /// Batch size over the run.
+    /// Batch size over the run; `None` for the configuration's own.
     pub batch_size: Option<BatchSizes>,
-    /// What comes after the last step.
+    /// What happens after the last step.
     pub at_end: AtEnd,
 }
 
-/// Largest learning rate of the default run: 92.8 % of 10 000 training images held out (`data.validation = 0.1666`).
+/// Peak learning rate of the default run. It reaches 92.8 % on 10 000 held-out training images
+/// (`data.validation = 0.1666`).
 const DEFAULT_LR_MAX: f64 = 0.2;
 
 impl Default for PolicyConfig {
@@ -45,10 +46,10 @@ impl Default for PolicyConfig {
 }
 
 impl PolicyConfig {
-    /// The policy, checked.
+    /// Builds the checked policy.
     ///
     /// # Errors
-    /// Parameters that are impossible.
+    /// Parameters are out of range.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
         let mut policy = Policy::from_preset(self.preset.clone())?.at_end(self.at_end);
         if let Some(momentum) = &self.momentum_curve {
@@ -64,7 +65,7 @@ impl PolicyConfig {
     }
 }
 
-/// The keys that go with any preset.
+/// The keys that every preset accepts.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Common {

@@ -7,39 +7,40 @@ use toml::Table;
 
 use crate::ConfigError;
 
-/// The `[diagnose]` table: what a run measures of its network while it trains, into `diagnose.jsonl`. The training
-/// itself does not change.
+/// The `[diagnose]` table: what a run measures about its network while it trains, written to
+/// `diagnose.jsonl`. The training itself does not change.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `every` | 0 | updates between diagnoses, and one at the end; 0 for never |
-/// | `batches` | 32 | micro-batches for the noise scale, at least 2; 0 leaves it out |
-/// | `batch_size` | 32 | most images per micro-batch |
-/// | `images` | 250 | training images for curvature and sharpness, and validation images for the gap |
-/// | `eigenvalues` | 1 | eigenvalues of the Hessian; 0 for none |
-/// | `epsilon` | 1e-3 | half width of the box of the ε-sharpness; 0 leaves it out |
-/// | `slices` | 0 | slices of the loss; 0 for none |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `every` | 0 | ≥ 0 | updates between diagnoses, with one more at the end; 0 for never |
+/// | `batches` | 32 | 0 or ≥ 2 | micro-batches for the noise scale; 0 skips it |
+/// | `batch_size` | 32 | ≥ 1 | largest number of images per micro-batch |
+/// | `images` | 250 | ≥ 1 | training images for curvature and sharpness, and validation images for the gap |
+/// | `eigenvalues` | 1 | ≥ 0 | eigenvalues of the Hessian; 0 for none |
+/// | `epsilon` | 1e-3 | ≥ 0 | half width of the box of the ε-sharpness; 0 skips it |
+/// | `slices` | 0 | ≥ 0 | slices of the loss along random directions; 0 for none |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiagnoseConfig {
     /// Updates between diagnoses; 0 for none.
     pub every: u64,
-    /// Micro-batches for the noise scale, at least 2; an epoch's if that is fewer. 0 leaves it out.
+    /// Micro-batches for the noise scale, at least 2. If an epoch has fewer, its batches. 0 skips
+    /// it.
     pub batches: usize,
-    /// Most images per micro-batch; fewer if the training set is small.
+    /// Largest number of images per micro-batch; smaller if the training set is small.
     pub batch_size: usize,
     /// Training images for curvature, sharpness and slices, and validation images for the gap.
     pub images: usize,
     /// Eigenvalues of the Hessian; 0 for none.
     pub eigenvalues: usize,
-    /// Half width of the box of the ε-sharpness; 0 leaves it out.
+    /// Half width of the box of the ε-sharpness; 0 skips it.
     pub epsilon: f64,
-    /// Slices of the loss; 0 for none.
+    /// Slices of the loss along random directions; 0 for none.
     pub slices: usize,
 }
 
 impl Default for DiagnoseConfig {
-    /// Never; the sizes are those for diagnoses during a run, a quarter of [`thorough`](Self::thorough).
+    /// Never. The sizes are for diagnoses during a run, a quarter of [`thorough`](Self::thorough).
     fn default() -> Self {
         DiagnoseConfig {
             every: 0,
@@ -54,7 +55,8 @@ impl Default for DiagnoseConfig {
 }
 
 impl DiagnoseConfig {
-    /// The sizes of `onecycle diagnose`: losses and gradients of about 100 000 images, two fifths of them losses only.
+    /// The sizes of `onecycle diagnose`: losses and gradients of about 100 000 images, two fifths
+    /// of them losses only.
     pub fn thorough() -> Self {
         DiagnoseConfig {
             batches: 64,
@@ -66,12 +68,12 @@ impl DiagnoseConfig {
         }
     }
 
-    /// Whether a run never diagnoses itself.
+    /// Whether a run makes no diagnoses.
     pub fn is_never(&self) -> bool {
         self.every == 0
     }
 
-    /// Whether nothing is set.
+    /// Whether every value is the default.
     pub(super) fn is_default(&self) -> bool {
         *self == DiagnoseConfig::default()
     }
@@ -79,7 +81,7 @@ impl DiagnoseConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`ConfigError::Setting`] with the key, its value and what is possible.
+    /// [`ConfigError::Setting`] with the key, its value and the possible values.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |key: &str, value: String, expected: &str| {
             let key = format!("diagnose.{key}");
@@ -101,24 +103,25 @@ impl DiagnoseConfig {
     }
 }
 
-/// The `[optimizer]` table: an [`OptimizerConfig`] by `kind`, and what goes with any of them.
+/// The `[optimizer]` table: an [`OptimizerConfig`] chosen by `kind`, with its own options and these
+/// common ones.
 ///
-/// | key | default | meaning |
-/// |---|---|---|
-/// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop`; its own options stand beside it |
-/// | `clip_norm` | | largest norm of all gradients together |
-/// | `no_decay_on_bias_and_norm` | true | no weight decay on parameters of rank 1 |
-/// | `groups` | | list of parameter groups, see [`Group`] |
+/// | key | default | range | meaning |
+/// |---|---|---|---|
+/// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop` | the optimizer |
+/// | `clip_norm` | none | > 0 | largest norm of the whole gradient; a longer one is scaled down |
+/// | `no_decay_on_bias_and_norm` | true | | no weight decay on parameters of rank 1 |
+/// | `groups` | none | | parameter groups, see [`Group`] |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct OptimizerSection {
     /// The optimizer with its options.
     pub config: OptimizerConfig,
-    /// Largest norm of all gradients together.
+    /// Largest norm of the whole gradient.
     pub clip_norm: Option<f64>,
     /// No weight decay on parameters of rank 1.
     pub no_decay_on_bias_and_norm: bool,
-    /// Further parameter groups; the first that matches a parameter counts.
+    /// Parameter groups; the first one that matches a parameter applies.
     pub groups: Vec<Group>,
 }
 
@@ -137,10 +140,10 @@ impl Default for OptimizerSection {
 }
 
 impl OptimizerSection {
-    /// The optimizer, without state.
+    /// Builds the optimizer, without state.
     ///
     /// # Errors
-    /// Options out of range.
+    /// Options are out of range.
     pub fn build(&self) -> Result<Optimizer, ConfigError> {
         let mut groups = self.groups.clone();
         if self.no_decay_on_bias_and_norm {
@@ -156,7 +159,7 @@ impl OptimizerSection {
     }
 }
 
-/// The keys that go with any optimizer.
+/// The keys that every optimizer accepts.
 #[derive(Serialize, Deserialize)]
 #[serde(default)]
 struct Common {
@@ -206,14 +209,14 @@ impl Serialize for OptimizerSection {
     }
 }
 
-/// Takes the entries with these keys out of a table.
+/// Removes the entries with these keys from a table and returns them.
 pub(super) fn take(table: &mut Table, keys: &[&str]) -> Table {
     keys.iter()
         .filter_map(|key| table.remove_entry(*key))
         .collect()
 }
 
-/// Writes two values that are tables as one.
+/// Serialises two values that are tables as one table.
 pub(super) fn serialize_joined<S: Serializer>(
     first: &impl Serialize,
     second: &impl Serialize,

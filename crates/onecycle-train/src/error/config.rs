@@ -2,25 +2,25 @@ use std::path::{Path, PathBuf};
 
 use super::FileError;
 
-/// A configuration that cannot be used.
+/// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A configuration file is not TOML, or not this program's.
+    /// A configuration file is not TOML, or not a configuration of this program.
     #[error("{}, line {line}: {why}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What the parser said.
+        /// Message of the parser.
         why: String,
     },
 
-    /// A value of the configuration is of the wrong form.
+    /// A value of the configuration has the wrong form.
     #[error("configuration: {why}")]
     Value {
-        /// What the parser said, with the key.
+        /// Message of the parser, with the key.
         why: String,
     },
 
@@ -29,57 +29,60 @@ pub enum ConfigError {
     UnknownKey {
         /// The key with its tables.
         key: String,
-        /// The key that was likely meant, or those that there are.
+        /// The most similar known key, or the list of known keys.
         hint: String,
     },
 
-    /// A key of the configuration that has no default was not given.
+    /// A required key of the configuration is missing.
     #[error("{key} is missing: {why}")]
     MissingKey {
         /// The key with its tables.
         key: String,
-        /// What needs it.
+        /// Why it is required, and what to do.
         why: String,
     },
 
-    /// A value of the configuration is impossible.
+    /// A value of the configuration is out of range.
     #[error("{key} = {value}: expected {expected}")]
     Setting {
         /// The key with its tables.
         key: String,
         /// The value as given.
         value: String,
-        /// What is possible.
+        /// The possible values.
         expected: String,
     },
 
-    /// This build cannot compute on the device.
+    /// This build does not support the device.
     #[error(
-        "device `{device}` is not in this build; build with `--features {device}`, or take `device = \"cpu\"`"
+        "this build does not support device `{device}`: build with `--features {device}`, or set `device = \"cpu\"`"
     )]
     DeviceNotBuilt {
         /// Name of the device.
         device: String,
     },
 
-    /// The pool of threads exists with another size.
-    #[error("{wanted} threads were asked for, but the process already computes with {found}")]
+    /// The thread pool already exists with another number of threads.
+    #[error(
+        "threads = {wanted}: this process already computes with {found} threads; set the number before the first \
+         computation"
+    )]
     Threads {
-        /// As configured.
+        /// The configured number.
         wanted: usize,
-        /// As they are.
+        /// The number in use.
         found: usize,
     },
 
-    /// The policy is impossible, or does not fit the run.
+    /// The policy has impossible parameters, or does not fit the length of the run.
     #[error("policy: {source}")]
     Policy {
-        /// What the policy said.
+        /// The error of the policy.
         #[from]
         source: onecycle::PolicyError,
     },
 
-    /// The optimizer is impossible.
+    /// The optimizer has impossible options.
     #[error(transparent)]
     Optimizer(#[from] onecycle_burn::BurnError),
 
@@ -87,13 +90,13 @@ pub enum ConfigError {
     #[error(transparent)]
     Model(#[from] onecycle_vision::models::ModelError),
 
-    /// A file that cannot be read or written.
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
 impl ConfigError {
-    /// A value that is impossible.
+    /// Reports a value that is out of range.
     pub fn setting(
         key: impl Into<String>,
         value: impl ToString,
@@ -106,7 +109,7 @@ impl ConfigError {
         }
     }
 
-    /// An error of a TOML file as one line: the parser's own spans several.
+    /// Reports an error in a TOML file in one line: the message of the parser spans several.
     pub(crate) fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
         let before = error.span().and_then(|span| text.get(..span.start));

@@ -3,98 +3,102 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file that cannot be read, written or understood.
+/// A file cannot be read, written or understood.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// A file or folder could not be read, written, renamed or synced.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "write", "create the folder", ...
+        /// The attempted action: "read", "write", "create the folder", ...
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
 
-    /// A whole line of a JSON-lines file is not what it should be.
+    /// A complete line of a JSON-lines file cannot be parsed.
     #[error(
-        "{}, line {line}: {source}; repair or remove that line (only a cut last line is passed over)",
+        "{}, line {line}: {source}; repair or remove that line (only an incomplete last line is ignored)",
         path.display()
     )]
     JsonLine {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1 as editors do.
+        /// The line, counted from 1.
         line: usize,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: serde_json::Error,
     },
 
-    /// A JSON-lines file holds fewer whole lines than were asked to be kept.
+    /// A JSON-lines file has fewer complete lines than its checkpoint needs.
     #[error(
-        "{} holds {found} whole lines, {wanted} are needed; the record and the checkpoint are not of the same run",
+        "{} has {found} complete lines, but the checkpoint needs {wanted}: they do not belong to the same run; \
+         start a new run",
         path.display()
     )]
     TooFewLines {
         /// The file.
         path: PathBuf,
-        /// Whole lines found.
+        /// Complete lines found.
         found: usize,
-        /// Lines asked for.
+        /// Lines needed.
         wanted: usize,
     },
 
-    /// A value could not be turned into JSON.
-    #[error("cannot turn {what} into JSON: {source}")]
+    /// A value cannot be written as JSON.
+    #[error("cannot write {what} as JSON: {source}")]
     ToJson {
-        /// What the value was.
+        /// Name of the value.
         what: String,
-        /// What the serializer said.
+        /// Error of the serializer.
         #[source]
         source: serde_json::Error,
     },
 
-    /// A value could not be turned into TOML.
-    #[error("cannot turn the configuration into TOML: {source}")]
+    /// The configuration cannot be written as TOML.
+    #[error("cannot write the configuration as TOML: {source}")]
     ToToml {
-        /// What the serializer said.
+        /// Error of the serializer.
         #[source]
         source: Box<toml::ser::Error>,
     },
 
-    /// Tensors could not be turned into a safetensors file.
+    /// Tensors cannot be written as a safetensors file.
     #[error("cannot write the tensors: {why}")]
     Tensors {
-        /// What the serializer said.
+        /// Error of the serializer.
         why: String,
     },
 
-    /// A file is no curve of a range test.
+    /// A file does not contain the loss curve of a range test.
     #[error("{}{}: {why}", path.display(), line.map_or(String::new(), |line| format!(", line {line}")))]
     CurveFile {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1, where it is known.
+        /// The line, counted from 1, if known.
         line: Option<usize>,
         /// What is wrong, and what was expected.
         why: String,
     },
 
-    /// A file is no diagnosis.
-    #[error("{} is no diagnosis of this version: {source}; run `onecycle diagnose` again", path.display())]
+    /// A file does not contain a diagnosis of this version.
+    #[error(
+        "{} is not a diagnosis of this version: {source}; run `onecycle diagnose` again",
+        path.display()
+    )]
     DiagnosisFile {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// Error of the parser.
         #[source]
         source: serde_json::Error,
     },
 
-    /// A file is not a model that this program wrote.
+    /// A file is not a model written by this program.
     #[error("{} is not a model written by `onecycle train`: {why}", path.display())]
     NotAModel {
         /// The file.
@@ -103,7 +107,7 @@ pub enum FileError {
         why: String,
     },
 
-    /// A checkpoint is not whole.
+    /// A checkpoint is incomplete or altered.
     #[error("checkpoint {} is damaged: {why}", path.display())]
     DamagedCheckpoint {
         /// The file.
@@ -114,7 +118,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Turns an [`io::Error`] into one that names the file.
+    /// Adds the action and the file to an [`io::Error`].
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {
@@ -124,13 +128,13 @@ impl FileError {
         }
     }
 
-    /// Turns a serializer's error into one that names what was to be written.
+    /// Adds the name of the value to the error of a serializer.
     pub(crate) fn to_json(what: &str) -> impl FnOnce(serde_json::Error) -> Self {
         let what = what.to_owned();
         move |source| Self::ToJson { what, source }
     }
 
-    /// A configuration that cannot be written as TOML.
+    /// Reports a configuration that cannot be written as TOML.
     pub(crate) fn to_toml(source: toml::ser::Error) -> Self {
         Self::ToToml {
             source: Box::new(source),

@@ -2,73 +2,74 @@ use std::{io, path::PathBuf};
 
 use super::FileError;
 
-/// A run that cannot begin, continue or be used.
+/// A run cannot start, continue or be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// No range test gave a learning rate to train with.
+    /// No range test suggested a learning rate.
     #[error(
-        "the range test names no learning rate ({verdict}): {advice}; or train with one of your own: onecycle train --lr-max LR"
+        "the range test suggests no learning rate ({verdict}): {advice}; or choose one yourself: onecycle train --lr-max LR"
     )]
     NoRate {
-        /// What the curve is worth.
+        /// Verdict on the curve.
         verdict: String,
         /// What to do about it.
         advice: &'static str,
     },
 
-    /// A result could not be computed or read back.
+    /// A result cannot be computed or read back from the device.
     #[error("computation failed: {why}")]
     Compute {
-        /// What the backend said.
+        /// Error of the backend.
         why: String,
     },
 
     /// The loss is not finite.
     #[error(
         "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`, \
-         set `optimizer.clip_norm`, or let the run go back by itself with `--on-divergence retry`. The last checkpoint is in {}",
+         set `optimizer.clip_norm`, or let the run retry from a checkpoint with `--on-divergence retry`. The last \
+         checkpoint is in {}",
         after(*retries), run.display()
     )]
     Diverged {
-        /// The update that would have been made; the last one that was made, where the loss on the validation images
-        /// is the one that is not finite.
+        /// The update that was not made. If the loss on the validation images is not finite, the
+        /// last update that was made.
         step: u64,
-        /// Learning rate there.
+        /// Learning rate of that update.
         lr: f64,
-        /// Times that the run had gone back before.
+        /// Number of retries before.
         retries: usize,
-        /// Key of the configuration by which the learning rate is set.
+        /// Configuration key that sets the learning rate.
         rate: String,
         /// The run's folder.
         run: PathBuf,
     },
 
-    /// A run could not write what it has to.
+    /// A run could not write its files.
     #[error(
-        "{source}; the run stopped, its checkpoint after {step} steps is whole: {}, then go on with `onecycle train \
-         --resume {}`", remedy(source), run.display()
+        "{source}; the run stopped after writing its checkpoint of step {step}: {}, then continue with \
+         `onecycle train --resume {}`", remedy(source), run.display()
     )]
     Interrupted {
-        /// What could not be done.
+        /// The failed action.
         #[source]
         source: Box<FileError>,
-        /// Updates made up to the newest checkpoint.
+        /// Updates made at the newest checkpoint.
         step: u64,
         /// The run's folder.
         run: PathBuf,
     },
 
-    /// There is no checkpoint to go on from.
-    #[error("{} holds no checkpoint to go on from", folder.display())]
+    /// There is no checkpoint to continue from.
+    #[error("{} has no checkpoint to continue from: start a new run", folder.display())]
     NoCheckpoint {
         /// The folder of checkpoints.
         folder: PathBuf,
     },
 
-    /// A new run would write over another.
+    /// The folder of a new run already contains a run.
     #[error(
-        "{} already holds a run; resume it with `onecycle train --resume {}`, or choose another --out",
+        "{} already contains a run: resume it with `onecycle train --resume {}`, or choose another --out",
         path.display(),
         path.display()
     )]
@@ -77,34 +78,34 @@ pub enum RunError {
         path: PathBuf,
     },
 
-    /// A run of a study was made by other settings than those it is wanted with.
+    /// An existing run or range test was made with other settings.
     #[error(
-        "the run in {} was made by other settings: {}; choose another --out, or remove that run",
+        "the run in {} was made with other settings: {}; choose another --out, or remove that run",
         run.display(), differences.join(", ")
     )]
     OtherSettings {
         /// The run's folder.
         run: PathBuf,
-        /// What differs, in words.
+        /// The differences, in words.
         differences: Vec<String>,
     },
 
-    /// What is left of a run lies where a new one is to be.
+    /// The folder of a new run contains files of another run.
     #[error(
-        "{} holds no run.toml, but {} of some run; remove it, or choose another --out",
+        "{} has no run.toml, but it contains {} of another run: remove that file, or choose another --out",
         path.display(),
         file.display()
     )]
     Leftovers {
         /// The folder.
         path: PathBuf,
-        /// What lies there.
+        /// The file that was found.
         file: PathBuf,
     },
 
-    /// There is nothing of a run that could be diagnosed.
+    /// A run has no weights that could be diagnosed.
     #[error(
-        "{} holds neither model.safetensors nor a checkpoint: there is no network to diagnose",
+        "{} has neither model.safetensors nor a checkpoint, so there is no network to diagnose: train the run first",
         run.display()
     )]
     NoWeights {
@@ -114,7 +115,7 @@ pub enum RunError {
 
     /// A run has no model yet.
     #[error(
-        "the run in {} has not come to its end and has no model yet; `onecycle resume {}` goes on with it",
+        "the run in {} is not finished and has no model yet: finish it with `onecycle resume {}`",
         run.display(),
         run.display()
     )]
@@ -123,8 +124,8 @@ pub enum RunError {
         run: PathBuf,
     },
 
-    /// There is no run in the folder.
-    #[error("{} holds no run: there is no run.toml in it", path.display())]
+    /// The folder contains no run.
+    #[error("{} contains no run: it has no run.toml", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,
@@ -132,26 +133,26 @@ pub enum RunError {
 
     /// Another process works on the run.
     #[error(
-        "the run in {} is in use by {}; wait until it is done, or choose another --out",
+        "the run in {} is in use by {}: wait until that is finished, or choose another --out",
         run.display(), holder(*process)
     )]
     InUse {
         /// The run's folder.
         run: PathBuf,
-        /// Number of the process, where it is known.
+        /// Number of the process, if known.
         process: Option<u32>,
     },
 
-    /// A run was begun by a version with another format of the folder.
+    /// The folder was written by a version with another format.
     #[error(
-        "{}: written by onecycle {version} in {}, this version goes on with format {expected}; use that version, or \
-         give --accept-changes to try it all the same",
+        "{}: written by onecycle {version} in {}, but this version expects format {expected}: use that version, or \
+         try this one with --accept-changes",
         path.display(), found.map_or("no known format".to_owned(), |found| format!("format {found}"))
     )]
     OtherFormat {
         /// The file.
         path: PathBuf,
-        /// Format found, where the file says it.
+        /// Format found, if the file has one.
         found: Option<i64>,
         /// Format of this version.
         expected: i64,
@@ -159,23 +160,22 @@ pub enum RunError {
         version: String,
     },
 
-    /// A run is to go on with other data than it began with.
+    /// The data of a run have changed since it began.
     #[error(
-        "the data of the run in {} have changed since it began: {}; bring them back, start a new run, or give \
-         --accept-changes to go on with them as they are",
+        "the data of the run in {} have changed since it began: {}; restore them, start a new run, or continue with \
+         the changed data with --accept-changes",
         run.display(), differences.join(", ")
     )]
     OtherData {
         /// The run's folder.
         run: PathBuf,
-        /// What is other, in words.
+        /// The differences, in words.
         differences: Vec<String>,
     },
 
-    /// With the data as they are now, the run would be over before the step that it has come to.
+    /// With the changed data, the run has fewer steps than were already made.
     #[error(
-        "the run in {} has made {step} steps, but with the data as they are now it has only {steps} in all; start a \
-         new run",
+        "the run in {} has made {step} steps, but with the changed data it has only {steps} in all: start a new run",
         run.display()
     )]
     ShorterRun {
@@ -183,13 +183,13 @@ pub enum RunError {
         run: PathBuf,
         /// Updates made.
         step: u64,
-        /// Updates of the whole run by its plan.
+        /// Updates of the whole run.
         steps: u64,
     },
 }
 
 impl RunError {
-    /// A curve, or several, that suggest no rate.
+    /// Reports curves that suggest no learning rate.
     pub fn no_rate(verdict: onecycle::range_test::Verdict) -> Self {
         RunError::NoRate {
             verdict: verdict.to_string(),
@@ -197,7 +197,7 @@ impl RunError {
         }
     }
 
-    /// A result that the backend could not compute or read back.
+    /// Reports a result that the backend could not compute or read back.
     pub(crate) fn compute(error: impl std::fmt::Debug) -> Self {
         RunError::Compute {
             why: format!("{error:?}"),
@@ -205,7 +205,7 @@ impl RunError {
     }
 }
 
-/// How often a run had gone back before it diverged again.
+/// The number of retries, in words.
 fn after(retries: usize) -> String {
     match retries {
         0 => String::new(),
@@ -225,7 +225,7 @@ fn remedy(error: &FileError) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "make the folder writable"
         }
-        _ => "see to the disk",
+        _ => "check the disk",
     }
 }
 

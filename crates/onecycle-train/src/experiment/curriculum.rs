@@ -22,7 +22,7 @@ pub(super) fn apply(experiment: &mut Experiment) -> Result<(), TrainError> {
     let Some(config) = experiment.config.data.curriculum else {
         return Ok(());
     };
-    let losses = device::on_a_cpu_thread(|| losses(experiment, &config))?;
+    let losses = device::on_pool_thread(|| losses(experiment, &config))?;
     let mut easiest_first: Vec<u32> = (0..losses.len() as u32).collect();
     // A loss that is not a number is the hardest; of equals the first image comes first.
     easiest_first.sort_by(|a, b| losses[*a as usize].total_cmp(&losses[*b as usize]));

@@ -6,22 +6,24 @@ use std::{
 
 use crate::{FileError, RunError, TrainError};
 
-/// Holds a run's folder for one process, until it is dropped or the process ends, however it ends.
+/// Locks the folder of a run for one process, until it is dropped or the process ends in any way.
 ///
-/// It is a lock of the operating system on the file `.lock`, not the file's being there: what a dead process left
-/// locks nothing. The file is never removed, since a process that is just opening it would then hold a lock that nobody
-/// else sees. In it stands the number of the process that took it last.
+/// The operating system locks the file `.lock`; that the file exists means nothing, so a process
+/// that died leaves no lock. The file is never removed: a process that is opening it at that moment
+/// would lock a file that no other process can see. It contains the number of the last process that
+/// took the lock.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
 impl RunLock {
-    /// Takes the lock of the folder `root`, which must exist. On a file system without locks there is none to take:
-    /// then nothing keeps a second process off.
+    /// Takes the lock of the folder `root`, which must exist. If the file system has no locks,
+    /// nothing is locked, and a second process is not kept out.
     ///
     /// # Errors
-    /// [`RunError::InUse`] where another process, or another run of this one, has it; a file that cannot be made.
+    /// [`RunError::InUse`] if another process, or another run of this one, holds it; the file
+    /// cannot be created.
     pub fn acquire(root: &Path) -> Result<Self, TrainError> {
         let path = root.join(".lock");
         let mut file = OpenOptions::new()
@@ -35,7 +37,8 @@ impl RunLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Whoever holds it may be writing just now: without a number the message still says enough.
+                // The holder may be writing its number at this moment; the message is useful
+                // without it.
                 let _ = file.read_to_string(&mut holder);
                 return Err(RunError::InUse {
                     run: root.to_path_buf(),
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time() {
+    fn only_one_lock_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let held = RunLock::acquire(folder.path()).unwrap();
         let error = RunLock::acquire(folder.path()).unwrap_err();
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_alone_locks_nothing() {
+    fn an_old_lock_file_does_not_lock() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".lock"), "4194305 and much more\n").unwrap();
         let _held = RunLock::acquire(folder.path()).unwrap();

@@ -8,27 +8,27 @@ use toml::{Table, Value};
 
 use crate::{Config, ConfigError, FileError, RunError, TrainError, experiment::Data, files};
 
-/// Format of a run folder. Another number stands for one that this version could not go on with to the same bits.
+/// Format of a run folder. A version cannot resume another format to the same bits.
 pub const FORMAT: i64 = 1;
 
 /// Contents of `run.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
-    /// Version of this library that began the run.
+    /// Version of this library that started the run.
     pub version: String,
     /// Format of the folder, see [`FORMAT`].
     pub format: i64,
-    /// The whole configuration.
+    /// The complete configuration.
     pub config: Config,
     /// The data set as it was read.
     pub data: DataSummary,
-    /// What was done about losses that were not finite, in the order in which it was done.
+    /// Retries after losses that were not finite, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retries: Vec<Retry>,
 }
 
-/// What `run.toml` says of the data.
+/// The data set as `run.toml` records it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSummary {
@@ -36,30 +36,32 @@ pub struct DataSummary {
     pub name: String,
     /// Training images.
     pub train_images: usize,
-    /// Images measured on after each epoch.
+    /// Images to measure on after each epoch.
     pub validation_images: usize,
-    /// What these are: `test` or `held out`.
+    /// Their origin: `test` or `held out`.
     pub validation_is: String,
-    /// SHA-256 of the files.
+    /// SHA-256 of each file.
     pub checksums: BTreeMap<String, String>,
 }
 
-/// A return to a checkpoint after a loss that was not finite, with a smaller learning rate from there on.
+/// A return to a checkpoint after a loss that was not finite, with a smaller learning rate from
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// The update whose loss, or after which the validation loss, was not finite.
     pub diverged_at: u64,
-    /// Learning rate there.
+    /// Learning rate of that update.
     pub lr: f64,
-    /// Updates that had been made at the checkpoint that the run went back to.
+    /// Updates made at the checkpoint.
     pub from: u64,
-    /// Factor on the plan's learning rate from there on, in place of that of earlier retries.
+    /// Factor on the plan's learning rate from there on; it replaces the factors of earlier
+    /// retries.
     pub lr_scale: f64,
 }
 
 impl RunFile {
-    /// What to write at the start of a run.
+    /// The contents at the start of a run.
     pub fn new(config: &Config, data: &Data) -> Self {
         RunFile {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,13 +78,14 @@ impl RunFile {
         }
     }
 
-    /// Reads `run.toml`. With `any_format`, one of another format is taken if it can be read.
+    /// Reads `run.toml`. With `any_format`, another format is accepted if it can be parsed.
     ///
     /// # Errors
-    /// [`RunError::OtherFormat`]; a file that is missing or not what this version writes.
+    /// [`RunError::OtherFormat`]; the file is missing or cannot be parsed.
     pub fn read(path: &Path, any_format: bool) -> Result<Self, TrainError> {
         let text = files::read_text(path)?;
-        // The format first: a file of another one may well have keys that this version does not know.
+        // The format is checked first, because another format may have keys that this version does
+        // not know.
         let table: Table = text
             .parse()
             .map_err(|error| ConfigError::toml(path, &text, &error))?;
@@ -106,7 +109,7 @@ impl RunFile {
     /// Writes `run.toml`.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let text = toml::to_string(self).map_err(|source| FileError::ToToml {
             source: Box::new(source),
@@ -114,15 +117,15 @@ impl RunFile {
         Ok(files::write_whole(path, text.as_bytes())?)
     }
 
-    /// Factor on the plan's learning rate in update `step`: 1 where nothing went wrong.
+    /// Factor on the plan's learning rate in update `step`; 1 without a retry.
     pub fn lr_scale(&self, step: u64) -> f64 {
-        let in_force = self.retries.iter().rev().find(|retry| retry.from <= step);
-        in_force.map_or(1.0, |retry| retry.lr_scale)
+        let latest = self.retries.iter().rev().find(|retry| retry.from <= step);
+        latest.map_or(1.0, |retry| retry.lr_scale)
     }
 }
 
 impl DataSummary {
-    /// What is other in `found`, in words; empty for the same data.
+    /// Lists how `found` differs, in words; empty if the data are the same.
     pub fn differences(&self, found: &DataSummary) -> Vec<String> {
         let mut differences = Vec::new();
         let mut compare = |what: &str, was: &str, is: &str| {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_file_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
         let mut run = run();
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_told_before_its_keys_are() {
+    fn another_format_is_reported_before_unknown_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
         std::fs::write(&path, "version = \"9.0.0\"\nformat = 2\nnew_key = 1\n").unwrap();
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_retry_that_reaches_a_step_counts() {
+    fn the_last_retry_before_a_step_applies() {
         let mut run = run();
         let retry = |from, lr_scale| Retry {
             diverged_at: 99,
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named() {
+    fn differences_are_listed() {
         let was = run().data;
         assert!(was.differences(&was).is_empty());
         let mut is = was.clone();

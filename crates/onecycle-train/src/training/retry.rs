@@ -12,28 +12,30 @@ use crate::{
 };
 
 /// Factor on the learning rate at each retry.
-const SMALLER: f64 = 0.5;
-/// Retries of a run. A learning rate that is 256 times too large is no slip.
-const MOST_RETRIES: usize = 8;
+const LR_FACTOR: f64 = 0.5;
+/// Largest number of retries of a run. A learning rate that is 256 times too large is not a slip.
+const MAX_RETRIES: usize = 8;
 
 impl Training {
-    /// Whether the run goes back after a loss that is not finite.
-    pub(super) fn may_retry(&self) -> bool {
+    /// Whether the run retries after a loss that is not finite.
+    pub(super) fn can_retry(&self) -> bool {
         self.run_file.config.on_divergence == OnDivergence::Retry
-            && self.run_file.retries.len() < MOST_RETRIES
+            && self.run_file.retries.len() < MAX_RETRIES
     }
 
-    /// Goes back from update `diverged_at` to a checkpoint; from there on the learning rate is half of what it was.
+    /// Returns from update `diverged_at` to a checkpoint. From there on, the learning rate is
+    /// halved.
     ///
-    /// `run.toml`, by which a resumed run knows of the retry, is written after all later checkpoints are gone: a process
-    /// that is killed before that comes to the same divergence and goes back to the same checkpoint.
-    pub(super) fn go_back(
+    /// `run.toml` records the retry for a resumed run. It is written after all later checkpoints
+    /// are removed: a process that is killed before that diverges again in the same way and returns
+    /// to the same checkpoint.
+    pub(super) fn roll_back(
         &mut self,
         diverged_at: u64,
         lr: f64,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
-        let checkpoint = self.before_divergence(observer)?;
+        let checkpoint = self.rollback_checkpoint(observer)?;
         let from = checkpoint.progress.step;
         let folder = self.folder.checkpoints();
         for saved in checkpoint::list(&folder)? {
@@ -41,7 +43,7 @@ impl Training {
                 checkpoint::remove(&saved.path)?;
             }
         }
-        let lr_scale = SMALLER * self.run_file.lr_scale(diverged_at);
+        let lr_scale = LR_FACTOR * self.run_file.lr_scale(diverged_at);
         self.run_file.retries.push(Retry {
             diverged_at,
             lr,
@@ -50,39 +52,39 @@ impl Training {
         });
         self.run_file.write(&self.folder.run_file())?;
         observer.note(&format!(
-            "the loss is not finite at step {diverged_at} with lr = {lr}; back to step {from}, from there with \
-             {lr_scale} of the plan's learning rate"
+            "the loss is not finite at step {diverged_at} with lr = {lr}: retrying from step {from} with {lr_scale} \
+             times the plan's learning rate"
         ));
 
         files::keep_lines(&self.folder.steps(), from as usize)?;
         files::keep_lines(&self.folder.epochs(), checkpoint.progress.epoch as usize)?;
         let plan = &self.experiment.plan;
         let every = self.experiment.config.diagnose.every;
-        let diagnoses = diagnose::made_by(every, from, plan.steps());
+        let diagnoses = diagnose::count_until(every, from, plan.steps());
         files::keep_lines(&self.folder.diagnoses(), diagnoses)?;
         let progress = checkpoint.progress;
         self.trainer = super::restore(&self.experiment, checkpoint)?;
-        self.trained = progress.trained();
+        self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
-        self.evaluated = progress.evaluated;
+        self.eval_metrics = progress.evaluated;
         self.saved = progress;
         Ok(())
     }
 
-    /// The newest checkpoint that a retry has not been in vain from, or the start of the run.
+    /// The newest checkpoint from which no retry has failed, or the start of the run.
     ///
-    /// Weights may be ruined, though still finite, by the time of the newest checkpoint: where the last retry came to no
-    /// further checkpoint, the one before it is taken, and the run's start if there is none. That of a stop is passed
-    /// over, so that a run that was stopped in between does what one does that was not.
-    fn before_divergence(&self, observer: &mut dyn Observer) -> Result<Checkpoint, TrainError> {
-        let in_vain = self.run_file.retries.last().map(|retry| retry.from);
+    /// The weights in the newest checkpoint may be ruined although they are still finite. If the
+    /// last retry reached no further checkpoint, the one before it is used, and finally the start
+    /// of the run. Rollback ignores `stop-` checkpoints, so a manual stop never changes the result.
+    fn rollback_checkpoint(&self, observer: &mut dyn Observer) -> Result<Checkpoint, TrainError> {
+        let failed = self.run_file.retries.last().map(|retry| retry.from);
         for saved in checkpoint::list(&self.folder.checkpoints())?.iter().rev() {
-            if saved.kind == CheckpointKind::Stop || Some(saved.step) == in_vain {
+            if saved.kind == CheckpointKind::Stop || Some(saved.step) == failed {
                 continue;
             }
             match Checkpoint::read(&saved.path) {
                 Ok(checkpoint) => return Ok(checkpoint),
-                Err(error) => observer.note(&format!("{error}; going back to the one before it")),
+                Err(error) => observer.note(&format!("{error}; trying the previous checkpoint")),
             }
         }
         let model = self.experiment.initial_model()?;
@@ -91,13 +93,13 @@ impl Training {
             weights: state::weights(&model),
             optimizer: self.experiment.config.optimizer.build()?.state(),
         };
-        // Whoever is killed now must find one.
+        // Write it now so that a process killed here can still resume.
         start.write(&self.folder.checkpoints(), CheckpointKind::Regular)?;
         Ok(start)
     }
 }
 
-/// The key by which a policy's learning rate is set, such as `policy.lr_max`.
+/// The configuration key that sets the learning rate of a policy, such as `policy.lr_max`.
 pub(super) fn rate_key(policy: &PolicyConfig) -> String {
     const KEYS: [&str; 7] = [
         "lr_max",

@@ -57,7 +57,7 @@ fn a_run_goes_back_and_on_with_half_the_learning_rate() {
     }
     assert_eq!(run_file.lr_scale(plan.steps() - 1), scale);
     let report = fs::read_to_string(run.folder.report()).unwrap();
-    assert_eq!(report.matches("Went back").count(), retries.len());
+    assert_eq!(report.matches("Retried").count(), retries.len());
 }
 
 /// Where a run goes back to does not depend on whether it was stopped in between.
