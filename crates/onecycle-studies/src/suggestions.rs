@@ -124,14 +124,14 @@ fn of_seed(
     let short = search::steps(run);
     let group = CurveGroup::new(None, vec![own.clone()]);
     let mut search = match search::start(&group) {
-        Ok(start) => Some(search::machine(experiment, start)?),
+        Ok(start) => Some(search::cycle_search(experiment, start)?),
         Err(RunError::NoRate { .. }) => None,
         Err(error) => return Err(error.into()),
     };
     let mut searched = 0;
     if let Some(machine) = &mut search {
         while let Some(lr_max) = machine.next_lr_max() {
-            let experiment = &search::from_weights(experiment, machine.is_second());
+            let experiment = &search::of_cycle(experiment, machine.is_second());
             let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
                 return Ok(None);
             };
@@ -173,7 +173,7 @@ fn range_test(
     let test = range_test::test(
         experiment,
         &config,
-        range_test::at_the_peak(experiment),
+        range_test::peak_hyper(experiment),
         observer,
     )?;
     if let Some(test) = &test {

@@ -1,4 +1,4 @@
-//! How fast this machine trains a network.
+//! Training speed of this machine: [`run`] times whole training steps.
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,26 +26,26 @@ pub struct BenchConfig {
     pub shape: ImageShape,
     /// Number of classes.
     pub classes: usize,
-    /// Images a step.
+    /// Images per step.
     pub batch_size: usize,
     /// Where to compute.
     pub device: device::Device,
-    /// Steps that are not counted.
+    /// Steps before the measured ones.
     pub warm_up: usize,
-    /// Steps that are.
+    /// Measured steps.
     pub steps: usize,
 }
 
-/// Medians over the steps of a benchmark.
+/// Medians over the measured steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchResult {
     /// Name of the network.
     pub model: String,
-    /// Images a step.
+    /// Images per step.
     pub batch_size: usize,
     /// CPU threads.
     pub threads: usize,
-    /// Images a second over whole steps.
+    /// Images per second over whole steps.
     pub images_per_second: f64,
     /// Forward pass and loss, in milliseconds.
     pub forward_ms: f64,
@@ -53,12 +53,13 @@ pub struct BenchResult {
     pub backward_ms: f64,
     /// Update of all parameters, in milliseconds.
     pub update_ms: f64,
-    /// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+    /// Peak resident memory of this process so far, in bytes; 0 if the system does not report it.
     pub peak_memory_bytes: u64,
 }
 
 impl BenchResult {
-    /// Seconds that `epochs` epochs take: `train` images each, trained on, then `test` images, evaluated.
+    /// Estimates the seconds of `epochs` epochs, each with `train` training images and an
+    /// evaluation of `test` images.
     pub fn seconds(&self, epochs: f64, train: usize, test: usize) -> f64 {
         let evaluation = 1e-3 * self.forward_ms / self.batch_size as f64;
         epochs * (train as f64 / self.images_per_second + test as f64 * evaluation)
@@ -68,7 +69,7 @@ impl BenchResult {
 /// Times whole training steps on random images: forward, backward, update by SGD with momentum.
 ///
 /// # Errors
-/// A device that is not there, images too small for the network.
+/// The device is not available, or the images are too small for the network.
 pub fn run(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
     device::on_pool_thread(|| measure(bench))
 }
@@ -116,7 +117,7 @@ fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
     })
 }
 
-/// The training of a network on one batch of random images.
+/// A trainer for one batch of random images.
 fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
     let device = device::open(bench.device)?;
     let shape = bench.shape;
@@ -152,12 +153,12 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
     Ok(Trainer::new(model, optimizer, Arc::new(plan), data))
 }
 
-/// Waits until an accelerator has done what it was told.
+/// Waits until the accelerator has finished its work.
 fn wait(device: &burn::tensor::Device) -> Result<(), TrainError> {
     Ok(device.sync().map_err(RunError::compute)?)
 }
 
-/// Largest resident memory of this process so far, from `/proc/self/status`.
+/// Peak resident memory of this process so far, from `/proc/self/status`.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status

@@ -1,4 +1,4 @@
-//! Diagnosis of the network in a run's folder.
+//! Diagnosis of the network in the folder of a run.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::{
     tensors,
 };
 
-/// Diagnoses the network of the run in `root`: its result, or its newest checkpoint where it has not come to its end.
-/// Nothing is written; see [`write()`].
+/// Diagnoses the network of the run in `root`: its model, or its newest checkpoint if the run is
+/// not finished. Nothing is written; see [`write()`].
 ///
 /// # Errors
-/// No run there or one that another process works on, neither model nor checkpoint, data that cannot be read, options out
-/// of range. What cannot be measured, such as the gradient of a network that has diverged, is no error but one of
-/// [`Diagnosis::problems`].
+/// There is no run, or another process works on it; it has neither a model nor a checkpoint; the
+/// data cannot be read; options are out of range. A quantity that cannot be measured, such as the
+/// gradient of a diverged network, is not an error but one of [`Diagnosis::problems`].
 pub fn diagnose(
     root: &Path,
     options: &DiagnoseConfig,
@@ -36,22 +36,22 @@ pub fn diagnose(
     let now = RunFile::new(&experiment.config, &experiment.data);
     for difference in run_file.data.differences(&now.data) {
         observer.note(&format!(
-            "other data than the run was trained on: {difference}"
+            "the data have changed since the run was trained: {difference}"
         ));
     }
     let step = found.step.unwrap_or(experiment.plan.steps());
     let model = state::load_weights(experiment.initial_model()?, found.weights)?;
-    let conditions = TrainingPoint::after(&experiment, &run_file, step);
-    let mut diagnosis = measure(&experiment, &model, conditions, options, observer)?;
+    let point = TrainingPoint::after(&experiment, &run_file, step);
+    let mut diagnosis = measure(&experiment, &model, point, options, observer)?;
     diagnosis.weights = Some(found.file);
     Ok(diagnosis)
 }
 
-/// Writes a diagnosis of the run in `root` as `diagnose.json`, with its figures; a finished run's report is made anew, with
-/// a section on it.
+/// Writes a diagnosis of the run in `root` as `diagnose.json`, with its figures. The report of a
+/// finished run is written again, with a section on the diagnosis.
 ///
 /// # Errors
-/// A run that another process works on, records that cannot be read, files that cannot be written.
+/// Another process works on the run, its records cannot be read, or files cannot be written.
 pub fn write(root: &Path, diagnosis: &Diagnosis) -> Result<(), TrainError> {
     let folder = RunFolder::open(root)?;
     let _lock = RunLock::acquire(root)?;
@@ -61,16 +61,19 @@ pub fn write(root: &Path, diagnosis: &Diagnosis) -> Result<(), TrainError> {
         return finish::rewrite_report(&Experiment::prepare(config)?, &folder);
     }
     let steps = folder.read_steps()?;
-    let figures =
-        diagnose::figures::of_diagnoses(&diagnose::read_along(&folder)?, Some(diagnosis), &steps);
+    let figures = diagnose::figures::of_diagnoses(
+        &diagnose::read_during_run(&folder)?,
+        Some(diagnosis),
+        &steps,
+    );
     figures::write_all(&folder.figures(), &figures)
 }
 
-/// The weights of a run, and where they were found.
+/// The weights of a run, and their source.
 struct FoundWeights {
     weights: state::TensorMap,
     file: String,
-    /// Updates made; `None` for all.
+    /// Updates made; `None` for a finished run.
     step: Option<u64>,
 }
 

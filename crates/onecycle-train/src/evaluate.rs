@@ -1,4 +1,5 @@
-//! How well a trained model does on labelled images, class by class.
+//! Accuracy of a trained model on labelled images, per class. [`evaluate`] returns an
+//! [`Evaluation`].
 
 use std::sync::Arc;
 
@@ -19,104 +20,106 @@ use crate::{
 pub struct Evaluation {
     /// Name of the data set.
     pub data: String,
-    /// Its test images that were looked at.
+    /// Evaluated test images.
     pub images: u64,
-    /// Share of them classified rightly, 0 to 1.
+    /// Accuracy on them, 0 to 1.
     pub accuracy: f64,
     /// Mean cross-entropy, in nats.
-    #[serde(with = "crate::record::number")]
+    #[serde(with = "onecycle::not_finite")]
     pub loss: f64,
-    /// Whether the answer to an image was the mean of those to it and to its mirror image.
+    /// Whether each prediction is the mean over the image and its mirror image.
     pub flip: bool,
-    /// Each class, in the order of the network's outputs.
+    /// The classes, in the order of the network's outputs.
     pub classes: Vec<ClassResult>,
 }
 
-/// What became of the images of one class.
+/// Result on the images of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassResult {
     /// Name of the class.
     pub class: String,
-    /// Its images.
+    /// Images of this class.
     pub images: u64,
-    /// Share of them classified rightly, 0 to 1; `null` where there are none.
+    /// Share of them classified correctly, 0 to 1; `null` without images.
     pub accuracy: Option<f64>,
-    /// The class that they are taken for most often otherwise; `null` where never.
+    /// The wrong class predicted most often for them; `null` if there is none.
     pub taken_for: Option<TakenFor>,
 }
 
-/// The class that another is taken for.
+/// A wrong prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TakenFor {
     /// Name of the class.
     pub class: String,
-    /// Images of the other class that are taken for it.
+    /// Images of the other class for which it is predicted.
     pub images: u64,
 }
 
-/// Evaluates a model on the test part of a data set, read as a run of this configuration and `seed` reads it. `tick` is given
-/// the number of images seen, of how many, after each batch.
+/// Evaluates a model on the test set of a data set, loaded as a run with this configuration and
+/// `seed` loads it. After each batch, `progress` is called with the number of images seen and the
+/// total.
 ///
 /// # Errors
-/// Data that cannot be read, whose images are of another shape than the network takes, or whose classes are others.
+/// The data cannot be read, or their images or classes do not fit the network.
 pub fn evaluate(
     model: &Classifier,
     data: &DataConfig,
     seed: u64,
     batch_size: usize,
-    views: Tta,
-    mut tick: impl FnMut(u64, u64),
+    tta: Tta,
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Evaluation, TrainError> {
     let (name, loader) = test_images(model, data, seed)?;
     let card = model.card();
     let classes = card.classes.len();
-    let mut tally = MetricSums::default();
+    let mut sums = MetricSums::default();
     let mut images_of = vec![0; classes];
-    let mut answers = vec![0; classes * classes];
+    let mut predictions = vec![0; classes * classes];
     for batch in loader.evaluation().batch_size(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
         let images = metrics::to_device(batch, card.shape, model.device());
-        let logits = views.logits(model.network(), images)?;
+        let logits = tta.logits(model.network(), images)?;
         for (label, row) in labels.iter().zip(logits.chunks_exact(classes)) {
             let label = *label as usize;
             images_of[label] += 1;
-            // None of a network that has diverged.
-            if let Some(answer) = logits::argmax(row) {
-                answers[label * classes + answer] += 1;
+            // There is no prediction if all logits are NaN.
+            if let Some(prediction) = logits::argmax(row) {
+                predictions[label * classes + prediction] += 1;
             }
         }
-        tally.add(MetricSums::of(&logits, &labels));
-        tick(tally.images, loader.len() as u64);
+        sums.add(MetricSums::of(&logits, &labels));
+        progress(sums.images, loader.len() as u64);
     }
     Ok(Evaluation {
         data: name,
-        images: tally.images,
-        accuracy: tally.accuracy(),
-        loss: tally.mean_loss(),
-        flip: views == Tta::WithMirrorImage,
-        classes: answers
+        images: sums.images,
+        accuracy: sums.accuracy(),
+        loss: sums.mean_loss(),
+        flip: tta == Tta::WithMirrorImage,
+        classes: predictions
             .chunks_exact(classes)
             .zip(images_of)
             .enumerate()
-            .map(|(class, (answers, images))| {
-                ClassResult::of(class, images, answers, &card.classes)
+            .map(|(class, (predictions, images))| {
+                ClassResult::of(class, images, predictions, &card.classes)
             })
             .collect(),
     })
 }
 
 impl ClassResult {
-    /// From how often the images of a class were taken for each.
-    fn of(class: usize, images: u64, answers: &[u64], names: &[String]) -> Self {
-        let others = answers.iter().zip(names).enumerate();
+    /// Computes the result from the number of predictions of each class for the images of class
+    /// `class`.
+    fn of(class: usize, images: u64, predictions: &[u64], names: &[String]) -> Self {
+        let others = predictions.iter().zip(names).enumerate();
         let others = others.filter(|(other, (count, _))| *other != class && **count > 0);
-        // The first of several: `max_by_key` would take the last.
+        // The first one on ties: `max_by_key` alone takes the last.
         let most = others.rev().max_by_key(|(_, (count, _))| **count);
         ClassResult {
             class: names[class].clone(),
             images,
-            accuracy: (images > 0).then(|| answers[class] as f64 / images as f64),
+            accuracy: (images > 0).then(|| predictions[class] as f64 / images as f64),
             taken_for: most.map(|(_, (count, name))| TakenFor {
                 class: name.clone(),
                 images: *count,
@@ -125,7 +128,7 @@ impl ClassResult {
     }
 }
 
-/// Name and test images of a data set, normalised as the network wants them.
+/// Loads the name and the test images of a data set, normalised for the network.
 fn test_images(
     model: &Classifier,
     data: &DataConfig,
@@ -173,7 +176,7 @@ fn test_images(
     Ok((set.name, loader))
 }
 
-/// The first names of a list, and how many follow.
+/// The first names of a list, and the number of the others.
 fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 10;
     let shown = names.len().min(SHOWN);
@@ -189,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_taken_for_the_other_that_most_answers_name() {
+    fn the_most_frequent_wrong_prediction_is_reported() {
         let names = ["cat", "dog", "eel"].map(str::to_owned);
         let cat = ClassResult::of(0, 10, &[6, 2, 2], &names);
         assert_eq!((cat.images, cat.accuracy), (10, Some(0.6)));

@@ -1,4 +1,5 @@
-//! A configuration brought to life: data read, plan resolved, network built.
+//! Everything that a run needs besides its state: an [`Experiment`] has the data, plan and device
+//! of a configuration.
 
 mod curriculum;
 
@@ -17,16 +18,16 @@ use crate::{
     trainer::{Trainer, TrainingData},
 };
 
-/// All that a run needs besides its state: data, plan, device.
+/// Data, plan and device of a configuration.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// What the run was told.
+    /// The configuration.
     pub config: Config,
-    /// The policy, resolved against the length of the run.
+    /// The policy, resolved for the length of the run.
     pub plan: Arc<Plan>,
     /// The data set.
     pub data: Data,
-    /// The network's name.
+    /// The architecture of the network.
     pub architecture: Architecture,
     /// The device, without autodiff.
     pub device: Device,
@@ -35,45 +36,46 @@ pub struct Experiment {
 /// A data set with its loaders.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// Name of the set.
+    /// Name of the data set.
     pub name: String,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
     /// Shape of an image.
     pub shape: ImageShape,
-    /// Mean and deviation a channel, of all training images.
+    /// Mean and standard deviation per channel over all training images.
     pub statistics: Statistics,
-    /// SHA-256 of the files that were read.
+    /// SHA-256 of each file that was read.
     pub checksums: BTreeMap<String, String>,
-    /// What the reader of the data had to say.
+    /// Notes of the reader, for example on skipped files.
     pub notes: Vec<String>,
     /// Training images, augmented.
     pub train: Loader,
-    /// Images to measure on after each epoch: the test set, or what was held out from training.
+    /// Images to measure on after each epoch: the test set, or images held out from training.
     pub validation: Loader,
-    /// What `validation` is: `test` or `held out`.
+    /// Origin of `validation`: `test` or `held out`.
     pub validation_is: &'static str,
     /// The test set.
     pub test: Loader,
 }
 
 impl Experiment {
-    /// Reads the data, resolves the policy and picks the device.
+    /// Reads the data, resolves the policy and opens the device.
     ///
     /// # Errors
-    /// Data that cannot be read, images too small for the network, a policy that does not fit the run's length, a
-    /// device that is not there.
+    /// The data cannot be read, the images are too small for the network, the policy does not fit
+    /// the length of the run, or the device is not available.
     pub fn prepare(config: Config) -> Result<Self, TrainError> {
         Experiment::prepare_from(config, &mut DataCache::default())
     }
 
-    /// As [`prepare`](Self::prepare), for many runs on the same images: a data set that `cache` holds is not read again.
+    /// Like [`prepare`](Self::prepare), for many runs on the same images: a data set in `cache` is
+    /// not read again.
     ///
     /// # Errors
-    /// The same.
+    /// Those of [`prepare`](Self::prepare).
     pub fn prepare_from(config: Config, cache: &mut DataCache) -> Result<Self, TrainError> {
         config.check()?;
-        // The run may be resumed from another folder.
+        // The run may be resumed from another working directory.
         let config = config.with_absolute_path()?;
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
@@ -86,16 +88,16 @@ impl Experiment {
             architecture,
             device,
         };
-        // Whatever cannot be is told before anything is written.
+        // Report an impossible network before anything is written.
         experiment.initial_model()?;
         curriculum::apply(&mut experiment)?;
         Ok(experiment)
     }
 
-    /// The training of this experiment, from its start.
+    /// A trainer for this experiment, before its first update.
     ///
     /// # Errors
-    /// Images too small for the network, options of the optimizer out of range.
+    /// The images are too small for the network, or options of the optimizer are out of range.
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
         Ok(Trainer::new(
             self.initial_model()?,
@@ -105,7 +107,7 @@ impl Experiment {
         ))
     }
 
-    /// The training images, and what else the loss depends on.
+    /// The training images and the settings of the loss.
     pub fn training_data(&self) -> TrainingData {
         TrainingData {
             loader: self.data.train.clone(),
@@ -116,10 +118,10 @@ impl Experiment {
         }
     }
 
-    /// The network at its start, on the device with autodiff. Weights depend on the seed alone.
+    /// The initial network, on the device with autodiff. Its weights depend only on the seed.
     ///
     /// # Errors
-    /// Images too small for the network.
+    /// The images are too small for the network.
     pub fn initial_model(&self) -> Result<Model, TrainError> {
         let mut rng = random::stream(self.config.seed, "initialisation", 0);
         let device = self.device.clone().autodiff();
@@ -134,14 +136,14 @@ impl Experiment {
     }
 }
 
-/// The data set that was read last.
+/// Keeps the data set that was read last.
 #[derive(Debug, Default)]
 pub struct DataCache {
     last: Option<(Source, Dataset)>,
 }
 
 impl DataCache {
-    /// The images that a configuration names, from memory where they are the last ones that were read.
+    /// Reads the data set of a configuration, from memory if it was the last one read.
     fn read(&mut self, config: &Config) -> Result<Dataset, TrainError> {
         let source = Source {
             name: config.data.name.clone(),
@@ -152,7 +154,7 @@ impl DataCache {
                 ..FolderOptions::default()
             },
         };
-        // The seed decides nothing but how a folder of images is divided.
+        // Only a folder of images depends on the seed, which splits it into training and test set.
         let same = |last: &Source| match source.path {
             None => last.name == source.name && last.path.is_none(),
             Some(_) => *last == source,
@@ -212,14 +214,15 @@ impl Data {
     }
 }
 
-/// Steps of the longest run: its plan and its records are held in memory to be drawn.
-const MOST_STEPS: u64 = 10_000_000;
+/// Largest number of steps: the plan and the records of a run are held in memory to be drawn.
+const MAX_STEPS: u64 = 10_000_000;
 
-/// Resolves the policy of a configuration for a training set of `images`; without `images` the length must be
-/// given in steps, or by the policy itself.
+/// Resolves the policy of a configuration for a training set of `images` images. Without `images`,
+/// the length must be given in steps, or by the policy itself.
 ///
 /// # Errors
-/// A policy that is impossible or does not fit, or a length that is not known.
+/// The policy has impossible parameters or does not fit the length of the run, or the length is not
+/// known.
 pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, ConfigError> {
     let policy = config.policy.policy()?;
     let run = match (config.steps, config.epochs, images) {
@@ -236,18 +239,18 @@ pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, ConfigError>
                 return Err(ConfigError::setting(
                     "steps",
                     "nothing",
-                    "the number of steps, since neither the policy nor a known data set says it",
+                    "the number of steps, because neither the policy nor a known data set gives it",
                 ));
             }
         },
     };
     let plan = policy.resolve(&run)?;
-    if plan.steps() > MOST_STEPS {
+    if plan.steps() > MAX_STEPS {
         let (key, value) = match config.steps {
             Some(steps) => ("steps", steps.to_string()),
             None => ("epochs", config.epochs.unwrap_or_default().to_string()),
         };
-        let expected = format!("a run of at most {MOST_STEPS} steps");
+        let expected = format!("a run of at most {MAX_STEPS} steps");
         return Err(ConfigError::setting(key, value, expected));
     }
     Ok(plan)

@@ -1,4 +1,4 @@
-//! The figures of a run, made from its records.
+//! Figures of a run, made from its records. [`of_run`] returns all of them.
 
 mod captions;
 
@@ -12,50 +12,50 @@ use crate::{
     record::{EpochRecord, StepRecord},
 };
 
-/// Colours that mean the same in every figure.
+/// Colours with the same meaning in every figure.
 const TRAINING: Colour = Colour::Blue;
 const VALIDATION: Colour = Colour::Vermillion;
 pub(crate) const LR: Colour = Colour::Blue;
 const MOMENTUM: Colour = Colour::Vermillion;
 pub(crate) const GAP: Colour = Colour::Green;
 
-/// Windows that the training loss is averaged in for [`losses_over_lr`].
+/// Number of windows over which [`losses_over_lr`] averages the training loss.
 const WINDOWS: usize = 80;
 
-/// What is known of a run.
+/// The records of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunRecords<'a> {
     /// The lines of `steps.jsonl`.
     pub steps: &'a [StepRecord],
     /// The lines of `epochs.jsonl`.
     pub epochs: &'a [EpochRecord],
-    /// The first steps and names of the plan's phases.
+    /// First steps and names of the phases of the plan.
     pub phases: &'a [Mark],
 }
 
-/// A figure and what a reader should see in it.
+/// A figure with its caption.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Captioned {
+pub struct CaptionedFigure {
     /// The figure.
     pub figure: Figure,
-    /// Plain words on what it shows and which paper it is to be compared with.
+    /// What it shows, and which paper to compare it with.
     pub caption: &'static str,
 }
 
-/// Hyper-parameters over steps, planned or recorded.
+/// Hyper-parameters over the steps, planned or recorded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracks {
     /// Steps, counted from 0.
     pub step: Vec<f64>,
-    /// Learning rate at each of them.
+    /// Learning rate at each step.
     pub lr: Vec<f64>,
-    /// Momentum (Adam: beta1) at each of them, where there is one.
+    /// Momentum (Adam: beta1) at each step, if there is one.
     pub momentum: Option<Vec<f64>>,
-    /// Weight decay at each of them, where there is one.
+    /// Weight decay at each step, if there is one.
     pub weight_decay: Option<Vec<f64>>,
-    /// Batch size at each of them, where there is one.
+    /// Batch size at each step, if there is one.
     pub batch_size: Option<Vec<f64>>,
-    /// The first steps and names of phases.
+    /// First steps and names of the phases.
     pub phases: Vec<Mark>,
 }
 
@@ -76,12 +76,13 @@ impl Tracks {
     }
 }
 
-/// All figures that the records suffice for, in the order of a report: `schedule`,
-/// `weight_decay_batch_size` (where one of them varies), `losses`, `losses_over_lr`, `gap`, `accuracy`.
+/// All figures that the records allow, in the order of a report: `schedule`,
+/// `weight_decay_batch_size` (if one of them varies), `losses`, `losses_over_lr`, `gap`,
+/// `accuracy`.
 #[must_use]
-pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
+pub fn of_run(run: &RunRecords<'_>) -> Vec<CaptionedFigure> {
     let mut all = Vec::new();
-    let mut add = |figure, caption| all.push(Captioned { figure, caption });
+    let mut add = |figure, caption| all.push(CaptionedFigure { figure, caption });
     if !run.steps.is_empty() {
         let mut tracks = Tracks::recorded(run.steps, run.phases);
         add(schedule(&tracks), captions::SCHEDULE);
@@ -101,7 +102,7 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<Captioned> {
     all
 }
 
-/// Whether the batch size changes within the run. That the last batch of an epoch is smaller does not count.
+/// Whether the batch size changes within the run. A smaller last batch of an epoch does not count.
 fn batch_size_is_planned(steps: &[StepRecord]) -> bool {
     let epochs = steps.chunk_by(|a, b| a.epoch == b.epoch);
     let mut sizes = epochs
@@ -111,20 +112,23 @@ fn batch_size_is_planned(steps: &[StepRecord]) -> bool {
     sizes.any(|size| Some(size) != first)
 }
 
-/// Writes each figure as SVG, PNG and CSV into `folder`, which is created if missing.
+/// Writes each figure as SVG, PNG and CSV into `folder`. Creates the folder if it does not exist.
 ///
 /// # Errors
-/// A figure that cannot be drawn, files that cannot be written.
-pub fn write_all(folder: &Path, figures: &[Captioned]) -> Result<(), TrainError> {
+/// The figure cannot be drawn, or files cannot be written. Nothing is written unless every format
+/// could be drawn.
+pub fn write_all(folder: &Path, figures: &[CaptionedFigure]) -> Result<(), TrainError> {
     figures
         .iter()
         .try_for_each(|captioned| write(folder, &captioned.figure))
 }
 
-/// Writes `NAME.svg`, `NAME.png` and `NAME.csv` into `folder`, which is created if missing.
+/// Writes `NAME.svg`, `NAME.png` and `NAME.csv` into `folder`. Creates the folder if it does not
+/// exist.
 ///
 /// # Errors
-/// A figure that cannot be drawn, files that cannot be written. Nothing is written unless all three were made.
+/// The figure cannot be drawn, or files cannot be written. Nothing is written unless all three
+/// could be drawn.
 pub fn write(folder: &Path, figure: &Figure) -> Result<(), TrainError> {
     let made = figure.files()?;
     create_folder(folder)?;
@@ -134,7 +138,8 @@ pub fn write(folder: &Path, figure: &Figure) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Learning rate and momentum over the steps, with the phases: the picture of the 1cycle policy.
+/// Draws learning rate and momentum over the steps, with the phases: the picture of the 1cycle
+/// policy.
 #[must_use]
 pub fn schedule(tracks: &Tracks) -> Figure {
     let title = match tracks.momentum {
@@ -161,7 +166,7 @@ pub fn schedule(tracks: &Tracks) -> Figure {
     figure
 }
 
-/// Weight decay and batch size over the steps; `None` where neither varies.
+/// Draws weight decay and batch size over the steps; `None` if neither varies.
 #[must_use]
 pub fn other_tracks(tracks: &Tracks) -> Option<Figure> {
     let varies = |track: &Option<Vec<f64>>| match track.as_deref() {
@@ -205,7 +210,7 @@ pub fn other_tracks(tracks: &Tracks) -> Option<Figure> {
     Some(figure)
 }
 
-/// Training and validation loss over the epochs.
+/// Draws training and validation loss over the epochs.
 #[must_use]
 pub fn losses(run: &RunRecords<'_>) -> Figure {
     let (axis, note) = loss_axis(run);
@@ -221,7 +226,7 @@ pub fn losses(run: &RunRecords<'_>) -> Figure {
     figure
 }
 
-/// Training and validation loss over the learning rate, in the order of training.
+/// Draws training and validation loss over the learning rate, in the order of training.
 #[must_use]
 pub fn losses_over_lr(run: &RunRecords<'_>) -> Figure {
     let lr_of_steps: Vec<f64> = run.steps.iter().map(|record| record.lr).collect();
@@ -235,7 +240,8 @@ pub fn losses_over_lr(run: &RunRecords<'_>) -> Figure {
     let mut figure = Figure::new("losses_over_lr", "Losses over the learning rate", x, axis);
     figure.series = loss_series(run, &lr_of_steps, &lr_of_epochs);
     if !run.steps.is_empty() {
-        // An epoch may hold a whole leg of the cycle: means of shorter windows follow the lr closer.
+        // An epoch may contain a whole leg of the cycle; means of shorter windows follow the
+        // learning rate more closely.
         figure.series[1] = window_means(run.steps);
     }
     if let [.., last] = run.epochs {
@@ -249,7 +255,7 @@ pub fn losses_over_lr(run: &RunRecords<'_>) -> Figure {
     figure
 }
 
-/// The generalisation gap over the epochs, with the learning rate on the right.
+/// Draws the generalisation gap over the epochs, with the learning rate on the right.
 #[must_use]
 pub fn gap(run: &RunRecords<'_>) -> Figure {
     let title = "Gap between validation and training loss";
@@ -286,7 +292,7 @@ pub fn gap(run: &RunRecords<'_>) -> Figure {
     figure
 }
 
-/// Training and validation accuracy in percent over the epochs.
+/// Draws training and validation accuracy in percent over the epochs.
 #[must_use]
 pub fn accuracy(run: &RunRecords<'_>) -> Figure {
     let mut figure = Figure::new(
@@ -331,12 +337,12 @@ fn epochs_done(epochs: &[EpochRecord]) -> Vec<f64> {
         .collect()
 }
 
-/// Epochs done behind each step, as a fraction.
+/// Epochs done after each step, as a fraction.
 pub(crate) fn epochs_of_steps(steps: &[StepRecord]) -> Vec<f64> {
     let mut out = Vec::with_capacity(steps.len());
     let mut longest = 0;
     for epoch in steps.chunk_by(|a, b| a.epoch == b.epoch) {
-        // An epoch that was stopped half-way is shorter than those before it.
+        // An epoch that was stopped halfway is shorter than the ones before it.
         longest = longest.max(epoch.len());
         let done = |(i, record): (usize, &StepRecord)| {
             record.epoch as f64 + (i + 1) as f64 / longest as f64
@@ -346,7 +352,7 @@ pub(crate) fn epochs_of_steps(steps: &[StepRecord]) -> Vec<f64> {
     out
 }
 
-/// The phases' first steps, moved from steps to epochs done.
+/// First steps of the phases, converted from steps to epochs done.
 fn marks_in_epochs(run: &RunRecords<'_>) -> Vec<Mark> {
     let done = epochs_of_steps(run.steps);
     let place = |mark: &Mark| {
@@ -373,7 +379,7 @@ fn loss_series(run: &RunRecords<'_>, x_of_steps: &[f64], x_of_epochs: &[f64]) ->
     let training = run.epochs.iter().map(|record| record.train_loss).collect();
     let validation = run.epochs.iter().map(|record| record.val_loss).collect();
     for (name, losses, colour) in [
-        ("training, mean of an epoch", training, TRAINING),
+        ("training, mean per epoch", training, TRAINING),
         ("validation", validation, VALIDATION),
     ] {
         let line = Series::line(name, x_of_epochs.to_vec(), losses);
@@ -382,7 +388,8 @@ fn loss_series(run: &RunRecords<'_>, x_of_steps: &[f64], x_of_epochs: &[f64]) ->
     series
 }
 
-/// Training loss over the learning rate, both as means of about [`WINDOWS`] equal parts of the run.
+/// Training loss over the learning rate, both averaged over about [`WINDOWS`] equal parts of the
+/// run.
 fn window_means(steps: &[StepRecord]) -> Series {
     let window = steps.len().div_ceil(WINDOWS);
     let mean = |part: &[StepRecord], value: fn(&StepRecord) -> f64| {
@@ -399,8 +406,8 @@ fn window_means(steps: &[StepRecord]) -> Series {
     Series::line(format!("training, mean of {window} steps"), lr, loss).colour(TRAINING)
 }
 
-/// A loss axis that a few wild steps cannot flatten: it holds all epochs, and 99 % of the steps. The
-/// second value is a note on what is cut off.
+/// An axis for losses that contains all epochs and 99 % of the steps, so that a few outliers do not
+/// flatten the curves. The second value is a note about what is cut off.
 fn loss_axis(run: &RunRecords<'_>) -> (Axis, Option<String>) {
     let of_epochs: Vec<f64> = run
         .epochs
@@ -414,28 +421,28 @@ fn loss_axis(run: &RunRecords<'_>) -> (Axis, Option<String>) {
         .filter(|loss| loss.is_finite())
         .collect();
     of_steps.sort_by(f64::total_cmp);
-    let most = of_steps.get(of_steps.len() * 99 / 100).copied();
-    let least = of_steps.first().copied();
-    let (lo, hi) = extent(of_epochs.iter().chain(&least).chain(&most));
+    let upper = of_steps.get(of_steps.len() * 99 / 100).copied();
+    let lowest = of_steps.first().copied();
+    let (lo, hi) = extent(of_epochs.iter().chain(&lowest).chain(&upper));
     if lo >= hi {
         return (Axis::linear("loss"), None);
     }
     let above = of_steps.iter().filter(|loss| **loss > hi).count();
     let note = (above > 0).then(|| {
         format!(
-            "{above} of {} steps have a larger loss than the axis holds; the CSV has them all.",
+            "{above} of {} steps have a loss above this axis; the CSV has all of them.",
             run.steps.len()
         )
     });
     let (label, scale, range) = if lo > 0.0 && hi / lo > 50.0 {
         ("loss (logarithmic)", Scale::Log, (lo / 1.15, hi * 1.15))
     } else {
-        let room = 0.05 * (hi - lo);
+        let margin = 0.05 * (hi - lo);
         let near_zero = lo >= 0.0 && lo < 0.35 * hi;
         (
             "loss",
             Scale::Linear,
-            (if near_zero { 0.0 } else { lo - room }, hi + room),
+            (if near_zero { 0.0 } else { lo - margin }, hi + margin),
         )
     };
     (
@@ -448,7 +455,7 @@ fn loss_axis(run: &RunRecords<'_>) -> (Axis, Option<String>) {
     )
 }
 
-/// The smallest and the largest finite value; infinity and minus infinity where there is none.
+/// The smallest and the largest finite value; infinity and minus infinity if there is none.
 fn extent<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
     values
         .filter(|value| value.is_finite())

@@ -1,4 +1,4 @@
-//! What remains of a run: model file, summary, figures and report.
+//! Files of a finished run: model, [`Summary`], figures and report.
 
 use burn::module::Module;
 use onecycle_vision::models::Model;
@@ -16,17 +16,17 @@ use crate::{
     metrics::MetricSums,
     model_file,
     plan_view::PlanView,
-    record::{EpochRecord, number},
+    record::EpochRecord,
     report::{DataChecksum, Report},
     run_folder::RunFolder,
 };
 
-/// A run's result in numbers: `summary.json`.
+/// Result of a run in numbers: `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the network.
     pub model: String,
-    /// Its parameters, running statistics not counted.
+    /// Number of trained parameters, without running statistics.
     pub parameters: usize,
     /// Name of the data set.
     pub data: String,
@@ -34,31 +34,33 @@ pub struct Summary {
     pub steps: u64,
     /// Epochs trained.
     pub epochs: u64,
-    /// Share of the test images classified rightly by the final network, 0 to 1.
-    #[serde(with = "number")]
+    /// Accuracy of the final network on the test images, 0 to 1.
+    #[serde(with = "onecycle::not_finite")]
     pub test_accuracy: f64,
-    /// Mean cross-entropy on the test images.
-    #[serde(with = "number")]
+    /// Mean cross-entropy of the final network on the test images, in nats.
+    #[serde(with = "onecycle::not_finite")]
     pub test_loss: f64,
-    /// Largest accuracy on the validation images after any epoch.
-    #[serde(with = "number")]
+    /// Highest accuracy on the validation images after any epoch, 0 to 1.
+    #[serde(with = "onecycle::not_finite")]
     pub best_val_accuracy: f64,
-    /// Wall-clock time of training in seconds, evaluation left out.
-    #[serde(with = "number")]
+    /// Wall-clock time of training in seconds, without evaluation.
+    #[serde(with = "onecycle::not_finite")]
     pub train_seconds: f64,
 }
 
-/// What a run that came to its end leaves besides its records and checkpoints.
+/// Files that a finished run writes, besides its records and checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Artifacts {
     /// Model, summary, figures and report.
     #[default]
     All,
-    /// Model and summary: a figure takes a tenth of a second, and nobody looks at those of hundreds of runs.
+    /// Model and summary. A figure takes a tenth of a second, too long for studies of hundreds of
+    /// runs.
     WithoutFigures,
 }
 
-/// Writes what a run leaves. `tested` is what was measured on the test images: nothing where the last epoch did so.
+/// Writes the files of a finished run. `tested` has the metrics on the test images; it is empty if
+/// the last epoch was measured on them.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
@@ -71,7 +73,7 @@ pub(crate) fn finish(
     model_file::write(&folder.model(), experiment, &model)?;
     let epochs = folder.read_epochs()?;
     let (test_accuracy, test_loss) = match epochs.last() {
-        // It ended with the same network on the same images.
+        // The last epoch measured the same network on the same images.
         Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
         _ => (tested.accuracy(), tested.mean_loss()),
     };
@@ -91,15 +93,15 @@ pub(crate) fn finish(
     }
     checkpoint::remove_stop(&folder.checkpoints())?;
     journal::remove(folder)?;
-    // Written last: a folder with a summary is one of a finished run.
+    // Written last: a folder with a summary is a finished run.
     files::write_json(&folder.summary(), "the summary", &summary)?;
     Ok(summary)
 }
 
-/// Writes `figures/` and `report.html` of a finished run anew, from its records.
+/// Writes `figures/` and `report.html` of a finished run again, from its records.
 ///
 /// # Errors
-/// Records that cannot be read, files that cannot be written.
+/// The records cannot be read, or files cannot be written.
 pub(crate) fn rewrite_report(
     experiment: &Experiment,
     folder: &RunFolder,
@@ -135,14 +137,15 @@ fn write_report(
     if let Some(found) = &found {
         figures.insert(0, found::captioned(found));
     }
-    let (diagnoses, asked) = (diagnose::read_along(folder)?, diagnose::read_asked(folder)?);
+    let diagnoses = diagnose::read_during_run(folder)?;
+    let requested = diagnose::read_requested(folder)?;
     figures.extend(diagnose::figures::of_diagnoses(
         &diagnoses,
-        asked.as_ref(),
+        requested.as_ref(),
         &steps,
     ));
-    // What was asked for looks closer than what the run measured at its end.
-    let diagnosis = asked.as_ref().or(diagnoses.last());
+    // A diagnosis made on request is more thorough than those of the run.
+    let diagnosis = requested.as_ref().or(diagnoses.last());
     figures::write_all(&folder.figures(), &figures)?;
 
     let data = &experiment.data;
@@ -182,7 +185,7 @@ fn write_report(
     }
     Report {
         title: &format!(
-            "{} on {} by the policy {}",
+            "{} on {} with the policy {}",
             summary.model,
             summary.data,
             experiment.config.policy.preset.kind()

@@ -2,15 +2,15 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`settings`] | what a range test does |
+//! | [`settings`] | settings of a range test |
 //! | [`mod@range_test`] | range tests of a configuration, over seeds and weight decays |
 //! | [`found`] | their result: `range_test.json` |
-//! | [`trial`] | one cycle in memory, scored on held-out images |
-//! | [`search`] | the peak from a few short cycles |
-//! | [`cycles`] | the result of that search |
+//! | [`trial`] | one cycle in memory, evaluated on held-out images |
+//! | [`search`] | search for the peak by a few short cycles |
+//! | [`cycles`] | result of that search |
 //! | [`fit`] | from both to the configuration of a run |
 //! | [`journal`] | finished parts on disk, so that a stopped search continues |
-//! | [`suggest`] | every rule on a recorded curve |
+//! | [`suggest`] | every rule applied to a recorded curve |
 
 mod batches;
 pub mod cycles;

@@ -1,25 +1,27 @@
-//! Loss and accuracy from logits, in double precision on the host.
+//! Loss and accuracy from logits, in double precision on the host. [`Evaluator`] measures a
+//! network, [`MetricSums`] is the result.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use onecycle_vision::{Batch, Batches, ImageShape, models::Model};
 use serde::{Deserialize, Serialize};
 
-use crate::{RunError, TrainError, logits, record::number};
+use crate::{RunError, TrainError, logits};
 
-/// Sums over images, to be divided at the end: means over batches of unequal size would be wrong.
+/// Sums of metrics over images. They are divided at the end, because means of batches of unequal
+/// size cannot be averaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricSums {
     /// Sum of cross-entropies, in nats.
-    #[serde(with = "number")]
+    #[serde(with = "onecycle::not_finite")]
     pub loss: f64,
-    /// Images whose largest logit is their class's.
+    /// Correctly classified images: their largest logit is that of their class.
     pub correct: u64,
     /// Images seen.
     pub images: u64,
 }
 
 impl MetricSums {
-    /// The tally of one batch from logits `[batch, classes]`, row-major, and class indices.
+    /// Metrics of one batch, from logits `[batch, classes]`, row-major, and class indices.
     pub fn of(logits: &[f32], labels: &[i64]) -> MetricSums {
         let mut sums = MetricSums::default();
         if labels.is_empty() {
@@ -35,7 +37,7 @@ impl MetricSums {
         sums
     }
 
-    /// Adds another tally.
+    /// Adds other sums.
     pub fn add(&mut self, other: MetricSums) {
         self.loss += other.loss;
         self.correct += other.correct;
@@ -47,13 +49,13 @@ impl MetricSums {
         self.loss / self.images as f64
     }
 
-    /// Share of images classified rightly, from 0 to 1; NaN without images.
+    /// Share of correctly classified images, 0 to 1; NaN without images.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.images as f64
     }
 }
 
-/// A network in evaluation mode, and where it computes.
+/// Measures a network in evaluation mode.
 #[derive(Debug, Clone, Copy)]
 pub struct Evaluator<'a> {
     model: &'a Model,
@@ -62,8 +64,8 @@ pub struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Evaluates `model`, a network without autodiff as [`Module::valid`](burn::module::Module::valid) returns
-    /// it, on images of `shape`.
+    /// Creates an evaluator of `model`, a network without autodiff as
+    /// [`Module::valid`](burn::module::Module::valid) returns it, on images of `shape`.
     pub fn new(model: &'a Model, shape: ImageShape, device: &'a Device) -> Self {
         Evaluator {
             model,
@@ -72,21 +74,21 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The metrics over all batches.
+    /// Measures the metrics on all batches.
     ///
     /// # Errors
-    /// Data that cannot be read.
+    /// The data cannot be read.
     pub fn over(&self, batches: Batches) -> Result<MetricSums, TrainError> {
         let mut sums = MetricSums::default();
         self.add_until(&mut sums, batches, |_| false)?;
         Ok(sums)
     }
 
-    /// Adds the metrics of the batches to `sums` until `stop`, called after each batch with the number of
-    /// images in `sums`, returns true.
+    /// Adds the metrics of the batches to `sums` until `stop` returns true. `stop` is called after
+    /// each batch with the number of images in `sums`.
     ///
     /// # Errors
-    /// Data that cannot be read.
+    /// The data cannot be read.
     pub fn add_until(
         &self,
         sums: &mut MetricSums,

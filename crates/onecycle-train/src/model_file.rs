@@ -1,4 +1,4 @@
-//! `model.safetensors`: the weights, and a card that says what they are.
+//! `model.safetensors`: the weights and a [`ModelCard`] that describes them.
 
 use std::{collections::HashMap, path::Path};
 
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Experiment, FileError, files, tensors};
 
-/// What a model file says of itself, as JSON under `onecycle` in its metadata.
+/// Description of a model, stored as JSON under `onecycle` in the metadata of its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// Name of the network in the zoo.
+    /// Name of the network, one of [`Architecture`](onecycle_vision::models::Architecture).
     pub model: String,
     /// Name of the data set it was trained on.
     pub data: String,
     /// Class names in the order of the logits.
     pub classes: Vec<String>,
-    /// Shape of the images it takes.
+    /// Shape of the input images.
     pub shape: ImageShape,
-    /// By which images are normalised: `(pixel / 255 - mean) / std` a channel.
+    /// Normalisation of the images, per channel: `(pixel / 255 - mean) / std`.
     pub statistics: Statistics,
 }
 
-/// Key of the model card in the metadata.
+/// Metadata key of the model card.
 pub const CARD: &str = "onecycle";
 
-/// Parameters that are trained: running statistics have no gradient and do not count.
+/// Number of trained parameters. Running statistics have no gradient and do not count.
 pub(crate) fn count_parameters(model: &Model) -> usize {
     state::weights(model)
         .iter()
@@ -38,7 +38,7 @@ pub(crate) fn count_parameters(model: &Model) -> usize {
 /// Writes the model with its card.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub(crate) fn write(path: &Path, experiment: &Experiment, model: &Model) -> Result<(), FileError> {
     let data = &experiment.data;
     let card = ModelCard {
@@ -49,7 +49,7 @@ pub(crate) fn write(path: &Path, experiment: &Experiment, model: &Model) -> Resu
         statistics: data.statistics.clone(),
     };
     let card = serde_json::to_string(&card).map_err(FileError::to_json("the model card"))?;
-    // One key only: the order of several would differ from run to run.
+    // Only one key: the order of several would differ between runs.
     let metadata = HashMap::from([(CARD.to_owned(), card)]);
     let bytes = tensors::to_safetensors(state::weights(model), metadata)?;
     files::write_whole(path, &bytes)

@@ -1,4 +1,5 @@
-//! A plan made visible before any training: as table, CSV, JSON, figures and text for a terminal.
+//! Views of a plan before any training: [`PlanView`] is a table, CSV, JSON, figures and text for a
+//! terminal.
 
 use std::fmt::Write as _;
 
@@ -17,30 +18,31 @@ use crate::{
     figures::{self, Tracks},
 };
 
-/// Every step of a plan.
+/// The hyper-parameters at every step of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanView {
     tracks: Tracks,
     phases: Vec<PhaseView>,
 }
 
-/// One leg of a plan.
+/// One phase of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PhaseView {
-    /// Its name.
+    /// Name of the phase.
     pub name: String,
     /// Its first step, counted from 0.
     pub first_step: u64,
-    /// Its last step, which still belongs to it.
+    /// Its last step (inclusive).
     pub last_step: u64,
     /// Hyper-parameters at the first step.
     pub from: Hyper,
-    /// Hyper-parameters that the leg leads to. Where the next leg begins with them, they are those of its
-    /// first step. A hyper-parameter whose own legs are others has its value at the last step here.
+    /// Hyper-parameters at the end of the phase. If the next phase starts with them, they are those
+    /// of its first step. A hyper-parameter whose phases differ from those of the learning rate has
+    /// its value at the last step here.
     pub to: Hyper,
 }
 
-/// What [`PlanView::json`] writes.
+/// JSON written by [`PlanView::json`].
 #[derive(Serialize)]
 struct Json<'a> {
     steps: usize,
@@ -59,16 +61,16 @@ impl PlanView {
         let weight_decay = plan.phases_of(Parameter::WeightDecay);
         let phase = |phase: &Phase| {
             let last = plan.at(phase.last_step);
-            let leads_to = |legs: &[Phase]| {
-                let same = |leg: &&Phase| {
-                    (leg.first_step, leg.last_step) == (phase.first_step, phase.last_step)
+            let end_value = |phases: &[Phase]| {
+                let same = |other: &&Phase| {
+                    (other.first_step, other.last_step) == (phase.first_step, phase.last_step)
                 };
-                legs.iter().find(same).map(|leg| leg.to)
+                phases.iter().find(same).map(|other| other.to)
             };
             let to = Hyper {
                 lr: phase.to,
-                momentum: leads_to(&momentum).or(last.momentum),
-                weight_decay: leads_to(&weight_decay).or(last.weight_decay),
+                momentum: end_value(&momentum).or(last.momentum),
+                weight_decay: end_value(&weight_decay).or(last.weight_decay),
                 batch_size: last.batch_size,
             };
             PhaseView {
@@ -121,16 +123,16 @@ impl PlanView {
         &self.phases
     }
 
-    /// The first steps and names of the phases, for the figures of a run.
+    /// First steps and names of the phases, for the figures of a run.
     #[must_use]
     pub fn marks(&self) -> &[Mark] {
         &self.tracks.phases
     }
 
-    /// The phases as a table of text, a line a phase, with a line feed at the end of each.
+    /// The phases as a text table, one line per phase, each ending with a line feed.
     ///
-    /// Columns: name, first and last step (both counted from 0 and within the phase), number of steps, and
-    /// for each hyper-parameter that the policy sets where it begins and where it leads to.
+    /// Columns: name, first and last step (counted from 0, inclusive), number of steps, and for
+    /// each hyper-parameter that the policy sets its values at the start and at the end.
     #[must_use]
     pub fn table(&self) -> String {
         let mut rows = vec![vec![
@@ -172,8 +174,8 @@ impl PlanView {
         align(&rows)
     }
 
-    /// A row a step: `step,lr,momentum,weight_decay,batch_size`, fields empty that the policy does not set.
-    /// Numbers read back to the same bits.
+    /// CSV with one row per step: `step,lr,momentum,weight_decay,batch_size`. Fields that the
+    /// policy does not set are empty. Numbers read back to the same bits.
     #[must_use]
     pub fn csv(&self) -> String {
         let mut out = String::from("step,lr,momentum,weight_decay,batch_size\n");
@@ -186,7 +188,7 @@ impl PlanView {
             let momentum = field(&self.tracks.momentum, i);
             let weight_decay = field(&self.tracks.weight_decay, i);
             let batch_size = field(&self.tracks.batch_size, i);
-            // Sizes of batches are whole. Writing to a String cannot fail.
+            // Batch sizes are integers. Writing to a String cannot fail.
             let batch_size = batch_size.trim_end_matches(".0");
             let _ = writeln!(out, "{i},{lr:?},{momentum},{weight_decay},{batch_size}");
         }
@@ -194,7 +196,7 @@ impl PlanView {
     }
 
     /// `{"steps": N, "lr": [...], "momentum": [...], "weight_decay": [...], "batch_size": [...],
-    /// "phases": [...]}`; a list is `null` where the policy does not set the hyper-parameter.
+    /// "phases": [...]}`; a list is `null` if the policy does not set the hyper-parameter.
     ///
     /// # Errors
     /// [`FileError::ToJson`].
@@ -217,15 +219,15 @@ impl PlanView {
         figures::schedule(&self.tracks)
     }
 
-    /// Weight decay and batch size over the steps, where one varies; see [`figures::other_tracks`].
+    /// Weight decay and batch size over the steps, if one varies; see [`figures::other_tracks`].
     #[must_use]
     pub fn other_figure(&self) -> Option<Figure> {
         figures::other_tracks(&self.tracks)
     }
 
-    /// Learning rate and momentum as text of at most `width` columns and `height` lines, one panel above the
-    /// other, for a terminal or a log. A width below 24 is taken as 24; a height that cannot hold two lines a
-    /// panel is taken as the least that can.
+    /// Learning rate and momentum as text of at most `width` columns and `height` lines, one panel
+    /// above the other, for a terminal or a log. The width is at least 24, and the height at least
+    /// two lines per panel.
     #[must_use]
     pub fn terminal(&self, width: usize, height: usize, charset: Charset) -> String {
         let mut panels = vec![("learning rate", self.tracks.lr.as_slice())];
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn table_has_the_hyper_parameters_that_are_set() {
+    fn the_table_has_the_hyper_parameters_that_are_set() {
         let wanted = [
             "phase          steps   count               lr   momentum   batch size",
             "up               0–1       2        0.1 → 0.3        0.9          128",
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_null_for_what_is_not_set() {
+    fn json_has_null_for_unset_hyper_parameters() {
         let json: serde_json::Value = serde_json::from_str(&view(None).json().unwrap()).unwrap();
         assert_eq!(json["steps"], 4);
         assert_eq!(json["lr"], serde_json::json!([0.1, 0.3, 0.3, 1e-5]));
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_carry_the_phases() {
+    fn figures_have_the_phases() {
         let view = view(Some(0.9));
         let figure = view.figure();
         assert_eq!(figure.series.len(), 2);

@@ -1,4 +1,4 @@
-//! Classes of images by a trained model.
+//! Predictions of a trained model: [`Classifier`] loads a model and classifies images.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::{
     tta::Tta,
 };
 
-/// A trained network with what is needed to feed it.
+/// A trained network with the normalisation and the class names it needs.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     card: ModelCard,
@@ -27,7 +27,7 @@ pub struct Classifier {
     device: Device,
 }
 
-/// Classes of one image, most probable first.
+/// Predicted classes of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
     /// Most probable class.
@@ -39,10 +39,11 @@ pub struct Prediction {
 }
 
 impl Classifier {
-    /// Loads the result of a run by the run's folder, or as [`load`](Self::load) does.
+    /// Loads the model of a run, given the folder of the run, or a model file like
+    /// [`load`](Self::load).
     ///
     /// # Errors
-    /// [`RunError::NotFinished`] for a run that has none yet; those of [`load`](Self::load).
+    /// [`RunError::NotFinished`] if the run has no model yet; those of [`load`](Self::load).
     pub fn open(path: &Path, device: &Device) -> Result<Self, TrainError> {
         if !path.is_dir() {
             return Classifier::load(path, device);
@@ -57,7 +58,7 @@ impl Classifier {
         Classifier::load(&model, device)
     }
 
-    /// Loads a `model.safetensors` that a run wrote.
+    /// Loads a `model.safetensors` written by a run.
     ///
     /// # Errors
     /// [`FileError::NotAModel`] for any other file.
@@ -70,7 +71,7 @@ impl Classifier {
         let (weights, metadata) = tensors::from_safetensors(&bytes).map_err(not_a_model)?;
         let card = metadata
             .get(CARD)
-            .ok_or_else(|| not_a_model("it does not say which network it belongs to".to_owned()))?;
+            .ok_or_else(|| not_a_model("it has no model card in its metadata".to_owned()))?;
         let card: ModelCard =
             serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
         check(&card).map_err(not_a_model)?;
@@ -92,36 +93,36 @@ impl Classifier {
         })
     }
 
-    /// What the model file says of itself.
+    /// Description of the model, from its file.
     pub fn card(&self) -> &ModelCard {
         &self.card
     }
 
-    /// The network, in evaluation.
+    /// The network, in evaluation mode.
     pub(crate) fn network(&self) -> &Model {
         &self.model
     }
 
-    /// Where it computes.
+    /// The device of the network.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Classes of one image file, resized and cropped to the network's input.
+    /// Classifies an image file, resized and cropped to the input shape of the network.
     ///
     /// # Errors
-    /// A file that is not there, or not an image.
-    pub fn predict_file(&self, path: &Path, views: Tta) -> Result<Prediction, TrainError> {
+    /// The file does not exist or is not an image.
+    pub fn predict_file(&self, path: &Path, tta: Tta) -> Result<Prediction, TrainError> {
         std::fs::File::open(path).map_err(FileError::io("read", path))?;
         let pixels = folder::read_image(path, self.card.shape)?;
-        self.predict(&pixels, views)
+        self.predict(&pixels, tta)
     }
 
-    /// Classes of one image, bytes `[channels, height, width]` of the network's input shape.
+    /// Classifies one image, bytes `[channels, height, width]` in the input shape of the network.
     ///
     /// # Errors
-    /// [`RunError::Compute`] where the result cannot be read back.
-    pub fn predict(&self, pixels: &[u8], views: Tta) -> Result<Prediction, TrainError> {
+    /// [`RunError::Compute`] if the result cannot be read back.
+    pub fn predict(&self, pixels: &[u8], tta: Tta) -> Result<Prediction, TrainError> {
         let shape = self.card.shape;
         let statistics = &self.card.statistics;
         let values: Vec<f32> = pixels
@@ -135,7 +136,7 @@ impl Classifier {
             .collect();
         let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
         let images = Tensor::<4>::from_data(data, &self.device);
-        let probabilities = softmax(&views.logits(&self.model, images)?);
+        let probabilities = softmax(&tta.logits(&self.model, images)?);
         let mut all: Vec<(String, f64)> = self
             .card
             .classes
@@ -153,10 +154,10 @@ impl Classifier {
     }
 }
 
-/// Largest number of channels, rows and columns of the images of a network.
+/// Largest number of channels, rows and columns of the input images.
 const LARGEST_SIDE: usize = 1024;
 
-/// That a card can be true, before a network is built by it.
+/// Checks a card before a network is built from it.
 fn check(card: &ModelCard) -> Result<(), String> {
     let shape = card.shape;
     for (name, side) in [
@@ -166,12 +167,12 @@ fn check(card: &ModelCard) -> Result<(), String> {
     ] {
         if !(1..=LARGEST_SIDE).contains(&side) {
             return Err(format!(
-                "it says that {name} = {side}, expected 1 to {LARGEST_SIDE}"
+                "its {name} is {side}, expected 1 to {LARGEST_SIDE}"
             ));
         }
     }
     if card.classes.is_empty() {
-        return Err("it says that there are no classes".to_owned());
+        return Err("it has no classes, expected at least one".to_owned());
     }
     let statistics = &card.statistics;
     for (name, values) in [("mean", &statistics.mean), ("std", &statistics.std)] {

@@ -1,4 +1,4 @@
-//! `report.html`: a run on one page that needs nothing else, neither script nor network.
+//! `report.html`: a [`Report`] of a run in one file, without scripts and network.
 
 mod page;
 
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{
-    TrainError, config::flatten, diagnose::Finding, figures::Captioned, files::write_whole,
+    TrainError, config::flatten, diagnose::Finding, figures::CaptionedFigure, files::write_whole,
     record::EpochRecord,
 };
 use onecycle_plot::{
@@ -16,40 +16,40 @@ use onecycle_plot::{
 
 pub use page::Page;
 
-/// What a report tells; all text is escaped when it is written.
+/// Contents of a report. All text is escaped when it is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Report<'a> {
-    /// The run's name, or whatever stands on top.
+    /// Title of the page.
     pub title: &'a str,
     /// The command that repeats the run.
     pub command: &'a str,
     /// Further rows of the summary: model, parameters, device, threads, versions, ...
     pub summary: &'a [(&'a str, String)],
-    /// The whole resolved configuration as TOML.
+    /// The complete resolved configuration as TOML.
     pub config: &'a str,
-    /// The files of data that the run read.
+    /// The data files that the run read.
     pub data: &'a [DataChecksum],
-    /// Accuracy (0 to 1) and loss of the final network on images that no decision was made by.
+    /// Accuracy (0 to 1) and loss of the final network on images that no decision was based on.
     pub test: Option<(f64, f64)>,
     /// The lines of `epochs.jsonl`.
     pub epochs: &'a [EpochRecord],
-    /// The figures, whose files lie in the folder `figures` beside the page.
-    pub figures: &'a [Captioned],
-    /// What was found of the network: noise, sharpness, gap.
+    /// The figures. Their files are in the folder `figures` beside the page.
+    pub figures: &'a [CaptionedFigure],
+    /// The findings of a diagnosis: noise, sharpness, gap.
     pub diagnosis: &'a [Finding],
 }
 
-/// A file of a data set, so that another can check to have the same.
+/// A file of a data set, with its checksum for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataChecksum {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
     /// SHA-256 of its contents in hexadecimal digits.
     pub sha256: String,
 }
 
 impl Report<'_> {
-    /// The page.
+    /// Returns the page.
     ///
     /// # Errors
     /// Those of [`onecycle_plot::Figure::svg`].
@@ -75,7 +75,7 @@ impl Report<'_> {
         Ok(write_whole(path, self.html()?.as_bytes())?)
     }
 
-    /// The epoch of the highest validation accuracy, the first of equals.
+    /// The epoch with the highest validation accuracy, the first one on ties.
     fn best(&self) -> Option<&EpochRecord> {
         let comparable = self
             .epochs
@@ -89,7 +89,7 @@ impl Report<'_> {
     fn headline(&self, page: &mut String) {
         let Some(last) = self.epochs.last() else {
             page.push_str(
-                "<p class=\"warning\">The run ended before its first epoch was done.</p>\n",
+                "<p class=\"warning\">The run ended before the end of its first epoch.</p>\n",
             );
             return;
         };
@@ -99,7 +99,7 @@ impl Report<'_> {
             let _ = writeln!(
                 page,
                 "<p class=\"warning\">The run diverged: in epoch {} the training or validation loss was not \
-                 a finite number. Try a lower maximum of the learning rate.</p>",
+                 finite. Try a lower peak learning rate.</p>",
                 record.epoch,
             );
         }
@@ -165,8 +165,8 @@ impl Report<'_> {
             return;
         }
         page.push_str(
-            "<h2>Diagnosis</h2>\n<div class=\"card scroll\"><table class=\"pairs\">\n<thead><tr><th>what</th>\
-             <th>found</th><th>what it means</th></tr></thead>\n<tbody>\n",
+            "<h2>Diagnosis</h2>\n<div class=\"card scroll\"><table class=\"pairs\">\n<thead><tr><th>quantity</th>\
+             <th>value</th><th>meaning</th></tr></thead>\n<tbody>\n",
         );
         for row in self.diagnosis {
             let _ = writeln!(
@@ -187,7 +187,7 @@ impl Report<'_> {
         page.push_str(
             "<h2>Epochs</h2>\n<div class=\"card scroll\"><table class=\"numbers\">\n<thead><tr><th>epoch</th>\
              <th>training loss</th><th>validation loss</th><th>gap</th><th>training accuracy</th>\
-             <th>validation accuracy</th><th>lr at its end</th><th>momentum</th><th>time</th>\
+             <th>validation accuracy</th><th>final lr</th><th>momentum</th><th>time</th>\
              <th>images/s</th></tr></thead>\n<tbody>\n",
         );
         let best = self.best().map(|record| record.epoch);
@@ -213,7 +213,7 @@ impl Report<'_> {
         }
         page.push_str(
             "</tbody></table></div>\n<p class=\"soft\">Epochs are counted from 0; the best validation accuracy \
-             is marked. Gap: validation less training loss. Every digit: \
+             is marked. Gap: validation loss minus training loss. Exact values: \
              <a href=\"epochs.jsonl\">epochs.jsonl</a>, <a href=\"steps.jsonl\">steps.jsonl</a>.</p>\n",
         );
     }
@@ -230,7 +230,7 @@ impl Report<'_> {
         }
     }
 
-    /// The configuration, a row a key; where the text is no TOML, as it is.
+    /// The configuration, one row per key; unchanged if it is not TOML.
     fn configuration(&self, page: &mut String) {
         page.push_str("<h2>Configuration</h2>\n");
         if let Ok(config) = self.config.parse::<toml::Table>() {
@@ -275,14 +275,14 @@ impl Report<'_> {
         let _ = writeln!(
             page,
             "<h2>How to reproduce</h2>\n<pre><code>{}</code></pre>\n<p class=\"soft\">\
-             <a href=\"run.toml\">run.toml</a> beside this page holds the whole configuration, the seed and the \
+             <a href=\"run.toml\">run.toml</a> beside this page has the complete configuration, the seed and the \
              checksums of the data.</p>",
             escape(self.command),
         );
     }
 }
 
-/// A table of names and values; the values are HTML already.
+/// A table of names and values. The values are HTML.
 fn table<'a>(page: &mut String, rows: impl Iterator<Item = (&'a str, String)>) {
     page.push_str("<div class=\"card scroll\"><table class=\"pairs\">\n<tbody>\n");
     for (name, value) in rows {

@@ -1,4 +1,4 @@
-//! Named tensors to safetensors bytes and back.
+//! Conversion of named tensors to safetensors bytes and back.
 
 use std::collections::HashMap;
 
@@ -8,35 +8,37 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::FileError;
 
-/// A safetensors file with these tensors and this metadata. The same input gives the same bytes.
+/// Returns a safetensors file with these tensors and this metadata. The same input gives the same
+/// bytes.
 ///
 /// # Errors
-/// An element type other than float32 and float64.
+/// A tensor has an element type other than float32 and float64.
 pub fn to_safetensors(
     tensors: TensorMap,
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>, FileError> {
-    let unwritable = |why: String| FileError::Tensors { why };
+    let cannot_write = |why: String| FileError::Tensors { why };
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in &tensors {
         let dtype = match data.dtype() {
             DType::F32 => Dtype::F32,
             DType::F64 => Dtype::F64,
             other => {
-                return Err(unwritable(format!("tensor `{name}` is of type {other:?}")));
+                let why = format!("tensor `{name}` has type {other:?}, expected F32 or F64");
+                return Err(cannot_write(why));
             }
         };
         let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
-            .map_err(|error| unwritable(error.to_string()))?;
+            .map_err(|error| cannot_write(error.to_string()))?;
         views.push((name.as_str(), view));
     }
-    safetensors::serialize(views, Some(metadata)).map_err(|error| unwritable(error.to_string()))
+    safetensors::serialize(views, Some(metadata)).map_err(|error| cannot_write(error.to_string()))
 }
 
-/// The tensors and the metadata of a safetensors file.
+/// Returns the tensors and the metadata of a safetensors file.
 ///
 /// # Errors
-/// In words, what is wrong with the file.
+/// What is wrong with the file, in words.
 pub fn from_safetensors(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
@@ -46,7 +48,11 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, Stri
         let data = match view.dtype() {
             Dtype::F32 => TensorData::new(floats(view.data(), f32::from_le_bytes), shape),
             Dtype::F64 => TensorData::new(floats(view.data(), f64::from_le_bytes), shape),
-            other => return Err(format!("tensor `{name}` is of type {other:?}")),
+            other => {
+                return Err(format!(
+                    "tensor `{name}` has type {other:?}, expected F32 or F64"
+                ));
+            }
         };
         tensors.insert(name.to_owned(), data);
     }

@@ -176,7 +176,7 @@ impl Training {
         let trainer = restore(&experiment, checkpoint)?;
         // Up to here, nothing in the folder was changed.
         for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
-            files::remove_asides(folder)?;
+            files::remove_temporary_files(folder)?;
         }
         files::keep_lines(&folder.steps(), progress.step as usize)?;
         files::keep_lines(&folder.epochs(), progress.epoch as usize)?;

@@ -79,6 +79,7 @@ mod error;
 pub mod fastai;
 mod hyper;
 mod math;
+pub mod not_finite;
 pub mod optax;
 mod plan;
 mod policy;

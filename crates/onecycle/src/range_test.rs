@@ -52,7 +52,6 @@
 mod assess;
 mod loss_curve;
 mod lr_sweep;
-mod not_finite;
 pub mod rules;
 mod search;
 mod seeds;

@@ -72,7 +72,7 @@ fn what_is_finished_is_not_made_again() {
     assert!(
         answer
             .err
-            .contains("1 range tests and 0 short cycles are there"),
+            .contains("1 range tests and 0 short cycles are already made"),
         "{}",
         answer.err
     );

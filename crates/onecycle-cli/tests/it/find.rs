@@ -72,7 +72,7 @@ fn a_curve_in_every_form() {
         "{text}"
     );
     assert!(
-        text.contains("more than as many of a plain training"),
+        text.contains("more than the same updates in a training"),
         "{text}"
     );
 }

@@ -92,7 +92,7 @@ impl WeightDecay {
             one.write_json(&kept)?;
             found.push(one);
         }
-        let found = RangeTestResult::together(found);
+        let found = RangeTestResult::merge(found);
         if let Some(found) = &found {
             found.write_json(&WeightDecay::record(folder))?;
         }

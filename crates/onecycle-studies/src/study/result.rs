@@ -9,7 +9,7 @@ use onecycle_train::{
     diagnose::{self, Diagnosis},
     files,
     finish::Summary,
-    record::{EpochRecord, number},
+    record::EpochRecord,
     run_folder::RunFolder,
 };
 
@@ -25,7 +25,7 @@ pub struct CellResult {
     /// The largest such share after any epoch; that of guessing where there was none.
     pub best_accuracy: f64,
     /// Validation less training loss of the last epoch; infinite where the run diverged.
-    #[serde(with = "number")]
+    #[serde(with = "onecycle::not_finite")]
     pub generalisation_gap: f64,
     /// Updates made.
     pub steps: u64,
@@ -101,7 +101,7 @@ impl CellResult {
             seconds,
             diverged,
             epochs,
-            diagnoses: diagnose::read_along(run)?,
+            diagnoses: diagnose::read_during_run(run)?,
             run: run.root().to_path_buf(),
         }))
     }

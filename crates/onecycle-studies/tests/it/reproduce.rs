@@ -138,7 +138,7 @@ fn every_experiment_leaves_its_claims_and_figures() {
 fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
     let diagnoses = |label: &str| {
         let run = folder.join("runs").join(format!("{label}-seed1"));
-        diagnose::read_along(&RunFolder::look(&run).unwrap()).unwrap()
+        diagnose::read_during_run(&RunFolder::look(&run).unwrap()).unwrap()
     };
     let steps_of = |diagnoses: &[Diagnosis]| -> Vec<u64> {
         diagnoses.iter().map(|one| one.conditions.step).collect()
@@ -269,7 +269,7 @@ fn a_stopped_reproduction_goes_on() {
     // What was measured before a stop is kept, and not measured again.
     for (label, wanted) in [("one-cycle", vec![4, 8]), ("momentum-0.90", vec![])] {
         let run = home.path().join("runs").join(format!("{label}-seed2"));
-        let found = diagnose::read_along(&RunFolder::look(&run).unwrap()).unwrap();
+        let found = diagnose::read_during_run(&RunFolder::look(&run).unwrap()).unwrap();
         let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
         assert_eq!(steps, wanted, "{label}");
     }

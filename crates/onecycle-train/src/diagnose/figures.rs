@@ -1,39 +1,42 @@
-//! The figures of a run's diagnoses.
+//! Figures of the diagnoses of a run.
 
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
 
 use super::{Diagnosis, Slice};
 use crate::{
-    figures::{Captioned, GAP, LR, epochs_axis, epochs_of_steps},
+    figures::{CaptionedFigure, GAP, LR, epochs_axis, epochs_of_steps},
     record::StepRecord,
 };
 
-/// The figures of a run's diagnoses: `diagnose_noise`, `diagnose_sharpness` and `diagnose_gap` along the run, and
-/// `diagnose_slices` of the one that was asked for; those for which there is something to draw.
+/// The figures of the diagnoses of a run, as far as there is something to draw: `diagnose_noise`,
+/// `diagnose_sharpness` and `diagnose_gap` over the run, and `diagnose_slices` of the requested
+/// diagnosis.
 #[must_use]
 pub fn of_diagnoses(
-    along: &[Diagnosis],
-    asked: Option<&Diagnosis>,
+    during_run: &[Diagnosis],
+    requested: Option<&Diagnosis>,
     steps: &[StepRecord],
-) -> Vec<Captioned> {
-    // Of the same step, the one along the run is like its neighbours.
+) -> Vec<CaptionedFigure> {
+    // For a step that has both, the diagnosis of the run is drawn: it is comparable with its
+    // neighbours.
     let step = |diagnosis: &Diagnosis| diagnosis.conditions.step;
-    let other = asked.filter(|asked| along.iter().all(|one| step(one) != step(asked)));
-    let mut all: Vec<&Diagnosis> = along.iter().chain(other).collect();
+    let other =
+        requested.filter(|requested| during_run.iter().all(|one| step(one) != step(requested)));
+    let mut all: Vec<&Diagnosis> = during_run.iter().chain(other).collect();
     all.sort_by_key(|diagnosis| step(diagnosis));
     let figures = [
         (noise(&all, steps), NOISE_CAPTION),
         (sharpness(&all, steps), SHARPNESS_CAPTION),
         (gap(&all, steps), GAP_CAPTION),
         (
-            asked.and_then(|asked| slices(&asked.slices)),
+            requested.and_then(|requested| slices(&requested.slices)),
             SLICES_CAPTION,
         ),
     ];
     figures
         .into_iter()
         .filter_map(|(figure, caption)| {
-            Some(Captioned {
+            Some(CaptionedFigure {
                 figure: figure?,
                 caption,
             })
@@ -41,7 +44,7 @@ pub fn of_diagnoses(
         .collect()
 }
 
-/// Points over the epochs of the diagnoses that have one.
+/// Values over the epochs, of the diagnoses that have one.
 fn points(
     name: &str,
     all: &[&Diagnosis],
@@ -52,7 +55,7 @@ fn points(
     (!x.is_empty()).then(|| Series::line(name, x, y).style(Style::LinePoints))
 }
 
-/// The learning rate of each update, dashed on the right.
+/// Adds the learning rate of each update, dashed on the right.
 fn add_lr(figure: &mut Figure, steps: &[StepRecord]) {
     if steps.is_empty() {
         return;
@@ -153,27 +156,23 @@ fn slices(slices: &[Slice]) -> Option<Figure> {
     (!slices.is_empty()).then_some(figure)
 }
 
-/// Caption of the figure of the noise scale.
-const NOISE_CAPTION: &str = "Batch size at which the noise of the gradient is as large as the gradient, measured \
-    on augmented training images along the run, with the learning rate. It grows as the loss falls: late batches carry \
-    less gradient. Larger batches than this bring little; far smaller ones make the training a random walk, which a \
-    large learning rate makes wider. Compare: McCandlish et al., “An Empirical Model of Large-Batch Training” (2018), \
-    figure 4 and section 2.2; Smith & Le (2018).";
+const NOISE_CAPTION: &str = "Gradient noise scale: the batch size at which the noise of the gradient is as large as \
+    the gradient, measured on augmented training images during the run, with the learning rate. It grows as the loss \
+    falls, because the gradient becomes smaller. Larger batches gain little. Far smaller ones turn the training into \
+    a random walk, which a large learning rate makes wider. Compare with McCandlish et al., “An Empirical Model of \
+    Large-Batch Training” (2018), figure 4 and section 2.2, and Smith & Le (2018).";
 
-/// Caption of the figure of the sharpness.
-const SHARPNESS_CAPTION: &str = "Largest curvature of the training loss, and how far the loss rises within \
-    a small box around the weights, along the run. Both are large while little is learnt yet. A large learning rate is \
-    said to drive the network out of sharp minima: look whether they fall while it is high, and what is left at the end, \
-    which can be compared with other runs on the same data. Compare: Keskar et al., “On large-batch training” \
-    (2017), metric 2.1; Hochreiter & Schmidhuber, “Flat minima” (1997); Jastrzębski et al., “Three factors” (2017).";
+const SHARPNESS_CAPTION: &str = "Largest curvature of the training loss, and how far the loss rises within a small \
+    box around the weights, during the run. Both are large at the start. A large learning rate is said to drive the \
+    network out of sharp minima: check whether they fall while it is high. The values at the end can be compared with \
+    other runs on the same data. Compare with Keskar et al., “On large-batch training” (2017), metric 2.1; Hochreiter \
+    & Schmidhuber, “Flat minima” (1997); Jastrzębski et al., “Three factors” (2017).";
 
-/// Caption of the figure of the gap.
-const GAP_CAPTION: &str = "Validation loss less training loss of the network as it stood, both in evaluation \
-    and without augmentation, so that the two differ by nothing but the images. Large learning rates regularise: it \
-    should open late. Compare: Smith, “A disciplined approach” (2018), section 3.";
+const GAP_CAPTION: &str = "Validation loss minus training loss, both in evaluation mode and without augmentation, \
+    so that they differ only by the images. Large learning rates regularise, so the gap should open late. Compare \
+    with Smith, “A disciplined approach” (2018), section 3.";
 
-/// Caption of the figure of the slices.
-const SLICES_CAPTION: &str = "Training loss along random directions through the weights, each filter of a \
-    direction as long as that of the network, so that networks can be compared whatever the scale of their weights. \
-    A wide, shallow valley is a flat minimum. Compare: Li et al., “Visualizing the Loss Landscape of Neural Nets” \
-    (2018), figures 3 and 4.";
+const SLICES_CAPTION: &str = "Training loss along random directions through the weights. Each filter of a direction \
+    is as long as that of the network, so networks with weights of different scale can be compared. A wide, shallow \
+    valley is a flat minimum. Compare with Li et al., “Visualizing the Loss Landscape of Neural Nets” (2018), figures \
+    3 and 4.";

@@ -4,14 +4,14 @@ use onecycle_stats::{Estimate, NoiseScale, NoiseVerdict, SharpnessVerdict};
 use super::{Diagnosis, Noise, Slice};
 use onecycle_plot::format::significant;
 
-/// One finding: what it is, the number, and what that means.
+/// One finding of a diagnosis, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was measured.
+    /// The measured quantity.
     pub name: String,
-    /// What was found, with its error or verdict.
+    /// The value, with its error or verdict.
     pub value: String,
-    /// What it means, in plain words.
+    /// What it means.
     pub meaning: String,
 }
 
@@ -26,35 +26,35 @@ impl Finding {
 }
 
 impl Diagnosis {
-    /// All findings in plain words, for a terminal or a report.
+    /// All findings in words, for a terminal or a report.
     pub fn rows(&self) -> Vec<Finding> {
-        let conditions = &self.conditions;
-        let lr = significant(conditions.lr);
+        let point = &self.conditions;
+        let lr = significant(point.lr);
         let mut rows = vec![
             Finding::new(
                 "network",
-                format!("after {} steps", conditions.step),
+                format!("after {} steps", point.step),
                 match &self.weights {
-                    Some(file) => format!("the weights of {file}, in evaluation"),
-                    None => "as the run had it, in evaluation".to_owned(),
+                    Some(file) => format!("weights of {file}, in evaluation mode"),
+                    None => "weights of the run, in evaluation mode".to_owned(),
                 },
             ),
             self.gap_row(),
             Finding::new(
                 "lr / batch size",
-                significant(conditions.lr_per_sample),
+                significant(point.lr_per_sample),
                 format!(
-                    "lr {lr} over {} images: with the gradients' covariance it sets how wide the minima are that SGD \
-                     ends in (Jastrzębski et al. 2017)",
-                    conditions.batch_size
+                    "lr {lr} over {} images: together with the covariance of the gradients, it determines the width of \
+                     the minima that SGD finds (Jastrzębski et al. 2017)",
+                    point.batch_size
                 ),
             ),
             Finding::new(
                 "lr N / (B (1 − m))",
-                significant(conditions.temperature),
+                significant(point.temperature),
                 format!(
-                    "Smith & Le's scale of random fluctuations in training, at momentum {}",
-                    significant(conditions.momentum)
+                    "scale of the random fluctuations in training, at momentum {} (Smith & Le 2018)",
+                    significant(point.momentum)
                 ),
             ),
         ];
@@ -73,7 +73,7 @@ impl Diagnosis {
             "cost",
             format!("{} images", self.cost.images),
             format!(
-                "losses and gradients; as many images as in {} updates of the run",
+                "for losses and gradients, the images of {} updates of the run",
                 self.cost.steps
             ),
         ));
@@ -86,7 +86,7 @@ impl Diagnosis {
             "generalisation gap",
             significant(gap.gap),
             format!(
-                "loss {} on {} validation images less {} on {} training images, none of them augmented",
+                "loss {} on {} validation images minus {} on {} training images, without augmentation",
                 significant(gap.val_loss),
                 gap.val_images,
                 significant(gap.train_loss),
@@ -100,12 +100,12 @@ impl Diagnosis {
         let batch_size = self.conditions.batch_size;
         let meaning = match (found.verdict, found.scale) {
             (NoiseVerdict::Ok, Some(scale)) if scale.value > batch_size as f64 => format!(
-                "images in a batch at which noise and gradient are equally large; the run's {batch_size} are fewer: noise \
-                 prevails, and larger batches would still pay (McCandlish et al. 2018)"
+                "batch size at which noise and gradient are equally large. The run's {batch_size} is smaller: noise \
+                 dominates, and larger batches would help (McCandlish et al. 2018)"
             ),
             (NoiseVerdict::Ok, _) => format!(
-                "images in a batch at which noise and gradient are equally large; the run's {batch_size} are more: the \
-                 gradient prevails (McCandlish et al. 2018)"
+                "batch size at which noise and gradient are equally large. The run's {batch_size} is larger: the \
+                 gradient dominates (McCandlish et al. 2018)"
             ),
             (verdict, _) => verdict.advice().to_owned(),
         };
@@ -115,16 +115,16 @@ impl Diagnosis {
                 "|G|², tr Σ",
                 format!("{}, {}", estimate(found.gradient), estimate(found.trace)),
                 format!(
-                    "squared length of the gradient, variance of one image's; from {} micro-batches of {}",
+                    "squared norm of the gradient, and variance of the gradient of one image; from {} micro-batches of {}",
                     noise.batches, noise.batch_size
                 ),
             ),
         ];
         rows.extend(noise.two_sizes.map(|found| {
             Finding::new(
-                "the same by two batch sizes",
+                "noise scale from two batch sizes",
                 scale(&found),
-                "a second estimate from the same gradients; it should agree to within the errors",
+                "a second estimate from the same gradients; they should agree within the errors",
             )
         }));
         rows
@@ -138,14 +138,15 @@ impl Diagnosis {
             .map(|one| significant(one.value))
             .collect();
         let mut meaning = format!(
-            "sharpness: largest curvatures of the loss; the smallest seen is {}",
+            "sharpness: largest curvatures of the loss; the smallest one found is {}",
             significant(curvature.smallest.value)
         );
         let (lr, momentum) = (self.conditions.lr, self.conditions.momentum);
         if lr > 0.0 {
-            // Full-batch descent with heavy-ball momentum is stable below it: Cohen et al. 2021, section 2.
+            // Full-batch gradient descent with heavy-ball momentum is stable below this curvature:
+            // Cohen et al. (2021), section 2.
             meaning += &format!(
-                ". Descent with the last update's lr and momentum is stable below 2 (1 + m) / lr = {}",
+                ". Gradient descent with the lr and momentum of the last update is stable below 2 (1 + m) / lr = {}",
                 significant(2.0 * (1.0 + momentum) / lr)
             );
         }
@@ -158,7 +159,7 @@ impl Diagnosis {
     fn sharpness_row(&self) -> Option<Finding> {
         let found = self.sharpness?;
         let mut meaning = format!(
-            "loss rises from {} to at least {} where each weight may move by {} (|w| + 1) (Keskar et al. 2017)",
+            "the loss rises from {} to at least {} if each weight moves by up to {} (|w| + 1) (Keskar et al. 2017)",
             significant(found.loss),
             significant(found.highest),
             significant(found.epsilon)
@@ -171,7 +172,7 @@ impl Diagnosis {
     }
 }
 
-/// How far the loss rises halfway along the slices, on the mean of both sides.
+/// Rise of the loss halfway along the slices, averaged over both sides.
 fn slices_row(slices: &[Slice]) -> Option<Finding> {
     let rises: Vec<f64> = slices.iter().filter_map(Slice::rise).collect();
     let mean = rises.iter().sum::<f64>() / rises.len() as f64;
@@ -179,14 +180,15 @@ fn slices_row(slices: &[Slice]) -> Option<Finding> {
         Finding::new(
             "loss slices",
             format!("+ {}", significant(mean)),
-            "loss gained when every filter moves by half its length in a random direction; flat minima gain little (Li et \
-             al. 2018)",
+            "rise of the loss if every filter moves by half its length in a random direction; small for flat minima (Li \
+             et al. 2018)",
         )
     })
 }
 
 impl Slice {
-    /// The mean loss halfway to both ends, less that in the middle; `None` where one of them is not finite.
+    /// Mean loss halfway to both ends minus the loss in the middle; `None` if one of them is not
+    /// finite.
     pub fn rise(&self) -> Option<f64> {
         let last = self.loss.len().checked_sub(1)?;
         let at = |i: usize| self.loss.get(i).copied().flatten();
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rise_is_that_of_both_sides() {
+    fn the_rise_is_the_mean_of_both_sides() {
         let slice = |loss: Vec<Option<f64>>| Slice {
             alpha: vec![-1.0, -0.5, 0.0, 0.5, 1.0],
             loss,

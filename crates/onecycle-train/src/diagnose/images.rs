@@ -4,25 +4,26 @@ use onecycle_vision::{Batch, Batches, DataError, models::Model};
 
 use crate::{Experiment, TrainError, metrics, observer::Observer};
 
-/// An epoch that no training comes to: its order, and its augmentation, are those of diagnoses.
+/// An epoch that no training reaches: its order and its augmentation are reserved for diagnoses.
 pub(super) const EPOCH: u64 = u64::MAX;
-/// Images whose activations are held at a time.
+/// Largest number of images whose activations are in memory at once.
 const AT_A_TIME: usize = 250;
 
 /// Training images in memory, in micro-batches of equal size.
 pub(super) struct Images<'a> {
     batches: Vec<(Tensor<4>, Tensor<1, Int>)>,
-    /// Images of a micro-batch.
+    /// Images per micro-batch.
     pub(super) size: usize,
     smoothing: f64,
-    /// Losses and gradients of micro-batches that were evaluated.
+    /// Number of losses and gradients of micro-batches computed so far.
     pub(super) evaluated: usize,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Images<'a> {
-    /// `batches` micro-batches of at most `size` training images, augmented as in training, no image twice. Of a small set
-    /// the micro-batches are smaller, so that there are at least 32 of them if there are as many images.
+    /// Up to `batches` micro-batches of at most `size` different training images, augmented as in
+    /// training. If the training set is small, the micro-batches are smaller, so that there are at
+    /// least 32 if there are as many images.
     pub(super) fn augmented(
         experiment: &Experiment,
         batches: usize,
@@ -36,7 +37,8 @@ impl<'a> Images<'a> {
         Images::collect(experiment, epoch, batches, size, observer)
     }
 
-    /// The first `images` training images of the order, as they are, or all; a few less where they cannot be divided.
+    /// The first `images` training images of the order, or all, without augmentation. A few are
+    /// omitted if they cannot be divided evenly.
     pub(super) fn plain(
         experiment: &Experiment,
         images: usize,
@@ -76,19 +78,19 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// Images in all.
+    /// Total number of images.
     pub(super) fn images(&self) -> usize {
         self.batches.len() * self.size
     }
 
-    /// Tells the observer what comes next, in evaluations of all micro-batches.
+    /// Tells the observer the next part, which evaluates all micro-batches `evaluations` times.
     pub(super) fn begin(&mut self, part: &str, evaluations: usize) {
         self.observer
             .diagnosis_part(part, evaluations * self.batches.len());
     }
 }
 
-/// Images and labels of a batch on the device with autodiff.
+/// Copies images and labels of a batch to the device with autodiff.
 fn tensors(experiment: &Experiment, batch: Batch) -> (Tensor<4>, Tensor<1, Int>) {
     let device = experiment.device.clone().autodiff();
     let labels = TensorData::new(batch.labels.clone(), [batch.len]);

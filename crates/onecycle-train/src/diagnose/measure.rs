@@ -6,7 +6,7 @@ use onecycle_stats::{Ascent, GradientNoise, Spectrum, slice_points};
 use onecycle_vision::{Batches, Loader, models::Model, random};
 
 use super::{
-    Diagnosis, DiagnosisCost, Gap, Noise, Slice, TrainingPoint, evaluated,
+    Diagnosis, DiagnosisCost, Gap, Noise, Slice, TrainingPoint, evaluation_mode,
     images::{EPOCH, Images},
 };
 use crate::{
@@ -17,37 +17,38 @@ use crate::{
     record::generalisation_gap,
 };
 
-/// Groups of micro-batches, each a big batch, by which standard errors are told.
+/// Number of groups of micro-batches, each a large batch, for the standard errors.
 const GROUPS: usize = 8;
-/// Points of a slice.
+/// Number of points per slice.
 const POINTS: usize = 21;
-/// How far a slice goes, in lengths of the filters.
+/// Half length of a slice, relative to the length of the filters.
 const REACH: f64 = 1.0;
 
-/// Diagnoses `model`, a network of the experiment with gradients, and leaves it as it is.
+/// Diagnoses `model`, a network of the experiment with gradients, without changing it.
 ///
 /// # Errors
-/// Data that cannot be read, options out of range. What cannot be measured is one of [`Diagnosis::problems`].
+/// The data cannot be read, or options are out of range. A quantity that cannot be measured is one
+/// of [`Diagnosis::problems`].
 pub fn measure(
     experiment: &Experiment,
     model: &Model,
-    conditions: TrainingPoint,
+    point: TrainingPoint,
     options: &DiagnoseConfig,
     observer: &mut dyn Observer,
 ) -> Result<Diagnosis, TrainError> {
     options.check()?;
     let subject = Subject::new(model)?;
     let mut problems = Vec::new();
-    let batch_size = conditions.batch_size;
+    let batch_size = point.batch_size;
 
     let (mut noise, mut images) = (None, 0);
-    // Their memory is better used for the others: they go out of scope here.
+    // A block of its own, so that the memory of these images is free for the others.
     if options.batches > 0 {
         let (count, size) = (options.batches, options.batch_size);
         let mut batches = Images::augmented(experiment, count, size, observer)?;
         batches.begin("gradient noise", 1);
         let found = gradient_noise(&subject, &mut batches);
-        noise = worth("noise scale", found, &mut problems)?;
+        noise = measured("noise scale", found, &mut problems)?;
         images = batches.evaluated * batches.size;
     }
 
@@ -59,7 +60,7 @@ pub fn measure(
         surface.begin("Hessian", 6 + 2 * spectrum.products);
         let mut rng = random::stream(experiment.config.seed, "diagnose hessian", 0);
         let found = subject.hessian(&spectrum, &mut rng, &mut surface);
-        hessian = worth("Hessian", found, &mut problems)?;
+        hessian = measured("Hessian", found, &mut problems)?;
     }
     let mut sharpness = None;
     if options.epsilon > 0.0 {
@@ -70,20 +71,20 @@ pub fn measure(
         surface.begin("ε-sharpness", ascent.steps + 1);
         let mut rng = random::stream(experiment.config.seed, "diagnose sharpness", 0);
         let found = subject.sharpness(&ascent, &mut rng, &mut surface);
-        sharpness = worth("ε-sharpness", found, &mut problems)?;
+        sharpness = measured("ε-sharpness", found, &mut problems)?;
     }
     let mut slices = Vec::with_capacity(options.slices);
     surface.begin("loss slices", POINTS * options.slices);
     for index in 0..options.slices {
         let slice = slice(experiment, &subject, index as u64, &mut surface);
-        slices.extend(worth("loss slice", slice, &mut problems)?);
+        slices.extend(measured("loss slice", slice, &mut problems)?);
     }
     images += surface.evaluated * surface.size;
 
     let gap = gap(experiment, model, seen)?;
     images += (gap.train_images + gap.val_images) as usize;
     Ok(Diagnosis {
-        conditions,
+        conditions: point,
         weights: None,
         noise,
         hessian,
@@ -98,8 +99,8 @@ pub fn measure(
     })
 }
 
-/// A result, or what kept it from being one where that is the network's fault.
-fn worth<T>(
+/// Returns a result, or records why the network does not allow one.
+fn measured<T>(
     what: &str,
     found: Result<T, TrainError>,
     problems: &mut Vec<String>,
@@ -115,7 +116,7 @@ fn worth<T>(
 }
 
 fn gradient_noise(subject: &Subject<Model>, images: &mut Images<'_>) -> Result<Noise, TrainError> {
-    // Two micro-batches a group, where there are as many: then both ways can be gone.
+    // At least two micro-batches per group, if there are as many: then both estimates are possible.
     let groups = (images.batches() / 2).clamp(1, GROUPS);
     let size = images.size as u64;
     let gradients: GradientNoise = subject.noise(size, groups, images)?;
@@ -144,11 +145,12 @@ fn slice(
     })
 }
 
-/// Losses on the first `images` training images of the order and on as many validation images.
+/// Losses and accuracies on the first `images` training images of the order and as many validation
+/// images.
 fn gap(experiment: &Experiment, model: &Model, images: u64) -> Result<Gap, TrainError> {
     let data = &experiment.data;
-    let model = evaluated(model);
-    let tally = |batches: Batches| -> Result<MetricSums, TrainError> {
+    let model = evaluation_mode(model);
+    let metrics = |batches: Batches| -> Result<MetricSums, TrainError> {
         let mut sums = MetricSums::default();
         Evaluator::new(&model, data.shape, &experiment.device).add_until(
             &mut sums,
@@ -158,22 +160,23 @@ fn gap(experiment: &Experiment, model: &Model, images: u64) -> Result<Gap, Train
         Ok(sums)
     };
     let batch_size = experiment.config.eval_batch_size.min(images as usize);
-    let of = |loader: &Loader| {
+    let batches = |loader: &Loader| {
         loader
             .evaluation()
             .images(loader.order(EPOCH))
             .batch_size(batch_size)
             .batches()
     };
-    let (trained, validated) = (tally(of(&data.train))?, tally(of(&data.validation))?);
-    let (train_loss, val_loss) = (trained.mean_loss(), validated.mean_loss());
+    let train = metrics(batches(&data.train))?;
+    let val = metrics(batches(&data.validation))?;
+    let (train_loss, val_loss) = (train.mean_loss(), val.mean_loss());
     Ok(Gap {
         train_loss,
         val_loss,
         gap: generalisation_gap(train_loss, val_loss),
-        train_accuracy: trained.accuracy(),
-        val_accuracy: validated.accuracy(),
-        train_images: trained.images,
-        val_images: validated.images,
+        train_accuracy: train.accuracy(),
+        val_accuracy: val.accuracy(),
+        train_images: train.images,
+        val_images: val.images,
     })
 }

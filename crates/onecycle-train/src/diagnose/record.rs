@@ -2,19 +2,19 @@ use onecycle_burn::diagnose::Hessian;
 use onecycle_stats::{EpsilonSharpness, NoiseScale, lr_per_sample, sgd_temperature};
 use serde::{Deserialize, Serialize};
 
-use crate::{Experiment, record::number, run_folder::RunFile};
+use crate::{Experiment, run_folder::RunFile};
 
-/// What was found of a network: `diagnose.json`, or a line of `diagnose.jsonl`. There is no clock in it.
+/// Diagnosis of a network: `diagnose.json`, or a line of `diagnose.jsonl`. It contains no times.
 ///
-/// What was not asked for, or could not be measured, is `null`.
+/// Quantities that were not requested or could not be measured are `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
-    /// Where in the training.
+    /// Position in the training.
     #[serde(flatten)]
     pub conditions: TrainingPoint,
-    /// Where the weights were found; `None` for those of a run in progress.
+    /// Source of the weights; `None` for those of a run in progress.
     pub weights: Option<String>,
-    /// How noisy the gradient is.
+    /// Gradient noise.
     pub noise: Option<Noise>,
     /// Eigenvalues of the Hessian.
     pub hessian: Option<Hessian>,
@@ -25,69 +25,73 @@ pub struct Diagnosis {
     pub slices: Vec<Slice>,
     /// Loss on training and validation images.
     pub gap: Gap,
-    /// What it took.
+    /// Cost of the diagnosis.
     pub cost: DiagnosisCost,
-    /// What could not be measured, and why.
+    /// Quantities that could not be measured, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
 
-/// Where in a training, and with which hyper-parameters its last update was made.
+/// A position in a training, with the hyper-parameters of its last update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingPoint {
     /// Updates made.
     pub step: u64,
-    /// Epochs passed, where they are known.
+    /// Epochs done, if known.
     pub epoch: Option<f64>,
-    /// Learning rate of the last update; of the first one to come where none was made.
+    /// Learning rate of the last update; before the first update, of that one.
     pub lr: f64,
-    /// Its momentum, or beta1.
+    /// Momentum, or beta1, of that update.
     pub momentum: f64,
-    /// Its batch size.
+    /// Batch size of that update.
     pub batch_size: u64,
     /// [`lr_per_sample`], `lr / B`.
     pub lr_per_sample: f64,
-    /// [`sgd_temperature`], `lr N / (B (1 - m))`: Smith & Le's scale of fluctuations, with momentum.
+    /// [`sgd_temperature`], `lr N / (B (1 - m))`: Smith & Le's scale of fluctuations, with
+    /// momentum.
     pub temperature: f64,
 }
 
-/// The noise scale, by two ways.
+/// The gradient noise scale, by two estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
-    /// By the variance over micro-batches; the surer of the two.
+    /// Estimate from the variance over micro-batches; the more precise one.
     pub micro_batches: NoiseScale,
-    /// By two batch sizes, a micro-batch and a group of them; `None` where a group is a single micro-batch.
+    /// Estimate from two batch sizes, a micro-batch and a group of them; `None` if a group is a
+    /// single micro-batch.
     pub two_sizes: Option<NoiseScale>,
-    /// Images of a micro-batch.
+    /// Images per micro-batch.
     pub batch_size: u64,
-    /// Micro-batches.
+    /// Number of micro-batches.
     pub batches: usize,
 }
 
 /// The loss at `θ + alpha d` for a filter-normalised direction `d`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// Places; 0 in the middle. At 1 the step is as long as the filters' weights.
+    /// Values of `alpha`, with 0 in the middle. At 1, the step is as long as the weights of the
+    /// filters.
     pub alpha: Vec<f64>,
-    /// Losses there; `None` where not finite.
+    /// Losses there; `None` if not finite.
     pub loss: Vec<Option<f64>>,
 }
 
-/// Mean cross-entropy and accuracy on training and validation images, in evaluation and without augmentation.
+/// Mean cross-entropy in nats and accuracy on training and validation images, in evaluation mode
+/// and without augmentation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     /// Loss on training images.
-    #[serde(with = "number")]
+    #[serde(with = "onecycle::not_finite")]
     pub train_loss: f64,
     /// Loss on validation images.
-    #[serde(with = "number")]
+    #[serde(with = "onecycle::not_finite")]
     pub val_loss: f64,
-    /// Validation less training loss.
-    #[serde(with = "number")]
+    /// Validation loss minus training loss.
+    #[serde(with = "onecycle::not_finite")]
     pub gap: f64,
-    /// Share of the training images classified rightly, 0 to 1.
+    /// Accuracy on the training images, 0 to 1.
     pub train_accuracy: f64,
-    /// Share of the validation images classified rightly, 0 to 1.
+    /// Accuracy on the validation images, 0 to 1.
     pub val_accuracy: f64,
     /// Training images.
     pub train_images: u64,
@@ -95,17 +99,17 @@ pub struct Gap {
     pub val_images: u64,
 }
 
-/// What a diagnosis took.
+/// Cost of a diagnosis.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiagnosisCost {
-    /// Images of which a loss or a gradient was evaluated, each as often as it was.
+    /// Images for which a loss or a gradient was computed, counted once per computation.
     pub images: u64,
-    /// That many updates of the run's batch size, rounded up.
+    /// The same number of images in updates of the run, rounded up.
     pub steps: u64,
 }
 
 impl TrainingPoint {
-    /// After `step` updates of a run.
+    /// The position after `step` updates of a run.
     pub fn after(experiment: &Experiment, run_file: &RunFile, step: u64) -> Self {
         let last = step.saturating_sub(1);
         let hyper = experiment.plan.at(last);
@@ -121,7 +125,7 @@ impl TrainingPoint {
             lr,
             momentum,
             batch_size,
-            // A plan has no rates that these could refuse.
+            // The rates of a plan are always valid for these.
             lr_per_sample: lr_per_sample(lr, batch_size).unwrap_or_default(),
             temperature: sgd_temperature(lr, batch_size, images, momentum).unwrap_or_default(),
         }

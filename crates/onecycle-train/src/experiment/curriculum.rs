@@ -17,14 +17,14 @@ use crate::{
     trainer::{StepResult, Trainer},
 };
 
-/// Puts the easy images first, where the configuration asks for it.
+/// Sorts the training images by difficulty if the configuration asks for a curriculum.
 pub(super) fn apply(experiment: &mut Experiment) -> Result<(), TrainError> {
     let Some(config) = experiment.config.data.curriculum else {
         return Ok(());
     };
     let losses = device::on_pool_thread(|| losses(experiment, &config))?;
     let mut easiest_first: Vec<u32> = (0..losses.len() as u32).collect();
-    // A loss that is not a number is the hardest; of equals the first image comes first.
+    // NaN sorts as the hardest. The sort is stable: on ties, the first image comes first.
     easiest_first.sort_by(|a, b| losses[*a as usize].total_cmp(&losses[*b as usize]));
     let curriculum = Curriculum {
         easiest_first,
@@ -36,7 +36,7 @@ pub(super) fn apply(experiment: &mut Experiment) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The loss of each training image, as it is without augmentation, after a brief training.
+/// The loss of each training image, without augmentation, after a short training.
 fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>, TrainError> {
     let model = scorer(experiment, config)?.valid();
     let data = &experiment.data;
@@ -62,7 +62,7 @@ fn logits(experiment: &Experiment, model: &Model, batch: Batch) -> Result<Vec<f3
     metrics::to_host(model.forward(images))
 }
 
-/// The network after `scoring_epochs` of plain SGD at a constant rate.
+/// Trains the network for `scoring_epochs` with plain SGD at a constant learning rate.
 fn scorer(experiment: &Experiment, config: &CurriculumConfig) -> Result<Model, TrainError> {
     let optimizer =
         Optimizer::new(OptimizerConfig::Sgd(Sgd::default()))?.ignore(Ignorable::BatchSize);

@@ -1,27 +1,27 @@
-//! Fail points: a write that fails or a process that dies at a moment which the real world seldom hits.
+//! Fail points: tests make a write fail or the process die at a chosen moment.
 //!
-//! Without the feature `fail-points`, which only tests turn on, all of it is the plain write. With it, the variable
-//! `ONECYCLE_FAIL_POINT = ACTION:STAGE:TEXT:NTH` says what happens: when a file with TEXT in its name comes to STAGE
-//! of its writing for the NTH time, counted from 1, ACTION.
+//! Without the feature `fail-points`, which only tests enable, the functions just write. With it,
+//! the environment variable `ONECYCLE_FAIL_POINT = ACTION:STAGE:TEXT:NTH` arms a fail point: when a
+//! file with TEXT in its name reaches STAGE for the NTH time, counted from 1, ACTION happens.
 //!
-//! | action | what happens |
+//! | action | effect |
 //! |---|---|
-//! | `kill` | the process ends at once, as by SIGKILL: nothing is flushed, nothing is cleaned up |
+//! | `kill` | the process ends at once, as by SIGKILL: nothing is flushed or cleaned up |
 //! | `full` | the disk is full, at this and every later time |
 //! | `error` | the device fails, at this and every later time |
 //!
-//! | stage | when |
+//! | stage | state of the file |
 //! |---|---|
 //! | `half` | half of the bytes are written |
-//! | `written` | all are, but not synced |
-//! | `synced` | they are on the disk, under the name of the file aside |
-//! | `renamed` | the file has its name, but its folder is not synced |
+//! | `written` | all bytes are written, but not synced |
+//! | `synced` | the bytes are on disk, in the temporary file |
+//! | `renamed` | the file has its final name, but the folder is not synced |
 
-/// How far the writing of a file has come.
+/// Stage of writing a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     not(feature = "fail-points"),
-    allow(dead_code, reason = "told apart by armed fail points alone")
+    allow(dead_code, reason = "only armed fail points distinguish the stages")
 )]
 pub(super) enum Stage {
     Half,
@@ -45,12 +45,12 @@ mod disarmed {
 
     use super::Stage;
 
-    /// Writes all bytes to the file that will be, or is, at the path.
+    /// Writes all bytes. `_path` is the final path of the file.
     pub(in crate::files) fn write(file: &mut File, bytes: &[u8], _path: &Path) -> io::Result<()> {
         file.write_all(bytes)
     }
 
-    /// The file at the path has come so far.
+    /// Reports that the file at the path has reached a stage.
     pub(in crate::files) fn reached(_stage: Stage, _path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -141,14 +141,17 @@ mod armed {
         reached(Stage::Written, path)
     }
 
-    /// Does what the fail point says, if it is about this.
+    /// Triggers the fail point if it is for this file and stage.
     pub(in crate::files) fn reached(stage: Stage, path: &Path) -> io::Result<()> {
         static POINT: OnceLock<Option<FailPoint>> = OnceLock::new();
         let point = POINT.get_or_init(|| {
             let value = env::var(VARIABLE).ok()?;
             let point = FailPoint::parse(&value);
-            // A test with a misspelt fail point would pass without having tested anything.
-            assert!(point.is_some(), "{VARIABLE}={value} is no fail point");
+            // A test with a misspelt fail point would pass without testing anything.
+            assert!(
+                point.is_some(),
+                "{VARIABLE}={value}: expected ACTION:STAGE:TEXT:NTH"
+            );
             point
         });
         point

@@ -1,4 +1,4 @@
-//! Append-only files of one JSON value a line, which survive being cut off in the middle of one.
+//! Append-only files with one JSON value per line. They survive being cut off within a line.
 
 use std::fs::{File, OpenOptions};
 use std::marker::PhantomData;
@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use super::fail_point;
 use crate::FileError;
 
-/// Appends values of type `T` to a file, one JSON value a line.
+/// Appends values of type `T` to a file, one JSON value per line.
 ///
-/// Each line is handed to the system in one write as soon as it is pushed, so a killed process loses
-/// no line that was pushed and cuts at most the one being written. [`sync`](Self::sync) makes the lines
-/// survive a power cut too; call it before a checkpoint that relies on them.
+/// Each line is one write call, so a killed process loses no pushed line and truncates at most the
+/// one being written. [`sync`](Self::sync) makes the lines survive a power cut too; call it before
+/// a checkpoint that counts them.
 #[derive(Debug)]
 pub struct JsonLines<T> {
     path: PathBuf,
@@ -24,12 +24,13 @@ pub struct JsonLines<T> {
 }
 
 impl<T: Serialize> JsonLines<T> {
-    /// Opens `path` to append to it, and creates it where it is missing.
+    /// Opens `path` for appending. Creates it if it does not exist.
     ///
-    /// After a stop, call [`keep_lines`] first: what is pushed behind a cut line is lost with it.
+    /// Call [`keep_lines`] first if a process may have been killed while writing: a value appended
+    /// to an incomplete line would be lost with it.
     ///
     /// # Errors
-    /// [`FileError::Io`], naming the file.
+    /// [`FileError::Io`] with the file.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let file = OpenOptions::new()
             .create(true)
@@ -47,8 +48,8 @@ impl<T: Serialize> JsonLines<T> {
     /// Appends one line.
     ///
     /// # Errors
-    /// [`FileError::ToJson`] where `value` cannot be JSON (nothing is written then), [`FileError::Io`]
-    /// where the file cannot be written.
+    /// [`FileError::ToJson`] if `value` cannot be JSON (nothing is written then); [`FileError::Io`]
+    /// if the file cannot be written.
     pub fn push(&mut self, value: &T) -> Result<(), FileError> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, value).map_err(|source| FileError::ToJson {
@@ -60,10 +61,10 @@ impl<T: Serialize> JsonLines<T> {
             .map_err(FileError::io("write", &self.path))
     }
 
-    /// Waits until the lines pushed so far are on the disk itself.
+    /// Waits until the lines pushed so far are on disk.
     ///
     /// # Errors
-    /// [`FileError::Io`], naming the file.
+    /// [`FileError::Io`] with the file.
     pub fn sync(&self) -> Result<(), FileError> {
         self.file
             .sync_data()
@@ -71,29 +72,30 @@ impl<T: Serialize> JsonLines<T> {
     }
 }
 
-/// The whole lines of a JSON-lines file.
+/// The complete lines of a JSON-lines file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lines<T> {
-    /// A value for each whole line, in the file's order.
+    /// The value of each complete line, in the order of the file.
     pub values: Vec<T>,
-    /// `ends[i]` is the byte offset just behind line `i`, its line feed included.
+    /// `ends[i]` is the byte offset after line `i` and its line feed.
     pub ends: Vec<u64>,
-    /// Whether bytes without a line feed follow the last whole line: a line that was cut off.
+    /// Whether an incomplete line, without a line feed, follows the complete ones.
     pub cut: bool,
 }
 
 impl<T> Lines<T> {
-    /// The byte offset where the whole lines end.
+    /// The byte offset after the last complete line.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }
 }
 
-/// Reads the whole lines of a JSON-lines file; a last line without a line feed is passed over.
+/// Reads the complete lines of a JSON-lines file. A last line without a line feed is ignored.
 ///
 /// # Errors
-/// [`FileError::Io`] where the file cannot be read, [`FileError::JsonLine`] where a whole line is not a `T`.
+/// [`FileError::Io`] if the file cannot be read; [`FileError::JsonLine`] if a complete line is not
+/// a `T`.
 pub fn read_json_lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, FileError> {
     let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
     let mut lines = Lines {
@@ -119,13 +121,13 @@ pub fn read_json_lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Fil
     Ok(lines)
 }
 
-/// Cuts a JSON-lines file behind its first `count` lines, as a resumed run does to go on from its
-/// checkpoint, and syncs it. The later lines need not be valid. A missing file counts as an empty one,
+/// Truncates a JSON-lines file after its first `count` lines and syncs it, as a resumed run does to
+/// continue from its checkpoint. The later lines need not be valid. A missing file counts as empty
 /// and is not created.
 ///
 /// # Errors
-/// [`FileError::TooFewLines`] where the file holds fewer whole lines (it is left as it is),
-/// [`FileError::Io`] where it cannot be read or cut.
+/// [`FileError::TooFewLines`] if the file has fewer complete lines (it is then unchanged);
+/// [`FileError::Io`] if it cannot be read or truncated.
 pub fn keep_lines(path: &Path, count: usize) -> Result<(), FileError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -162,7 +164,7 @@ pub fn keep_lines(path: &Path, count: usize) -> Result<(), FileError> {
             file.set_len(end as u64)?;
             file.sync_all()
         })
-        .map_err(FileError::io("cut", path))
+        .map_err(FileError::io("truncate", path))
 }
 
 #[cfg(test)]
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn appends_across_openings() {
+    fn reopening_appends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("steps.jsonl");
         for part in [[1, 2], [3, 4]] {
@@ -200,20 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_last_line_is_passed_over_wherever_it_was_cut() {
+    fn an_incomplete_last_line_is_ignored() {
         let whole = b"{\"step\":0}\n{\"step\":1}\n";
         let next = b"{\"step\":2}";
         for cut in 1..=next.len() {
             let (_dir, path) = folder_with(&[&whole[..], &next[..cut]].concat());
             let lines = read_json_lines::<serde_json::Value>(&path).unwrap();
-            assert_eq!(lines.values.len(), 2, "cut behind {cut} bytes");
+            assert_eq!(lines.values.len(), 2, "truncated after {cut} bytes");
             assert!(lines.cut);
             assert_eq!(lines.end(), whole.len() as u64);
         }
     }
 
     #[test]
-    fn going_on_behind_a_cut_line() {
+    fn continuing_after_an_incomplete_line() {
         let (_dir, path) = folder_with(b"10\n20\n30\n4");
         keep_lines(&path, 2).unwrap();
         JsonLines::open(&path).unwrap().push(&31).unwrap();
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_lines_leave_the_file_alone() {
+    fn too_few_lines_leave_the_file_unchanged() {
         let (_dir, path) = folder_with(b"10\n20\n3");
         let error = keep_lines(&path, 3).unwrap_err();
         assert!(
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_whole_line_is_named() {
+    fn the_error_names_an_invalid_line() {
         let (_dir, path) = folder_with(b"10\nten\n");
         let text = read_json_lines::<i32>(&path).unwrap_err().to_string();
         assert!(text.contains("steps.jsonl, line 2"), "{text}");

@@ -8,25 +8,26 @@ use crate::{
     Experiment, TrainError, metrics::Evaluator, observer::Observer, trainer::TrainingData,
 };
 
-/// Images that accuracy is measured on, about as many at most: half a per cent is its error then.
-const MOST_VALIDATION: usize = 2000;
+/// Approximate largest number of images to measure accuracy on: the standard error is then half a
+/// percentage point.
+const MAX_VALIDATION: usize = 2000;
 
 /// The batches of a training from its first epoch on, for one range test.
 pub(super) struct EpochBatches<'a> {
     experiment: &'a Experiment,
-    find: &'a RangeTestConfig,
+    options: &'a RangeTestConfig,
     batch_size: usize,
     observer: &'a mut dyn Observer,
     epoch: u64,
     batches: Batches,
     data: TrainingData,
-    made: u64,
+    updates: u64,
 }
 
 impl<'a> EpochBatches<'a> {
     pub(super) fn new(
         experiment: &'a Experiment,
-        find: &'a RangeTestConfig,
+        options: &'a RangeTestConfig,
         hyper: Hyper,
         observer: &'a mut dyn Observer,
     ) -> Self {
@@ -35,7 +36,7 @@ impl<'a> EpochBatches<'a> {
             .map_or(experiment.config.batch_size, |size| size as usize);
         EpochBatches {
             experiment,
-            find,
+            options,
             batch_size,
             observer,
             epoch: 0,
@@ -46,7 +47,7 @@ impl<'a> EpochBatches<'a> {
                 .batch_size(batch_size)
                 .batches(),
             data: experiment.training_data(),
-            made: 0,
+            updates: 0,
         }
     }
 
@@ -77,29 +78,29 @@ impl Feed<Model> for EpochBatches<'_> {
         }
         let batch = self.next()?;
         let loss = self.data.forward(model, batch).loss;
-        let step = self.made.saturating_sub(self.find.warm_up);
-        self.made += 1;
-        self.observer.search_step(self.find.sweep.at(step));
+        let step = self.updates.saturating_sub(self.options.warm_up);
+        self.updates += 1;
+        self.observer.search_step(self.options.sweep.at(step));
         Ok(Some(loss))
     }
 
     fn validate(&mut self, model: &Model, updates: usize) -> Result<Measured, TrainError> {
-        let every = self.find.validate_every;
+        let every = self.options.validate_every;
         if every == 0 || !updates.is_multiple_of(every) {
             return Ok(Measured::default());
         }
         let held_out = &self.experiment.data.validation;
-        let parts = held_out.len().div_ceil(MOST_VALIDATION);
+        let parts = held_out.len().div_ceil(MAX_VALIDATION);
         let batches = held_out
             .evaluation()
             .batch_size(self.experiment.config.eval_batch_size)
             .part(0, parts)
             .batches();
         let model = model.valid();
-        let tally = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
+        let sums = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
         Ok(Measured {
-            loss: Some(tally.mean_loss()),
-            accuracy: Some(tally.accuracy()),
+            loss: Some(sums.mean_loss()),
+            accuracy: Some(sums.accuracy()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The result of a search by short cycles: a part of `range_test.json`.
+//! Result of a search by short cycles, [`PeakSearch`]: a part of `range_test.json`.
 
 use onecycle::range_test::Suggestion;
 use onecycle_plot::{
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use super::trial::Trial;
 
-/// Short cycles, and what they say: a part of `range_test.json`.
+/// The short cycles and the peak that they suggest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeakSearch {
-    /// The peak that the range test named to begin at.
+    /// Peak of the first cycle, from the range test.
     pub start: f64,
     /// Updates of each cycle.
     pub steps: u64,
-    /// The maximum for one cycle.
+    /// Suggested peak for the run.
     pub answer: Suggestion,
-    /// A cycle a peak and seed, in the order in which they were made.
+    /// One cycle per peak and seed, in the order in which they were made.
     pub cycles: Vec<Trial>,
 }
 
 impl PeakSearch {
-    /// Updates that it took.
+    /// Updates made in all cycles.
     pub fn updates(&self) -> u64 {
         self.cycles.iter().map(Trial::updates).sum()
     }
 
-    /// A table for people, a line a cycle, the lowest peak first.
+    /// A table with one line per cycle, the lowest peak first.
     pub fn table(&self) -> String {
         let header = ["short cycle", "lr_max", "seed", "held-out loss", "accuracy"];
         let mut rows = vec![header.map(str::to_owned).to_vec()];

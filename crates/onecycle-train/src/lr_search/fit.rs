@@ -1,9 +1,11 @@
-//! From a range test to what to train with.
+//! From a range test to the configuration of a run, as `onecycle fit` does.
 //!
-//! `onecycle fit` makes a range test over a few weight decays and takes the weight decay from it; makes a few short cycles
-//! around the rate that it names and takes the peak from them, by images held out from training; and trains one cycle on
-//! all images. Smith, "A disciplined approach to neural network hyper-parameters" (2018, arXiv:1803.09820), section 5, steps
-//! 1 to 3; the short cycles are ours, [`mod@search`] says why.
+//! `onecycle fit` makes range tests with a few weight decays and [chooses](choose) one. It
+//! [searches](search()) for the peak around the suggested rate by short cycles, judged on images
+//! held out from training. Then it trains one cycle on all images, with [these
+//! settings](configured). These are steps 1 to 3 of Smith, "A disciplined approach to neural
+//! network hyper-parameters" (2018, arXiv:1803.09820), section 5. The short cycles are ours;
+//! [`mod@search`] explains them.
 
 use onecycle::range_test::Verdict;
 use onecycle_plot::format::significant;
@@ -16,91 +18,98 @@ use super::{
 };
 use crate::{Config, RunError, TrainError, experiment::plan, observer::Observer};
 
-/// A weight decay other than the configured one must allow a rate more than so many times as large: single seeds of the same
-/// test differ by as much as this,
-const FASTER: f64 = 2.5;
-/// or let the loss fall deeper by this share of the descent. A few hundred updates tell little about regularisation: what
-/// they cannot tell apart, the configuration decides.
-const DEEPER: f64 = 0.05;
-/// at a rate that is not smaller by more than this.
-const SLOWER: f64 = 1.25;
-/// Share of the training images that the short cycles are judged by. The run that follows trains on all of them.
+/// Another weight decay replaces the configured one if it allows a learning rate more than this
+/// many times as large. Single seeds of the same test differ by as much as this.
+const MIN_RATE_GAIN: f64 = 2.5;
+/// It also replaces the configured one if its loss decreases further by this share of the total
+/// decrease, at a rate that is not much smaller ([`MAX_RATE_LOSS`]). A few hundred updates say
+/// little about regularisation, so without a clear difference the configured one is kept.
+const MIN_LOSS_GAIN: f64 = 0.05;
+/// Largest factor by which the learning rate may be smaller if the loss is lower.
+const MAX_RATE_LOSS: f64 = 1.25;
+/// Share of the training images to judge the short cycles by. The run that follows trains on all
+/// images.
 const HELD_OUT: f64 = 0.2;
-/// The configured weight decay is tested with this many times less and more.
-const FACTOR: f64 = 5.0;
+/// The configured weight decay is also tested divided and multiplied by this factor.
+const WEIGHT_DECAY_FACTOR: f64 = 5.0;
 
-/// Updates that a run has at least, where nobody said how long it is: in fewer, one cycle has hardly begun.
-const UPDATES: u64 = 1000;
-/// Epochs to which such a run may be lengthened. What hundreds of passes over few images learn is those images.
-const MOST_EPOCHS: f64 = 100.0;
+/// Smallest number of updates of a run without a configured length: in fewer, one cycle is too
+/// short.
+const MIN_UPDATES: u64 = 1000;
+/// Largest number of epochs to which such a run is lengthened. Hundreds of passes over few images
+/// only memorise them.
+const MAX_EPOCHS: f64 = 100.0;
 
-/// Lengthens a run of the default length that has few updates on so many training images, and says so. For a configuration
-/// whose length nobody gave.
+/// Lengthens a run without a configured length if it has too few updates on `images` training
+/// images. Returns a note about it.
 ///
 /// # Errors
-/// A batch size of 0.
+/// The plan of the configuration cannot be resolved.
 pub fn lengthen(config: &mut Config, images: usize) -> Result<Option<String>, TrainError> {
     let Some(epochs) = config.epochs else {
         return Ok(None);
     };
     let updates = plan(config, Some(images))?.steps();
-    if updates >= UPDATES {
+    if updates >= MIN_UPDATES {
         return Ok(None);
     }
-    let enough = (epochs * UPDATES as f64 / updates.max(1) as f64).ceil();
-    let longer = enough.min(MOST_EPOCHS);
+    let enough = (epochs * MIN_UPDATES as f64 / updates.max(1) as f64).ceil();
+    let longer = enough.min(MAX_EPOCHS);
     config.epochs = Some(longer);
     Ok(Some(format!(
-        "{longer} epochs, as {epochs} would be {updates} updates of the {images} images; --epochs sets another length"
+        "{longer} epochs, because {epochs} would be only {updates} updates on {images} images; --epochs sets another \
+         length"
     )))
 }
 
-/// The weight decays to test for a configuration: its own first, then less and more; its own alone where that is 0.
+/// The weight decays to test: the configured one first, then a smaller and a larger one. Only the
+/// configured one if it is 0.
 pub fn weight_decays(config: &Config) -> Vec<f64> {
     let own = config.optimizer.config.weight_decay();
     if own == 0.0 {
         return vec![own];
     }
-    vec![own, own / FACTOR, own * FACTOR]
+    vec![own, own / WEIGHT_DECAY_FACTOR, own * WEIGHT_DECAY_FACTOR]
 }
 
-/// Chooses among the weight decays of a range test: the first, which is the configured one, unless another allows a clearly
-/// larger learning rate or a clearly deeper loss. Also the first where no curve names a rate.
+/// Chooses among the weight decays of a range test. The first one, which is the configured one, is
+/// kept unless another allows a clearly larger learning rate or a clearly lower loss, or if no
+/// curve suggests a rate.
 ///
 /// # Errors
-/// [`RunError::NoRate`] where the curves are too short or have no finite losses.
+/// [`RunError::NoRate`] if the curves are too short or have no finite losses.
 pub fn choose(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
-    let sound: Vec<(usize, f64, (f64, f64))> = found
+    let candidates: Vec<(usize, f64, (f64, f64))> = found
         .groups
         .iter()
         .enumerate()
-        .filter_map(|(i, group)| Some((i, search::named(group)?, group.descent()?)))
+        .filter_map(|(i, group)| Some((i, search::suggested(group)?, group.descent()?)))
         .collect();
-    let Some(first) = sound.first().copied() else {
-        return unsure(found);
+    let Some(first) = candidates.first().copied() else {
+        return without_rate(found);
     };
     let mut best = first;
     let mut why = "no other tested allows a clearly larger rate or a clearly lower loss";
-    for other in &sound[1..] {
+    for other in &candidates[1..] {
         let (_, lr, (lowest, depth)) = *other;
         let (_, best_lr, (best_lowest, best_depth)) = best;
-        let deeper = best_lowest - lowest > DEEPER * best_depth;
-        let shallower = lowest - best_lowest > DEEPER * depth;
-        if lr > FASTER * best_lr && !shallower {
+        let deeper = best_lowest - lowest > MIN_LOSS_GAIN * best_depth;
+        let shallower = lowest - best_lowest > MIN_LOSS_GAIN * depth;
+        if lr > MIN_RATE_GAIN * best_lr && !shallower {
             (best, why) = (
                 *other,
                 "it allows a clearly larger rate than the others tested",
             );
-        } else if deeper && lr > best_lr / SLOWER {
+        } else if deeper && lr > best_lr / MAX_RATE_LOSS {
             (best, why) = (
                 *other,
-                "with it the loss falls clearly lower than with the others tested",
+                "its loss falls clearly lower than with the others tested",
             );
         }
     }
     let (group, lr, _) = best;
     let rate = format!(
-        "the range test alone names {}, half of the rate from which its loss rises",
+        "the range test alone suggests {}, half of the rate at which its loss rises",
         significant(lr)
     );
     let reason = match (found.parameter, found.groups[group].value) {
@@ -109,29 +118,31 @@ pub fn choose(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
         }
         _ => rate,
     };
-    Ok(found.chosen(ChosenGroup { group, reason }))
+    Ok(found.with_choice(ChosenGroup { group, reason }))
 }
 
-/// The choice where no curve names a rate: the configured weight decay, and the short cycles decide on all else.
-fn unsure(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
+/// The choice if no curve suggests a rate: the configured weight decay. The short cycles decide the
+/// rest.
+fn without_rate(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
     let Some(group) = found.groups.first() else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
     let reason = format!(
-        "the range test names no rate ({}); the short cycles begin at {}, where its loss is lowest",
+        "the range test suggests no rate ({}); the short cycles start at {}, where its loss is lowest",
         group.verdict(),
         significant(search::start(group)?)
     );
-    Ok(found.chosen(ChosenGroup { group: 0, reason }))
+    Ok(found.with_choice(ChosenGroup { group: 0, reason }))
 }
 
-/// Looks for the peak by short cycles, from the rate that the chosen curves name, under their weight decay. Images are held
-/// out to judge by where the configuration holds none out itself.
+/// Searches for the peak by short cycles, beginning at the rate of the chosen curves and with their
+/// weight decay. If the configuration holds out no images, some are held out to judge by.
 ///
-/// `None` where the observer ended it.
+/// Returns `None` if the observer stopped the search.
 ///
 /// # Errors
-/// [`RunError::NoRate`] where the cycles learn nothing; no choice; those of [`search::search`].
+/// [`RunError::NoRate`] if the cycles learn nothing or there is no choice; those of
+/// [`search::search`].
 pub fn search(
     config: &Config,
     found: RangeTestResult,
@@ -157,30 +168,31 @@ pub fn search(
         return Err(RunError::no_rate(searched.answer.verdict).into());
     };
     let reason = format!(
-        "lr_max = {}: the middle of the peaks with the lowest held-out loss, of short cycles with {} updates each",
+        "lr_max = {}: the middle of the peaks with the lowest held-out loss, from short cycles of {} updates each",
         significant(lr_max),
         searched.steps
     );
-    Ok(Some(found.searched(searched, &reason)))
+    Ok(Some(found.with_search(searched, &reason)))
 }
 
-/// The configuration with what was chosen in place of its own `policy.lr_max` and weight decay.
+/// The configuration with the chosen `policy.lr_max` and weight decay.
 ///
 /// # Errors
-/// A policy other than `one_cycle`; what was chosen does not fit the configuration's other settings; no choice.
+/// The policy is not `one_cycle`; there is no choice, or it does not fit the other settings.
 pub fn configured(config: &Config, found: &RangeTestResult) -> Result<Config, TrainError> {
     let mut config = with_weight_decay(config, found);
     let one_cycle = config.one_cycle_mut()?;
     let lr_max = found
         .one_cycle_max
         .ok_or_else(|| RunError::no_rate(found.verdict))?;
-    // Four digits: more than a range test can tell, and a number that a person can read.
+    // Four digits are more precise than a range test, and readable.
     one_cycle.lr_max = format!("{lr_max:.3e}").parse().unwrap_or(lr_max);
     config.check()?;
     Ok(config)
 }
 
-/// The configuration with the weight decay of the chosen group, where that is what the groups differ in.
+/// The configuration with the weight decay of the chosen group, if the groups differ in weight
+/// decay.
 fn with_weight_decay(config: &Config, found: &RangeTestResult) -> Config {
     let mut config = config.clone();
     let value = found.chosen_group().and_then(|group| group.value);
@@ -192,10 +204,10 @@ fn with_weight_decay(config: &Config, found: &RangeTestResult) -> Config {
     config
 }
 
-/// Checks that a configuration's policy is one that a range test can be the start of.
+/// Checks that the policy of a configuration can follow a range test.
 ///
 /// # Errors
-/// A policy other than `one_cycle`.
+/// The policy is not `one_cycle`.
 pub fn check(config: &Config) -> Result<(), TrainError> {
     config.clone().one_cycle_mut()?;
     Ok(())
@@ -215,9 +227,9 @@ mod tests {
         };
         let default = Config::default();
         assert_eq!(of(60_000, default.clone())?, Some(5.0));
-        // 25 updates an epoch.
+        // 25 updates per epoch.
         assert_eq!(of(3200, default.clone())?, Some(40.0));
-        assert_eq!(of(50, default.clone())?, Some(MOST_EPOCHS));
+        assert_eq!(of(50, default.clone())?, Some(MAX_EPOCHS));
         let steps = Config {
             epochs: None,
             steps: Some(10),

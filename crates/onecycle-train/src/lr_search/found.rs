@@ -1,4 +1,4 @@
-//! The result of range tests: `range_test.json`, its table and its figure.
+//! Result of range tests: [`RangeTestResult`] is `range_test.json`, with its table and its figure.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -20,76 +20,76 @@ mod figure;
 
 pub use figure::{captioned, figure};
 
-/// All tests of a [`find`](super::find()), and what the rules say: `range_test.json`.
+/// The range tests of a configuration, and the suggestions of all rules: `range_test.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestResult {
-    /// What the curve, or that of the chosen group, is worth.
+    /// Verdict on the curve, or on that of the chosen group.
     pub verdict: Verdict,
-    /// The largest rate that can be the peak of one cycle.
+    /// The largest learning rate that can be the peak of one cycle.
     pub one_cycle_max: Option<f64>,
-    /// A good constant rate.
+    /// A good constant learning rate.
     pub constant: Option<f64>,
-    /// Smallest and largest of the seeds' answers for `one_cycle_max`.
+    /// Smallest and largest suggestion of the seeds for `one_cycle_max`.
     pub interval: Option<(f64, f64)>,
-    /// The learning rates that were to be visited.
+    /// The planned learning rates.
     #[serde(alias = "ladder")]
     pub sweep: LrSweep,
-    /// What varies from group to group.
+    /// Hyper-parameter that differs between the groups.
     pub parameter: Option<SweptParameter>,
-    /// A group a value of the parameter; one where none varies.
+    /// One group per value of the parameter; a single group without one.
     pub groups: Vec<CurveGroup>,
-    /// Which group is taken for the answers above, and why, where there are several.
+    /// The group whose suggestions are given above, if there are several.
     pub choice: Option<ChosenGroup>,
-    /// The short cycles that found `one_cycle_max`, where they were made.
+    /// The short cycles that found `one_cycle_max`, if they were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PeakSearch>,
 }
 
-/// The group that was chosen out of several.
+/// The group chosen among several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChosenGroup {
-    /// Its index in `groups`.
+    /// Index in `groups`.
     pub group: usize,
-    /// Why, in words.
+    /// Reason of the choice, in words.
     pub reason: String,
 }
 
 /// The tests of several seeds under the same conditions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CurveGroup {
-    /// The value of the parameter that varies.
+    /// The value of the parameter.
     pub value: Option<f64>,
-    /// What every rule says of the training losses.
+    /// Suggestion of every rule, from the training losses.
     pub rules: BTreeMap<Rule, OverSeeds>,
-    /// The maximum for one cycle by the validation accuracy, where that was measured: Smith's own.
+    /// Maximum for one cycle from the validation accuracy, if it was measured: Smith's own rule.
     pub by_accuracy: Option<OverSeeds>,
-    /// A test a seed.
+    /// One test per seed.
     pub tests: Vec<RangeTestRun>,
 }
 
 /// One range test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestRun {
-    /// From which its random streams were derived.
+    /// Seed of its random streams.
     pub seed: u64,
     /// Why it ended.
     pub stop: StopReason,
-    /// What it cost.
+    /// Its cost.
     pub cost: RangeTestCost,
-    /// What it recorded, raw.
+    /// The raw losses.
     pub curve: LossCurve,
 }
 
-/// What a test cost, in seconds.
+/// Cost of a range test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestCost {
     /// Updates made.
     pub updates: u64,
-    /// What a plain training of as many updates takes.
+    /// Seconds that a training with the same number of updates takes.
     pub training_seconds: f64,
-    /// Validation along the way.
+    /// Seconds of validation.
     pub validation_seconds: f64,
-    /// All else.
+    /// Seconds of everything else.
     pub overhead_seconds: f64,
 }
 
@@ -105,10 +105,10 @@ impl From<onecycle_burn::range_test::Cost> for RangeTestCost {
 }
 
 impl CurveGroup {
-    /// The tests of a value, and what every rule says of them.
+    /// Applies every rule to the tests of one value.
     pub fn new(value: Option<f64>, tests: Vec<RangeTestRun>) -> Self {
         let curves: Vec<LossCurve> = tests.iter().map(|test| test.curve.clone()).collect();
-        let seen: Vec<LossCurve> = curves
+        let by_accuracy: Vec<LossCurve> = curves
             .iter()
             .map(|curve| curve.seen_by(Signal::ValidationAccuracy))
             .filter(|curve| !curve.is_empty())
@@ -117,23 +117,24 @@ impl CurveGroup {
         CurveGroup {
             value,
             rules: rules.into_iter().collect(),
-            by_accuracy: (!seen.is_empty()).then(|| over_seeds(&seen, Rule::OneCycleMax)),
+            by_accuracy: (!by_accuracy.is_empty())
+                .then(|| over_seeds(&by_accuracy, Rule::OneCycleMax)),
             tests,
         }
     }
 
-    /// What a rule says. `None` for a rule that the file did not have.
+    /// Suggestion of a rule. `None` if the file lacks the rule.
     pub fn answer(&self, rule: Rule) -> Option<&OverSeeds> {
         self.rules.get(&rule)
     }
 
-    /// What the curve is worth for the maximum of one cycle.
+    /// Verdict of the rule for the maximum of one cycle.
     pub fn verdict(&self) -> Verdict {
         self.answer(Rule::OneCycleMax)
             .map_or(Verdict::TooShort, |answer| answer.verdict)
     }
 
-    /// The largest rate that can be the peak of one cycle.
+    /// The largest learning rate that can be the peak of one cycle.
     pub fn one_cycle_max(&self) -> Option<f64> {
         self.answer(Rule::OneCycleMax)?.lr
     }
@@ -148,8 +149,8 @@ impl CurveGroup {
         }
     }
 
-    /// The smoothed loss at every step: the middle, the lowest and the highest over the seeds. Steps that fewer than half
-    /// of the seeds reached are left out.
+    /// The smoothed loss at every step: median, minimum and maximum over the seeds. Steps that
+    /// fewer than half of the seeds reached are omitted.
     pub(super) fn smoothed(&self) -> Vec<[f64; 3]> {
         let curves: Vec<Vec<f64>> = self
             .tests
@@ -167,25 +168,25 @@ impl CurveGroup {
                     return None;
                 }
                 values.sort_by(f64::total_cmp);
-                let middle = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
-                Some([middle, values[0], values[values.len() - 1]])
+                let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+                Some([median, values[0], values[values.len() - 1]])
             })
             .collect()
     }
 
-    /// The lowest smoothed loss of the seeds' middle, and how far it lies below the start.
+    /// The minimum of the median smoothed loss, and how far it lies below the start.
     pub(crate) fn descent(&self) -> Option<(f64, f64)> {
         let smoothed = self.smoothed();
         let finite = smoothed
             .iter()
-            .map(|[middle, ..]| *middle)
+            .map(|[median, ..]| *median)
             .filter(|loss| loss.is_finite());
         let start = finite.clone().next()?;
         let lowest = finite.fold(f64::INFINITY, f64::min);
         Some((lowest, start - lowest))
     }
 
-    /// The longest of the seeds' lists of rates.
+    /// The longest list of learning rates of the seeds.
     pub(super) fn rates(&self) -> &[f64] {
         let curves = self.tests.iter().map(|test| test.curve.lr());
         curves.max_by_key(|lr| lr.len()).unwrap_or(&[])
@@ -210,15 +211,16 @@ impl RangeTestResult {
             search: None,
         };
         match found.groups.as_slice() {
-            [_] => found.answering(0),
+            [_] => found.with_suggestions_of(0),
             _ => found,
         }
     }
 
-    /// Tests that were made one by one as those of one call: those of the same value are a group, in the order in which the
-    /// values first appear. LrSweep and parameter are the first one's. `None` without any.
+    /// Merges results of several calls into one. Tests with the same value form a group, in the
+    /// order in which the values first appear. Sweep and parameter are those of the first result.
+    /// `None` without results.
     #[must_use]
-    pub fn together(parts: Vec<RangeTestResult>) -> Option<Self> {
+    pub fn merge(parts: Vec<RangeTestResult>) -> Option<Self> {
         let (sweep, parameter) = parts.first().map(|first| (first.sweep, first.parameter))?;
         let mut tests: Vec<(Option<f64>, Vec<RangeTestRun>)> = Vec::new();
         for group in parts.into_iter().flat_map(|part| part.groups) {
@@ -233,8 +235,8 @@ impl RangeTestResult {
         Some(RangeTestResult::new(parameter, sweep, groups.collect()))
     }
 
-    /// With the answers of one group as those of the whole.
-    fn answering(mut self, group: usize) -> Self {
+    /// Sets the suggestions of one group as those of the result.
+    fn with_suggestions_of(mut self, group: usize) -> Self {
         if let Some(group) = self.groups.get(group) {
             self.verdict = group.verdict();
             self.one_cycle_max = group.one_cycle_max();
@@ -246,22 +248,22 @@ impl RangeTestResult {
         self
     }
 
-    /// With the answers of the group that was chosen, and the reason.
+    /// Sets the chosen group, and its suggestions as those of the result.
     #[must_use]
-    pub fn chosen(self, choice: ChosenGroup) -> Self {
-        let mut found = self.answering(choice.group);
+    pub fn with_choice(self, choice: ChosenGroup) -> Self {
+        let mut found = self.with_suggestions_of(choice.group);
         found.choice = Some(choice);
         found
     }
 
-    /// The group that was chosen.
+    /// The chosen group.
     pub fn chosen_group(&self) -> Option<&CurveGroup> {
         self.groups.get(self.choice.as_ref()?.group)
     }
 
-    /// With the peak that short cycles found in place of the range test's own, and the reason for it.
+    /// Replaces the suggested peak by the one that short cycles found, and adds the reason.
     #[must_use]
-    pub fn searched(mut self, search: PeakSearch, reason: &str) -> Self {
+    pub fn with_search(mut self, search: PeakSearch, reason: &str) -> Self {
         self.verdict = search.answer.verdict;
         self.one_cycle_max = search.answer.lr;
         if let Some(choice) = &mut self.choice {
@@ -271,20 +273,20 @@ impl RangeTestResult {
         self
     }
 
-    /// Writes `range_test.json`, and the figure as SVG, PNG and CSV under `figures/`, into a folder, which is created
-    /// where it is missing.
+    /// Writes `range_test.json`, and the figure as SVG, PNG and CSV under `figures/`, into a
+    /// folder. Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// Files that cannot be written.
+    /// Files cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
         figures::write(&folder.join("figures"), &figure(self))?;
         self.write_json(&folder.join("range_test.json"))
     }
 
-    /// Writes the record alone.
+    /// Writes only the JSON file.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<(), TrainError> {
         Ok(files::write_json(path, "the range test", self)?)
     }
@@ -292,7 +294,7 @@ impl RangeTestResult {
     /// Reads what [`write_json`](RangeTestResult::write_json) wrote.
     ///
     /// # Errors
-    /// A file that cannot be read or is something else.
+    /// The file cannot be read or is not a result of range tests.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = files::read_text(path)?;
         serde_json::from_str(&text).map_err(|error| FileError::CurveFile {
@@ -302,7 +304,7 @@ impl RangeTestResult {
         })
     }
 
-    /// The smoothed losses over the sweep as text, for a terminal or a log.
+    /// Draws the smoothed losses over the sweep as text, for a terminal or a log.
     pub fn terminal(&self, width: usize, height: usize, charset: Charset) -> String {
         let curves: Vec<(String, Vec<f64>)> = self
             .groups
@@ -311,7 +313,7 @@ impl RangeTestResult {
                 let smoothed = group
                     .smoothed()
                     .iter()
-                    .map(|[middle, ..]| *middle)
+                    .map(|[median, ..]| *median)
                     .collect();
                 (group.label(self.parameter), smoothed)
             })
@@ -342,7 +344,7 @@ impl RangeTestResult {
         terminal::draw(&panels, &below, width, height, charset)
     }
 
-    /// A table of what the rules say, a line a rule and group.
+    /// A table of the suggestions, with one line per group and rule.
     pub fn table(&self) -> String {
         let mut rows = vec![
             ["curve", "rule", "lr", "over seeds", "verdict"]
@@ -366,7 +368,7 @@ impl RangeTestResult {
                     answer.verdict.to_string(),
                 ]);
             };
-            // Many curves: their own rules are enough.
+            // With several curves, our own rules suffice.
             let shown = if self.groups.len() > 1 {
                 2
             } else {
@@ -384,7 +386,7 @@ impl RangeTestResult {
         align(&rows)
     }
 
-    /// What the tests cost, in one line.
+    /// The cost of the tests, in one line.
     pub fn cost(&self) -> String {
         let all = self.groups.iter().flat_map(|group| &group.tests);
         let sum = |value: fn(&RangeTestCost) -> f64| {
@@ -399,11 +401,11 @@ impl RangeTestResult {
             seconds => format!(", {seconds:.1} s of validation"),
         };
         format!(
-            "{updates} updates in {training:.1} s, {share:.2} % more than as many of a plain training{validation}"
+            "{updates} updates in {training:.1} s, {share:.2} % more than the same updates in a training{validation}"
         )
     }
 
-    /// All curves as CSV: a row per seed and step, with the raw and the smoothed loss.
+    /// All curves as CSV, with one row per seed and step: the raw and the smoothed loss.
     pub fn csv(&self) -> String {
         let parameter = self
             .parameter

@@ -1,8 +1,10 @@
-//! What a range test or a search has made so far, so that one that was stopped or killed goes on where it was.
+//! Finished parts of a range test or a search, so that a stopped or killed one continues:
+//! [`Journal`].
 //!
-//! `range_test.jsonl` in the output folder: a line with the settings, then a line a finished test and short cycle, in the
-//! order in which they are made. Each is on the disk before the next begins. All of them are functions of the settings, so
-//! what is made by several processes is what one would have made, times aside. The file goes when the result is written.
+//! They are in `range_test.jsonl` in the output folder: a line with the settings, then one line per
+//! finished test and short cycle, in order. Each is synced before the next begins. All of them are
+//! functions of the settings, so several processes together make the same results as one, except
+//! for times. The file is removed when the result is written.
 
 use std::{collections::VecDeque, fs, io, path::Path};
 
@@ -20,18 +22,19 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    /// The first one.
+    /// The first line.
     Settings(Box<Settings>),
-    RangeTestRun(RangeTestRun),
+    Test(RangeTestRun),
     Cycle(Trial),
 }
 
-/// What all that follows is a function of.
+/// The settings that determine all other lines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
-    /// As for a run of this configuration: version, configuration and data.
+    /// Version, configuration and data, as for a run of this configuration.
     run: RunFile,
-    find: RangeTestConfig,
+    #[serde(rename = "find")]
+    options: RangeTestConfig,
 }
 
 /// Finished tests and short cycles, kept in a folder or not at all.
@@ -50,12 +53,12 @@ struct Open {
 }
 
 impl Journal {
-    /// One that keeps nothing.
+    /// A journal that keeps nothing.
     pub fn none() -> Self {
         Journal::default()
     }
 
-    /// One in the folder `root`, which is created when the first test begins.
+    /// A journal in the folder `root`, which is created when the first test begins.
     pub fn in_folder(root: &Path) -> Self {
         Journal {
             folder: Some(RunFolder::at(root)),
@@ -63,33 +66,36 @@ impl Journal {
         }
     }
 
-    /// Whether there is one in the folder of a run.
+    /// Whether the folder of a run has a journal.
     pub fn exists(run: &RunFolder) -> bool {
         run.journal().exists()
     }
 
-    /// Checks that what the folder holds was made by these settings, the data apart. Nothing is written.
+    /// Checks that an existing journal was made with these settings, except for the data. Nothing
+    /// is written.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] with what differs; a file that cannot be read.
-    pub fn check(&self, config: &Config, find: &RangeTestConfig) -> Result<(), TrainError> {
+    /// [`RunError::OtherSettings`] with the differences; the file cannot be read.
+    pub fn check(&self, config: &Config, options: &RangeTestConfig) -> Result<(), TrainError> {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
         match read(folder)?.first() {
-            Some(Line::Settings(was)) => refuse(folder, differences(was, config, find)?),
+            Some(Line::Settings(was)) => refuse(folder, differences(was, config, options)?),
             _ => Ok(()),
         }
     }
 
-    /// Takes up what the folder holds, or begins anew. How many tests and short cycles are known.
+    /// Opens an existing journal or starts one. Returns the numbers of known tests and short
+    /// cycles.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] with what differs; [`RunError::InUse`]; files that cannot be read or written.
+    /// [`RunError::OtherSettings`] with the differences; [`RunError::InUse`]; files cannot be read
+    /// or written.
     pub(super) fn begin(
         &mut self,
         config: &Config,
-        find: &RangeTestConfig,
+        options: &RangeTestConfig,
         experiment: &Experiment,
     ) -> Result<(usize, usize), TrainError> {
         let Some(folder) = &self.folder else {
@@ -101,23 +107,23 @@ impl Journal {
         let run = RunFile::new(&config, &experiment.data);
         let known = read(folder)?;
         if let Some(Line::Settings(was)) = known.first() {
-            let mut differences = differences(was, &config, find)?;
+            let mut differences = differences(was, &config, options)?;
             differences.extend(was.run.data.differences(&run.data));
             refuse(folder, differences)?;
         }
-        files::remove_asides(folder.root())?;
-        // A line that was cut is made again.
+        files::remove_temporary_files(folder.root())?;
+        // The part of an incomplete line is made again.
         files::keep_lines(&folder.journal(), known.len())?;
         let mut lines = JsonLines::open(&folder.journal())?;
         if known.is_empty() {
-            let find = find.clone();
-            lines.push(&Line::Settings(Box::new(Settings { run, find })))?;
+            let options = options.clone();
+            lines.push(&Line::Settings(Box::new(Settings { run, options })))?;
             lines.sync()?;
         }
         for line in known {
             match line {
                 Line::Settings(_) => {}
-                Line::RangeTestRun(test) => self.tests.push_back(test),
+                Line::Test(test) => self.tests.push_back(test),
                 Line::Cycle(cycle) => self.cycles.push_back(cycle),
             }
         }
@@ -125,22 +131,22 @@ impl Journal {
         Ok((self.tests.len(), self.cycles.len()))
     }
 
-    /// The next test, if it is known.
+    /// Takes the next known test.
     pub(super) fn test(&mut self) -> Option<RangeTestRun> {
         self.tests.pop_front()
     }
 
-    /// The next short cycle, if it is known.
+    /// Takes the next known short cycle.
     pub(crate) fn cycle(&mut self) -> Option<Trial> {
         self.cycles.pop_front()
     }
 
-    /// Keeps a test that was made.
+    /// Adds a finished test.
     pub(super) fn keep_test(&mut self, test: &RangeTestRun) -> Result<(), TrainError> {
-        self.keep(|| Line::RangeTestRun(test.clone()))
+        self.keep(|| Line::Test(test.clone()))
     }
 
-    /// Keeps a short cycle that was made.
+    /// Adds a finished short cycle.
     pub(crate) fn keep_cycle(&mut self, cycle: &Trial) -> Result<(), TrainError> {
         self.keep(|| Line::Cycle(*cycle))
     }
@@ -153,10 +159,10 @@ impl Journal {
         Ok(open.lines.sync()?)
     }
 
-    /// Removes it, once there is a result that holds what it held.
+    /// Removes the journal after the result is written.
     ///
     /// # Errors
-    /// A file that cannot be removed.
+    /// The file cannot be removed.
     pub fn remove(self) -> Result<(), FileError> {
         match &self.folder {
             Some(folder) => remove(folder),
@@ -164,10 +170,10 @@ impl Journal {
         }
     }
 
-    /// Removes it where it came to no result, and the folder with it if nothing else is in there.
+    /// Removes a journal that led to no result, and the folder if it contains nothing else.
     ///
     /// # Errors
-    /// A file that cannot be removed.
+    /// The file cannot be removed.
     pub fn discard(self) -> Result<(), TrainError> {
         let Some(folder) = &self.folder else {
             return Ok(());
@@ -187,7 +193,7 @@ impl Journal {
 /// Removes the journal of a folder, if there is one.
 ///
 /// # Errors
-/// A file that cannot be removed.
+/// The file cannot be removed.
 pub(crate) fn remove(folder: &RunFolder) -> Result<(), FileError> {
     let path = folder.journal();
     match fs::remove_file(&path) {
@@ -198,7 +204,7 @@ pub(crate) fn remove(folder: &RunFolder) -> Result<(), FileError> {
     }
 }
 
-/// The whole lines; none where there is no file.
+/// Reads the complete lines; none if there is no file.
 fn read(folder: &RunFolder) -> Result<Vec<Line>, FileError> {
     let path = folder.journal();
     if !path.exists() {
@@ -218,11 +224,11 @@ fn refuse(folder: &RunFolder, differences: Vec<String>) -> Result<(), TrainError
     .into())
 }
 
-/// What is other than it was, in words; the data apart.
+/// Lists the differences in words, except for the data.
 fn differences(
     was: &Settings,
     config: &Config,
-    find: &RangeTestConfig,
+    options: &RangeTestConfig,
 ) -> Result<Vec<String>, TrainError> {
     let config = config.clone().with_absolute_path()?;
     let mut differences = was.run.config.differences(&config)?;
@@ -231,10 +237,10 @@ fn differences(
         let was = &was.run.version;
         differences.push(format!("the version was {was}, is {version}"));
     }
-    let keys = |find: &RangeTestConfig| {
-        serde_json::to_value(find).map_err(FileError::to_json("the settings of a range test"))
+    let keys = |options: &RangeTestConfig| {
+        serde_json::to_value(options).map_err(FileError::to_json("the settings of a range test"))
     };
-    let (was, is) = (keys(&was.find)?, keys(find)?);
+    let (was, is) = (keys(&was.options)?, keys(options)?);
     if let (Value::Object(was), Value::Object(is)) = (was, is) {
         let changed = is.iter().filter(|(key, is)| was.get(*key) != Some(*is));
         differences.extend(changed.map(|(key, is)| {

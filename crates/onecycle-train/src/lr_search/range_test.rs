@@ -1,9 +1,9 @@
-//! The LR range test of a configuration: under exactly the conditions of its training, over several seeds, over a list of
-//! weight decays, momenta or batch sizes.
+//! The LR range test of a configuration, under the conditions of its training: [`run`] makes the
+//! tests over several seeds and over a list of weight decays, momenta or batch sizes.
 //!
-//! Every test trains a network of its own from the start and throws it away. There is nothing to restore: the data's order
-//! and every random stream are functions of the seed, so a training that follows is bit for bit the one that it would have
-//! been without.
+//! Every test trains a new network and discards it. Nothing has to be restored: the order of the
+//! data and every random stream are functions of the seed, so a training that follows has the same
+//! bits as without the test.
 
 use onecycle::{
     Hyper,
@@ -18,52 +18,54 @@ use super::{
 };
 use crate::{Config, Experiment, TrainError, experiment::DataCache, observer::Observer};
 
-/// Share of the training images that accuracy is measured on, where the configuration holds none out. Never the test set.
+/// Share of the training images to measure accuracy on if the configuration holds out none. The
+/// test set is never used.
 const HELD_OUT: f64 = 0.1;
 
-/// Makes the tests that `find` asks for, of the network that `config` would train.
+/// Makes the range tests of the network that `config` trains.
 ///
-/// Momentum, weight decay and batch size are those that the policy has where its learning rate is largest: that is where
-/// the rate that is looked for will be in force. An overlay takes their place.
+/// Momentum, weight decay and batch size are those of the policy at its largest learning rate,
+/// because the suggested rate will be used there. The values of an overlay replace them.
 ///
-/// `None` where the observer ended it.
+/// Returns `None` if the observer stopped it.
 ///
 /// # Errors
-/// Those of [`Experiment::prepare`], and of a training.
+/// Those of [`Experiment::prepare`] and of a training step.
 pub fn run(
     config: &Config,
-    find: &RangeTestConfig,
+    options: &RangeTestConfig,
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestResult>, TrainError> {
-    run_from(config, find, &mut Journal::none(), observer)
+    run_from(config, options, &mut Journal::none(), observer)
 }
 
-/// As [`run`], going on with what a journal holds of it, and keeping there what is made.
+/// Like [`run`], but continues from the tests in a journal and adds the new ones to it.
 ///
 /// # Errors
-/// The same, and those of the journal: other settings, another process, files that cannot be read or written.
+/// Those of [`run`]; the journal was made with other settings, is in use, or cannot be read or
+/// written.
 pub fn run_from(
     config: &Config,
-    find: &RangeTestConfig,
+    options: &RangeTestConfig,
     journal: &mut Journal,
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestResult>, TrainError> {
-    find.check()?;
-    let hold_out = (find.validate_every > 0).then_some(HELD_OUT);
-    let experiments = prepare(config, &find.seeds, hold_out)?;
+    options.check()?;
+    let hold_out = (options.validate_every > 0).then_some(HELD_OUT);
+    let experiments = prepare(config, &options.seeds, hold_out)?;
     for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
         observer.note(note);
     }
     if let Some(experiment) = experiments.first() {
-        let known = journal.begin(config, find, experiment)?;
+        let known = journal.begin(config, options, experiment)?;
         if known != (0, 0) {
             observer.note(&format!(
-                "going on: {} range tests and {} short cycles are there",
+                "continuing: {} range tests and {} short cycles are already made",
                 known.0, known.1
             ));
         }
     }
-    let overlay = find.overlay.as_ref();
+    let overlay = options.overlay.as_ref();
     let values: Vec<Option<f64>> = match overlay {
         None => vec![None],
         Some(overlay) => overlay.values.iter().copied().map(Some).collect(),
@@ -76,7 +78,7 @@ pub fn run_from(
                 tests.push(test);
                 continue;
             }
-            let mut hyper = at_the_peak(experiment);
+            let mut hyper = peak_hyper(experiment);
             if let (Some(overlay), Some(value)) = (overlay, value) {
                 overlay.parameter.set(&mut hyper, value)?;
             }
@@ -86,8 +88,8 @@ pub fn run_from(
                 experiment.config.seed,
             );
             let index = groups.len() * experiments.len() + tests.len();
-            observer.range_test(index, &label, find.warm_up + find.sweep.num_steps());
-            match test(experiment, find, hyper, observer)? {
+            observer.range_test(index, &label, options.warm_up + options.sweep.num_steps());
+            match test(experiment, options, hyper, observer)? {
                 None => return Ok(None),
                 Some(test) => {
                     journal.keep_test(&test)?;
@@ -99,12 +101,13 @@ pub fn run_from(
     }
     Ok(Some(RangeTestResult::new(
         overlay.map(|overlay| overlay.parameter),
-        find.sweep,
+        options.sweep,
         groups,
     )))
 }
 
-/// An experiment a seed; with this share of the images held out to judge by, where the configuration holds none out.
+/// Prepares an experiment per seed. If the configuration holds out no images, holds out the share
+/// `hold_out` of the training images.
 ///
 /// # Errors
 /// Those of [`Experiment::prepare`].
@@ -131,10 +134,10 @@ pub fn prepare(
     each.collect()
 }
 
-/// One test of the experiment's network from its start.
+/// Makes one range test, with a new network of the experiment.
 pub fn test(
     experiment: &Experiment,
-    find: &RangeTestConfig,
+    options: &RangeTestConfig,
     hyper: Hyper,
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestRun>, TrainError> {
@@ -145,14 +148,14 @@ pub fn test(
         seed: Some(experiment.config.seed),
         ..Conditions::default()
     };
-    let machine = RangeTest::new(find.sweep)
-        .with_warm_up(find.warm_up)
+    let range_test = RangeTest::new(options.sweep)
+        .with_warm_up(options.warm_up)
         .with_base(hyper)
         .with_conditions(conditions);
     let model = experiment.initial_model()?;
     let optimizer = experiment.config.optimizer.build()?;
-    let mut feed = EpochBatches::new(experiment, find, hyper, observer);
-    let tested = onecycle_burn::range_test(&model, &optimizer, machine, &mut feed)?;
+    let mut feed = EpochBatches::new(experiment, options, hyper, observer);
+    let tested = onecycle_burn::range_test(&model, &optimizer, range_test, &mut feed)?;
     Ok(tested.stop.map(|stop| RangeTestRun {
         seed: experiment.config.seed,
         stop,
@@ -161,8 +164,8 @@ pub fn test(
     }))
 }
 
-/// The hyper-parameters of the update with the plan's largest learning rate, all of them set.
-pub fn at_the_peak(experiment: &Experiment) -> Hyper {
+/// Hyper-parameters of the plan at its largest learning rate, with all of them set and `lr` 0.
+pub fn peak_hyper(experiment: &Experiment) -> Hyper {
     let plan = &experiment.plan;
     let all = (0..plan.steps()).map(|step| plan.at(step));
     let peak = all
@@ -180,7 +183,7 @@ pub fn at_the_peak(experiment: &Experiment) -> Hyper {
     }
 }
 
-/// What one curve is called.
+/// Name of one test.
 fn label(parameter: Option<SweptParameter>, value: Option<f64>, seed: u64) -> String {
     match (parameter, value) {
         (Some(parameter), Some(value)) => format!("{} {value}, seed {seed}", parameter.name()),

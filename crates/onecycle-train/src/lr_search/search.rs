@@ -1,7 +1,8 @@
-//! The maximum for one cycle by a few short cycles of the configuration itself, judged on held-out images.
+//! Search for the peak of the 1cycle policy by a few short cycles, judged on held-out images.
 //!
-//! The range test says where to begin ([`start`]), [`CycleSearch`] which peaks to try. Each trial trains a network of its own
-//! from the start and throws it away, so that trials are independent of one another and of what follows.
+//! The range test gives the first peak ([`start`]), and [`CycleSearch`] chooses the others. Each
+//! trial trains a new network and discards it, so trials are independent of each other and of the
+//! run.
 
 use onecycle::range_test::{CycleSearch, Rule, Verdict};
 
@@ -15,25 +16,26 @@ use crate::{Experiment, RunError, TrainError, observer::Observer};
 
 /// Length of a short cycle, as a share of the run.
 const SHARE: f64 = 0.2;
-/// Updates of a short cycle, at least. In shorter ones too little is learnt before they are over: speed counts for more than
-/// in the run, and rates win that are too high for it.
-const FEWEST: u64 = 100;
-/// And at most: where runs are long, the search need not be.
-const MOST: u64 = 400;
-/// The seed of a second cycle's weights is so much larger.
-const SECOND: u64 = 1000;
-/// Cycles that may be made.
-const CYCLES: usize = 7;
+/// Smallest length of a short cycle, in updates. Shorter cycles learn too little: they favour speed
+/// more than the run does, and rates that are too high for the run win.
+const MIN_STEPS: u64 = 100;
+/// Largest length of a short cycle, in updates: in long runs the search can be relatively shorter.
+const MAX_STEPS: u64 = 400;
+/// Added to the seed for the initial weights of a second cycle.
+const SECOND_SEED: u64 = 1000;
+/// Largest number of cycles per seed.
+const MAX_CYCLES: usize = 7;
 
-/// Updates of a short cycle for a run of so many; never more than those.
+/// Updates of a short cycle for a run of `run` updates; never more than `run`.
 pub fn steps(run: u64) -> u64 {
     let steps = (run as f64 * SHARE) as u64;
-    steps.clamp(FEWEST, MOST).min(run)
+    steps.clamp(MIN_STEPS, MAX_STEPS).min(run)
 }
 
-/// The rate that the curves of a range test over one or several seeds name: the median of their maxima for one cycle; of a
-/// curve that never rises again, its last rate counts. `None` where half of the curves or more name nothing.
-pub fn named(group: &CurveGroup) -> Option<f64> {
+/// The learning rate that the curves of a range test over one or several seeds suggest: the median
+/// of their maxima for one cycle. For a curve that never rises again, this is its last rate. `None`
+/// if half of the curves or more suggest nothing.
+pub fn suggested(group: &CurveGroup) -> Option<f64> {
     let rate = |test: &RangeTestRun| {
         let answer = Rule::OneCycleMax.apply(&test.curve);
         match answer.verdict {
@@ -43,64 +45,66 @@ pub fn named(group: &CurveGroup) -> Option<f64> {
     };
     let rates: Vec<f64> = group.tests.iter().filter_map(rate).collect();
     (2 * rates.len() > group.tests.len())
-        .then(|| middle(rates))
+        .then(|| lower_median(rates))
         .flatten()
 }
 
-/// Where to begin by the curves of a range test: at the rate that they [name](named), or, where the loss falls too little
-/// against its scatter for that, at the rate of the lowest smoothed loss. Whether anything can be learnt, the cycles tell.
+/// The first peak to try: the rate that the curves [suggest](suggested). If they suggest none,
+/// because the loss decreases too little compared with its noise, the rate of the lowest smoothed
+/// loss; the cycles then show whether the network learns at all.
 ///
 /// # Errors
-/// [`RunError::NoRate`] where a curve is too short or has no finite losses.
+/// [`RunError::NoRate`] if a curve is too short or has no finite losses.
 pub fn start(group: &CurveGroup) -> Result<f64, RunError> {
     let lowest = |test: &RangeTestRun| {
         let losses = test.curve.smoothed();
         let points = test.curve.lr().iter().zip(losses);
-        let sound = points.filter(|(lr, loss)| **lr > 0.0 && loss.is_finite());
-        sound.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(lr, _)| *lr)
+        let finite = points.filter(|(lr, loss)| **lr > 0.0 && loss.is_finite());
+        finite.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(lr, _)| *lr)
     };
-    if let Some(named) = named(group) {
-        return Ok(named);
+    if let Some(suggested) = suggested(group) {
+        return Ok(suggested);
     }
     match group.verdict() {
         verdict @ (Verdict::TooShort | Verdict::NotFinite) => Err(RunError::no_rate(verdict)),
-        verdict => middle(group.tests.iter().filter_map(lowest).collect())
+        verdict => lower_median(group.tests.iter().filter_map(lowest).collect())
             .ok_or_else(|| RunError::no_rate(verdict)),
     }
 }
 
 /// The lower median.
-fn middle(mut rates: Vec<f64>) -> Option<f64> {
+fn lower_median(mut rates: Vec<f64>) -> Option<f64> {
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len().saturating_sub(1) / 2).copied()
 }
 
-/// The search for an experiment's peak, from `start` on.
+/// Creates the search for the peak of an experiment, beginning at `start`.
 ///
 /// # Errors
-/// A `start` that is not above 0.
-pub fn machine(experiment: &Experiment, start: f64) -> Result<CycleSearch, TrainError> {
-    // What a network that knows nothing loses: it gives every class the same probability.
+/// `start` is not above 0.
+pub fn cycle_search(experiment: &Experiment, start: f64) -> Result<CycleSearch, TrainError> {
+    // Loss of an untrained network, which gives every class the same probability.
     let untrained = (experiment.data.classes.len() as f64).ln();
-    Ok(CycleSearch::new(start, untrained, CYCLES)?)
+    Ok(CycleSearch::new(start, untrained, MAX_CYCLES)?)
 }
 
-/// The experiment as it is, or for a second cycle with the same peak: from other weights, on the same images in the same order.
-pub fn from_weights(experiment: &Experiment, second: bool) -> Experiment {
+/// The experiment of a cycle. A second cycle with the same peak has other initial weights, but the
+/// same images in the same order.
+pub fn of_cycle(experiment: &Experiment, second: bool) -> Experiment {
     let mut experiment = experiment.clone();
     if second {
-        experiment.config.seed = experiment.config.seed.wrapping_add(SECOND);
+        experiment.config.seed = experiment.config.seed.wrapping_add(SECOND_SEED);
     }
     experiment
 }
 
-/// Searches from `start` on by cycles of `steps` updates. Under several seeds, the mean of their losses counts, and a peak
-/// at which one of them diverged is too high.
+/// Searches with cycles of `steps` updates, beginning at `start`. With several seeds, the mean of
+/// their losses counts, and a peak at which one of them diverges is too high.
 ///
-/// Cycles that the journal holds are not made again. `None` where the observer ended it.
+/// Cycles in the journal are not made again. Returns `None` if the observer stopped the search.
 ///
 /// # Errors
-/// No experiment; those of [`trial::run`]; a journal that cannot be written.
+/// There is no experiment; those of [`trial::run`]; the journal cannot be written.
 pub fn search(
     experiments: &[Experiment],
     start: f64,
@@ -111,12 +115,12 @@ pub fn search(
     let Some(first) = experiments.first() else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
-    let mut machine = machine(first, start)?;
+    let mut cycle_search = cycle_search(first, start)?;
     let mut cycles = Vec::new();
-    while let Some(lr_max) = machine.next_lr_max() {
+    while let Some(lr_max) = cycle_search.next_lr_max() {
         let mut sum = 0.0;
         for experiment in experiments {
-            let experiment = &from_weights(experiment, machine.is_second());
+            let experiment = &of_cycle(experiment, cycle_search.is_second());
             let trial = match journal.cycle() {
                 Some(trial) => trial,
                 None => {
@@ -125,8 +129,8 @@ pub fn search(
                         observer.search_step(lr_max);
                         observer.stop()
                     };
-                    let deal = HoldOut::judging(experiment.data.validation.len());
-                    let made = trial::run(experiment, lr_max, steps, deal, &mut stop)?;
+                    let hold_out = HoldOut::judging(experiment.data.validation.len());
+                    let made = trial::run(experiment, lr_max, steps, hold_out, &mut stop)?;
                     let Some(trial) = made else {
                         return Ok(None);
                     };
@@ -137,12 +141,12 @@ pub fn search(
             sum += trial.loss();
             cycles.push(trial);
         }
-        machine.record(sum / experiments.len() as f64);
+        cycle_search.record(sum / experiments.len() as f64);
     }
     Ok(Some(PeakSearch {
         start,
         steps,
-        answer: machine.suggestion(),
+        answer: cycle_search.suggestion(),
         cycles,
     }))
 }
@@ -173,31 +177,31 @@ mod tests {
         Ok(CurveGroup::new(None, vec![test]))
     }
 
-    /// Up and down by a loss of `size`, as small batches do.
-    fn scatter(i: usize, size: f64) -> f64 {
+    /// Noise of the amplitude `size`, as small batches cause it.
+    fn noise(i: usize, size: f64) -> f64 {
         size * [0.9, -1.0, 0.3, -0.6, 1.0, -0.2][i % 6]
     }
 
     #[test]
-    fn a_descent_within_the_scatter_still_says_where_to_begin() -> Result<(), TrainError> {
+    fn a_descent_within_the_noise_still_gives_a_start() -> Result<(), TrainError> {
         let dip = |lr: f64| 0.4 * (-f64::powi((lr / 0.1).ln(), 2)).exp();
-        let unsure = group(|i, lr| 2.3 - dip(lr) + scatter(i, 0.3), 100)?;
-        assert_eq!(named(&unsure), None, "{}", unsure.verdict());
+        let unsure = group(|i, lr| 2.3 - dip(lr) + noise(i, 0.3), 100)?;
+        assert_eq!(suggested(&unsure), None, "{}", unsure.verdict());
         let start = start(&unsure)?;
         assert!((0.03..0.3).contains(&start), "{start}");
         Ok(())
     }
 
     #[test]
-    fn a_descent_beyond_it_names_the_rate() -> Result<(), TrainError> {
+    fn a_descent_beyond_the_noise_suggests_a_rate() -> Result<(), TrainError> {
         let valley = |lr: f64| 1.0 + 1.3 / (1.0 + lr / 0.003) + f64::powi(lr, 2);
-        let sure = group(|i, lr| valley(lr) + scatter(i, 0.01), 100)?;
-        assert_eq!(named(&sure), Some(start(&sure)?));
+        let sure = group(|i, lr| valley(lr) + noise(i, 0.01), 100)?;
+        assert_eq!(suggested(&sure), Some(start(&sure)?));
         Ok(())
     }
 
     #[test]
-    fn nothing_can_be_said_of_too_few_losses_or_none_that_is_finite() -> Result<(), TrainError> {
+    fn too_few_losses_or_none_finite_give_no_start() -> Result<(), TrainError> {
         for nothing in [group(|_, _| 1.0, 5)?, group(|_, _| f64::NAN, 100)?] {
             assert!(matches!(start(&nothing), Err(RunError::NoRate { .. })));
         }

@@ -1,30 +1,32 @@
-//! What a range test does: learning rates, seeds, and a hyper-parameter that varies.
+//! Settings of a range test: [`RangeTestConfig`].
 
 use onecycle::{Hyper, range_test::LrSweep};
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 
-/// Steps of the sweep of [`RangeTestConfig::default`]: 25 per decade.
+/// Steps of the sweep of [`RangeTestConfig::new`]: 25 per decade.
 const STEPS: u64 = 150;
 
-/// How to test.
+/// Settings of a range test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestConfig {
     /// The learning rates.
     #[serde(alias = "ladder")]
     pub sweep: LrSweep,
-    /// Updates at the first rate before the first recorded one.
+    /// Warm-up updates at the first learning rate, before the first recorded one.
     pub warm_up: u64,
-    /// Updates between measurements of the validation accuracy, on images held out from training; 0 for none.
+    /// Updates between measurements of the validation accuracy, on images held out from training; 0
+    /// for none.
     pub validate_every: usize,
-    /// Seeds, one test each.
+    /// Seeds; each makes one test.
     pub seeds: Vec<u64>,
-    /// What varies from curve to curve.
+    /// Hyper-parameter that differs between curves.
     pub overlay: Option<Overlay>,
 }
 
-/// A hyper-parameter that varies from curve to curve. Smith, "A disciplined approach" (2018), figures 7 and 8.
+/// A hyper-parameter that differs between curves (Smith, "A disciplined approach" (2018), figures 7
+/// and 8).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
     /// The hyper-parameter.
@@ -33,7 +35,7 @@ pub struct Overlay {
     pub values: Vec<f64>,
 }
 
-/// A hyper-parameter that curves may be laid over one another for.
+/// A hyper-parameter that can differ between curves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SweptParameter {
@@ -41,12 +43,12 @@ pub enum SweptParameter {
     WeightDecay,
     /// SGD's momentum or Adam's beta1.
     Momentum,
-    /// Images an update.
+    /// Images per update.
     BatchSize,
 }
 
 impl SweptParameter {
-    /// Its name in words.
+    /// Name of the hyper-parameter in words.
     pub fn name(self) -> &'static str {
         match self {
             SweptParameter::WeightDecay => "weight decay",
@@ -55,7 +57,7 @@ impl SweptParameter {
         }
     }
 
-    /// Puts a value into the hyper-parameters of every update.
+    /// Sets the value in `hyper`.
     pub(super) fn set(self, hyper: &mut Hyper, value: f64) -> Result<(), ConfigError> {
         let wrong = |expected: &str| Err(ConfigError::setting(self.name(), value, expected));
         match self {
@@ -80,7 +82,7 @@ impl RangeTestConfig {
     /// An exponential sweep from 1e-5 to 10, one seed, no validation.
     ///
     /// # Errors
-    /// None: the bounds are sound.
+    /// None: the bounds are valid.
     pub fn new(seed: u64) -> Result<Self, ConfigError> {
         Ok(RangeTestConfig {
             sweep: LrSweep::exponential(1e-5, 10.0, STEPS)?,
@@ -91,7 +93,7 @@ impl RangeTestConfig {
         })
     }
 
-    /// Tests to make.
+    /// Number of tests.
     pub fn tests(&self) -> usize {
         let values = self
             .overlay
@@ -101,7 +103,7 @@ impl RangeTestConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let empty = |key: &str| ConfigError::setting(key, "an empty list", "at least one");
+        let empty = |key: &str| ConfigError::setting(key, "an empty list", "at least one value");
         if self.seeds.is_empty() {
             return Err(empty("seeds"));
         }

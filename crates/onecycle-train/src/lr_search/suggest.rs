@@ -1,4 +1,5 @@
-//! The rules of the range test applied to a recorded curve.
+//! Every rule of the range test applied to a recorded curve: [`Suggestions`], as `onecycle suggest`
+//! prints them.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -8,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::{FileError, TrainError, files};
 use onecycle_plot::{format::significant, table::align};
 
-/// What all rules say of one curve. As JSON, the form that other programs rely on.
+/// Suggestions of all rules for one curve. Other programs rely on its JSON form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suggestions {
-    /// What the curve is worth for the maximum of one cycle.
+    /// Verdict on the curve for the maximum of one cycle.
     pub verdict: Verdict,
-    /// The largest rate that can be the peak of one cycle.
+    /// The largest learning rate that can be the peak of one cycle.
     pub one_cycle_max: Option<f64>,
-    /// A good constant rate.
+    /// A good constant learning rate.
     pub constant: Option<f64>,
-    /// The rules of other tools by name, each as its original applies it.
+    /// The rules of other tools by name, each applied as in the original.
     pub rules: BTreeMap<Rule, Suggestion>,
 }
 
@@ -35,7 +36,7 @@ impl Suggestions {
         }
     }
 
-    /// A table for people, a line a rule.
+    /// A table with one line per rule.
     pub fn table(&self) -> String {
         let row = |name: &str, lr: Option<f64>, verdict: Verdict| {
             let lr = lr.map_or_else(|| "–".to_owned(), significant);
@@ -53,14 +54,14 @@ impl Suggestions {
     }
 }
 
-/// Reads a curve from a file: CSV with a header that names `lr` and `loss` (and, where there are, `val_loss` and
-/// `val_accuracy`, empty where not measured), or JSON with two such lists.
+/// Reads a curve from a file: CSV with a header that has `lr` and `loss` (and optionally `val_loss`
+/// and `val_accuracy`, empty if not measured), or JSON with lists of these names.
 ///
 /// # Errors
-/// A file that cannot be read; [`FileError::CurveFile`], with the line where it is known.
+/// The file cannot be read; [`FileError::CurveFile`], with the line if it is known.
 pub fn read_curve(path: &Path) -> Result<LossCurve, TrainError> {
     let text = files::read_text(path)?;
-    // Spreadsheets put a mark in front.
+    // Spreadsheets write a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let wrong = |line, why| FileError::CurveFile {
         path: path.to_path_buf(),
@@ -79,7 +80,7 @@ pub fn read_curve(path: &Path) -> Result<LossCurve, TrainError> {
     Ok(from_csv(text).map_err(|(line, why)| wrong(line, why))?)
 }
 
-/// What a file of a curve has to be.
+/// The expected contents of a curve file.
 const EXPECTED: &str = "expected CSV with columns lr and loss, or JSON with lists lr and loss";
 
 fn from_csv(text: &str) -> Result<LossCurve, (Option<usize>, String)> {
@@ -130,12 +131,12 @@ fn from_csv(text: &str) -> Result<LossCurve, (Option<usize>, String)> {
         })
 }
 
-/// A cell without blanks and quotes around it.
+/// A cell without surrounding blanks and quotes.
 fn plain(cell: &str) -> &str {
     cell.trim().trim_matches('"')
 }
 
-/// A curve as CSV, which [`read_curve`] reads back to the same bits.
+/// Returns a curve as CSV. [`read_curve`] reads it back to the same bits.
 pub fn to_csv(curve: &LossCurve) -> String {
     let measured = !curve.validation().is_empty();
     let mut text = String::from(if measured {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn csv_and_json_say_the_same() {
+    fn csv_and_json_give_the_same_curve() {
         let csv = read(
             "a.csv",
             "\u{feff}step, lr , \"loss\"\n0,0.1,2.5\n1,0.2,NaN\n\n2,0.4,inf\n",
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_what_is_wrong() {
         let cases = [
             ("lr,los\n1,2\n", "line 1: no column `loss`"),
             ("lr,loss\n1,2\n2,high\n", "line 3: loss = `high`"),

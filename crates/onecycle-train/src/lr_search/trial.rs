@@ -1,8 +1,8 @@
-//! One cycle of a configuration in memory, for what held-out images say of it: no folder, no record, and the model is
-//! thrown away.
+//! One short cycle of a configuration in memory, evaluated on held-out images: [`run`] returns a
+//! [`Trial`]. There is no folder and no record, and the model is discarded.
 //!
-//! A trial of a run's whole length is that run, update for update, as long as the run holds out the same images: weights,
-//! order and augmentation are functions of the seed.
+//! A trial of the full length of a run makes the same updates as the run if the run holds out the
+//! same images: weights, order and augmentation are functions of the seed.
 
 use std::{sync::Arc, time::Instant};
 
@@ -14,73 +14,75 @@ use crate::{
     trainer::{StepResult, Trainer},
 };
 
-/// Images that are judged by, about as many at most: one per cent is the error of their accuracy.
-const MOST_JUDGED: usize = 2000;
+/// Approximate largest number of images to choose by: the standard error of their accuracy is about
+/// one percentage point.
+const MAX_JUDGED: usize = 2000;
 
-/// How held-out images are dealt: into `parts` of one size, by the first of which choices are made.
+/// How the held-out images are used: they are divided into `parts` of equal size, and choices are
+/// made on the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldOut {
-    /// Parts.
+    /// Number of parts.
     pub parts: usize,
-    /// Whether the other parts measure what was trained.
+    /// Whether to measure the trained network on the other parts too.
     pub measure: bool,
 }
 
 impl HoldOut {
-    /// For choosing alone: all of `images` held-out images, or one of so many parts that they are no more than it takes.
+    /// For choosing only: all `images` held-out images, or one of several parts if there are many.
     pub fn judging(images: usize) -> Self {
         HoldOut {
-            parts: images.div_ceil(MOST_JUDGED),
+            parts: images.div_ceil(MAX_JUDGED),
             measure: false,
         }
     }
 }
 
-/// What a trial came to.
+/// Result of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Seed of every random stream.
     pub seed: u64,
-    /// Peak of the cycle.
+    /// Peak learning rate of the cycle.
     pub lr_max: f64,
-    /// Updates.
+    /// Planned updates.
     pub steps: u64,
-    /// The update at which the loss was not finite; such a trial has no scores.
+    /// The update at which the loss was not finite. Such a trial has no scores.
     pub diverged: Option<u64>,
-    /// On the first part of the held-out images: what choices go by.
+    /// Score on the first part of the held-out images, by which choices are made.
     pub judged: Option<Score>,
-    /// On the other parts, where that was asked for.
+    /// Score on the other parts, if it was requested.
     pub measured: Option<Score>,
-    /// Time of it all.
+    /// Time of the trial, in seconds.
     pub seconds: f64,
 }
 
 /// Loss and accuracy on a set of images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross-entropy, in nats. Null in a file where it is not finite.
+    /// Mean cross-entropy, in nats; `null` if it is not finite.
     pub loss: Option<f64>,
-    /// Share of images classified rightly, 0 to 1.
+    /// Accuracy, 0 to 1.
     pub accuracy: f64,
 }
 
 impl From<MetricSums> for Score {
-    fn from(tally: MetricSums) -> Self {
-        let loss = tally.mean_loss();
+    fn from(sums: MetricSums) -> Self {
+        let loss = sums.mean_loss();
         Score {
             loss: loss.is_finite().then_some(loss),
-            accuracy: tally.accuracy(),
+            accuracy: sums.accuracy(),
         }
     }
 }
 
 impl Trial {
-    /// Updates that were made.
+    /// Updates made.
     pub fn updates(&self) -> u64 {
         self.diverged.unwrap_or(self.steps)
     }
 
-    /// The loss to choose by: infinite where there is none.
+    /// The loss to choose by; infinite if there is none.
     pub fn loss(&self) -> f64 {
         self.judged
             .and_then(|score| score.loss)
@@ -88,12 +90,14 @@ impl Trial {
     }
 }
 
-/// Trains `experiment`'s network for one cycle of `steps` with the peak `lr_max`, and scores it on its held-out images.
+/// Trains a new network for one cycle of `steps` steps with the peak `lr_max`, and evaluates it on
+/// the held-out images.
 ///
-/// `None` where `stop`, asked before each update, said so.
+/// Returns `None` if `stop`, called before each update, returned true.
 ///
 /// # Errors
-/// A policy other than `one_cycle`, or one that peak and length do not fit; those of a training, but not a divergence.
+/// The policy is not `one_cycle` or does not fit this peak and length; errors of a training step. A
+/// divergence is not an error.
 pub fn run(
     experiment: &Experiment,
     lr_max: f64,
@@ -124,7 +128,7 @@ pub fn run(
     match train(&experiment, stop)? {
         Trained::Stopped => return Ok(None),
         Trained::Diverged(step) => trial.diverged = Some(step),
-        Trained::Whole(trainer) => {
+        Trained::Finished(trainer) => {
             let batch_size = experiment.config.eval_batch_size;
             let part = |part| {
                 let held_out = &experiment.data.validation;
@@ -151,7 +155,7 @@ pub fn run(
 }
 
 enum Trained {
-    Whole(Trainer),
+    Finished(Trainer),
     Diverged(u64),
     Stopped,
 }
@@ -167,5 +171,5 @@ fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trai
             return Ok(Trained::Diverged(trainer.cursor().step));
         }
     }
-    Ok(Trained::Whole(trainer))
+    Ok(Trained::Finished(trainer))
 }

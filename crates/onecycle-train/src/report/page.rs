@@ -4,16 +4,17 @@ use onecycle_plot::{Figure, escape_xml as escape};
 
 use crate::TrainError;
 
-/// The page's own promise to a browser: nothing is loaded, run or sent.
+/// Content security policy: the page loads nothing, runs no script and sends nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// A page that needs nothing else, neither script nor network, in the making. All text is escaped, but what is called HTML.
+/// Builder of an HTML page that needs no script and no network. All text is escaped, except text
+/// that is documented as HTML.
 pub struct Page {
     html: String,
 }
 
 impl Page {
-    /// A page with its title on top.
+    /// Starts a page with a title.
     pub fn new(title: &str) -> Self {
         let title = escape(title);
         let html = format!(
@@ -26,17 +27,17 @@ impl Page {
         Page { html }
     }
 
-    /// What was written so far, to write on.
+    /// The HTML so far, for appending.
     pub fn html(&mut self) -> &mut String {
         &mut self.html
     }
 
-    /// A heading that links can point to by `id`.
+    /// Appends a heading with an `id` for links.
     pub fn heading(&mut self, id: &str, text: &str) {
         let _ = writeln!(self.html, "<h2 id=\"{}\">{}</h2>", escape(id), escape(text));
     }
 
-    /// A paragraph; `class` may be empty.
+    /// Appends a paragraph; `class` may be empty.
     pub fn paragraph(&mut self, class: &str, text: &str) {
         let class = match class {
             "" => String::new(),
@@ -45,12 +46,12 @@ impl Page {
         let _ = writeln!(self.html, "<p{class}>{}</p>", escape(text));
     }
 
-    /// A command to copy.
+    /// Appends a command to copy.
     pub fn code(&mut self, text: &str) {
         let _ = writeln!(self.html, "<pre><code>{}</code></pre>", escape(text));
     }
 
-    /// A table. The first column names the rows.
+    /// Appends a table. The first column has the names of the rows.
     pub fn table(&mut self, header: &[&str], rows: &[Vec<String>]) {
         let escaped = rows
             .iter()
@@ -59,7 +60,7 @@ impl Page {
         self.table_of_html("card scroll", header, &escaped);
     }
 
-    /// A table of sentences, shown at its whole height. Its cells are HTML.
+    /// Appends a table of sentences, shown at full height. Its cells are HTML.
     pub fn table_of_sentences(&mut self, header: &[&str], rows: &[Vec<String>]) {
         self.table_of_html("card scroll sentences", header, rows);
     }
@@ -80,7 +81,8 @@ impl Page {
         page.push_str("</tbody></table></div>\n");
     }
 
-    /// Figures side by side, each with its caption; their files lie in `folder`, seen from the page.
+    /// Appends figures side by side, each with its caption. `folder` is the path from the page to
+    /// their files.
     ///
     /// # Errors
     /// Those of [`Figure::svg`].
@@ -106,7 +108,7 @@ impl Page {
         Ok(())
     }
 
-    /// The whole page.
+    /// Returns the complete page.
     pub fn finish(mut self) -> String {
         self.html.push_str("</main>\n</body>\n</html>\n");
         self.html

@@ -1,4 +1,4 @@
-//! What a run is told: layers over layers, every preset to TOML and back.
+//! Configurations: merging of layers, and every preset to TOML and back.
 
 use crate::presets;
 
@@ -11,7 +11,7 @@ use onecycle_train::{
     experiment,
 };
 
-/// A configuration file in a folder that goes away with it.
+/// A configuration file in a temporary folder.
 struct File {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -60,7 +60,7 @@ fn every_preset_is_the_same_after_toml_and_back() {
             experiment::plan(&again, None).unwrap(),
         );
         assert_eq!(plan, same);
-        // The library by itself, from the same keys.
+        // The core library, from the same keys.
         let policy = config.policy.preset.clone();
         let policy = onecycle::Policy::from_preset(policy).unwrap();
         let alone = policy.resolve(&Run::steps(case.steps())).unwrap();
@@ -72,7 +72,7 @@ fn every_preset_is_the_same_after_toml_and_back() {
 }
 
 #[test]
-fn all_that_goes_with_a_policy_comes_back() {
+fn all_common_keys_of_a_policy_round_trip() {
     let text = r#"
         seed = 9223372036854775807
         steps = 100
@@ -105,13 +105,13 @@ fn all_that_goes_with_a_policy_comes_back() {
     assert_eq!(config.optimizer.groups.len(), 1);
     let again = read(&config.to_toml().unwrap()).unwrap();
     assert_eq!(again, config);
-    // As a run's own file holds it.
+    // As in the run.toml of a run.
     let within: Config = toml::from_str(&config.to_toml().unwrap()).unwrap();
     assert_eq!(within, config);
 }
 
 #[test]
-fn the_defaults_come_back() {
+fn the_defaults_round_trip() {
     let config = Config::default();
     config.check().unwrap();
     assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
@@ -119,12 +119,12 @@ fn the_defaults_come_back() {
 }
 
 #[test]
-fn a_number_that_toml_has_no_room_for_is_refused() {
+fn a_number_too_large_for_toml_is_rejected() {
     let config = Config {
         seed: u64::MAX,
         ..Config::default()
     };
-    // Written, it could not be read again: such a run could not be resumed.
+    // Once written, it could not be read, and the run could not be resumed.
     assert!(matches!(
         config.check(),
         Err(ConfigError::File(FileError::ToToml { .. }))
@@ -132,7 +132,7 @@ fn a_number_that_toml_has_no_room_for_is_refused() {
 }
 
 #[test]
-fn another_kind_replaces_the_table_and_the_same_one_is_merged() {
+fn another_kind_replaces_the_table_and_the_same_kind_is_merged() {
     let merged = read("[policy]\nkind = \"one_cycle\"\ndiv = 25.0").unwrap();
     let same_lr = Config::default().policy.preset;
     let (Preset::OneCycle(merged), Preset::OneCycle(default)) = (merged.policy.preset, same_lr)
@@ -168,7 +168,7 @@ fn the_order_of_single_settings_does_not_matter() {
 }
 
 #[test]
-fn the_last_word_on_length_and_data_counts() {
+fn the_last_setting_of_length_and_data_applies() {
     let config = set(&[("epochs", "2"), ("steps", "7")]).unwrap();
     assert_eq!((config.steps, config.epochs), (Some(7), None));
     let config = set(&[("data.name", "mnist"), ("data.path", "photos")]).unwrap();
@@ -192,13 +192,13 @@ fn text_stays_text() {
         .resolve()
         .unwrap();
     assert_eq!(config.data.path, Some(PathBuf::from("2024")));
-    // A value of several lines is no way to other keys.
+    // A value of several lines cannot set other keys.
     let sneaky = set(&[("model", "\"lenet5\"\nseed = 3")]).unwrap_err();
     assert!(sneaky.to_string().contains("unknown"), "{sneaky}");
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_named_with_its_line() {
+fn the_error_of_an_invalid_file_has_its_line() {
     let file = file("seed = 1\n\nepochs 3\n");
     let error = Config::read(&file.path).unwrap_err().to_string();
     assert!(error.contains("run.toml, line 3: "), "{error}");
@@ -206,7 +206,7 @@ fn a_file_that_is_not_toml_is_named_with_its_line() {
 }
 
 #[test]
-fn a_run_that_is_too_long_to_hold_is_refused() {
+fn a_run_with_too_many_steps_is_rejected() {
     for pair in [("steps", "100000000000"), ("epochs", "1e30")] {
         let config = set(&[pair]).unwrap();
         let error = experiment::plan(&config, Some(60_000)).unwrap_err();

@@ -1,4 +1,4 @@
-//! Diagnoses of runs: they change nothing of the training, and are the same whenever they are made.
+//! Diagnoses of runs do not change the training and are reproducible.
 
 use crate::runs;
 
@@ -13,7 +13,7 @@ use onecycle_train::{
 };
 use runs::{Run, Watch, assert_same, config, finished, try_config};
 
-/// Few images, all parts.
+/// Every part of a diagnosis, with few images.
 fn few() -> DiagnoseConfig {
     DiagnoseConfig {
         batches: 16,
@@ -29,21 +29,21 @@ fn lines(run: &Run) -> String {
     fs::read_to_string(run.folder.diagnoses()).unwrap_or_default()
 }
 
-/// A training that diagnoses itself leaves the same bits as one that does not; stopped anywhere and resumed, it leaves the
-/// same diagnoses too.
+/// A run that diagnoses itself has the same bits as one that does not. If it is stopped anywhere
+/// and resumed, it also has the same diagnoses.
 #[test]
-fn along_the_way_without_a_trace() {
+fn diagnoses_during_a_run_do_not_change_it() {
     let small = |every| {
         let images = [("data.limit", "128"), ("batch_size", "16")];
         config(&[images[0], images[1], ("diagnose.every", every)])
     };
     let (plain, _) = Run::whole(small("0"));
     assert!(!plain.folder.diagnoses().exists());
-    // 12 steps, 6 an epoch: diagnoses after 5, 10 and 12.
+    // 12 steps, 6 per epoch: diagnoses after 5, 10 and 12.
     let diagnosed = || small("5");
     let (whole, _) = Run::whole(diagnosed());
     assert_same(&plain, &whole, "with diagnoses");
-    let found = diagnose::read_along(&whole.folder).unwrap();
+    let found = diagnose::read_during_run(&whole.folder).unwrap();
     let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
     assert_eq!(steps, [5, 10, 12]);
     for one in &found {
@@ -77,7 +77,7 @@ fn along_the_way_without_a_trace() {
         assert_same(&whole, &stopped, "stopped");
         assert_eq!(lines(&whole), lines(&stopped), "stopped after {updates}");
     }
-    // Killed behind a diagnosis that no checkpoint counts.
+    // Killed after a diagnosis that no checkpoint counts.
     let mut killed = None;
     let (run, training) = Run::start(diagnosed());
     let root = run.folder.root().to_path_buf();
@@ -90,9 +90,9 @@ fn along_the_way_without_a_trace() {
     assert_eq!(lines(&whole), lines(&killed), "killed");
 }
 
-/// How much a run measures of itself is a setting; what is left out is not there, and no problem.
+/// The configuration sets what a run measures; parts that are skipped are absent and not a problem.
 #[test]
-fn as_much_as_the_configuration_says() {
+fn the_configuration_sets_what_is_measured() {
     let (run, _) = Run::whole(config(&[
         ("diagnose.every", "12"),
         ("diagnose.batches", "0"),
@@ -101,7 +101,7 @@ fn as_much_as_the_configuration_says() {
         ("diagnose.epsilon", "0"),
         ("diagnose.slices", "1"),
     ]));
-    let found = diagnose::read_along(&run.folder).unwrap();
+    let found = diagnose::read_during_run(&run.folder).unwrap();
     let [one] = found.as_slice() else {
         panic!("{found:?}");
     };
@@ -109,7 +109,7 @@ fn as_much_as_the_configuration_says() {
     assert!(one.noise.is_none() && one.sharpness.is_none());
     assert_eq!(one.hessian.as_ref().unwrap().curvature.eigenvalues.len(), 2);
     assert_eq!((one.slices.len(), one.gap.train_images), (1, 60));
-    // The settings are the run's own.
+    // The settings are those of the run.
     let table = run.folder.read_run_file().unwrap().config.diagnose;
     assert_eq!((table.batches, table.images, table.epsilon), (0, 60, 0.0));
 
@@ -124,9 +124,10 @@ fn as_much_as_the_configuration_says() {
     }
 }
 
-/// A finished run's folder: the same every time, written beside the run and into its report.
+/// A diagnosis of a finished run is the same every time. It is written into the folder and the
+/// report.
 #[test]
-fn of_a_finished_run() {
+fn a_finished_run_is_diagnosed() {
     let (run, _) = Run::whole(config(&[("model", "convnet")]));
     let before = (run.model(), run.steps());
     let root = run.folder.root();
@@ -136,7 +137,7 @@ fn of_a_finished_run() {
         "nothing is written without `write`"
     );
     diagnose_run::write(root, &found).unwrap();
-    let read: Diagnosis = diagnose::read_asked(&run.folder).unwrap().unwrap();
+    let read: Diagnosis = diagnose::read_requested(&run.folder).unwrap().unwrap();
     assert_eq!(read, found);
     assert_eq!(
         diagnose_run::diagnose(root, &few(), &mut Silent).unwrap(),
@@ -146,7 +147,8 @@ fn of_a_finished_run() {
 
     assert_eq!(found.weights.as_deref(), Some("model.safetensors"));
     assert_eq!(found.conditions.step, 12);
-    // The last learning rate, and what follows from it for 383 images in batches of 64.
+    // The last learning rate, and the quantities that follow from it, for 383 images in batches of
+    // 64.
     let last = run.folder.read_steps().unwrap().pop().unwrap();
     let conditions = &found.conditions;
     assert_eq!(
@@ -158,7 +160,7 @@ fn of_a_finished_run() {
     let noise = found.noise.unwrap();
     assert_eq!((noise.batches, noise.batch_size), (16, 8));
     let slice = &found.slices[0];
-    // A slice goes through the network as it is: the loss of the surface, and of the ε-sharpness.
+    // The middle of a slice is the network itself: its loss is that of the ε-sharpness.
     let middle = slice.loss[10].unwrap();
     assert_eq!(slice.alpha[10], 0.0);
     assert!((middle - found.sharpness.unwrap().loss).abs() < 1e-6);
@@ -172,7 +174,7 @@ fn of_a_finished_run() {
 }
 
 #[test]
-fn of_a_stopped_run() {
+fn a_stopped_run_is_diagnosed() {
     let (run, training) = Run::start(config(&[]));
     training.run(&mut Watch::stop_after(8)).unwrap();
     let root = run.folder.root();
@@ -185,7 +187,7 @@ fn of_a_stopped_run() {
     );
     assert!(!run.folder.report().exists());
     assert!(run.folder.figures().join("diagnose_slices.svg").exists());
-    // It goes on as if nothing had been, and tells of the diagnosis in the end.
+    // The run resumes as without the diagnosis, and its report includes it.
     run.finish();
     let (whole, _) = Run::whole(config(&[]));
     assert_same(&run, &whole, "diagnosed in between");
@@ -193,9 +195,9 @@ fn of_a_stopped_run() {
     assert!(report.contains("after 8 steps"), "the section says when");
 }
 
-/// A network that cannot be measured is told, not refused.
+/// A network that cannot be measured is reported, without an error.
 #[test]
-fn a_ruined_network_is_no_error() {
+fn a_ruined_network_is_not_an_error() {
     let (run, training) = Run::start(config(&[("policy.lr_max", "0.05")]));
     training.run(&mut Watch::stop_after(2)).unwrap();
     let path = run.checkpoints().pop().unwrap();
@@ -218,7 +220,7 @@ fn a_ruined_network_is_no_error() {
     assert!(found.problems[0].contains("finite"), "{:?}", found.problems);
     diagnose_run::write(root, &found).unwrap();
     assert!(
-        diagnose::read_asked(&run.folder)
+        diagnose::read_requested(&run.folder)
             .unwrap()
             .unwrap()
             .gap
@@ -228,12 +230,12 @@ fn a_ruined_network_is_no_error() {
 }
 
 #[test]
-fn what_cannot_be_diagnosed() {
+fn runs_that_cannot_be_diagnosed() {
     let (run, training) = Run::start(config(&[]));
     let root = run.folder.root();
     let refusal =
         |options: &DiagnoseConfig| diagnose_run::diagnose(root, options, &mut Silent).unwrap_err();
-    // The training holds its folder.
+    // The training has locked its folder.
     assert!(matches!(
         refusal(&few()),
         TrainError::Run(RunError::InUse { .. })

@@ -1,4 +1,4 @@
-//! Losses that are not finite, and the way back from them.
+//! Retries after losses that are not finite.
 
 use crate::runs;
 
@@ -13,7 +13,7 @@ use onecycle_train::{
 };
 use runs::{PER_EPOCH, Run, Watch, assert_same, config, finished};
 
-/// A learning rate that soon is too large, and not so after some halvings.
+/// A learning rate that is too large at first, but not after a few halvings.
 const WILD: [(&str, &str); 3] = [
     ("policy.lr_max", "3e3"),
     ("checkpoint_steps", "2"),
@@ -25,7 +25,7 @@ fn retries(run: &Run) -> Vec<Retry> {
 }
 
 #[test]
-fn a_run_goes_back_and_on_with_half_the_learning_rate() {
+fn a_diverged_run_retries_with_half_the_learning_rate() {
     let (run, training) = Run::start(config(&WILD));
     let plan = training.experiment().plan.clone();
     let mut watch = Watch::default();
@@ -45,7 +45,8 @@ fn a_run_goes_back_and_on_with_half_the_learning_rate() {
             assert!(note.contains(&format!("step {number}")), "{note}");
         }
     }
-    // The record is that of the run that came to its end: every step once, with the rate that it was made with.
+    // The record is that of the finished run: every step once, with the learning rate it was made
+    // with.
     let steps = run.folder.read_steps().unwrap();
     assert_eq!(steps.len() as u64, plan.steps());
     let run_file = run.folder.read_run_file().unwrap();
@@ -60,9 +61,9 @@ fn a_run_goes_back_and_on_with_half_the_learning_rate() {
     assert_eq!(report.matches("Retried").count(), retries.len());
 }
 
-/// Where a run goes back to does not depend on whether it was stopped in between.
+/// The checkpoint of a retry does not depend on a manual stop.
 #[test]
-fn a_run_that_was_stopped_goes_back_as_one_that_was_not() {
+fn a_stopped_run_retries_like_an_uninterrupted_one() {
     let (whole, _) = Run::whole(config(&WILD));
     for stop in [1, 2, 3, PER_EPOCH, PER_EPOCH + 1] {
         let (run, training) = Run::start(config(&WILD));
@@ -73,9 +74,9 @@ fn a_run_that_was_stopped_goes_back_as_one_that_was_not() {
     }
 }
 
-/// Killed between the removal of ruined checkpoints and the note in run.toml, and after that.
+/// Killed between the removal of later checkpoints and the update of run.toml, and after that.
 #[test]
-fn a_run_that_is_killed_while_it_goes_back_goes_back_again() {
+fn a_run_that_is_killed_during_a_retry_retries_again() {
     let (whole, training) = Run::start(config(&WILD));
     let mut copies = Vec::new();
     {
@@ -101,7 +102,7 @@ fn a_run_that_is_killed_while_it_goes_back_goes_back_again() {
     }
 }
 
-/// Calls a function at each note: when a run has decided to go back, and has not yet.
+/// Calls a function at each note, which a run writes before it truncates its records.
 struct Noted<F>(F);
 
 impl<F: FnMut() + Send> onecycle_train::observer::Observer for Noted<F> {
@@ -111,7 +112,7 @@ impl<F: FnMut() + Send> onecycle_train::observer::Observer for Noted<F> {
 }
 
 #[test]
-fn a_run_that_diverges_whatever_it_does_ends() {
+fn a_run_that_always_diverges_ends() {
     let settings = [
         ("policy.kind", "constant"),
         ("policy.lr", "1e30"),
@@ -135,9 +136,10 @@ fn a_run_that_diverges_whatever_it_does_ends() {
     assert!(!run.folder.is_finished());
 }
 
-/// Weights that are ruined, though finite, at the newest checkpoint: the one before it is taken, at last the start.
+/// The weights in the newest checkpoint are ruined although finite: the previous one is used, and
+/// finally the start.
 #[test]
-fn a_checkpoint_that_was_gone_back_to_in_vain_is_not_taken_again() {
+fn a_failed_retry_uses_an_earlier_checkpoint() {
     let settings = [
         ("policy.kind", "piecewise_constant"),
         ("policy.values", "[[0, 0.01], [2, 1e9]]"),
@@ -157,7 +159,7 @@ fn a_checkpoint_that_was_gone_back_to_in_vain_is_not_taken_again() {
 }
 
 #[test]
-fn a_run_that_ended_can_be_sent_back_afterwards() {
+fn a_diverged_run_can_retry_when_it_is_resumed() {
     let wild = [WILD[0], WILD[1]];
     let (run, training) = Run::start(config(&wild));
     let error = training.run(&mut Silent).unwrap_err();
@@ -175,6 +177,6 @@ fn a_run_that_ended_can_be_sent_back_afterwards() {
     let training = Training::resume_with(run.folder.clone(), options, &mut Silent).unwrap();
     finished(training.run(&mut Silent).unwrap());
     let (whole, _) = Run::whole(config(&WILD));
-    assert_same(&whole, &run, "sent back afterwards");
+    assert_same(&whole, &run, "retried when resumed");
     assert_eq!(retries(&whole), retries(&run));
 }

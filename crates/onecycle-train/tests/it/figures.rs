@@ -1,4 +1,4 @@
-//! The figures of a run: whole, alike in all formats.
+//! The figures of a run: complete, and consistent in all formats.
 
 use onecycle_plot::{HEIGHT, PNG_SCALE, WIDTH};
 use onecycle_train::{
@@ -9,7 +9,7 @@ use resvg::tiny_skia::Pixmap;
 
 use crate::common;
 
-/// All text of an SVG document, which must be well formed.
+/// All text of an SVG document, which must be well-formed.
 fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
     let texts = document
@@ -21,7 +21,7 @@ fn texts(svg: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_run_leaves_all_its_figures() {
+fn a_run_has_all_its_figures() {
     let (steps, epochs, phases) = common::run(3, 400);
     let figures = of_run(&RunRecords {
         steps: &steps,
@@ -107,7 +107,7 @@ fn a_run_leaves_all_its_figures() {
 }
 
 #[test]
-fn moving_weight_decay_or_batch_size_has_a_figure() {
+fn varying_weight_decay_or_batch_size_has_a_figure() {
     let (mut steps, _, _) = common::run(3, 10);
     let names = |steps: &[StepRecord]| {
         let figures = of_run(&RunRecords {
@@ -119,7 +119,7 @@ fn moving_weight_decay_or_batch_size_has_a_figure() {
             .map(|captioned| captioned.figure.name)
             .collect::<Vec<_>>()
     };
-    // The rest of an epoch is no policy.
+    // A smaller last batch of an epoch is not a policy.
     for last in [9, 19, 29] {
         steps[last].batch_size = 17;
     }
@@ -193,7 +193,7 @@ fn runs_that_stopped_early_or_diverged_have_figures_too() {
 }
 
 #[test]
-fn a_few_wild_steps_do_not_flatten_the_losses() {
+fn a_few_outliers_do_not_flatten_the_losses() {
     let (mut steps, epochs, phases) = common::run(3, 400);
     steps[700].loss = 1e6;
     let figures = of_run(&RunRecords {

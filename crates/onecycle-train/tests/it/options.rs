@@ -1,5 +1,5 @@
-//! Ghost batches, easy images first, fewer test images, momentum of one's own: what they change, and that runs with them
-//! go on to the same bits.
+//! Options of a run (ghost batches, curriculum, fewer test images, momentum curve): their effect,
+//! and that runs with them resume to the same bits.
 
 use crate::runs;
 
@@ -7,7 +7,7 @@ use onecycle_train::{Experiment, record::StepRecord};
 use runs::{Run, assert_same, config, try_config};
 
 #[test]
-fn a_run_with_easy_images_first_goes_on_to_the_same_bits() {
+fn a_run_with_a_curriculum_resumes_to_the_same_bits() {
     let easy = [
         ("data.curriculum.epochs", "2"),
         ("data.curriculum.start", "0.3"),
@@ -17,12 +17,12 @@ fn a_run_with_easy_images_first_goes_on_to_the_same_bits() {
     assert_ne!(whole.steps(), plain.steps());
     let (cut, training) = Run::start(config(&easy));
     drop(training);
-    cut.go_on_until(4);
-    cut.go_on_until(9);
+    cut.resume_until(4);
+    cut.resume_until(9);
     cut.finish();
     assert_same(&whole, &cut, "easy images first");
 
-    // The first epoch draws from the easiest 30 % of 383 images; the last of two from all.
+    // The first epoch draws from the easiest 30 % of 383 images, the last of two epochs from all.
     let experiment = Experiment::prepare(config(&easy)).unwrap();
     let pool = |epoch| {
         let mut drawn = experiment.data.train.order(epoch);
@@ -34,7 +34,7 @@ fn a_run_with_easy_images_first_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn ghost_batches_change_what_batch_norm_sees() {
+fn ghost_batches_change_the_statistics_of_batch_norm() {
     let run = |ghost: &str| {
         let settings = [("model", "convnet"), ("steps", "3"), ("ghost_batch", ghost)];
         let (run, _) = Run::whole(config(&settings));
@@ -48,13 +48,13 @@ fn ghost_batches_change_what_batch_norm_sees() {
     };
     let (whole, ghosts, all) = (run("0"), run("16"), run("64"));
     assert_ne!(whole, ghosts);
-    // As many as the batch has.
+    // A ghost batch as large as the batch.
     assert_eq!(whole, all);
     assert!(ghosts.iter().all(|loss| loss.is_finite()));
 }
 
 #[test]
-fn test_images_and_momentum_are_those_asked_for() {
+fn test_limit_and_momentum_curve_are_applied() {
     let settings = [
         ("data.validation", "0"),
         ("data.test_limit", "77"),
@@ -75,7 +75,7 @@ fn test_images_and_momentum_are_those_asked_for() {
 }
 
 #[test]
-fn impossible_curricula_are_refused() {
+fn impossible_curricula_are_rejected() {
     for (key, value, part) in [
         ("start", "0", "above 0 and at most 1"),
         ("start", "1.5", "above 0 and at most 1"),

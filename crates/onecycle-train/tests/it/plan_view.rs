@@ -1,4 +1,4 @@
-//! What is shown of a plan is what a training would use.
+//! Views of a plan show what a training would use.
 
 use onecycle::{OneCycle, Plan, Run};
 use onecycle_plot::terminal::Charset;
@@ -13,7 +13,7 @@ fn plan() -> Plan {
 }
 
 #[test]
-fn json_and_csv_hold_every_step() {
+fn json_and_csv_have_every_step() {
     let plan = plan();
     let view = PlanView::new(&plan);
     let json: serde_json::Value = serde_json::from_str(&view.json().unwrap()).unwrap();
@@ -37,7 +37,7 @@ fn json_and_csv_hold_every_step() {
 }
 
 #[test]
-fn phases_lead_from_one_to_the_next() {
+fn each_phase_ends_where_the_next_begins() {
     let plan = plan();
     let view = PlanView::new(&plan);
     let phases = view.phases();

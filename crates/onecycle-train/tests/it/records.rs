@@ -1,4 +1,4 @@
-//! What a run leaves: records, figures, report, and a model that others can measure.
+//! Files of a run: records, figures, report, and a model that other programs can evaluate.
 
 use crate::runs;
 
@@ -17,7 +17,7 @@ use onecycle_vision::{Source, models::Model, random};
 use runs::{PER_EPOCH, Run, config, try_config};
 use serde_json::Value;
 
-/// Training images of a run: what holding out a quarter of each class leaves of 512.
+/// Training images of a run: 512 images without the held-out quarter of each class.
 const IMAGES: f64 = 383.0;
 
 fn lines(text: &str) -> Vec<Value> {
@@ -36,7 +36,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn records_say_what_the_plan_says() {
+fn records_agree_with_the_plan() {
     let (run, summary) = Run::whole(config(&[]));
     let plan = Experiment::prepare(config(&[])).unwrap().plan;
     assert_eq!(plan.steps(), 2 * PER_EPOCH);
@@ -78,7 +78,7 @@ fn records_say_what_the_plan_says() {
         for accuracy in ["train_accuracy", "val_accuracy"] {
             assert!((0.0..=1.0).contains(&epoch[accuracy].as_f64().unwrap()));
         }
-        // The mean over images, not over batches: the last one is smaller.
+        // The mean over images, not over batches, because the last batch is smaller.
         let of_epoch = &steps[n * PER_EPOCH as usize..][..PER_EPOCH as usize];
         let number = |step: &Value, key: &str| step[key].as_f64().unwrap();
         let sum: f64 = of_epoch
@@ -99,7 +99,7 @@ fn records_say_what_the_plan_says() {
 }
 
 #[test]
-fn momentum_and_weight_decay_of_the_optimizer_are_recorded_where_the_policy_sets_none() {
+fn momentum_and_weight_decay_of_the_optimizer_are_recorded_if_the_policy_sets_none() {
     let settings = [
         ("steps", "2"),
         ("policy.kind", "constant"),
@@ -116,7 +116,7 @@ fn momentum_and_weight_decay_of_the_optimizer_are_recorded_where_the_policy_sets
 }
 
 #[test]
-fn figures_and_report_are_there() {
+fn figures_and_report_are_written() {
     let (run, summary) = Run::whole(config(&[]));
     let mut stems: BTreeSet<String> = BTreeSet::new();
     for entry in fs::read_dir(run.folder.figures()).unwrap() {
@@ -153,9 +153,9 @@ fn figures_and_report_are_there() {
     assert_eq!(written, serde_json::to_value(&summary).unwrap());
 }
 
-/// Reads the file's tensors into a network built anew, and counts.
+/// Loads the tensors of the file into a new network and counts correct predictions.
 #[test]
-fn the_accuracy_told_is_that_of_the_model_written() {
+fn the_reported_accuracy_is_that_of_the_written_model() {
     let (run, summary) = Run::whole(config(&[("model", "convnet"), ("epochs", "3")]));
     let bytes = fs::read(run.folder.model()).unwrap();
     let (weights, metadata) = tensors::from_safetensors(&bytes).unwrap();
@@ -218,7 +218,7 @@ fn the_accuracy_told_is_that_of_the_model_written() {
 }
 
 #[test]
-fn the_shortest_runs() {
+fn the_shortest_runs_work() {
     for (what, settings, steps, epochs) in [
         ("one step", vec![("steps", "1")], 1, 1),
         ("half an epoch", vec![("epochs", "0.5")], PER_EPOCH / 2, 1),
@@ -241,7 +241,7 @@ fn the_shortest_runs() {
 }
 
 #[test]
-fn what_cannot_be_is_told_before_a_folder_is_made() {
+fn impossible_settings_are_reported_before_a_folder_is_created() {
     let cases: [(&[(&str, &str)], &str); 5] = [
         (&[("data.limit", "1")], "validation"),
         (&[("augment.pad", "100")], "augment.pad"),
@@ -258,9 +258,10 @@ fn what_cannot_be_is_told_before_a_folder_is_made() {
     }
 }
 
-/// The optimizer's state belongs to the network: a checkpoint of another one is refused by name.
+/// The optimizer state belongs to the network: a checkpoint of another network is rejected with its
+/// name.
 #[test]
-fn a_checkpoint_of_another_network_is_refused() {
+fn a_checkpoint_of_another_network_is_rejected() {
     let (run, training) = Run::start(config(&[("steps", "1")]));
     drop(training);
     let text = fs::read_to_string(run.folder.run_file()).unwrap();

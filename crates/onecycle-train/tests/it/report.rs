@@ -1,16 +1,16 @@
-//! The report: one page, nothing from outside, nothing injected.
+//! The report is one page that loads nothing, and all text in it is escaped.
 
 use crate::common;
 
 use onecycle_train::{
     diagnose::Finding,
-    figures::{Captioned, RunRecords, of_run},
+    figures::{CaptionedFigure, RunRecords, of_run},
     report::{DataChecksum, Report},
 };
 
 const CONFIG: &str = "seed = 7\n[policy]\nkind = \"one_cycle\"\nlr_max = 0.8\n";
 
-fn figures() -> Vec<Captioned> {
+fn figures() -> Vec<CaptionedFigure> {
     let (steps, epochs, phases) = common::run(3, 40);
     of_run(&RunRecords {
         steps: &steps,
@@ -20,7 +20,7 @@ fn figures() -> Vec<Captioned> {
 }
 
 #[test]
-fn a_report_tells_the_run() {
+fn a_report_describes_the_run() {
     let (_, mut epochs, _) = common::run(3, 40);
     epochs[1].val_accuracy = 0.98765;
     epochs[2].val_accuracy = 0.97531;
@@ -65,7 +65,7 @@ fn a_report_tells_the_run() {
     assert_eq!(html, report.html().unwrap());
 }
 
-/// The values of all attributes of that name.
+/// The values of all attributes with this name.
 fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     let parts = html
         .split(&format!("{name}=\""))
@@ -105,7 +105,7 @@ fn a_report_needs_no_network_and_no_script() {
 }
 
 #[test]
-fn what_comes_from_outside_is_text() {
+fn all_text_is_escaped() {
     let bad = "<script>alert('x')</script>\"&";
     let (_, epochs, _) = common::run(1, 4);
     let data = [DataChecksum {
@@ -136,7 +136,7 @@ fn what_comes_from_outside_is_text() {
 }
 
 #[test]
-fn runs_that_went_wrong_say_so() {
+fn failed_runs_have_a_warning() {
     let none = Report::default().html().unwrap();
     assert!(none.contains("before its first epoch"));
     let (_, mut epochs, _) = common::run(3, 4);

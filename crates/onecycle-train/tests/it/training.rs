@@ -1,6 +1,6 @@
-//! Runs from their start to their end: the same bits every time, whatever came between.
+//! Training runs from start to end have the same bits, even if they are interrupted.
 //!
-//! All of them are tiny, on images of the Fashion-MNIST set in the checkout.
+//! All runs are tiny and use images of the Fashion-MNIST set in the repository.
 
 use crate::runs;
 
@@ -13,7 +13,7 @@ use onecycle_train::{
 use runs::{PER_EPOCH, Run, Watch, assert_same, config, refusal};
 
 #[test]
-fn the_same_seed_gives_the_same_bits_and_another_one_others() {
+fn the_same_seed_gives_the_same_bits_and_another_seed_different_ones() {
     let settings = |seed| [("seed", seed), ("epochs", "1")];
     let (first, _) = Run::whole(config(&settings("1")));
     let (again, _) = Run::whole(config(&settings("1")));
@@ -23,9 +23,9 @@ fn the_same_seed_gives_the_same_bits_and_another_one_others() {
     assert_ne!(first.steps(), other.steps());
 }
 
-/// Stopped in the middle of the first epoch, at its very end, and in the second.
+/// Stopped in the middle of the first epoch, at its end, and in the second.
 #[test]
-fn a_stopped_run_ends_as_one_that_was_never_stopped() {
+fn a_stopped_run_ends_like_an_uninterrupted_one() {
     let cases: [(&str, &[(&str, &str)]); 4] = [
         ("sgd", &[]),
         (
@@ -56,15 +56,15 @@ fn a_stopped_run_ends_as_one_that_was_never_stopped() {
         let mut watch = Watch::stop_after(4);
         training.run(&mut watch).unwrap();
         assert_eq!(watch.updates, 4);
-        stopped.go_on_until(PER_EPOCH);
-        stopped.go_on_until(PER_EPOCH + 3);
+        stopped.resume_until(PER_EPOCH);
+        stopped.resume_until(PER_EPOCH + 3);
         assert_eq!(stopped.finish(), [""; 0], "{name}");
         assert_same(&whole, &stopped, name);
     }
 }
 
 #[test]
-fn batches_that_grow_are_taken_up_where_they_were() {
+fn a_stopped_run_with_growing_batches_resumes_exactly() {
     let settings = [(
         "policy.batch_size",
         "[[\"0ep\", 64], [\"0.5ep\", 100], [\"1ep\", 128]]",
@@ -77,7 +77,8 @@ fn batches_that_grow_are_taken_up_where_they_were() {
         .iter()
         .map(|record| record.batch_size)
         .collect();
-    // 383 images: 3 of 64 are half an epoch, then 100 and what is left; the second epoch in batches of 128.
+    // 383 images: three batches of 64 are half an epoch, then one of 100 and the rest. The second
+    // epoch has batches of 128.
     assert_eq!(sizes, [64, 64, 64, 100, 91, 128, 128, 127]);
     assert_eq!((summary.steps, summary.epochs), (8, 2));
     for stop in [2, 4, 5, 7] {
@@ -88,13 +89,13 @@ fn batches_that_grow_are_taken_up_where_they_were() {
     }
 }
 
-/// What is on the disk at an arbitrary moment is enough, half a line at the end of the record included.
+/// The files on disk at any moment suffice, even with half a line at the end of a record.
 #[test]
-fn a_killed_run_goes_on_from_its_last_checkpoint() {
+fn a_killed_run_resumes_from_its_last_checkpoint() {
     let settings = [("checkpoint_steps", "4")];
     let (whole, training) = Run::start(config(&settings));
     let mut left = None;
-    // Checkpoints come after 4, 6 (the epoch) and 8 updates; eleven are made.
+    // Checkpoints are written after 4, 6 (the epoch) and 8 updates; eleven are made.
     let mut watch = Watch::at(11, || left = Some(Run::copy(whole.folder.root())));
     training.run(&mut watch).unwrap();
     drop(watch);
@@ -113,7 +114,7 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
     let steps = killed.folder.steps();
     let text = killed.steps();
     fs::write(&steps, &text[..text.len() - 25]).unwrap();
-    // A checkpoint in the writing, and a line of an epoch whose checkpoint was never written.
+    // A half-written checkpoint, and a line of an epoch whose checkpoint was never written.
     let aside = killed
         .folder
         .checkpoints()
@@ -128,12 +129,12 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
 }
 
 #[test]
-fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
+fn a_damaged_checkpoint_is_replaced_by_the_previous_one_with_a_note() {
     let (whole, _) = Run::whole(config(&[]));
     let (stopped, training) = Run::start(config(&[]));
     training.run(&mut Watch::stop_after(PER_EPOCH + 2)).unwrap();
     let checkpoints = stopped.checkpoints();
-    // Those of the start and of the epoch's end, and that of the stop.
+    // The checkpoints of the start, of the end of the epoch, and of the stop.
     let [_, _, newest] = checkpoints.as_slice() else {
         panic!("{checkpoints:?}");
     };
@@ -151,7 +152,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
         panic!("{notes:?}");
     };
     assert!(note.contains("stop-000000008.ckpt is damaged"), "{note}");
-    assert_same(&whole, &stopped, "from the checkpoint before");
+    assert_same(&whole, &stopped, "from the previous checkpoint");
 
     for path in &all.checkpoints()[..2] {
         damage(path);
@@ -165,7 +166,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so() {
 }
 
 #[test]
-fn other_data_than_a_run_began_with_are_refused() {
+fn changed_data_are_rejected() {
     let (run, training) = Run::start(config(&[]));
     training.run(&mut Watch::stop_after(2)).unwrap();
     let path = run.folder.run_file();
@@ -199,7 +200,7 @@ fn other_data_than_a_run_began_with_are_refused() {
 }
 
 #[test]
-fn a_folder_that_holds_a_run_is_not_written_over() {
+fn a_folder_with_a_run_is_not_overwritten() {
     let (run, training) = Run::start(config(&[]));
     training.run(&mut Watch::stop_after(2)).unwrap();
     let root = run.folder.root();
@@ -210,7 +211,8 @@ fn a_folder_that_holds_a_run_is_not_written_over() {
     );
     assert!(error.to_string().contains("--resume"), "{error}");
 
-    // Without its run.toml it cannot be resumed, and its checkpoints would be mistaken for a new run's.
+    // Without its run.toml the run cannot be resumed, and its checkpoints could be mistaken for
+    // those of a new run.
     fs::remove_file(run.folder.run_file()).unwrap();
     let error = RunFolder::create(root).unwrap_err();
     match &error {
@@ -225,9 +227,9 @@ fn a_folder_that_holds_a_run_is_not_written_over() {
     ));
 }
 
-/// Killed after its first checkpoint and before its run.toml: the folder serves as if nothing had been.
+/// Killed after its first checkpoint and before its run.toml: the folder can be used for a new run.
 #[test]
-fn a_run_that_never_began_is_begun_again() {
+fn a_run_that_was_killed_at_its_start_is_started_again() {
     let (run, training) = Run::start(config(&[("steps", "2")]));
     drop(training);
     fs::remove_file(run.folder.run_file()).unwrap();
@@ -239,7 +241,7 @@ fn a_run_that_never_began_is_begun_again() {
 }
 
 #[test]
-fn a_run_that_diverges_says_where_and_keeps_its_checkpoints() {
+fn a_diverged_run_reports_the_step_and_keeps_its_checkpoints() {
     let settings = [("policy.lr_max", "1e6"), ("checkpoint_steps", "1")];
     let (run, training) = Run::start(config(&settings));
     let plan = training.experiment().plan.clone();
@@ -261,7 +263,7 @@ fn a_run_that_diverges_says_where_and_keeps_its_checkpoints() {
     let (newest, damaged) = Checkpoint::newest(&run.folder.checkpoints()).unwrap();
     assert!(damaged.is_empty());
     assert_eq!(newest.progress.step, step);
-    // The same again from there, and not a model.
+    // The resumed run diverges again and writes no model.
     let training = Training::resume(run.folder.clone(), &mut Silent).unwrap();
     match training.run(&mut Silent).unwrap_err() {
         TrainError::Run(RunError::Diverged { step: again, .. }) => assert_eq!(again, step),
@@ -270,7 +272,7 @@ fn a_run_that_diverges_says_where_and_keeps_its_checkpoints() {
 }
 
 #[test]
-fn a_run_whose_last_update_ruins_it_has_diverged() {
+fn a_run_ruined_by_its_last_update_has_diverged() {
     let settings = [
         ("steps", "1"),
         ("policy.kind", "constant"),

@@ -2,8 +2,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::not_finite;
-use crate::{PolicyError, check};
+use crate::{PolicyError, check, not_finite};
 
 /// A validation during a range test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,7 +63,7 @@ pub struct Conditions {
 #[serde(try_from = "Raw")]
 pub struct LossCurve {
     lr: Vec<f64>,
-    #[serde(with = "not_finite")]
+    #[serde(with = "not_finite::list")]
     loss: Vec<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     validation: Vec<Validation>,
@@ -75,7 +74,7 @@ pub struct LossCurve {
 #[derive(Deserialize)]
 struct Raw {
     lr: Vec<f64>,
-    #[serde(with = "not_finite")]
+    #[serde(with = "not_finite::list")]
     loss: Vec<f64>,
     #[serde(default)]
     validation: Vec<Validation>,

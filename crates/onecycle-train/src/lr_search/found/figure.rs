@@ -3,22 +3,22 @@ use onecycle::range_test::{Rule, Spacing};
 use onecycle_plot::{Axis, Colour, Figure, Mark, Series, Style};
 
 use super::{CurveGroup, RangeTestResult};
-use crate::figures::Captioned;
+use crate::figures::CaptionedFigure;
 
-/// Losses above the start by this share of the descent are cut off the axis.
+/// The axis ends above the loss at the start by this share of the decrease.
 const ABOVE_START: f64 = 0.5;
 
 /// The figure of a range test with its caption.
 #[must_use]
-pub fn captioned(found: &RangeTestResult) -> Captioned {
-    Captioned {
+pub fn captioned(found: &RangeTestResult) -> CaptionedFigure {
+    CaptionedFigure {
         figure: figure(found),
         caption: CAPTION,
     }
 }
 
-/// The loss over the learning rate, a curve a group: raw where there is one test, a band where there are several seeds.
-/// With validation accuracy on the right where it was measured.
+/// Draws the loss over the learning rate, with one curve per group: the raw losses of a single
+/// test, a band for several seeds. Validation accuracy, if measured, is on the right.
 #[must_use]
 pub fn figure(found: &RangeTestResult) -> Figure {
     let x = match found.sweep.spacing() {
@@ -98,7 +98,8 @@ fn add(figure: &mut Figure, found: &RangeTestResult, group: &CurveGroup, colour:
     }
 }
 
-/// From a little below the lowest smoothed loss to well above the start; `None` where nothing descends.
+/// Range from a little below the lowest smoothed loss to well above the start; `None` if no loss
+/// decreases.
 fn range(found: &RangeTestResult) -> Option<(f64, f64)> {
     let descents = found.groups.iter().filter_map(CurveGroup::descent);
     let (lowest, start) = descents.fold(
@@ -110,9 +111,9 @@ fn range(found: &RangeTestResult) -> Option<(f64, f64)> {
         .then_some((lowest - 0.2 * depth, start + ABOVE_START * depth))
 }
 
-/// Caption of the figure of a range test.
-const CAPTION: &str = "Training loss while the learning rate climbed from far too small to far too large, \
-    before the training began: each update, and smoothed without lag. The loss stands still, falls, and rises again; \
-    the maximum for one cycle is where it has clearly risen. Curves of several weight decays show which of them allows \
-    a larger rate or a lower loss. Compare: Smith, “Cyclical learning rates” (2017), section 3.3, and “A disciplined \
-    approach” (2018), figures 6 and 7.";
+/// Caption of the figure.
+const CAPTION: &str = "Training loss while the learning rate rises from far too small to far too large, before \
+    the training: each update, and smoothed without lag. The loss is flat, falls, and rises again. The maximum for \
+    one cycle is half of the rate at which it has clearly risen. Curves of several weight decays show which of them \
+    allows a larger rate or a lower loss. Compare with Smith, “Cyclical learning rates” (2017), section 3.3, and “A \
+    disciplined approach” (2018), figures 6 and 7.";

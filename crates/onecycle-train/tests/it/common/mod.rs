@@ -1,13 +1,13 @@
-//! A run that never was, for tests of figures and reports.
+//! Made-up records of a run, for tests of figures and reports.
 
 use onecycle_plot::Mark;
 use onecycle_train::record::{EpochRecord, StepRecord, generalisation_gap};
 
-/// The records and phases of a 1cycle run of `epochs` epochs of `per_epoch` steps.
+/// Records and phases of a 1cycle run with `epochs` epochs of `per_epoch` steps.
 pub(crate) fn run(epochs: u64, per_epoch: u64) -> (Vec<StepRecord>, Vec<EpochRecord>, Vec<Mark>) {
     let total = epochs * per_epoch;
     let leg = (0.43 * total as f64).floor();
-    // Up over the first leg, down over the second, flat behind them.
+    // Up in the first leg, down in the second, flat after them.
     let height = |n: u64| (1.0 - (n as f64 - leg).abs() / leg).max(0.0);
     let steps: Vec<StepRecord> = (0..total)
         .map(|n| StepRecord {

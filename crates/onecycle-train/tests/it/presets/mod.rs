@@ -1,11 +1,11 @@
-//! Every kind of policy with the least that it needs, as it stands in a configuration file.
+//! Every kind of policy with its required keys, as in a configuration file.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-/// Steps of the run, wherever the policy does not say them itself.
+/// Steps of the run if the policy has no length of its own.
 pub(crate) const STEPS: u64 = 40;
 
-/// One kind: the keys below `[policy]`, the steps where it says itself how many there are, and whether it sets
-/// momentum.
+/// One kind: the keys of `[policy]`, the number of steps if the policy has its own, and whether it
+/// sets momentum.
 pub(crate) struct Case {
     pub(crate) kind: &'static str,
     pub(crate) keys: &'static str,
@@ -23,7 +23,7 @@ const fn case(kind: &'static str, keys: &'static str, length: Option<u64>, momen
 }
 
 impl Case {
-    /// The file: `steps` at its top where they are needed, and the `[policy]`.
+    /// The configuration file: `steps` if needed, and the `[policy]`.
     pub(crate) fn file(&self) -> String {
         let steps = match self.length {
             None => format!("steps = {STEPS}\n"),

@@ -1,4 +1,4 @@
-//! Tiny runs on the Fashion-MNIST images of the checkout, and what to compare of them.
+//! Tiny runs on the Fashion-MNIST images in the repository, and comparisons between them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
@@ -18,15 +18,15 @@ use onecycle_train::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Steps of an epoch of a [`config`]: 383 images in batches of 64.
+/// Steps per epoch of a [`config`]: 383 images in batches of 64.
 pub(crate) const PER_EPOCH: u64 = 6;
 
-/// Two epochs of LeNet-5 on 383 images; 129 more are held out. `settings` are laid over it.
+/// Two epochs of LeNet-5 on 383 images, with 129 images held out. `settings` are merged over it.
 pub(crate) fn config(settings: &[(&str, &str)]) -> Config {
     try_config(settings).unwrap()
 }
 
-/// As [`config`], for settings that may be impossible.
+/// Like [`config`], for settings that may be invalid.
 pub(crate) fn try_config(settings: &[(&str, &str)]) -> Result<Config, TrainError> {
     let base = [
         ("model", "lenet5"),
@@ -43,7 +43,7 @@ pub(crate) fn try_config(settings: &[(&str, &str)]) -> Result<Config, TrainError
             layers.set(key, value).unwrap()
         })
     };
-    // The base is a file, so that a kind among the settings replaces the table below.
+    // The base is a file, so a kind in the settings replaces the table below it.
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("base.toml");
     let base = layers(Layers::new().unwrap(), &base).resolve().unwrap();
@@ -52,14 +52,14 @@ pub(crate) fn try_config(settings: &[(&str, &str)]) -> Result<Config, TrainError
     Ok(layers(over, settings).resolve()?)
 }
 
-/// A run in a folder that goes away with it.
+/// A run in a temporary folder.
 pub(crate) struct Run {
     _home: TempDir,
     pub(crate) folder: RunFolder,
 }
 
 impl Run {
-    /// Begins a run.
+    /// Starts a run.
     pub(crate) fn start(config: Config) -> (Run, Training) {
         let home = TempDir::new().unwrap();
         let folder = RunFolder::create(&home.path().join("run")).unwrap();
@@ -72,14 +72,14 @@ impl Run {
         (run, training)
     }
 
-    /// A run from its start to its end.
+    /// Makes a whole run.
     pub(crate) fn whole(config: Config) -> (Run, Summary) {
         let (run, training) = Run::start(config);
         let summary = finished(training.run(&mut Silent).unwrap());
         (run, summary)
     }
 
-    /// Goes on to the end; returns what was noted when it was taken up.
+    /// Resumes the run to its end; returns the notes made when resuming.
     pub(crate) fn finish(&self) -> Vec<String> {
         let mut watch = Watch::default();
         let training = Training::resume(self.folder.clone(), &mut watch).unwrap();
@@ -87,15 +87,15 @@ impl Run {
         watch.notes
     }
 
-    /// Goes on until so many updates are made in all.
-    pub(crate) fn go_on_until(&self, updates: u64) {
+    /// Resumes the run and stops it after `updates` updates in total.
+    pub(crate) fn resume_until(&self, updates: u64) {
         let mut watch = Watch::stop_after(updates);
         let training = Training::resume(self.folder.clone(), &mut watch).unwrap();
         let outcome = training.run(&mut watch).unwrap();
         assert_eq!(outcome, Outcome::Stopped { step: updates });
     }
 
-    /// A copy of the folder as it is now, as a run of its own: what a kill would leave.
+    /// Copies the folder as it is now, as a kill would leave it, into a run of its own.
     pub(crate) fn copy(root: &Path) -> Run {
         let home = TempDir::new().unwrap();
         copy_folder(root, &home.path().join("run"));
@@ -114,7 +114,7 @@ impl Run {
         fs::read_to_string(self.folder.steps()).unwrap()
     }
 
-    /// `epochs.jsonl` without what a clock says.
+    /// `epochs.jsonl` without the times.
     pub(crate) fn epochs(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.epochs()).unwrap();
         let timeless = |line: &str| {
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-/// Asserts that two runs left the same model, steps and epochs.
+/// Asserts that two runs have the same model, steps and epochs.
 pub(crate) fn assert_same(a: &Run, b: &Run, what: &str) {
     assert_eq!(a.steps(), b.steps(), "{what}: steps.jsonl");
     assert_eq!(a.epochs(), b.epochs(), "{what}: epochs.jsonl");
@@ -151,7 +151,7 @@ pub(crate) fn finished(outcome: Outcome) -> Summary {
     }
 }
 
-/// An observer that remembers, stops, or does something in the middle.
+/// An observer that records events, stops the run, or does something during it.
 #[derive(Default)]
 pub(crate) struct Watch<'a> {
     pub(crate) notes: Vec<String>,
@@ -161,7 +161,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Stops once so many updates are made.
+    /// Stops after `updates` updates.
     pub(crate) fn stop_after(updates: u64) -> Self {
         Watch {
             stop_after: Some(updates),
@@ -169,7 +169,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Does something once so many updates are made.
+    /// Calls `action` after `updates` updates.
     pub(crate) fn at(updates: u64, action: impl FnMut() + Send + 'a) -> Self {
         Watch {
             at: Some((updates, Box::new(action))),
@@ -209,7 +209,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// The error of taking up a run.
+/// The error of resuming a run.
 pub(crate) fn refusal(folder: &RunFolder) -> TrainError {
     match Training::resume(folder.clone(), &mut Silent) {
         Ok(_) => panic!("was taken up"),
