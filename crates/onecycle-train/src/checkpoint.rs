@@ -11,6 +11,11 @@
 //! kept, in addition to the two, until the next checkpoint. Rollback after a divergence only uses
 //! `step-` checkpoints, so a manual stop never changes the result.
 
+mod file;
+
+pub use file::CheckpointKind;
+pub(crate) use file::{CheckpointFile, list, remove, remove_stop};
+
 use std::{
     collections::HashMap,
     fs,
@@ -29,29 +34,8 @@ const MAGIC: &[u8; 8] = b"1CYCKPT1";
 const DIGEST_LEN: usize = 32;
 /// Number of `step-` checkpoints to keep.
 const KEPT: usize = 2;
-/// File extension of checkpoints.
-const EXTENSION: &str = ".ckpt";
 /// Metadata key of the progress.
 const PROGRESS: &str = "onecycle.progress";
-
-/// Why a checkpoint is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CheckpointKind {
-    /// At a step that the configuration sets: the start, the end of an epoch, every
-    /// `checkpoint_steps`.
-    Regular,
-    /// The run was asked to stop.
-    Stop,
-}
-
-impl CheckpointKind {
-    fn prefix(self) -> &'static str {
-        match self {
-            CheckpointKind::Stop => "stop-",
-            CheckpointKind::Regular => "step-",
-        }
-    }
-}
 
 /// Position of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -139,7 +123,7 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, folder: &Path, kind: CheckpointKind) -> Result<PathBuf, FileError> {
-        let name = format!("{}{:09}{EXTENSION}", kind.prefix(), self.progress.step);
+        let name = kind.file_name(self.progress.step);
         let path = folder.join(name);
         files::write_whole(&path, &self.to_bytes()?)?;
         Ok(path)
@@ -231,60 +215,6 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
-}
-
-/// A checkpoint file, described by its name. Ordered by step. At the same step `Stop` comes after
-/// `Regular`, because it may be in the middle of an evaluation; the next regular one removes it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct CheckpointFile {
-    pub(crate) step: u64,
-    pub(crate) kind: CheckpointKind,
-    pub(crate) path: PathBuf,
-}
-
-impl CheckpointFile {
-    /// Parses the name of the file; `None` if it is not a checkpoint.
-    pub(crate) fn parse(path: PathBuf) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_suffix(EXTENSION)?;
-        let (kind, step) = [CheckpointKind::Regular, CheckpointKind::Stop]
-            .into_iter()
-            .find_map(|kind| Some((kind, name.strip_prefix(kind.prefix())?)))?;
-        Some(CheckpointFile {
-            step: step.parse().ok()?,
-            kind,
-            path,
-        })
-    }
-}
-
-/// Lists all checkpoints in `folder`, oldest first.
-pub(crate) fn list(folder: &Path) -> Result<Vec<CheckpointFile>, FileError> {
-    let entries = fs::read_dir(folder).map_err(FileError::io("read the folder", folder))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(FileError::io("read the folder", folder))?;
-        found.extend(CheckpointFile::parse(entry.path()));
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Removes the checkpoint of a manual stop from `folder`, if there is one.
-///
-/// # Errors
-/// The file cannot be removed.
-pub(crate) fn remove_stop(folder: &Path) -> Result<(), FileError> {
-    for saved in list(folder)? {
-        if saved.kind == CheckpointKind::Stop {
-            remove(&saved.path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a checkpoint.
-pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    fs::remove_file(path).map_err(FileError::io("remove", path))
 }
 
 #[cfg(test)]

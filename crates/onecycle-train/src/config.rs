@@ -175,15 +175,15 @@ pub struct DataConfig {
 pub struct CurriculumConfig {
     /// Share of the images, the easiest ones, that the first epoch draws from; above 0 and at most
     /// 1.
-    #[serde(default = "quarter")]
+    #[serde(default = "default_start")]
     pub start: f64,
     /// Epochs until all images are used, at least 0.
     pub epochs: f64,
     /// Epochs of the short training that scores the images, at least 1.
-    #[serde(default = "one")]
+    #[serde(default = "default_scoring_epochs")]
     pub scoring_epochs: u64,
     /// Learning rate of the short training, above 0. It is plain SGD with momentum 0.9.
-    #[serde(default = "twentieth")]
+    #[serde(default = "default_scoring_lr")]
     pub scoring_lr: f64,
 }
 
@@ -209,15 +209,15 @@ impl CurriculumConfig {
     }
 }
 
-fn quarter() -> f64 {
+fn default_start() -> f64 {
     0.25
 }
 
-fn one() -> u64 {
+fn default_scoring_epochs() -> u64 {
     1
 }
 
-fn twentieth() -> f64 {
+fn default_scoring_lr() -> f64 {
     0.05
 }
 

@@ -1,13 +1,16 @@
 //! The training loop with records and checkpoints. The main type is [`Training`], a [`Trainer`] and
 //! a run folder.
 //!
-//! **A loss that is not finite** ends the run with [`RunError::Diverged`]. With `on_divergence =
-//! "retry"` the run returns to a checkpoint instead, and from there the learning rate of the plan
-//! is halved. It returns to the newest checkpoint from which no earlier retry has failed, and
-//! finally to its start, at most eight times. Each retry is recorded as a
+//! **A loss that is not finite** ends the run with [`RunError::Diverged`]. If the configuration has
+//! `on_divergence = "retry"`, the run returns to a checkpoint instead, and from there the learning
+//! rate of the plan is halved. It returns to the newest checkpoint from which no earlier retry has
+//! failed, and finally to its start, at most eight times. Each retry is recorded as a
 //! [`Retry`](crate::run_folder::Retry) in `run.toml`.
 
 mod retry;
+mod start;
+
+pub use start::ResumeOptions;
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +21,9 @@ use onecycle_burn::state;
 use crate::{
     Experiment, FileError, RunError, TrainError,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
-    config::OnDivergence,
     device,
     diagnose::{self, Diagnosis},
-    files::{self, JsonLines},
+    files::JsonLines,
     finish::{self, Artifacts, Summary},
     metrics::{Evaluator, MetricSums},
     observer::Observer,
@@ -40,16 +42,6 @@ pub enum Outcome {
         /// Updates made so far.
         step: u64,
     },
-}
-
-/// Options for resuming a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ResumeOptions {
-    /// Accept a run of another format, or whose data have changed. Its results are then not
-    /// bit-identical to those of an uninterrupted run.
-    pub accept_changes: bool,
-    /// Overrides `on_divergence` of the configuration.
-    pub on_divergence: Option<OnDivergence>,
 }
 
 /// A run in progress. It holds the lock of its folder, so no other process can work on it.
@@ -76,133 +68,6 @@ pub struct Training {
 }
 
 impl Training {
-    /// Starts a new run in `folder`.
-    ///
-    /// # Errors
-    /// The folder is in use or already contains a run, files cannot be written, or the optimizer or
-    /// network cannot be built.
-    pub fn start(experiment: Experiment, folder: RunFolder) -> Result<Self, TrainError> {
-        let lock = RunLock::acquire(folder.root())?;
-        // Another process may have used the folder since it was checked.
-        folder.check_unused()?;
-        let trainer = experiment.trainer()?;
-        files::keep_lines(&folder.steps(), 0)?;
-        files::keep_lines(&folder.epochs(), 0)?;
-        files::keep_lines(&folder.diagnoses(), 0)?;
-        let run_file = RunFile::new(&experiment.config, &experiment.data);
-        let mut training = Training {
-            steps: JsonLines::open(&folder.steps())?,
-            epochs: JsonLines::open(&folder.epochs())?,
-            diagnoses: open_diagnoses(&experiment, &folder)?,
-            trainer,
-            train_metrics: MetricSums::default(),
-            seconds: 0.0,
-            eval_metrics: MetricSums::default(),
-            saved: Progress::default(),
-            experiment,
-            folder,
-            run_file,
-            _lock: lock,
-            artifacts: Artifacts::All,
-        };
-        training.save(CheckpointKind::Regular)?;
-        // Written last: a folder with a run.toml can be resumed.
-        training.run_file.write(&training.folder.run_file())?;
-        Ok(training)
-    }
-
-    /// Resumes a run from its newest complete checkpoint. The records are truncated to the lines
-    /// that the checkpoint counts.
-    ///
-    /// # Errors
-    /// The folder is in use; there is no complete checkpoint, or it belongs to another network; the
-    /// run has another format; the data have changed since the run began.
-    pub fn resume(folder: RunFolder, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        Training::resume_with(folder, ResumeOptions::default(), observer)
-    }
-
-    /// Like [`resume`](Self::resume), with options.
-    ///
-    /// # Errors
-    /// Those of [`resume`](Self::resume) that the options do not accept; [`RunError::ShorterRun`]
-    /// if the changed data leave fewer steps than were already made.
-    pub fn resume_with(
-        folder: RunFolder,
-        options: ResumeOptions,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, TrainError> {
-        let lock = RunLock::acquire(folder.root())?;
-        let recorded = RunFile::read(&folder.run_file(), options.accept_changes)?;
-        let mut config = recorded.config.clone();
-        if let Some(on_divergence) = options.on_divergence {
-            config.on_divergence = on_divergence;
-        }
-        let experiment = Experiment::prepare(config)?;
-        let run_file = RunFile {
-            retries: recorded.retries.clone(),
-            ..RunFile::new(&experiment.config, &experiment.data)
-        };
-        let differences = recorded.data.differences(&run_file.data);
-        if !(differences.is_empty() || options.accept_changes) {
-            return Err(RunError::OtherData {
-                run: folder.root().to_path_buf(),
-                differences,
-            }
-            .into());
-        }
-        for difference in &differences {
-            observer.note(&format!("continuing with changed data: {difference}"));
-        }
-        if recorded.version != run_file.version {
-            observer.note(&format!(
-                "the run was started by onecycle {}, this is {}: the results may differ from an uninterrupted run",
-                recorded.version, run_file.version
-            ));
-        }
-        let (checkpoint, damaged) = Checkpoint::newest(&folder.checkpoints())?;
-        for error in damaged {
-            observer.note(&format!("{error}; continuing from the previous checkpoint"));
-        }
-        let progress = checkpoint.progress;
-        let steps = experiment.plan.steps();
-        if progress.step > steps {
-            return Err(RunError::ShorterRun {
-                run: folder.root().to_path_buf(),
-                step: progress.step,
-                steps,
-            }
-            .into());
-        }
-        let trainer = restore(&experiment, checkpoint)?;
-        // Up to here, nothing in the folder was changed.
-        for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
-            files::remove_temporary_files(folder)?;
-        }
-        files::keep_lines(&folder.steps(), progress.step as usize)?;
-        files::keep_lines(&folder.epochs(), progress.epoch as usize)?;
-        let diagnoses =
-            diagnose::count_until(experiment.config.diagnose.every, progress.step, steps);
-        files::keep_lines(&folder.diagnoses(), diagnoses)?;
-        if run_file != recorded {
-            run_file.write(&folder.run_file())?;
-        }
-        Ok(Training {
-            steps: JsonLines::open(&folder.steps())?,
-            epochs: JsonLines::open(&folder.epochs())?,
-            diagnoses: open_diagnoses(&experiment, &folder)?,
-            trainer,
-            train_metrics: progress.train_metrics(),
-            seconds: progress.seconds,
-            eval_metrics: progress.evaluated,
-            saved: progress,
-            experiment,
-            folder,
-            run_file,
-            _lock: lock,
-            artifacts: Artifacts::All,
-        })
-    }
-
     /// Selects the files to write at the end of the run.
     #[must_use]
     pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
@@ -489,25 +354,4 @@ enum EvalSet {
     Validation,
     /// Evaluated at the end of the run.
     Test,
-}
-
-/// Opens the record of diagnoses if the configuration asks for them.
-fn open_diagnoses(
-    experiment: &Experiment,
-    folder: &RunFolder,
-) -> Result<Option<JsonLines<Diagnosis>>, TrainError> {
-    match experiment.config.diagnose.is_never() {
-        true => Ok(None),
-        false => Ok(JsonLines::open(&folder.diagnoses()).map(Some)?),
-    }
-}
-
-/// Creates the trainer at the position of a checkpoint, with its weights and optimizer state.
-fn restore(experiment: &Experiment, checkpoint: Checkpoint) -> Result<Trainer, TrainError> {
-    let mut trainer = experiment.trainer()?;
-    trainer.model = state::load_weights(trainer.model, checkpoint.weights)?;
-    trainer
-        .optimizer
-        .load_state(checkpoint.optimizer, &experiment.device)?;
-    Ok(trainer.at(checkpoint.progress.cursor()))
 }

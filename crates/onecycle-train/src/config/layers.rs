@@ -14,14 +14,14 @@ const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", [
 /// Builder of a [`Config`] from layers of settings: defaults, files, single settings.
 ///
 /// ```
-/// use crate::{config::Layers};
+/// use onecycle_train::config::Layers;
 ///
 /// let config = Layers::new()?
 ///     .set("steps", "100")?
 ///     .set("policy.lr_max", "0.4")?
 ///     .resolve()?;
 /// assert_eq!((config.steps, config.epochs), (Some(100), None));
-/// # Ok::<(), crate::ConfigError>(())
+/// # Ok::<(), onecycle_train::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Layers {

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::{Config, ConfigError, FileError, RunError, TrainError, experiment::Data, files};
 
-/// Format of a run folder. A version cannot resume another format to the same bits.
+/// Format of a run folder. A version can only resume runs of its own format to the same bits.
 pub const FORMAT: i64 = 1;
 
 /// Contents of `run.toml`.

@@ -1,12 +1,14 @@
 use onecycle_burn::state;
 use toml::{Table, Value};
 
-use super::Training;
+use super::{
+    Training,
+    start::{restore, truncate_records},
+};
 use crate::{
     TrainError,
     checkpoint::{self, Checkpoint, CheckpointKind, Progress},
     config::{OnDivergence, PolicyConfig},
-    diagnose, files,
     observer::Observer,
     run_folder::Retry,
 };
@@ -56,14 +58,9 @@ impl Training {
              times the plan's learning rate"
         ));
 
-        files::keep_lines(&self.folder.steps(), from as usize)?;
-        files::keep_lines(&self.folder.epochs(), checkpoint.progress.epoch as usize)?;
-        let plan = &self.experiment.plan;
-        let every = self.experiment.config.diagnose.every;
-        let diagnoses = diagnose::count_until(every, from, plan.steps());
-        files::keep_lines(&self.folder.diagnoses(), diagnoses)?;
         let progress = checkpoint.progress;
-        self.trainer = super::restore(&self.experiment, checkpoint)?;
+        truncate_records(&self.folder, &self.experiment, &progress)?;
+        self.trainer = restore(&self.experiment, checkpoint)?;
         self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
         self.eval_metrics = progress.evaluated;
