@@ -6,24 +6,27 @@ use std::{
     time::Duration,
 };
 
-use crate::stop;
 use clap::{Args as ClapArgs, ValueEnum};
 use onecycle_train::{Config, ConfigError, config::Layers, tta::Tta};
 use onecycle_vision::catalog;
 
-/// What every command that has a configuration takes.
+use crate::stop;
+
+/// Flags of every command that has a configuration. A flag overrides `--set`, which overrides
+/// `--config`.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Configuration {
-    /// TOML file to lay over the defaults
+pub(crate) struct ConfigOptions {
+    /// Configuration file (TOML); keys that it leaves out keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Any key of the configuration, such as policy.lr_max=0.8; may be repeated
+    /// Set any key of the configuration, such as policy.lr_max=0.8; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Passes over the training set
+    /// Passes over the training set; may be fractional [key: epochs] [default: 5; `fit` uses more
+    /// on few images]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: Option<String>,
-    /// Optimizer updates, in place of epochs
+    /// Optimizer updates, instead of --epochs [key: steps]
     #[arg(
         long,
         value_name = "N",
@@ -31,42 +34,50 @@ pub(crate) struct Configuration {
         conflicts_with = "epochs"
     )]
     pub(crate) steps: Option<String>,
-    /// Network: mlp, lenet5, lenet-caffe, convnet, convnet-plain, resnet-small, resnet8 .. resnet110, resnet9
+    /// Network: mlp, lenet5, lenet-caffe, convnet, convnet-plain, resnet-small, resnet9,
+    /// resnet8, 20, 32, 44, 56 or 110 [key: model] [default: resnet-small]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Data set by name, or path of a folder or archive
+    /// Name of a known data set, or path of an image folder or of a data set's files [key:
+    /// data.name or data.path] [default: fashion-mnist]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
-    /// Train on the first N images only
+    /// Train on the first N images only, 0 for all [key: data.limit] [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<String>,
-    /// Images an update
+    /// Images per update [key: batch_size] [default: 128]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<String>,
-    /// Largest learning rate (policy.lr_max)
+    /// Largest learning rate of the cycle [key: policy.lr_max] [default: 0.2]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_max: Option<String>,
-    /// Weight decay (optimizer.weight_decay)
+    /// Weight decay [key: optimizer.weight_decay] [default: 5e-4 for SGD]
     #[arg(long, value_name = "WD", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<String>,
-    /// Seed of every random stream
+    /// Seed of all random numbers [key: seed] [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<String>,
-    /// cpu, cuda or wgpu
+    /// Where to compute: cpu, cuda or wgpu [key: device] [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// CPU threads, 0 for all cores; results do not depend on it
+    /// CPU threads, 0 for all cores; results do not depend on it [key: threads] [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<String>,
 }
 
-impl Configuration {
-    /// Defaults, file, `--set`, flags, in this order.
+impl ConfigOptions {
+    /// The checked configuration: defaults, then the file, `--set` and flags, each overriding the
+    /// one before.
     pub(crate) fn resolve(&self) -> Result<Config, ConfigError> {
         self.layers()?.resolve()
     }
 
-    /// The same, before it is checked.
+    /// The number of threads, 0 if it is not set.
+    pub(crate) fn threads(&self) -> Result<usize, ConfigError> {
+        Ok(self.resolve()?.threads)
+    }
+
+    /// The layers of the configuration before they are merged and checked.
     pub(crate) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::new()?;
         if let Some(path) = &self.config {
@@ -102,7 +113,7 @@ impl Configuration {
     }
 }
 
-/// Keys and values of what `--set` was given.
+/// Splits the `KEY=VALUE` arguments of `--set`.
 pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
     let pair = |setting: &String| {
         let (key, value) = setting
@@ -113,21 +124,22 @@ pub(crate) fn pairs(settings: &[String]) -> Result<Vec<(String, String)>, Config
     settings.iter().map(pair).collect()
 }
 
-/// The key of the configuration that `--data` is about: a name, or a path.
+/// The configuration key that `--data` sets: `data.name` or `data.path`.
 pub(crate) fn data_key(data: &str) -> &'static str {
-    let known = catalog::find(data).is_ok() || !Path::new(data).exists() && is_a_word(data);
-    if known { "data.name" } else { "data.path" }
+    let is_name = catalog::find(data).is_ok() || !Path::new(data).exists() && is_word(data);
+    if is_name { "data.name" } else { "data.path" }
 }
 
-/// Whether this looks like a name rather than a path: the message about an unknown one then lists the names.
-fn is_a_word(text: &str) -> bool {
+/// Whether this looks like a name rather than a path. An unknown name is answered with the list of
+/// known names.
+fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '-')
 }
 
-/// Flags with a former name, which still works: `(old, new)`.
+/// Renamed flags as `(old, new)`. The old name still works.
 const RENAMED_FLAGS: [(&str, &str); 1] = [("--rungs", "--num-steps")];
 
-/// A note for each flag that is given by its former name.
+/// One deprecation note per flag that is given by its old name.
 pub(crate) fn deprecations(args: impl Iterator<Item = OsString>) -> Vec<String> {
     let names: Vec<String> = args
         .filter_map(|arg| Some(arg.to_str()?.split('=').next()?.to_owned()))
@@ -139,16 +151,17 @@ pub(crate) fn deprecations(args: impl Iterator<Item = OsString>) -> Vec<String> 
         .collect()
 }
 
-/// The learning rates of a range test.
+/// Flags of a range test.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Sweep {
-    /// Smallest learning rate of the range test [default: 1e-5; 0 with --linear]
+pub(crate) struct SweepOptions {
+    /// First learning rate of the range test [default: 1e-5; 0 with `find --linear`]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_from: Option<f64>,
-    /// Largest learning rate of the range test [default: 10; 3 with --linear]
+    /// Last learning rate of the range test [default: 10; 3 with `find --linear`]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_to: Option<f64>,
-    /// Updates of a range test; fewer than 25 a decade show an instability late, and the suggested rate is then too high
+    /// Updates per range test; with fewer than 25 per decade of learning rates, an instability
+    /// shows too late and the suggested rate is too high
     #[arg(
         long,
         alias = "rungs",
@@ -157,7 +170,7 @@ pub(crate) struct Sweep {
         default_value_t = 150
     )]
     pub(crate) num_steps: u64,
-    /// Updates at the smallest rate before these
+    /// Updates at the first learning rate before the test
     #[arg(
         long,
         value_name = "N",
@@ -165,14 +178,20 @@ pub(crate) struct Sweep {
         default_value_t = 0
     )]
     pub(crate) warm_up: u64,
-    /// Range tests with so many seeds, beginning with the configured one
-    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, value_parser = at_least_one)]
+    /// Number of range tests, each with another seed; the first uses --seed
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 1,
+        value_parser = at_least_one
+    )]
     pub(crate) seeds: usize,
 }
 
-/// How many of the machine's cores a command computes on.
+/// Flag for the number of CPU threads.
 #[derive(Clone, Copy, Debug, ClapArgs)]
-pub(crate) struct Threads {
+pub(crate) struct ThreadsOption {
     /// CPU threads, 0 for all cores; results do not depend on it
     #[arg(
         long = "threads",
@@ -183,61 +202,67 @@ pub(crate) struct Threads {
     pub(crate) count: usize,
 }
 
-/// What every command that trains many networks takes.
+/// Flags of every command that trains many networks.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Trials {
-    /// Stop after this time (90s, 10m, 2h), to go on later, with exit code 124
+pub(crate) struct StudyOptions {
+    /// Stop after this time (90s, 10m, 2h) with exit code 124; run the same command again to
+    /// continue
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) threads: ThreadsOption,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
-/// What becomes of a run when something comes in between.
+/// Flags for stopping, diverging and resumed runs.
 #[derive(Debug, Default, ClapArgs)]
-pub(crate) struct Course {
-    /// Stop after this time (90s, 10m, 2h) with a checkpoint to go on from, and with exit code 124
+pub(crate) struct RunOptions {
+    /// Stop after this time (90s, 10m, 2h) with a checkpoint and exit code 124; continue with
+    /// `onecycle resume`
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
-    /// After a loss that is not finite: stop, or retry from a checkpoint with half the learning rate
+    /// If the loss is not finite: stop, or retry from a checkpoint with half the learning rate, up
+    /// to 8 times [key: on_divergence] [default: stop]
     #[arg(long, value_name = "stop|retry")]
     pub(crate) on_divergence: Option<String>,
-    /// Go on with a run though its data have changed or another version began it
+    /// Resume a run although its data have changed or another version of onecycle started it
     #[arg(long)]
     pub(crate) accept_changes: bool,
 }
 
-/// How a command tells what it did.
+/// Flags for the output of a command.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Show {
-    /// text, or json for programs
+pub(crate) struct OutputOptions {
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-    /// No progress
+    /// Show no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
+/// Output format of most commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Readable text
     Text,
-    /// For programs
+    /// One JSON document
     Json,
 }
 
-/// What the network is shown of an image.
+/// Flag for test-time augmentation.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct WhichViews {
-    /// Average the answers to each image and to its mirror image: more often right where images were flipped in training
+pub(crate) struct TtaOptions {
+    /// Average the predictions for each image and its mirror image; usually more accurate if
+    /// training images were mirrored, which is the default
     #[arg(long)]
     flip: bool,
 }
 
-impl WhichViews {
-    pub(crate) fn views(&self) -> Tta {
+impl TtaOptions {
+    /// The test-time augmentation.
+    pub(crate) fn tta(&self) -> Tta {
         match self.flip {
             true => Tta::WithMirrorImage,
             false => Tta::Image,
@@ -245,7 +270,7 @@ impl WhichViews {
     }
 }
 
-/// A count that must not be 0.
+/// Parses a count of at least 1.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),

@@ -1,4 +1,4 @@
-//! A progress bar on a terminal, lines of text in a pipe.
+//! Progress: a bar on a terminal, lines of text otherwise.
 
 use std::{
     io::IsTerminal,
@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
 
-/// Shows how far something is on standard error: as a bar on a terminal, as occasional lines elsewhere,
-/// and not at all if quiet.
+/// Shows progress on standard error: a bar on a terminal, occasional lines otherwise, nothing if
+/// quiet.
 pub(crate) struct Bar {
     bar: ProgressBar,
     in_lines: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// A bar by an `indicatif` template. Without a terminal, a line is due every `line_every`.
+    /// A bar with this `indicatif` template. Without a terminal, a line is due every `line_every`.
     pub(crate) fn new(template: &str, quiet: bool, line_every: Duration) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let target = match (quiet, on_terminal) {
@@ -38,12 +38,12 @@ impl Bar {
         }
     }
 
-    /// Redraws the bar regularly, also while nothing advances.
+    /// Redraws the bar at this interval even if it does not advance.
     pub(crate) fn redraw_every(&self, interval: Duration) {
         self.bar.enable_steady_tick(interval);
     }
 
-    /// Begins a part of `length` units under a new message; without a terminal, writes the message.
+    /// Starts again at 0 of `length` with a new message. Without a terminal, writes the message.
     pub(crate) fn begin(&mut self, message: &str, length: u64) {
         self.line(message);
         self.bar.reset();
@@ -51,14 +51,14 @@ impl Bar {
         self.bar.set_message(message.to_owned());
     }
 
-    /// Sets position, length and message without a line.
+    /// Sets position, length and message of the bar. Writes no line.
     pub(crate) fn set(&self, position: u64, length: u64, message: String) {
         self.bar.set_length(length);
         self.bar.set_position(position);
         self.bar.set_message(message);
     }
 
-    /// Estimates the remaining time from now on.
+    /// Starts the estimate of the remaining time again.
     pub(crate) fn reset_eta(&self) {
         self.bar.reset_eta();
     }
@@ -68,17 +68,17 @@ impl Bar {
         self.bar.set_message(message);
     }
 
-    /// One unit is done.
+    /// Advances by one unit.
     pub(crate) fn advance(&self) {
         self.bar.inc(1);
     }
 
-    /// Whether there is no terminal and the last line is long enough ago.
+    /// Whether a line should be written now. Always false on a terminal.
     pub(crate) fn line_is_due(&self) -> bool {
         self.in_lines && self.last_line.elapsed() >= self.line_every
     }
 
-    /// Writes a line that stays: above the bar on a terminal, by itself elsewhere.
+    /// Writes a line that stays, on a terminal above the bar.
     pub(crate) fn result(&mut self, text: &str) {
         self.line(text);
         // Draws nothing without a terminal.
@@ -93,7 +93,7 @@ impl Bar {
         }
     }
 
-    /// Runs `write` while the bar is hidden, so that its output does not mix with it.
+    /// Hides the bar while `write` writes to the terminal.
     pub(crate) fn hidden<R>(&self, write: impl FnOnce() -> R) -> R {
         self.bar.suspend(write)
     }

@@ -1,4 +1,4 @@
-//! One module a command.
+//! The command line, and one module per command.
 
 mod bench;
 mod compare;
@@ -11,6 +11,7 @@ mod fit;
 mod plan;
 mod predict;
 mod reproduce;
+mod search;
 mod study_progress;
 mod suggest;
 mod train;
@@ -21,7 +22,9 @@ use clap::{Parser, Subcommand};
 
 use crate::output::AnyError;
 
-/// Train image classifiers fast by Leslie Smith's 1cycle policy.
+/// Train image classifiers fast with Leslie Smith's 1cycle policy.
+///
+/// Shortest way: `onecycle fit`. Then open report.html in the run folder that it prints.
 #[derive(Debug, Parser)]
 #[command(name = "onecycle", version, arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -29,38 +32,39 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+/// A command with its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what a policy does over a run, before any training
+    /// Show learning rate and momentum over a run without training
     Plan(plan::Plan),
-    /// Find learning rate and weight decay by a range test, train one cycle with them, test
+    /// Find learning rate and weight decay, train one cycle with them, and test
     Fit(fit::Fit),
-    /// Make a learning rate range test, over several weight decays, momenta, batch sizes or seeds
+    /// Run a learning rate range test, optionally for several weight decays, momenta or batch sizes
     Find(find::Find),
-    /// Say what all rules make of a recorded range test
+    /// Suggest learning rates from a recorded range test, by every rule
     Suggest(suggest::Suggest),
-    /// Train a network and leave a model, records, figures and a report
+    /// Train a network; writes a model, records, figures and a report
     Train(train::Train),
-    /// Go on with a stopped run
+    /// Continue a stopped run
     Resume(train::Resume),
-    /// Train the same network by several policies and seeds, and compare them
+    /// Train with several policies over several seeds, and compare them
     Compare(compare::Compare),
-    /// Repeat a figure or table of the 1cycle literature, or all of them
+    /// Reproduce figures and tables of the 1cycle literature
     Reproduce(reproduce::Reproduce),
-    /// Classify images by a trained model
+    /// Classify images with a trained model
     Predict(predict::Predict),
-    /// Say how well a trained model does on labelled images, class by class
+    /// Measure the accuracy of a trained model on labelled images, overall and per class
     Evaluate(evaluate::Evaluate),
-    /// Say how noisy a run's gradients are, how sharp its minimum is, how large its gap
+    /// Measure gradient noise, sharpness and generalisation gap of a run
     Diagnose(diagnose::Diagnose),
-    /// List, fetch or check data sets
+    /// List, download or verify data sets
     #[command(subcommand)]
     Data(data::Data),
-    /// Measure how fast this machine trains a network
+    /// Measure the training speed of this machine
     Bench(bench::Bench),
 }
 
-/// Runs the command that was asked for at `start`.
+/// Runs a command whose process began at `start`.
 pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
     match args.command {
         Command::Plan(args) => plan::run(&args),
@@ -68,7 +72,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Find(args) => find::run(&args, start),
         Command::Suggest(args) => suggest::run(&args),
         Command::Train(args) => train::run(&args, start),
-        Command::Resume(args) => train::resume(&args.run, 0, &args.course, &args.show, start),
+        Command::Resume(args) => train::resume(&args.run, 0, &args.run_options, &args.show, start),
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Predict(args) => predict::run(&args),

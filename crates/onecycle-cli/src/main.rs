@@ -1,9 +1,10 @@
-//! `onecycle`: trains image classifiers fast by the 1cycle policy.
+//! The `onecycle` command: trains image classifiers fast with the 1cycle policy.
 //!
-//! This crate parses arguments, shows progress and chooses exit codes; what is computed, the crates below computes.
+//! This crate parses arguments, shows progress, prints results and chooses exit codes. It computes
+//! nothing itself: `onecycle-train` does for one run, `onecycle-studies` for many.
 //!
-//! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line. A run that was stopped with a checkpoint to go
-//! on from: 124 by its `--max-time`, 130 by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.
+//! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line. Stopped before the end:
+//! 124 by `--max-time`, 130 by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.
 
 mod args;
 mod bar;
@@ -16,8 +17,8 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 
-// A training step allocates and frees large buffers all the time; the system's allocator returns them to the
-// kernel and pays for every page again.
+// Training allocates and frees large buffers in every step. The system's allocator would return
+// them to the kernel and take every page fault again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Text and JSON to standard output.
+//! Text and JSON on standard output, messages on standard error.
 
 use std::{
     error::Error,
@@ -7,8 +7,13 @@ use std::{
 
 use serde::Serialize;
 
-/// Any error of a command: the message is all that reaches a user.
+/// Any error of a command. Only its message is shown.
 pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Columns of a plot if the terminal has no known width.
+const DEFAULT_WIDTH: usize = 80;
+/// Most columns of a plot; wider plots are hard to read.
+const MAX_WIDTH: usize = 120;
 
 /// Writes text to standard output.
 pub(crate) fn text(text: &str) -> Result<(), AnyError> {
@@ -20,13 +25,19 @@ pub(crate) fn text(text: &str) -> Result<(), AnyError> {
     Ok(out.flush()?)
 }
 
-/// Writes a line to standard error. Nobody can be told that nobody reads there.
+/// Writes a line to standard error. Write errors are ignored: there is nowhere left to report them.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Text with its line breaks and other control characters escaped: a name in a message, of a file or a key, may have
-/// such, and must neither break the line nor steer the terminal.
+/// Columns of a plot for the terminal.
+pub(crate) fn plot_width() -> usize {
+    let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
+    width.min(MAX_WIDTH)
+}
+
+/// Escapes line breaks and other control characters. File names and keys in a message may contain
+/// them, and must neither break the line nor control the terminal.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut line, c| {
         match c.is_control() {
@@ -42,7 +53,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), AnyError> {
     text(&serde_json::to_string_pretty(value)?)
 }
 
-/// Whether an error says that nobody reads on (`onecycle plan | head`).
+/// Whether the reader of standard output closed the pipe (`onecycle plan | head`).
 pub(crate) fn is_closed_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error
         .downcast_ref::<io::Error>()
@@ -54,7 +65,7 @@ mod tests {
     use super::one_line;
 
     #[test]
-    fn a_message_is_one_line_whatever_it_names() {
+    fn control_characters_are_escaped() {
         let text = "unknown key `a\nb\u{1b}[2J`: ä ≥ 1";
         assert_eq!(one_line(text), "unknown key `a\\nb\\u{1b}[2J`: ä ≥ 1");
     }

@@ -1,4 +1,4 @@
-//! Progress of a run, on a terminal and in a pipe.
+//! Progress of a training run.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use onecycle_train::{
 
 use crate::{bar::Bar, output, stop::Stop};
 
-/// Time between two lines where there is no terminal.
+/// Time between two lines if standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Weight of the past in the loss that is shown; a single batch says little.
+/// Weight of earlier batches in the displayed loss, a running mean: single batches are noisy.
 const SMOOTHING: f64 = 0.95;
 
-/// Shows a training run.
+/// Shows the progress of a training run.
 pub(crate) struct TrainProgress {
     bar: Bar,
     table: bool,
@@ -28,8 +28,8 @@ pub(crate) struct TrainProgress {
 }
 
 impl TrainProgress {
-    /// For a run of `steps` updates in about `epochs` epochs. With `table`, each epoch is a line of a table on standard
-    /// output.
+    /// Progress of a run of `steps` updates in about `epochs` epochs. With `table`, each epoch is
+    /// written as a line of a table to standard output.
     pub(crate) fn new(steps: u64, epochs: f64, quiet: bool, table: bool, stop: Stop) -> Self {
         let template = "{elapsed_precise} {bar:28} {pos}/{len} steps, {eta} left  {msg}";
         TrainProgress {
@@ -44,6 +44,7 @@ impl TrainProgress {
         }
     }
 
+    /// Epoch, loss, learning rate and momentum as text.
     fn message(&self, record: &StepRecord) -> String {
         let loss = self.shown_loss.unwrap_or(record.loss);
         let momentum = record.momentum.map_or(String::new(), |momentum| {
@@ -57,7 +58,7 @@ impl TrainProgress {
         )
     }
 
-    /// The line for a log, with the time left.
+    /// A line for a log, with the time left.
     fn line(&self, record: &StepRecord) -> String {
         let (first, since) = self.first_step.unwrap_or((record.step, Instant::now()));
         let made = record.step + 1 - first;
@@ -77,7 +78,7 @@ impl Observer for TrainProgress {
     fn step(&mut self, record: &StepRecord) {
         let old = self.shown_loss.unwrap_or(record.loss);
         self.shown_loss = Some(SMOOTHING * old + (1.0 - SMOOTHING) * record.loss);
-        // The first one, or a run that went back behind it after a divergence.
+        // The first step of this process, or a retry from before it.
         let restarted = self.first_step.is_none_or(|(first, _)| record.step < first);
         if restarted {
             self.first_step = Some((record.step, Instant::now()));
@@ -120,7 +121,7 @@ impl Observer for TrainProgress {
             true => line,
             false => format!("{header}\n{line}"),
         };
-        // A reader who went away (`onecycle train | head -2`) does not end the run.
+        // A closed pipe (`onecycle train | head -2`) does not stop the run.
         let _ = self.bar.hidden(|| output::text(&text));
         self.header_shown = true;
     }

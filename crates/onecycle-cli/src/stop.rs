@@ -1,8 +1,9 @@
-//! Why a command is to stop before its end: a signal, or its time is up.
+//! Stops a command before its end: after a signal, or when its time limit is over.
 //!
-//! Where steps are made that a checkpoint can keep, a signal asks to stop after the one in progress. Everywhere else (data
-//! are read, a range test is made, results are written) nothing is to be gained by going on: what is on disk is whole at any
-//! instant, so a signal ends the process at once, with words on how to go on.
+//! While a run trains, a signal asks it to stop after the current step, so that a checkpoint keeps
+//! the step. At all other times (reading data, range tests, writing results) a signal ends the
+//! process at once with a message that says how to continue. This is safe because the files on disk
+//! are complete at any moment.
 
 use std::{
     io,
@@ -16,95 +17,99 @@ use std::{
 
 use crate::output;
 
-/// Why a run was stopped.
+/// Why a command stops early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A signal of this number.
+    /// It received the signal with this number.
     Signal(i32),
-    /// `--max-time` is over.
+    /// The time limit `--max-time` is over.
     TimeIsUp,
 }
 
 impl Reason {
-    /// Exit code: 128 and the signal, as shells have it (130 for SIGINT, 143 for SIGTERM); 124 as of `timeout`.
+    /// Exit code: 128 plus the signal number as in shells (130 for SIGINT, 143 for SIGTERM), or 124
+    /// as in `timeout`.
     pub(crate) fn code(self) -> u8 {
         match self {
-            // Signals that are listened to are small numbers.
+            // The signals we listen to have small numbers.
             Reason::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
             Reason::TimeIsUp => 124,
         }
     }
 }
 
-/// Knows whether the command is to stop.
+/// Tells whether the command should stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
     signals: Arc<Signals>,
     end: Option<Instant>,
 }
 
-/// What is known of signals.
+/// State shared with the signal handler.
 #[derive(Debug)]
 struct Signals {
-    /// Number of the first one, 0 before.
+    /// Number of the first signal received, 0 if there was none.
     first: AtomicI32,
-    /// What the process says when one ends it at once; none while steps are made.
-    last_words: Mutex<Option<String>>,
+    /// Message with which a signal ends the process at once. `None` while a run trains.
+    exit_message: Mutex<Option<String>>,
 }
 
 impl Stop {
-    /// Listens to signals from now on, and stops `max_time` after `start`. Until [`after_step`](Self::after_step) a signal
-    /// ends the process at once, with `last_words`.
+    /// Listens to signals from now on, and stops `max_time` after `start`. Until
+    /// [`stop_after_step`](Self::stop_after_step) is called, a signal ends the process at once with
+    /// `exit_message`.
     pub(crate) fn listen(
         start: Instant,
         max_time: Option<Duration>,
-        last_words: impl Into<String>,
+        exit_message: impl Into<String>,
     ) -> Self {
         let signals = Arc::new(Signals {
             first: AtomicI32::new(0),
-            last_words: Mutex::new(Some(last_words.into())),
+            exit_message: Mutex::new(Some(exit_message.into())),
         });
         if let Err(error) = system::listen(Arc::clone(&signals)) {
-            output::note(&format!("Ctrl-C will stop without a checkpoint: {error}"));
+            output::note(&format!(
+                "cannot listen to signals ({error}): Ctrl-C will stop without a checkpoint"
+            ));
         }
         Stop {
             signals,
-            // A time that no clock can hold never ends.
+            // A time limit beyond the range of the clock is no limit.
             end: max_time.and_then(|time| start.checked_add(time)),
         }
     }
 
-    /// Steps are made from now on: a signal asks to stop after the one in progress.
-    pub(crate) fn after_step(&self) {
-        *self.signals.last_words() = None;
+    /// From now on, a signal asks to stop after the current step.
+    pub(crate) fn stop_after_step(&self) {
+        *self.signals.exit_message() = None;
     }
 
-    /// No steps are made from now on: a signal ends the process at once, with `last_words`. So does one that came already and
-    /// was not obeyed yet.
-    pub(crate) fn at_once(&self, last_words: impl Into<String>) {
-        let mut words = self.signals.last_words();
-        let words = words.insert(last_words.into());
+    /// From now on, a signal ends the process at once with `exit_message`. So does a signal that
+    /// arrived before and has not stopped the run yet.
+    pub(crate) fn stop_at_once(&self, exit_message: impl Into<String>) {
+        let mut message = self.signals.exit_message();
+        let message = message.insert(exit_message.into());
         let first = self.signals.first.load(Ordering::SeqCst);
         if first != 0 {
-            end(first, words);
+            end(first, message);
         }
     }
 
-    /// The exit code of what was stopped.
+    /// Exit code of the stopped command.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.reason()
             .map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code()))
     }
 
-    /// What to put before the news of a stop: that the time is up, if that is why.
-    pub(crate) fn why(&self) -> &'static str {
+    /// Start of the message about the stop: that the time limit is over, if that is the reason.
+    pub(crate) fn prefix(&self) -> &'static str {
         match self.reason() {
-            Some(Reason::TimeIsUp) => "the time is up: ",
+            Some(Reason::TimeIsUp) => "time limit reached: ",
             _ => "",
         }
     }
 
-    /// Why the run is to stop, if it is.
+    /// Why the command should stop, if it should.
     pub(crate) fn reason(&self) -> Option<Reason> {
         match self.signals.first.load(Ordering::SeqCst) {
             0 => self
@@ -117,23 +122,25 @@ impl Stop {
 }
 
 impl Signals {
-    /// Held while a signal is obeyed or what it does is changed, so that none falls in between.
-    fn last_words(&self) -> MutexGuard<'_, Option<String>> {
-        // Whoever panicked with it left it whole.
-        self.last_words
+    /// Locks the message. The lock is held while a signal is handled and while the handling
+    /// changes, so that no signal arrives in between.
+    fn exit_message(&self) -> MutexGuard<'_, Option<String>> {
+        // A poisoned lock is fine: the value is always consistent.
+        self.exit_message
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// While steps are made the first signal asks to stop; a second SIGINT stops at once, since what is on disk is whole at
-    /// any instant. A second SIGTERM does not: batch systems and `timeout` send several to make sure.
+    /// Handles a signal. While a run trains, the first signal asks it to stop. A second SIGINT ends
+    /// the process at once, because the files on disk are complete at any moment. A second SIGTERM
+    /// does not: batch systems and `timeout` may send it several times.
     fn received(&self, number: i32, name: &str) {
-        let last_words = self.last_words();
+        let exit_message = self.exit_message();
         let first = self
             .first
             .compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
-        match (&*last_words, first) {
-            (Some(words), _) => end(number, words),
+        match (&*exit_message, first) {
+            (Some(message), _) => end(number, message),
             (None, Ok(_)) => output::note(&format!(
                 "{name}: stopping after this step; press Ctrl-C {}to stop at once",
                 if number == SIGINT { "again " } else { "" }
@@ -144,13 +151,13 @@ impl Signals {
     }
 }
 
-/// Ends the process by a signal, at once.
-fn end(number: i32, last_words: &str) -> ! {
-    output::note(last_words);
+/// Ends the process at once with the exit code of a signal.
+fn end(number: i32, exit_message: &str) -> ! {
+    output::note(exit_message);
     process::exit(i32::from(Reason::Signal(number).code()))
 }
 
-/// The number of Ctrl-C's signal, the same on all systems.
+/// Number of the signal of Ctrl-C, the same on all systems.
 const SIGINT: i32 = 2;
 
 #[cfg(unix)]
@@ -188,7 +195,7 @@ mod system {
     }
 }
 
-/// Reads a duration: a number and `s`, `m`, `h` or `d`.
+/// Parses a duration: a number above 0 followed by `s`, `m`, `h` or `d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected =
         || "expected a number above 0 with s, m, h or d, such as 90s, 10m or 1.5h".to_owned();
@@ -200,7 +207,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         'd' => 86400.0,
         _ => return Err(expected()),
     };
-    // The units are one byte long.
+    // Each unit is one byte long.
     let number: f64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
     if number.is_nan() || number <= 0.0 {
         return Err(expected());
@@ -213,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read() {
+    fn durations_are_parsed() {
         for (text, seconds) in [
             ("90s", 90.0),
             ("10m", 600.0),
@@ -234,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_those_of_shells() {
+    fn exit_codes_are_those_of_shells_and_timeout() {
         let codes = [
             Reason::Signal(2),
             Reason::Signal(15),

@@ -1,9 +1,8 @@
+//! `onecycle bench`: training speed of this machine.
+
 use std::process::ExitCode;
 
-use crate::{
-    args::{Format, Threads, at_least_one},
-    output::{self, AnyError},
-};
+use clap::Args as ClapArgs;
 use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, TrainError,
@@ -14,47 +13,52 @@ use onecycle_train::{
 use onecycle_vision::{ImageShape, models::Architecture};
 use serde::Serialize;
 
-use clap::Args as ClapArgs;
+use crate::{
+    args::{Format, ThreadsOption, at_least_one},
+    output::{self, AnyError},
+};
 
+/// Arguments of `onecycle bench`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Bench {
-    /// Network
-    #[arg(long, default_value = "resnet-small")]
+    /// Network, as for `onecycle train`
+    #[arg(long, value_name = "NAME", default_value = "resnet-small")]
     pub(crate) model: String,
-    /// Images a step
-    #[arg(long, default_value_t = 128, value_parser = at_least_one)]
+    /// Images per update
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
     pub(crate) batch: usize,
-    /// Shape of an image, CHANNELSxHEIGHTxWIDTH; 1x28x28 for resnet-small, lenet5, convnet and mlp, else 3x32x32
-    #[arg(long)]
+    /// Shape of an image [default: 3x32x32 for resnet8 to resnet110 and resnet9; 1x28x28 otherwise]
+    #[arg(long, value_name = "CHANNELSxHEIGHTxWIDTH")]
     pub(crate) shape: Option<String>,
-    /// Classes
-    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    /// Number of classes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub(crate) classes: usize,
     #[command(flatten)]
-    pub(crate) threads: Threads,
-    /// cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
+    pub(crate) threads: ThreadsOption,
+    /// Where to compute: cpu, cuda or wgpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
-    /// Steps that are measured
-    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    /// Updates to measure; times are medians over them
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub(crate) steps: usize,
-    /// Steps before these
-    #[arg(long, default_value_t = 3)]
+    /// Updates before the measured ones
+    #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) warm_up: usize,
-    /// text, or json for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }
 
 /// Largest height, width and number of channels.
 const LARGEST_SIDE: usize = 1024;
-/// Values of the largest batch: a gibibyte as 32-bit numbers.
+/// Largest number of values in a batch: 1 GiB of 32-bit numbers.
 const MOST_VALUES: usize = 1 << 28;
-/// Classes of the largest data set of images.
+/// Largest number of classes.
 const MOST_CLASSES: usize = 100_000;
-/// Threads that any system starts.
+/// Largest number of threads.
 const MOST_THREADS: usize = 1024;
 
+/// Measures the speed and prints it with the time of an epoch.
 pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
     let architecture: Architecture = args.model.parse()?;
     let shape = shape(args, architecture)?;
@@ -92,7 +96,7 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         Format::Text => output::text(&format!(
             "{} at batch size {} with {} threads: {:.0} images/s\n\
              forward {:.1} ms, backward {:.1} ms, update {:.1} ms; peak memory {:.0} MiB\n\
-             an epoch of {} images and its evaluation: {}; `onecycle train` without arguments: {}",
+             one epoch of {} images with evaluation: {}; `onecycle train` with defaults: {}",
             result.model,
             result.batch_size,
             result.threads,
@@ -109,17 +113,18 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the measured speed means for a person's time.
+/// Estimated time of an epoch and of a run at the measured speed.
 #[derive(Serialize)]
 struct Forecast {
-    /// Training images of the usual data set of this shape.
+    /// Training images of the known data sets with this image shape.
     epoch_images: usize,
-    /// Seconds of an epoch of them, evaluation included.
+    /// Seconds per epoch of these images, including the evaluation.
     epoch_seconds: f64,
-    /// Seconds of `onecycle train` without arguments.
+    /// Seconds of `onecycle train` with default settings.
     default_run_seconds: f64,
 }
 
+/// The JSON output.
 #[derive(Serialize)]
 struct WithForecast<'a> {
     #[serde(flatten)]
@@ -128,10 +133,10 @@ struct WithForecast<'a> {
     forecast: &'a Forecast,
 }
 
-/// Test images of Fashion-MNIST, MNIST and CIFAR alike.
+/// Test images of each known data set.
 const TEST_IMAGES: usize = 10_000;
 
-/// Measures the default run's network too, unless it was the one.
+/// Estimates times. Also measures the default run's network, unless that is the measured one.
 fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, TrainError> {
     let train_images = |shape: ImageShape| match shape {
         ImageShape {
@@ -164,7 +169,7 @@ fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, Tr
     })
 }
 
-/// The shape that was asked for, or the one of the network's usual data set.
+/// The shape of `--shape`, or that of the network's usual data set.
 fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainError> {
     let Some(text) = &args.shape else {
         return Ok(match architecture {
@@ -184,7 +189,7 @@ fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainEr
         _ => Err(ConfigError::setting(
             "--shape",
             text.clone(),
-            format!("three sizes such as 3x32x32, each 1 to {LARGEST_SIDE}"),
+            format!("three sizes such as 3x32x32, each from 1 to {LARGEST_SIDE}"),
         )
         .into()),
     }

@@ -1,5 +1,11 @@
-use std::{path::Path, process::ExitCode};
+//! `onecycle data`: known data sets.
 
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use onecycle_vision::{
     catalog, download,
@@ -13,41 +19,40 @@ use crate::{
     output::{self, AnyError},
 };
 
-use clap::Subcommand;
-use std::path::PathBuf;
-
+/// Subcommands of `onecycle data`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// List the known data sets and where they are
+    /// List the known data sets and where each one is
     List {
-        /// text, or json for programs
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Download the published files of a data set
+    /// Download the published files of a known data set
     Get {
-        /// Name of the data set
+        /// Name of the data set, as in `onecycle data list`
         name: String,
-        /// Folder to put it into; the user's cache folder by default
+        /// Folder for the files [default: the user's cache folder]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
-        /// Address to fetch from in place of the published one
+        /// Download from this address [default: the published one]
         #[arg(long, value_name = "URL")]
         from: Option<String>,
     },
     /// Check the files of a data set against the published checksums
     Verify {
-        /// Name of the data set
+        /// Name of the data set, as in `onecycle data list`
         name: String,
-        /// Where it is, if not where it is looked for
+        /// Folder of its files [default: where `onecycle data list` finds it]
         #[arg(long, value_name = "PATH")]
         path: Option<PathBuf>,
-        /// text, or json for programs
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
 }
 
+/// Runs a subcommand of `onecycle data`.
 pub(crate) fn run(args: &Data) -> Result<ExitCode, AnyError> {
     match args {
         Data::List { format } => list(*format),
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &Data) -> Result<ExitCode, AnyError> {
     }
 }
 
-/// A known data set for programs.
+/// A known data set in the JSON output.
 #[derive(Serialize)]
 struct Known {
     name: &'static str,
@@ -94,14 +99,14 @@ fn list(format: Format) -> Result<ExitCode, AnyError> {
     for set in &sets {
         let place = match &set.path {
             Some(path) => path.clone(),
-            None => format!("not here; onecycle data get {}", set.name),
+            None => format!("not found; run `onecycle data get {}`", set.name),
         };
         output::text(&format!(
             "{:<14} {:>7} {:>8} {:>6} {:>6}  {place}",
             set.name, set.classes, set.shape, set.train, set.test
         ))?;
     }
-    output::text("or the path of a folder with your own images: train/CLASS/*.png or *.jpg")?;
+    output::text("Your own images: --data FOLDER with files train/CLASS/*.png or *.jpg")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,9 +145,9 @@ fn verify(name: &str, path: Option<&Path>, format: Format) -> Result<ExitCode, A
         for file in &found.files {
             let status = match file.status {
                 FileStatus::Published => "as published",
-                FileStatus::SameContents => "contents as published",
+                FileStatus::SameContents => "same contents as published",
                 FileStatus::Differs => "DIFFERS from the published file",
-                FileStatus::Unknown => "no published checksum is known",
+                FileStatus::Unknown => "no published checksum",
             };
             output::text(&format!(
                 "{:<40} {:>11} bytes  {status}",
@@ -150,9 +155,9 @@ fn verify(name: &str, path: Option<&Path>, format: Format) -> Result<ExitCode, A
             ))?;
         }
         let verdict = if found.is_published() {
-            "all images and labels are the published ones"
+            "all images and labels are as published"
         } else {
-            "this is not the published data set"
+            "not the published data set"
         };
         output::text(&format!("{}: {verdict}", found.path.display()))?;
     }

@@ -1,27 +1,31 @@
+//! `onecycle diagnose`: gradient noise, sharpness and generalisation gap of a run.
+
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use crate::{
-    args::{Format, Show, Threads},
-    bar::Bar,
-    output::{self, AnyError},
-};
+use clap::Args as ClapArgs;
 use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, TrainError, config::DiagnoseConfig, device, diagnose::Diagnosis, diagnose_run,
     observer::Observer,
 };
 
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
+use crate::{
+    args::{Format, OutputOptions, ThreadsOption},
+    bar::Bar,
+    output::{self, AnyError},
+};
 
+/// Arguments of `onecycle diagnose`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Diagnose {
-    /// Folder of the run: its result is diagnosed, or its newest checkpoint where it is not finished
+    /// Folder of the run; its final model is diagnosed, or its newest checkpoint if it is
+    /// unfinished
     pub(crate) run: PathBuf,
-    /// Micro-batches for the gradient noise scale, 0 for none; more of them make it surer
+    /// Micro-batches for the gradient noise scale, 0 to skip it; more give a narrower interval
     #[arg(
         long,
         value_name = "N",
@@ -29,7 +33,7 @@ pub(crate) struct Diagnose {
         default_value_t = 64
     )]
     pub(crate) batches: usize,
-    /// Images of a micro-batch
+    /// Images per micro-batch
     #[arg(
         long,
         value_name = "N",
@@ -37,7 +41,8 @@ pub(crate) struct Diagnose {
         default_value_t = 64
     )]
     pub(crate) batch_size: usize,
-    /// Training images that curvature, sharpness and slices are measured on, and validation images for the gap
+    /// Training images for curvature, sharpness and slices, and validation images for the
+    /// generalisation gap
     #[arg(
         long,
         value_name = "N",
@@ -45,7 +50,7 @@ pub(crate) struct Diagnose {
         default_value_t = 1000
     )]
     pub(crate) images: usize,
-    /// Largest eigenvalues of the Hessian, 0 for none
+    /// Number of largest eigenvalues of the Hessian, 0 for none
     #[arg(
         long,
         value_name = "N",
@@ -53,7 +58,7 @@ pub(crate) struct Diagnose {
         default_value_t = 3
     )]
     pub(crate) eigenvalues: usize,
-    /// Half width of the box of Keskar's sharpness, for a weight of 0
+    /// Half width of the box of Keskar's ε-sharpness at a weight of 0; 0 to skip it
     #[arg(
         long,
         value_name = "E",
@@ -61,7 +66,7 @@ pub(crate) struct Diagnose {
         allow_negative_numbers = true
     )]
     pub(crate) epsilon: f64,
-    /// Random directions along which the loss is measured, 0 for none
+    /// Number of random directions along which the loss is measured, 0 for none
     #[arg(
         long,
         value_name = "N",
@@ -70,14 +75,15 @@ pub(crate) struct Diagnose {
     )]
     pub(crate) slices: usize,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) threads: ThreadsOption,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
 /// Time between two redraws of the bar.
 const REDRAW: Duration = Duration::from_millis(200);
 
+/// Diagnoses the run, writes the record and figures, and prints the findings.
 pub(crate) fn run(args: &Diagnose, start: Instant) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let options = DiagnoseConfig {
@@ -90,7 +96,8 @@ pub(crate) fn run(args: &Diagnose, start: Instant) -> Result<ExitCode, AnyError>
         ..DiagnoseConfig::thorough()
     };
     let mut progress = DiagnoseProgress::new(args.show.quiet);
-    let diagnosis = diagnose_run::diagnose(&args.run, &options, &mut progress).map_err(in_flags)?;
+    let diagnosis =
+        diagnose_run::diagnose(&args.run, &options, &mut progress).map_err(with_flags)?;
     progress.bar.finish();
     diagnose_run::write(&args.run, &diagnosis)?;
     match args.show.format {
@@ -107,8 +114,8 @@ pub(crate) fn run(args: &Diagnose, start: Instant) -> Result<ExitCode, AnyError>
     Ok(ExitCode::SUCCESS)
 }
 
-/// A wrong option under the name of its flag.
-fn in_flags(error: TrainError) -> TrainError {
+/// Names the flag instead of the configuration key in an error.
+fn with_flags(error: TrainError) -> TrainError {
     let TrainError::Config(ConfigError::Setting {
         key,
         value,
@@ -124,7 +131,7 @@ fn in_flags(error: TrainError) -> TrainError {
     ConfigError::setting(key, value, expected).into()
 }
 
-/// A finding a paragraph: name and number on a line, below it what that means.
+/// One paragraph per finding: name and value on one line, its meaning below.
 fn table(diagnosis: &Diagnosis) -> String {
     let rows = diagnosis.rows();
     let width = rows.iter().map(|row| row.name.chars().count()).max();
@@ -138,7 +145,7 @@ fn table(diagnosis: &Diagnosis) -> String {
     text
 }
 
-/// Shows the parts of a diagnosis.
+/// Shows the progress of a diagnosis.
 struct DiagnoseProgress {
     bar: Bar,
 }

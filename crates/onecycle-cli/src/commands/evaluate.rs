@@ -1,38 +1,41 @@
-use std::{process::ExitCode, time::Duration};
+//! `onecycle evaluate`: accuracy of a trained model on labelled images.
 
-use crate::{
-    args::{Format, Show, Threads, WhichViews, data_key},
-    bar::Bar,
-    output::{self, AnyError},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Args as ClapArgs;
 use onecycle_train::{
     Config, ConfigError, TrainError,
     config::DataConfig,
-    device,
-    device::Device,
+    device::{self, Device},
     evaluate::{self, ClassResult, Evaluation},
     predict::Classifier,
     run_folder::RunFolder,
 };
 
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
+use crate::{
+    args::{Format, OutputOptions, ThreadsOption, TtaOptions, data_key},
+    bar::Bar,
+    output::{self, AnyError},
+};
 
+/// Arguments of `onecycle evaluate`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Evaluate {
-    /// Folder of a run, or its model.safetensors
+    /// Folder of a run, or a model.safetensors
     pub(crate) model: PathBuf,
-    /// Evaluate on the test images of this data set (name, or path of a folder or archive) in place of the run's own
+    /// Evaluate on the test images of this data set (name of a known one, or path of an image
+    /// folder or of a data set's files) [default: the run's own]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
     #[command(flatten)]
-    pub(crate) views: WhichViews,
+    pub(crate) tta: TtaOptions,
     #[command(flatten)]
-    pub(crate) threads: Threads,
+    pub(crate) threads: ThreadsOption,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
+/// Evaluates the model and prints the result.
 pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
@@ -44,7 +47,7 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
         &config.data,
         config.seed,
         config.eval_batch_size,
-        args.views.views(),
+        args.tta.tta(),
         |images, of| {
             bar.set(images, of, String::new());
         },
@@ -57,20 +60,20 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The run's own configuration, or the default one, with the data that were asked for.
+/// The run's configuration with the data of `--data`. For a model without a run, the default one.
 fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
     let run = match RunFolder::look(&args.model) {
         Ok(folder) => Some(folder.read_run_file()?.config),
-        // A model alone.
+        // A model file without a run.
         Err(_) => None,
     };
     let Some(data) = &args.data else {
-        return Ok(run.ok_or_else(|| ConfigError::Setting {
-            key: "--data".to_owned(),
-            value: "nothing".to_owned(),
-            expected:
-                "the images to evaluate on: a model file alone does not say where its own are"
-                    .to_owned(),
+        return Ok(run.ok_or_else(|| {
+            ConfigError::setting(
+                "--data",
+                "nothing",
+                "the images to evaluate on, because a model file without a run names none",
+            )
         })?);
     };
     let config = run.unwrap_or_default();
@@ -88,14 +91,14 @@ fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
     })
 }
 
-/// The result in a sentence, and a line a class.
+/// The result as a sentence, and one line per class.
 fn table(evaluation: &Evaluation) -> String {
-    let asked = match evaluation.flip {
-        true => ", averaged over each image and its mirror image",
+    let averaged = match evaluation.flip {
+        true => ", averaging the predictions for each image and its mirror image",
         false => "",
     };
     let mut text = format!(
-        "{:.2} % of {} test images of {} are classified rightly{asked}; loss {:.4}\n\n",
+        "{:.2} % of {} test images of {} are classified correctly{averaged}; loss {:.4}\n\n",
         100.0 * evaluation.accuracy,
         evaluation.images,
         evaluation.data,
@@ -108,7 +111,7 @@ fn table(evaluation: &Evaluation) -> String {
         .max();
     let width = width.unwrap_or(0);
     text += &format!(
-        "{:width$}  images    right  most often taken for\n",
+        "{:width$}  images  correct  most often confused with\n",
         "class"
     );
     for class in &evaluation.classes {
@@ -118,7 +121,7 @@ fn table(evaluation: &Evaluation) -> String {
             accuracy,
             taken_for,
         } = class;
-        let right = accuracy.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        let correct = accuracy.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
         let other = taken_for.as_ref().map_or(String::new(), |other| {
             format!(
                 "{} ({:.1} %)",
@@ -126,7 +129,7 @@ fn table(evaluation: &Evaluation) -> String {
                 100.0 * other.images as f64 / *images as f64
             )
         });
-        let line = format!("{class:width$}  {images:6}  {right:>7}  {other}");
+        let line = format!("{class:width$}  {images:6}  {correct:>7}  {other}");
         text += line.trim_end();
         text.push('\n');
     }

@@ -1,10 +1,12 @@
-use std::{path::Path, process::ExitCode, time::Instant};
+//! `onecycle fit`: range test, short cycles, then one cycle with the rate that they found.
 
-use crate::{
-    args::{Configuration, Course, Format, Show, Sweep},
-    output::{self, AnyError},
-    stop::Stop,
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
 };
+
+use clap::Args as ClapArgs;
 use onecycle::range_test::LrSweep;
 use onecycle_train::{
     Config, ConfigError, Experiment, RunError, TrainError, device,
@@ -19,23 +21,25 @@ use onecycle_train::{
 };
 
 use super::{
-    find::{SearchProgress, how_to_go_on, journal, plot, stopped, test},
+    search::{self, SearchProgress},
     train,
 };
+use crate::{
+    args::{ConfigOptions, Format, OutputOptions, RunOptions, SweepOptions},
+    output::{self, AnyError},
+    stop::{self, Stop},
+};
 
-use crate::stop;
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
-use std::time::Duration;
-
+/// Arguments of `onecycle fit`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Fit {
     #[command(flatten)]
-    pub(crate) configuration: Configuration,
-    /// Folder of the run; without it, a new one under runs/
+    pub(crate) configuration: ConfigOptions,
+    /// Folder of the run [default: a new one, runs/DATA-MODEL-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Weight decays to choose from, the one to prefer first; the configured one, a fifth and five times of it by default
+    /// Weight decays to choose from, the preferred one first [default: the configured one, a fifth
+    /// of it and five times of it]
     #[arg(
         long,
         value_name = "WD,..",
@@ -43,39 +47,43 @@ pub(crate) struct Fit {
         allow_negative_numbers = true
     )]
     pub(crate) weight_decays: Vec<f64>,
-    /// Stop after this time (90s, 10m, 2h), in the training with a checkpoint; with --out, the same command goes on
+    /// Stop after this time (90s, 10m, 2h) with exit code 124, during training with a checkpoint;
+    /// with --out, run the same command again to continue
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
-    /// One short range test of the configured weight decay, and one epoch
+    /// One short range test with the configured weight decay only, then train for one epoch
     #[arg(long, conflicts_with = "weight_decays")]
     pub(crate) quick: bool,
     #[command(flatten)]
-    pub(crate) sweep: Sweep,
+    pub(crate) sweep: SweepOptions,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
 /// Epochs with `--quick`.
 const QUICK_EPOCHS: f64 = 1.0;
-/// The range test with `--quick`: 20 updates a decade. On a sweep that climbs so fast, the rate may have gone beyond what is
-/// stable before an instability shows; but the test only says where the short cycles begin, and they go down from there.
+/// First learning rate and updates of the range test with `--quick`: 20 updates per decade. With a
+/// sweep that fast, the rate may exceed what is stable before an instability shows. That is fine
+/// here: the test only chooses where the short cycles start, and they search downwards from there.
 const QUICK_SWEEP: (f64, u64) = (1e-3, 80);
 
+/// Searches the learning rate and weight decay, then trains with them.
 pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let given = &args.configuration;
     if let Some(lr_max) = &given.lr_max {
         return Err(Box::new(ConfigError::setting(
             "--lr-max",
             lr_max.clone(),
-            "nothing, as `fit` finds it; `onecycle train` takes one",
+            "no value, because `fit` finds it; `onecycle train` accepts one",
         )));
     }
     let mut config = given.resolve()?;
     fit::check(&config)?;
     device::set_threads(config.threads)?;
-    // Tests and short cycles keep what is finished; of one in progress nothing could be kept.
-    let stop = Stop::listen(start, args.max_time, how_to_go_on(args.out.as_deref()));
-    let mut find = test(&args.sweep, false, &config)?;
+    // Finished tests and short cycles are in the journal; an unfinished one cannot be kept.
+    let out = args.out.as_deref();
+    let stop = Stop::listen(start, args.max_time, search::stopped_message(out));
+    let mut find = search::range_test_config(&args.sweep, false, &config)?;
     let mut values = match (args.quick, &given.weight_decay) {
         (false, None) => fit::weight_decays(&config),
         _ => vec![config.optimizer.config.weight_decay()],
@@ -100,35 +108,41 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         parameter: SweptParameter::WeightDecay,
         values,
     });
-    let mut journal = journal(args.out.as_deref());
-    if let Some(out) = &args.out {
-        if let Some(run) = begun(out) {
-            // The tests are done, and the training under way.
+    let mut journal = search::journal(out);
+    if let Some(out) = out {
+        if let Some(run) = unfinished_run(out) {
+            // The tests are done and the training has started.
             journal.check(&config, &find)?;
-            let course = Course {
+            let run_options = RunOptions {
                 max_time: args.max_time,
-                ..Course::default()
+                ..RunOptions::default()
             };
-            return train::go_on(run.root(), config.threads, &course, &args.show, &stop);
+            return train::continue_run(
+                run.root(),
+                config.threads,
+                &run_options,
+                &args.show,
+                &stop,
+            );
         }
         RunFolder::free(out)?;
     }
 
     let mut progress = SearchProgress::new(find.tests(), args.show.quiet, stop.clone());
-    let found = tested(&config, &find, &mut journal, &mut progress);
+    let found = search_rate(&config, &find, &mut journal, &mut progress);
     progress.finish();
     let found = match found {
         Ok(Some(found)) => found,
-        Ok(None) => return Ok(stopped(args.out.as_deref(), &stop)),
+        Ok(None) => return Ok(search::stopped(out, &stop)),
         Err(error @ TrainError::Run(RunError::NoRate { .. })) => {
-            // The same tests would come to the same.
+            // Repeating these tests would give the same result.
             journal.discard()?;
             return Err(Box::new(error));
         }
         Err(error) => return Err(Box::new(error)),
     };
     if args.show.format == Format::Text && !args.show.quiet {
-        output::text(&plot(&found))?;
+        output::text(&search::plot(&found))?;
         output::text(&found.table())?;
         output::text(&found.cost())?;
         if let Some(search) = &found.search {
@@ -144,22 +158,22 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         let model = experiment.architecture.to_string();
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
-    stop.after_step();
+    stop.stop_after_step();
     let folder = RunFolder::create(&root)?;
     found.write_json(&folder.range_test())?;
-    // The run takes the lock.
+    // Releases the lock on the folder, which the run takes.
     drop(journal);
     train::train(experiment, folder, &args.show, &stop)
 }
 
-/// The run in a folder that an earlier call has begun and not finished.
-fn begun(out: &Path) -> Option<RunFolder> {
+/// The run in this folder, if an earlier `fit` started it and did not finish.
+fn unfinished_run(out: &Path) -> Option<RunFolder> {
     let run = RunFolder::open(out).ok()?;
     (Journal::exists(&run) && !run.is_finished()).then_some(run)
 }
 
-/// Range tests, choice and short cycles. `None` where the observer ended them.
-fn tested(
+/// Range tests, choice of the weight decay, short cycles. `None` if the observer stopped them.
+fn search_rate(
     config: &Config,
     find: &RangeTestConfig,
     journal: &mut Journal,

@@ -1,49 +1,54 @@
-use std::{ffi::OsStr, path::Path, process::ExitCode};
+//! `onecycle plan`: a policy over a run, without training.
 
-use crate::{
-    args::Configuration,
-    output::{self, AnyError},
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
-use onecycle_plot::terminal::Charset;
-use onecycle_train::{Config, ConfigError, TrainError, experiment, files, plan_view::PlanView};
-
-use onecycle_vision::{catalog, source};
 
 use clap::{Args as ClapArgs, ValueEnum};
-use std::path::PathBuf;
+use onecycle_plot::terminal::Charset;
+use onecycle_train::{Config, ConfigError, TrainError, experiment, files, plan_view::PlanView};
+use onecycle_vision::{catalog, source};
 
+use crate::{
+    args::ConfigOptions,
+    output::{self, AnyError},
+};
+
+/// Arguments of `onecycle plan`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Plan {
     #[command(flatten)]
-    pub(crate) configuration: Configuration,
-    /// How to show it
+    pub(crate) configuration: ConfigOptions,
+    /// Output format
     #[arg(long, value_enum, default_value_t = PlanFormat::Plot)]
     pub(crate) format: PlanFormat,
-    /// Write a figure of learning rate and momentum, by its ending .svg or .png; may be repeated
+    /// Write a figure of learning rate and momentum to this file, which ends in .svg or .png; may
+    /// be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) figure: Vec<PathBuf>,
-    /// Images in the training set, where they are not those of a known data set
+    /// Number of training images [default: that of the known data set]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) images: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PlanFormat {
-    /// A plot for the terminal, and the table of phases
+    /// A plot for the terminal and the table of phases
     Plot,
     /// The table of phases
     Table,
-    /// A line a step
+    /// One line per step
     Csv,
-    /// All series
+    /// Learning rate and momentum of every step
     Json,
 }
 
-/// Columns of the plot where the terminal does not say how many it has.
-const WIDTH: usize = 80;
 /// Lines of the plot.
 const HEIGHT: usize = 20;
 
+/// Resolves the policy and prints the plan.
 pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     let formats: Vec<FigureFormat> = args
         .figure
@@ -52,6 +57,7 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
         .collect::<Result<_, _>>()?;
     let config = args.configuration.resolve()?;
     let images = args.images.or_else(|| images(&config));
+    check_length(&config, images)?;
     let plan = experiment::plan(&config, images)?;
     let view = PlanView::new(&plan);
     for (path, format) in args.figure.iter().zip(formats) {
@@ -64,7 +70,7 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     }
     match args.format {
         PlanFormat::Plot => {
-            output::text(&view.terminal(width(), HEIGHT, Charset::Braille))?;
+            output::text(&view.terminal(output::plot_width(), HEIGHT, Charset::Braille))?;
             output::text(&view.table())?;
         }
         PlanFormat::Table => output::text(&view.table())?,
@@ -74,10 +80,19 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Columns of a plot: the terminal's, but no more than can be read well.
-pub(super) fn width() -> usize {
-    let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0.into());
-    width.min(120)
+/// Refuses a length in epochs of unknown data: `plan` does not read the data, so it cannot tell how
+/// many steps an epoch has.
+fn check_length(config: &Config, images: Option<usize>) -> Result<(), ConfigError> {
+    let unknown = config.steps.is_none() && images.is_none();
+    if unknown && config.policy.policy()?.length().is_none() {
+        return Err(ConfigError::setting(
+            "--images",
+            "nothing",
+            "the number of training images, because the data are not a known data set; or a length \
+             in --steps",
+        ));
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -101,8 +116,8 @@ impl FigureFormat {
     }
 }
 
-/// Training images of a known data set, known without reading it. What is held out is taken from each class alike:
-/// the number is exact where all classes have as many images.
+/// Number of training images of a known data set, without reading it. Held-out images are a share
+/// of each class, so the number is exact if all classes have the same number of images.
 fn images(config: &Config) -> Option<usize> {
     let name = match (&config.data.name, &config.data.path) {
         (None, Some(_)) => return None,

@@ -1,60 +1,62 @@
-use std::process::ExitCode;
+//! `onecycle predict`: classes of image files.
 
-use crate::{
-    args::{Format, WhichViews, at_least_one},
-    output::{self, AnyError},
-};
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args as ClapArgs;
 use onecycle_train::{
-    device,
-    device::Device,
+    device::{self, Device},
     predict::{Classifier, Prediction},
 };
 use serde::Serialize;
 
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
+use crate::{
+    args::{Format, TtaOptions, at_least_one},
+    output::{self, AnyError},
+};
 
+/// Arguments of `onecycle predict`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Predict {
-    /// model.safetensors of a run, or the run's folder
+    /// Folder of a run, or a model.safetensors
     pub(crate) model: PathBuf,
-    /// Image files, png or jpeg
+    /// Image files, PNG or JPEG
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// text, or json for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-    /// Classes to show of each image
-    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
+    /// Number of most probable classes to show per image
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     pub(crate) top: usize,
     #[command(flatten)]
-    pub(crate) views: WhichViews,
+    pub(crate) tta: TtaOptions,
 }
 
-/// One image's answer for programs.
+/// Prediction for one image in the JSON output.
 #[derive(Serialize)]
-struct Answer {
+struct ImagePrediction {
     image: String,
     #[serde(flatten)]
     prediction: Prediction,
 }
 
+/// Classifies the images and prints the most probable classes.
 pub(crate) fn run(args: &Predict) -> Result<ExitCode, AnyError> {
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
-    let views = args.views.views();
-    let mut answers = Vec::with_capacity(args.images.len());
+    let tta = args.tta.tta();
+    let mut predictions = Vec::with_capacity(args.images.len());
     for image in &args.images {
-        let mut prediction = classifier.predict_file(image, views)?;
+        let mut prediction = classifier.predict_file(image, tta)?;
         prediction.all.truncate(args.top);
-        answers.push(Answer {
+        predictions.push(ImagePrediction {
             image: image.display().to_string(),
             prediction,
         });
     }
     match args.format {
-        Format::Json => output::json(&answers)?,
+        Format::Json => output::json(&predictions)?,
         Format::Text => {
-            for Answer { image, prediction } in &answers {
+            for ImagePrediction { image, prediction } in &predictions {
                 let classes: Vec<String> = prediction
                     .all
                     .iter()

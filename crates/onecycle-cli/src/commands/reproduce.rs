@@ -1,10 +1,8 @@
+//! `onecycle reproduce`: experiments of the 1cycle literature.
+
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use crate::{
-    args::{Format, Trials, at_least_one},
-    output::{self, AnyError},
-    stop::Stop,
-};
+use clap::Args as ClapArgs;
 use onecycle_studies::{
     reproduce::{self, Reproduced, Scale, Setting},
     suggestions,
@@ -15,86 +13,108 @@ use onecycle_train::{
 };
 
 use super::{
-    find,
+    search::SearchProgress,
     study_progress::{self, StudyProgress},
 };
+use crate::{
+    args::{Format, StudyOptions, at_least_one},
+    output::{self, AnyError},
+    stop::Stop,
+};
 
-use clap::Args as ClapArgs;
-
+/// Arguments of `onecycle reproduce`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Reproduce {
-    /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence, momentum, weight-decay,
-    /// noise-scale, flat-minima, batch-warm-start, large-batch, curriculum, lenet-mnist, optimizers; or suggestions, how good
-    /// the suggested rates are
+    /// all, or one of: schedule, full-cycle, higher-rate, long-annihilation, super-convergence,
+    /// momentum, weight-decay, noise-scale, flat-minima, batch-warm-start, large-batch, curriculum,
+    /// lenet-mnist, optimizers; or suggestions, a study of how good suggested learning rates are
+    /// (not part of all)
     pub(crate) name: String,
-    /// quick: all of them in less than half an hour on two cores; cpu: in some hours, ResNet-20 on CIFAR-10; paper: the originals'
-    /// networks, data and epochs, for a GPU
+    /// quick: all experiments in less than half an hour on two cores; cpu: in some hours, with
+    /// ResNet-20 on CIFAR-10; paper: networks, data and epochs of the papers, for a GPU
     #[arg(long, value_name = "SCALE", default_value = "quick")]
     pub(crate) scale: String,
-    /// Runs of each variant [default: 3; 1 at the scale of the paper]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    /// Runs per variant, each with another seed [default: 3; 1 with --scale paper]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = at_least_one
+    )]
     pub(crate) seeds: Option<usize>,
-    /// Network in place of the scale's
+    /// Network, instead of the scale's
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// Training images in place of the scale's, the first N
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    /// Train on the first N images, instead of the scale's number
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = at_least_one
+    )]
     pub(crate) images: Option<usize>,
-    /// Test images in place of the scale's, the first N
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    /// Test on the first N images, instead of the scale's number
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = at_least_one
+    )]
     pub(crate) test_images: Option<usize>,
-    /// Epochs of one cycle in place of the scale's; other lengths follow
+    /// Epochs of one cycle, instead of the scale's; other lengths change in proportion
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: Option<f64>,
-    /// Of suggestions: these tasks only
+    /// For suggestions: run these tasks only
     #[arg(long, value_name = "TASK,..", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
-    /// cpu, cuda or wgpu
+    /// Where to compute: cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
-    /// Folder of runs and results; the same command again goes on there, and experiments share it [default:
-    /// runs/reproduce-SCALE]
+    /// Folder of runs and results; run the same command again to continue. Experiments in one
+    /// folder share runs [default: runs/reproduce-SCALE, runs/suggestions]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) trials: Trials,
+    pub(crate) study: StudyOptions,
 }
 
-/// The study of the suggested rates by its name.
+/// Name of the study of suggested learning rates.
 const SUGGESTIONS: &str = "suggestions";
-/// The experiment whose network is not the scale's.
+/// Name of the experiment with a network of its own.
 const LENET: &str = "lenet-mnist";
-/// Its seeds, where none are asked for.
+/// Default number of seeds of the study of suggestions.
 const SEEDS: usize = 3;
-/// What it ends with when it is stopped.
-const STOPPED: &str = "stopped; the same command goes on";
+/// Message of a stopped study of suggestions.
+const STOPPED: &str = "stopped; run the same command again to continue";
+
+/// Runs one experiment, all of them, or the study of suggestions.
 
 pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
     if args.name == SUGGESTIONS {
-        return suggested(args, start);
+        return run_suggestions(args, start);
     }
     let experiments = reproduce::named(&args.name)?;
     let setting = setting(args)?;
-    device::set_threads(args.trials.threads.count)?;
+    device::set_threads(args.study.threads.count)?;
     let out = args.out.clone().unwrap_or_else(|| {
         PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
     });
     let stop = Stop::listen(
         start,
-        args.trials.max_time,
-        study_progress::how_to_go_on((0, 0)),
+        args.study.max_time,
+        study_progress::stopped_message((0, 0)),
     );
-    let mut progress = StudyProgress::new(args.trials.show.quiet, stop.clone());
+    let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
     let results = reproduce::run(&experiments, &setting, &out, &mut progress)?;
     progress.finish();
     let Some(results) = results else {
         return Ok(progress.stopped());
     };
-    match args.trials.show.format {
+    match args.study.show.format {
         Format::Json => output::json(&results)?,
         Format::Text => {
             for result in &results {
-                output::text(&told(result))?;
+                output::text(&result_text(result))?;
             }
             let page = match results.as_slice() {
                 [one] => out.join(&one.name).join("index.html"),
@@ -106,8 +126,8 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     Ok(ExitCode::SUCCESS)
 }
 
-/// The study of the suggested rates. It has tasks of its own in place of a scale.
-fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+/// Runs the study of suggested learning rates. It has tasks of its own instead of a scale.
+fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
     let given = [
         ("--model", args.model.is_some()),
         ("--images", args.images.is_some()),
@@ -118,7 +138,7 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         return Err(Box::new(ConfigError::setting(
             flag.to_owned(),
             "given",
-            format!("nothing: the tasks of `{SUGGESTIONS}` are what they are"),
+            format!("no such flag: the tasks of `{SUGGESTIONS}` are fixed"),
         )));
     }
     let device = args.device.parse::<Device>()?;
@@ -130,20 +150,20 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
         tasks,
         seeds: (1..=args.seeds.unwrap_or(SEEDS) as u64).collect(),
     };
-    device::set_threads(args.trials.threads.count)?;
+    device::set_threads(args.study.threads.count)?;
     let out = args
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
-    let stop = Stop::listen(start, args.trials.max_time, STOPPED);
-    let mut progress = find::SearchProgress::new(1, args.trials.show.quiet, stop.clone());
+    let stop = Stop::listen(start, args.study.max_time, STOPPED);
+    let mut progress = SearchProgress::new(1, args.study.show.quiet, stop.clone());
     let suggested = suggestions::run(&setting, &out, &mut progress)?;
     progress.finish();
     let Some(suggested) = suggested else {
-        output::note(&format!("{}{STOPPED}", stop.why()));
+        output::note(&format!("{}{STOPPED}", stop.prefix()));
         return Ok(stop.exit_code());
     };
-    match args.trials.show.format {
+    match args.study.show.format {
         Format::Json => output::json(&suggested)?,
         Format::Text => {
             output::text(&suggested.text())?;
@@ -153,7 +173,7 @@ fn suggested(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scale with what the flags put in its place.
+/// The scale with the changes of the flags.
 fn setting(args: &Reproduce) -> Result<Setting, AnyError> {
     let mut setting = Setting::of(Scale::parse(&args.scale)?);
     setting.device = args.device.parse::<Device>()?;
@@ -184,8 +204,8 @@ fn setting(args: &Reproduce) -> Result<Setting, AnyError> {
     Ok(setting)
 }
 
-/// Name, title and verdicts.
-fn told(result: &Reproduced) -> String {
+/// Name, title and verdicts of an experiment as text.
+fn result_text(result: &Reproduced) -> String {
     let mut text = format!("{}: {}\n", result.name, result.title);
     for claim in &result.claims {
         text.push_str(&format!(
@@ -208,7 +228,7 @@ mod tests {
     use super::*;
     use crate::commands::{Args, Command};
 
-    /// Networks of the scale and of `lenet-mnist` with `--model mlp`.
+    /// Networks of the scale and of `lenet-mnist`, given `--model mlp`.
     fn networks(experiment: &str) -> Option<[String; 2]> {
         let line = ["onecycle", "reproduce", experiment, "--model", "mlp"];
         let Command::Reproduce(args) = Args::try_parse_from(line).ok()?.command else {
@@ -219,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_replaces_that_of_the_experiment() {
+    fn model_flag_replaces_the_network_of_the_experiment() {
         let words = |words: [&str; 2]| Some(words.map(str::to_owned));
         assert_eq!(networks("higher-rate"), words(["mlp", "lenet5"]));
         assert_eq!(networks(LENET), words(["resnet-small", "mlp"]));

@@ -1,32 +1,34 @@
-//! Progress of a study, on a terminal and in a pipe.
+//! Progress of a study of many runs.
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
-use crate::{bar::Bar, output, stop::Stop};
 use onecycle_plot::format::duration;
 use onecycle_train::{
     observer::{Observer, RunEnd, RunPosition},
     record::StepRecord,
 };
 
-/// Time between two lines within a run, without a terminal.
+use crate::{bar::Bar, output, stop::Stop};
+
+/// Time between two lines within a run if standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-/// Shows a study of many runs.
+/// Shows the progress of a study of many runs.
 pub(super) struct StudyProgress {
     bar: Bar,
-    /// The current run in words: `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
+    /// The current run as text: `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
     place: String,
-    /// Updates made in the current run, and all of its updates.
+    /// Updates made in the current run, and their total.
     steps: (u64, u64),
-    /// Finished runs, and all runs.
+    /// Finished runs, and their total.
     done: (usize, usize),
-    /// Notes that were shown: every run on the same data has the same ones.
+    /// Notes that were shown. Runs on the same data repeat them.
     shown: BTreeSet<String>,
     stop: Stop,
 }
 
 impl StudyProgress {
+    /// Progress of a study that has not started yet.
     pub(super) fn new(quiet: bool, stop: Stop) -> Self {
         let template = "{elapsed_precise} {bar:28} {pos}/{len} steps  {msg}";
         StudyProgress {
@@ -39,14 +41,15 @@ impl StudyProgress {
         }
     }
 
+    /// Removes the bar.
     pub(super) fn finish(&self) {
         self.bar.finish();
     }
 
-    /// Tells that the study was stopped, and how to go on.
+    /// Prints why the study stopped and how to continue. Returns the exit code.
     pub(super) fn stopped(&self) -> ExitCode {
-        let (why, words) = (self.stop.why(), how_to_go_on(self.done));
-        output::note(&format!("{why}{words}"));
+        let prefix = self.stop.prefix();
+        output::note(&format!("{prefix}{}", stopped_message(self.done)));
         self.stop.exit_code()
     }
 }
@@ -65,28 +68,28 @@ fn place(position: &RunPosition<'_>) -> String {
     )
 }
 
-/// What a study that is stopped with so many of so many cells done ends with.
-pub(super) fn how_to_go_on(done: (usize, usize)) -> String {
+/// Message of a study that was stopped after `done.0` of `done.1` runs.
+pub(super) fn stopped_message(done: (usize, usize)) -> String {
     let stopped = match done {
-        // Not even begun: what goes before the runs was stopped.
+        // The number of runs is not known yet.
         (_, 0) => "stopped before the first run".to_owned(),
-        (done, of) => format!("stopped with {done} of {of} runs done"),
+        (done, of) => format!("stopped with {done} of {of} runs finished"),
     };
-    format!("{stopped}; the same command goes on")
+    format!("{stopped}; run the same command again to continue")
 }
 
 impl Observer for StudyProgress {
     fn study(&mut self, runs: usize, done: usize) {
         self.done = (done, runs);
-        self.stop.at_once(how_to_go_on(self.done));
+        self.stop.stop_at_once(stopped_message(self.done));
         if done > 0 && done < runs {
             self.bar
-                .line(&format!("{done} of {runs} runs are done already"));
+                .line(&format!("{done} of {runs} runs are already finished"));
         }
     }
 
     fn run_begin(&mut self, position: &RunPosition<'_>) {
-        self.stop.after_step();
+        self.stop.stop_after_step();
         self.run_position(position);
     }
 
@@ -113,8 +116,8 @@ impl Observer for StudyProgress {
             Some(step) => format!("diverged at step {step}"),
         };
         self.bar.result(&format!("{}: {outcome}", place(position)));
-        // What follows, the next run's data or the result, can be made again.
-        self.stop.at_once(how_to_go_on(self.done));
+        // Until the next run starts, there is nothing that a checkpoint could keep.
+        self.stop.stop_at_once(stopped_message(self.done));
     }
 
     fn note(&mut self, text: &str) {

@@ -1,23 +1,26 @@
-use std::process::ExitCode;
+//! `onecycle suggest`: learning rates suggested by every rule for a recorded range test.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args as ClapArgs;
+use onecycle_train::lr_search::suggest::{self, Suggestions};
 
 use crate::{
     args::Format,
     output::{self, AnyError},
 };
-use onecycle_train::lr_search::suggest::{self, Suggestions};
 
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
-
+/// Arguments of `onecycle suggest`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Suggest {
-    /// CSV with columns lr and loss, or JSON with two such lists
+    /// CSV file with the columns lr and loss, or JSON file with two lists of these names
     pub(crate) curve: PathBuf,
-    /// text, or json for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }
 
+/// Applies all rules and prints their suggestions.
 pub(crate) fn run(args: &Suggest) -> Result<ExitCode, AnyError> {
     let suggestions = Suggestions::of(&suggest::read_curve(&args.curve)?);
     match args.format {

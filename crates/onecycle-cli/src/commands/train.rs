@@ -1,12 +1,12 @@
-use std::{path::Path, process::ExitCode, time::Instant};
+//! `onecycle train` and `onecycle resume`.
 
-use super::divergence;
-use crate::{
-    args::{Configuration, Course, Format, Show},
-    output::{self, AnyError},
-    progress::TrainProgress,
-    stop::Stop,
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
 };
+
+use clap::Args as ClapArgs;
 use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, Experiment, device, files,
@@ -16,54 +16,67 @@ use onecycle_train::{
     training::{Outcome, ResumeOptions, Training},
 };
 
-use clap::Args as ClapArgs;
-use std::path::PathBuf;
+use super::divergence;
+use crate::{
+    args::{ConfigOptions, Format, OutputOptions, RunOptions},
+    output::{self, AnyError},
+    progress::TrainProgress,
+    stop::Stop,
+};
 
+/// Arguments of `onecycle train`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Train {
     #[command(flatten)]
-    pub(crate) configuration: Configuration,
-    /// Folder of the run; without it, a new one under runs/
+    pub(crate) configuration: ConfigOptions,
+    /// Folder of the run [default: a new one, runs/DATA-MODEL-NUMBER]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in this folder; its own configuration holds
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data",
-        "limit", "batch_size", "lr_max", "weight_decay", "seed", "device"])]
+    /// Continue the stopped run in this folder with its own configuration, as `onecycle resume`
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data", "limit",
+            "batch_size", "lr_max", "weight_decay", "seed", "device"]
+    )]
     pub(crate) resume: Option<PathBuf>,
-    /// Measure gradient noise, sharpness and gap every N updates and at the end, into diagnose.jsonl and the report
+    /// Measure gradient noise, sharpness and generalisation gap every N updates and at the end; the
+    /// results go to diagnose.jsonl and the report
     #[arg(long, value_name = "every=N", conflicts_with = "resume")]
     pub(crate) diagnose: Option<String>,
     #[command(flatten)]
-    pub(crate) course: Course,
+    pub(crate) run_options: RunOptions,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
+/// Arguments of `onecycle resume`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Resume {
-    /// Folder of the run
+    /// Folder of the stopped run
     pub(crate) run: PathBuf,
     #[command(flatten)]
-    pub(crate) course: Course,
+    pub(crate) run_options: RunOptions,
     #[command(flatten)]
-    pub(crate) show: Show,
+    pub(crate) show: OutputOptions,
 }
 
+/// Starts a run, or continues one with `--resume`.
 pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
-    let course = &args.course;
+    let run_options = &args.run_options;
     if let Some(run) = &args.resume {
         let threads = args.configuration.threads()?;
-        return resume(run, threads, course, &args.show, start);
+        return resume(run, threads, run_options, &args.show, start);
     }
-    if course.accept_changes {
+    if run_options.accept_changes {
         return Err(Box::new(ConfigError::setting(
             "--accept-changes",
             "given",
-            "it together with --resume",
+            "this flag only together with --resume",
         )));
     }
     let mut layers = args.configuration.layers()?;
-    if let Some(word) = &course.on_divergence {
+    if let Some(word) = &run_options.on_divergence {
         layers = layers.set_text("on_divergence", word)?;
     }
     if let Some(every) = &args.diagnose {
@@ -71,14 +84,14 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     }
     let config = layers.resolve()?;
     device::set_threads(config.threads)?;
-    let last_words = "stopped before the first step: nothing was written";
-    let stop = Stop::listen(start, course.max_time, last_words);
+    let message = "stopped before the first step; nothing was written";
+    let stop = Stop::listen(start, run_options.max_time, message);
     let experiment = Experiment::prepare(config)?;
     let root = args.out.clone().unwrap_or_else(|| {
         let model = experiment.architecture.to_string();
         RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
     });
-    stop.after_step();
+    stop.stop_after_step();
     let folder = RunFolder::create(&root)?;
     train(experiment, folder, &args.show, &stop)
 }
@@ -97,45 +110,47 @@ fn every_of(text: &str) -> Result<&str, ConfigError> {
         })
 }
 
-/// A new run, from its introduction to its result.
+/// Trains a new run and prints its result.
 pub(super) fn train(
     experiment: Experiment,
     folder: RunFolder,
-    show: &Show,
+    show: &OutputOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
-    introduce(&experiment, &folder, show);
+    print_introduction(&experiment, &folder, show);
     let mut progress = observer(&experiment, show, stop);
     for note in &experiment.data.notes {
         progress.note(note);
     }
     let training = Training::start(experiment, folder.clone())?;
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
-    conclude(outcome, progress, stop, &folder, show)
+    end_run(outcome, progress, stop, &folder, show)
 }
 
+/// Continues the run in `root` with the stop and divergence settings of `run_options`. With
+/// `threads` 0, its configured number of threads is used.
 pub(crate) fn resume(
     root: &Path,
     threads: usize,
-    course: &Course,
-    show: &Show,
+    run_options: &RunOptions,
+    show: &OutputOptions,
     start: Instant,
 ) -> Result<ExitCode, AnyError> {
-    let stop = Stop::listen(start, course.max_time, go_on_with(root));
-    go_on(root, threads, course, show, &stop)
+    let stop = Stop::listen(start, run_options.max_time, resume_hint(root));
+    continue_run(root, threads, run_options, show, &stop)
 }
 
-/// Goes on with the run in `root`, for a command that listens to signals already.
-pub(super) fn go_on(
+/// Continues the run in `root`, for a command that already listens to signals.
+pub(super) fn continue_run(
     root: &Path,
     threads: usize,
-    course: &Course,
-    show: &Show,
+    run_options: &RunOptions,
+    show: &OutputOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
-    stop.at_once(format!(
-        "stopped before a step was made; {}",
-        go_on_with(root)
+    stop.stop_at_once(format!(
+        "stopped before the next step; {}",
+        resume_hint(root)
     ));
     let folder = RunFolder::open(root)?;
     if folder.is_finished() {
@@ -143,13 +158,13 @@ pub(super) fn go_on(
         let summary: Summary = serde_json::from_str(&text)
             .map_err(|error| format!("{}: {error}", folder.summary().display()))?;
         if show.format == Format::Text {
-            output::text("this run is finished")?;
+            output::text("this run is already finished")?;
         }
-        return tell(&summary, &folder, show);
+        return print_summary(&summary, &folder, show);
     }
     let options = ResumeOptions {
-        accept_changes: course.accept_changes,
-        on_divergence: match &course.on_divergence {
+        accept_changes: run_options.accept_changes,
+        on_divergence: match &run_options.on_divergence {
             Some(word) => Some(word.parse()?),
             None => None,
         },
@@ -160,7 +175,7 @@ pub(super) fn go_on(
     device::set_threads(if threads > 0 { threads } else { configured })?;
     let mut notes = Notes::default();
     let training = Training::resume_with(folder.clone(), options, &mut notes)?;
-    stop.after_step();
+    stop.stop_after_step();
     let mut progress = observer(training.experiment(), show, stop);
     for note in &notes.0 {
         progress.note(note);
@@ -168,17 +183,17 @@ pub(super) fn go_on(
     let at = training.progress();
     if !show.quiet {
         output::note(&format!(
-            "going on with {} at step {} of {}",
+            "continuing {} at step {} of {}",
             root.display(),
             at.step,
             training.experiment().plan.steps()
         ));
     }
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
-    conclude(outcome, progress, stop, &folder, show)
+    end_run(outcome, progress, stop, &folder, show)
 }
 
-/// Keeps what is said before there is a progress bar.
+/// Collects the notes from before there is a progress bar.
 #[derive(Default)]
 struct Notes(Vec<String>);
 
@@ -188,14 +203,16 @@ impl Observer for Notes {
     }
 }
 
-fn observer(experiment: &Experiment, show: &Show, stop: &Stop) -> TrainProgress {
+/// Progress of a training run.
+fn observer(experiment: &Experiment, show: &OutputOptions, stop: &Stop) -> TrainProgress {
     let steps = experiment.plan.steps();
     let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
     let table = show.format == Format::Text;
     TrainProgress::new(steps, epochs, show.quiet, table, stop.clone())
 }
 
-fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
+/// Prints network, data, length and folder of a new run.
+fn print_introduction(experiment: &Experiment, folder: &RunFolder, show: &OutputOptions) {
     if show.quiet {
         return;
     }
@@ -216,36 +233,43 @@ fn introduce(experiment: &Experiment, folder: &RunFolder, show: &Show) {
     ));
 }
 
-fn conclude(
+/// Prints the result of a finished run, or how to continue a stopped one.
+fn end_run(
     outcome: Outcome,
     progress: TrainProgress,
     stop: &Stop,
     folder: &RunFolder,
-    show: &Show,
+    show: &OutputOptions,
 ) -> Result<ExitCode, AnyError> {
     drop(progress);
     match outcome {
-        Outcome::Finished(summary) => tell(&summary, folder, show),
+        Outcome::Finished(summary) => print_summary(&summary, folder, show),
         Outcome::Stopped { step } => {
-            let why = stop.why();
+            let prefix = stop.prefix();
             output::note(&format!(
-                "{why}stopped after step {step}; {}",
-                go_on_with(folder.root())
+                "{prefix}stopped after step {step}; {}",
+                resume_hint(folder.root())
             ));
             Ok(stop.exit_code())
         }
     }
 }
 
-fn go_on_with(run: &Path) -> String {
-    format!("go on with: onecycle train --resume {}", run.display())
+/// How to continue a stopped run.
+fn resume_hint(run: &Path) -> String {
+    format!("continue with: onecycle train --resume {}", run.display())
 }
 
-fn tell(summary: &Summary, folder: &RunFolder, show: &Show) -> Result<ExitCode, AnyError> {
+/// Prints the final figures of a run and where its files are.
+fn print_summary(
+    summary: &Summary,
+    folder: &RunFolder,
+    show: &OutputOptions,
+) -> Result<ExitCode, AnyError> {
     match show.format {
         Format::Json => output::json(summary)?,
         Format::Text => output::text(&format!(
-            "test accuracy {:.2} %  (loss {:.4})  after {} epochs, {} of training\n\
+            "test accuracy {:.2} %, test loss {:.4}, after {} epochs and {} of training\n\
              model   {}\nreport  {}",
             100.0 * summary.test_accuracy,
             summary.test_loss,
@@ -256,11 +280,4 @@ fn tell(summary: &Summary, folder: &RunFolder, show: &Show) -> Result<ExitCode, 
         ))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-impl crate::args::Configuration {
-    /// `--threads` alone, 0 where it is not given.
-    fn threads(&self) -> Result<usize, ConfigError> {
-        Ok(self.resolve()?.threads)
-    }
 }

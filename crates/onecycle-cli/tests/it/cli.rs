@@ -1,4 +1,4 @@
-//! `onecycle data`, `onecycle bench`, and the command itself.
+//! `onecycle data`, `onecycle bench`, `--version` and `--help`.
 
 use crate::common;
 
@@ -22,7 +22,7 @@ fn data_list() {
     );
     assert_eq!(fashion["shape"], "1x28x28");
     assert_eq!(fashion["licence"], "MIT, Zalando SE");
-    // It comes with the checkout.
+    // Fashion-MNIST is part of the repository.
     assert!(fashion["path"].as_str().unwrap().ends_with("fashion-mnist"));
     let text = place.succeed(&["data", "list"]);
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
@@ -40,7 +40,7 @@ fn data_verify() {
         "{found}"
     );
 
-    // One flipped label, packed anew by nobody: other contents.
+    // An exact copy is accepted; a copy with one flipped bit is not.
     let from = found["path"].as_str().unwrap();
     for file in files {
         let name = file["name"].as_str().unwrap();
@@ -98,8 +98,8 @@ fn bench() {
     for part in [
         "images/s",
         "MiB",
-        "an epoch of 60000 images",
-        "without arguments",
+        "one epoch of 60000 images",
+        "with defaults",
     ] {
         assert!(text.contains(part), "{text}");
     }

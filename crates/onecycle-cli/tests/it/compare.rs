@@ -1,4 +1,4 @@
-//! `onecycle compare` and `onecycle reproduce`, as a user drives them: told, interrupted, gone on with, refused.
+//! `onecycle compare` and `onecycle reproduce`: results, interruptions, refused input.
 
 use crate::common;
 use crate::trial;
@@ -8,7 +8,7 @@ use std::fs;
 use common::{Place, Refusals};
 use trial::{timeless_json, write_digits};
 
-/// Two files: one cycle, and a constant rate for twice the epochs.
+/// Two files: one cycle, and a constant learning rate for twice the epochs.
 fn write_policies(place: &Place) {
     write_digits(place);
     let common = "model = \"lenet5\"\nbatch_size = 8\neval_batch_size = 16\nthreads = 1\ndata.path = \"digits\"\n";
@@ -33,7 +33,7 @@ const COMPARE: [&str; 7] = [
 ];
 
 #[test]
-fn two_policies_are_compared_however_often_it_is_stopped() {
+fn a_comparison_survives_any_number_of_stops() {
     let place = Place::new();
     write_policies(&place);
     let accuracies = ["--accuracies", "0.2,0.999", "--format", "json", "-q"];
@@ -61,7 +61,7 @@ fn two_policies_are_compared_however_often_it_is_stopped() {
         let of = |i: usize| whole["runs"][i]["final_accuracy"].as_f64().unwrap();
         (of(seeds[0]) + of(seeds[1])) / 2.0
     };
-    // The runs of a variant stand together, a seed after the other.
+    // Runs are listed by variant, then by seed.
     let told = variants[1]["final_accuracy"]["mean"].as_f64().unwrap();
     assert!((told - mean([2, 3])).abs() < 1e-12);
     assert!(variants[1]["final_accuracy"]["half_width"].is_f64());
@@ -103,14 +103,14 @@ fn two_policies_are_compared_however_often_it_is_stopped() {
         }
     }
 
-    // Its time is over at once: every command makes a step and stops.
+    // The time limit is over at once: every command makes one step and stops.
     let cut = [&COMPARE, &accuracies[..], &["--out", "cut"]].concat();
     for _ in 0..5 {
         let answer = place.onecycle(&[&cut[..], &["--max-time", "0.001s"]].concat());
         assert_eq!(answer.code, 124, "{}", answer.err);
         assert!(
             answer.err.contains(
-                "the time is up: stopped with 0 of 4 runs done; the same command goes on"
+                "time limit reached: stopped with 0 of 4 runs finished; run the same command again to continue"
             ),
             "{}",
             answer.err
@@ -124,7 +124,7 @@ fn two_policies_are_compared_however_often_it_is_stopped() {
     let steps = place.text("cut/runs/cycle-seed1/steps.jsonl");
     assert_eq!(steps, place.text("whole/runs/cycle-seed1/steps.jsonl"));
 
-    // What is there is not trained again; a further seed costs itself alone.
+    // Finished runs are not trained again; only the additional seed is.
     let before = fs::metadata(place.path("cut/runs/cycle-seed1/steps.jsonl"))
         .unwrap()
         .modified()
@@ -165,7 +165,7 @@ fn two_policies_are_compared_however_often_it_is_stopped() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn incomparable_files_are_refused() {
     let place = Place::new();
     write_policies(&place);
     place.write(
@@ -207,7 +207,7 @@ fn what_cannot_be_compared_is_refused() {
         let answer = place.onecycle(&[&["compare", "--out", "none"], args].concat());
         refusals.expect(&answer, names, &args.join(" "));
     }
-    // Runs of other settings.
+    // A folder with runs of other settings.
     place.succeed(&[&COMPARE, &["--out", "kept", "-q"][..]].concat());
     let answer =
         place.onecycle(&[&COMPARE, &["--out", "kept", "-q", "--set", "epochs=1"][..]].concat());
@@ -245,7 +245,7 @@ fn what_cannot_be_compared_is_refused() {
 }
 
 #[test]
-fn an_experiment_of_the_literature_is_repeated() {
+fn an_experiment_of_the_literature_is_reproduced() {
     let place = Place::new();
     let plan = place.json(&["reproduce", "schedule", "--format", "json", "--out", "plan"]);
     assert_eq!(plan[0]["claims"][0]["seen"], "seen");

@@ -1,4 +1,4 @@
-//! `onecycle diagnose` and `onecycle train --diagnose`, as a user drives them.
+//! `onecycle diagnose` and `onecycle train --diagnose`.
 
 use crate::common;
 
@@ -23,7 +23,7 @@ const TRAIN: [&str; 10] = [
 const FEW: [&str; 6] = ["--batches", "16", "--batch-size", "8", "--images", "64"];
 
 #[test]
-fn a_run_from_its_folder() {
+fn diagnose_a_finished_run() {
     let place = Place::new();
     place.succeed(&[&TRAIN[..], &["--out", "run"]].concat());
     let model = place.read("run/model.safetensors");
@@ -71,7 +71,7 @@ fn a_run_from_its_folder() {
     let report = place.text("run/report.html");
     assert!(report.contains("<h2>Diagnosis</h2>") && report.contains("id=\"diagnose_slices\""));
 
-    // In words, and the same whatever the threads.
+    // As text, and the same for another number of threads.
     let first = place.read("run/diagnose.json");
     let text = place.succeed(&[&args[..], &["--threads", "1"]].concat());
     assert!(place.read("run/diagnose.json") == first);
@@ -90,7 +90,7 @@ fn a_run_from_its_folder() {
 }
 
 #[test]
-fn a_training_that_diagnoses_itself() {
+fn diagnose_while_training() {
     let place = Place::new();
     place.succeed(&[&TRAIN[..], &["--out", "plain"]].concat());
     place.succeed(&[&TRAIN[..], &["--out", "run", "--diagnose", "every=3"]].concat());
@@ -116,7 +116,7 @@ fn a_training_that_diagnoses_itself() {
 }
 
 #[test]
-fn wrong_words_and_folders_are_refused() {
+fn wrong_flags_and_folders_are_refused() {
     let place = Place::new();
     fs::create_dir(place.path("empty")).unwrap();
     let mut refusals = Refusals::default();
@@ -159,7 +159,7 @@ fn wrong_words_and_folders_are_refused() {
         let answer = place.onecycle(&["diagnose", "run", flag, value]);
         refusals.expect(&answer, &names, flag);
     }
-    // A damaged result, and none.
+    // A damaged model, and no model.
     place.write("run/model.safetensors", "nonsense");
     let answer = place.onecycle(&["diagnose", "run"]);
     refusals.expect(

@@ -1,4 +1,4 @@
-//! `onecycle find` and `onecycle fit`, as a user drives them.
+//! `onecycle find` and `onecycle fit`.
 
 use crate::common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use common::{Place, numbers};
 use serde_json::Value;
 
-/// LeNet-5 on 512 images, in batches of 32, on the usual sweep.
+/// LeNet-5 on 512 images, in batches of 32, with the default sweep.
 const TINY: [&str; 9] = [
     "--model",
     "lenet5",
@@ -25,7 +25,7 @@ fn tiny(command: &'static str, more: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_curve_in_every_form() {
+fn a_curve_in_every_format() {
     let place = Place::new();
     let json = place.json(&tiny("find", &["--format", "json", "--out", "found"]));
     assert_eq!(json["verdict"], "ok", "{}", json["groups"][0]["rules"]);
@@ -39,7 +39,7 @@ fn a_curve_in_every_form() {
     assert!(lr.len() < 150, "it stops early");
     assert!((loss[0].as_f64().unwrap() - 2.3).abs() < 0.2);
     let conditions = &test["curve"]["conditions"];
-    // Those of the policy's peak.
+    // Momentum and batch size are those at the peak of the policy.
     assert_eq!(
         (&conditions["momentum"], &conditions["batch_size"]),
         (&0.85.into(), &32.into())
@@ -57,7 +57,7 @@ fn a_curve_in_every_form() {
         );
     }
 
-    // The same bits again, and in the other forms.
+    // The same curve in the other formats.
     let csv = place.succeed(&tiny("find", &["--format", "csv"]));
     assert!(csv.starts_with("value,seed,lr,loss,smoothed,val_loss,val_accuracy\n"));
     assert_eq!(csv.lines().count(), lr.len() + 1);
@@ -111,7 +111,7 @@ fn overlays_and_seeds() {
 }
 
 #[test]
-fn accuracy_along_a_linear_ramp() {
+fn a_linear_test_measures_accuracy() {
     let place = Place::new();
     let more = [
         "--linear",
@@ -140,9 +140,10 @@ fn accuracy_along_a_linear_ramp() {
     assert!(!json["groups"][0]["by_accuracy"].is_null());
 }
 
-/// A run that diverges names the way to a rate that does not, and where that was gone already, the rate.
+/// The message of a diverged run names the range test to make, or the rate that its range test
+/// suggested.
 #[test]
-fn what_a_range_test_says_is_advice_to_a_run_that_diverges() {
+fn a_diverged_run_refers_to_its_range_test() {
     let place = Place::new();
     let diverging = |out: &str| {
         let args = [
@@ -159,9 +160,9 @@ fn what_a_range_test_says_is_advice_to_a_run_that_diverges() {
         answer.err
     };
     let told = diverging("run");
-    let (_, advice) = told.split_once("; `onecycle ").unwrap();
+    let (_, advice) = told.split_once(". `onecycle ").unwrap();
     let (command, _) = advice
-        .split_once("` shows which rates are stable; lower `policy.lr`")
+        .split_once("` shows which learning rates are stable")
         .unwrap();
     let args: Vec<&str> = command.split(' ').chain(["--out", "found", "-q"]).collect();
     place.succeed(&args);
@@ -169,14 +170,14 @@ fn what_a_range_test_says_is_advice_to_a_run_that_diverges() {
     let found: Value = serde_json::from_str(&place.text("found/range_test.json")).unwrap();
     let lr: f64 = found["one_cycle_max"].as_f64().unwrap();
     let told = diverging("found");
-    let (_, named) = told.split_once("its range test named ").unwrap();
-    let (named, _) = named.split_once(" as the largest").unwrap();
+    let (_, named) = told.split_once("suggests lr_max = ").unwrap();
+    let (named, _) = named.split_once(" for one cycle").unwrap();
     let named: f64 = named.parse().unwrap();
     assert!((named / lr - 1.0).abs() < 1e-3, "{named} for {lr}");
 }
 
 #[test]
-fn wrong_tests_are_refused() {
+fn impossible_range_tests_are_refused() {
     let place = Place::new();
     let cases: [(&[&'static str], &[&str]); 7] = [
         (&["--lr-from", "0"], &["--lr-from = 0", "above 0"]),
@@ -210,7 +211,7 @@ fn wrong_tests_are_refused() {
 }
 
 #[test]
-fn fit_from_data_to_a_tested_model() {
+fn fit_searches_trains_and_tests() {
     let place = Place::new();
     // With batch norm.
     let args = [
@@ -245,7 +246,7 @@ fn fit_from_data_to_a_tested_model() {
     assert!((3..=6).contains(&cycles.len()), "{}", found["search"]);
     assert_eq!(found["search"]["answer"]["lr"], found["one_cycle_max"]);
 
-    // The run trained with what was found, and its report shows it.
+    // The run trained with the rates that were found, and its report shows them.
     let run: toml::Table = place.text("run/run.toml").parse().unwrap();
     let lr_max = run["config"]["policy"]["lr_max"].as_float().unwrap();
     assert!((lr_max / found["one_cycle_max"].as_f64().unwrap() - 1.0).abs() < 1e-3);
@@ -261,11 +262,11 @@ fn fit_from_data_to_a_tested_model() {
     );
     assert!(place.path("run/figures/range_test.svg").exists());
 
-    // The training is the one that these rates give without a range test.
+    // Training with these rates but without a range test gives the same model.
     place.succeed(&["train", "--config", "run/run.toml", "--out", "again", "-q"]);
     assert!(place.read("run/model.safetensors") == place.read("again/model.safetensors"));
 
-    // A run is not written over.
+    // A run is not overwritten.
     let answer = place.onecycle(&args);
     assert!(
         answer.code == 1 && answer.err.contains("already contains a run"),
@@ -274,9 +275,9 @@ fn fit_from_data_to_a_tested_model() {
     );
 }
 
-/// Where a range test alone names rates that diverge: few images, small batches, no batch norm.
+/// Few images, small batches, no batch norm: here a range test alone suggests rates that diverge.
 #[test]
-fn fit_does_not_diverge_under_any_of_three_seeds() {
+fn fit_does_not_diverge_with_three_seeds() {
     let place = Place::new();
     for seed in ["1", "2", "3"] {
         let more = [
@@ -287,7 +288,7 @@ fn fit_does_not_diverge_under_any_of_three_seeds() {
         assert!(accuracy > 0.6, "seed {seed}: {summary}");
         let found: Value =
             serde_json::from_str(&place.text(&format!("{seed}/range_test.json"))).unwrap();
-        // The peaks that are too high are seen to be: none of them is the answer.
+        // Peaks that are too high were tried and rejected.
         let lr_max = found["one_cycle_max"].as_f64().unwrap();
         let cycles = found["search"]["cycles"].as_array().unwrap();
         let highest = cycles.iter().map(|one| one["lr_max"].as_f64().unwrap());
@@ -299,7 +300,7 @@ fn fit_does_not_diverge_under_any_of_three_seeds() {
 }
 
 #[test]
-fn quick_tests_once() {
+fn quick_makes_one_range_test_and_one_epoch() {
     let place = Place::new();
     place.succeed(&[
         "fit",
@@ -320,7 +321,7 @@ fn quick_tests_once() {
 }
 
 #[test]
-fn what_fit_cannot_do() {
+fn fit_refuses_fixed_rates_and_other_policies() {
     let place = Place::new();
     let cases: [(&[&'static str], &[&str]); 3] = [
         (&["--lr-max", "0.1"], &["--lr-max = 0.1", "onecycle train"]),
@@ -344,5 +345,28 @@ fn what_fit_cannot_do() {
             );
         }
         assert!(!place.path("run").exists(), "{more:?}: a folder was made");
+    }
+}
+
+/// `--rungs`, the former name of `--num-steps`, still works and prints a note.
+#[test]
+fn the_former_flag_rungs_still_works() {
+    let place = Place::new();
+    let find = |flag: &[&str]| {
+        let args = [
+            "find", "--model", "lenet5", "--limit", "64", "--format", "csv", "-q",
+        ];
+        let answer = place.onecycle(&[&args[..], flag].concat());
+        assert_eq!(answer.code, 0, "{flag:?}: {}", answer.err);
+        answer
+    };
+    let new = find(&["--num-steps", "30"]);
+    assert!(!new.err.contains("deprecated"), "{}", new.err);
+    assert_eq!(new.out.lines().count(), 31, "{}", new.out);
+    for flag in [&["--rungs", "30"][..], &["--rungs=30"]] {
+        let old = find(flag);
+        let note = "--rungs is deprecated: use --num-steps";
+        assert!(old.err.contains(note), "{flag:?}: {}", old.err);
+        assert_eq!(old.out, new.out, "{flag:?}");
     }
 }

@@ -1,7 +1,8 @@
-//! A run that is killed at any instant, any number of times, ends with the same bytes as one that never was.
+//! A run that is killed at any moment, any number of times, ends with the same bytes as a run that
+//! is not killed.
 //!
-//! The longer trial: `cargo test --release -p onecycle-cli --test killed -- --ignored --nocapture`, with another number
-//! of kills than 200 by `ONECYCLE_KILLS`.
+//! The long trial kills 200 times, or as often as `ONECYCLE_KILLS` says:
+//! `cargo test --release -p onecycle-cli --test it killed -- --ignored --nocapture`.
 
 use crate::common;
 use crate::trial;
@@ -13,8 +14,8 @@ use trial::{Death, Random, assert_same, begin_or_go_on, disturb, finish, write_d
 
 const EPOCHS: &str = "4";
 
-/// Where a run may die: while half of a file is written, before it is synced, before it is renamed, before its folder is
-/// synced. Which file, and which time.
+/// Fail points at which a run dies, as `kill:STAGE:FILE:NTH`: at the NTH write, half of the file is
+/// written, it is not synced, not renamed, or its folder is not synced.
 const PLACES: [&str; 14] = [
     "kill:half:.ckpt:1",
     "kill:half:.ckpt:3",
@@ -32,8 +33,8 @@ const PLACES: [&str; 14] = [
     "kill:synced:summary.json:1",
 ];
 
-/// A whole run in `whole`; how long it took.
-fn undisturbed(place: &Place) -> Duration {
+/// Makes a run in `whole` without a kill. Returns its duration.
+fn uninterrupted(place: &Place) -> Duration {
     write_digits(place);
     let since = Instant::now();
     finish(
@@ -46,13 +47,13 @@ fn undisturbed(place: &Place) -> Duration {
 #[test]
 fn killed_in_the_middle_of_every_write() {
     let place = Place::new();
-    undisturbed(&place);
+    uninterrupted(&place);
     for (number, point) in PLACES.iter().enumerate() {
         let out = format!("run-{number}");
         let mut command = begin_or_go_on(&place, &out, EPOCHS);
         let output = command.env("ONECYCLE_FAIL_POINT", point).output().unwrap();
         assert!(output.status.code().is_none(), "{point}: it was not killed");
-        // The same again where it was taken up: what is left of the first is no help.
+        // Every other run is killed at the same point a second time, while it resumes.
         if number % 2 == 0 {
             let mut command = begin_or_go_on(&place, &out, EPOCHS);
             command.env("ONECYCLE_FAIL_POINT", point).output().unwrap();
@@ -65,21 +66,21 @@ fn killed_in_the_middle_of_every_write() {
 #[test]
 fn killed_at_random_moments() {
     let place = Place::new();
-    let time = undisturbed(&place);
+    let time = uninterrupted(&place);
     let kills = killed_runs(&place, time, 12);
     assert!(kills.before_the_end > 0, "{kills:?}");
 }
 
 #[test]
-#[ignore = "takes minutes: a trial for people"]
+#[ignore = "takes minutes"]
 fn killed_two_hundred_times() {
     let wanted = std::env::var("ONECYCLE_KILLS").map_or(200, |text| text.parse().unwrap());
     let place = Place::new();
-    let time = undisturbed(&place);
+    let time = uninterrupted(&place);
     let since = Instant::now();
     let kills = killed_runs(&place, time, wanted);
     println!(
-        "{kills:?}, an undisturbed run takes {time:?}, the trial took {:?}",
+        "{kills:?}; one uninterrupted run took {time:?}, the trial {:?}",
         since.elapsed()
     );
     assert!(kills.before_the_end >= wanted);
@@ -87,24 +88,24 @@ fn killed_two_hundred_times() {
 
 #[derive(Debug, Default)]
 struct Kills {
-    /// Runs that were made, each to its end.
+    /// Finished runs.
     runs: usize,
-    /// Processes that were killed before they had ended.
+    /// Processes killed before their end.
     before_the_end: usize,
-    /// Of these, such as died in the middle of writing a file.
+    /// Of these, those that died while they wrote a file.
     in_a_write: usize,
-    /// Of these, such as died before the run had a run.toml to be resumed by.
+    /// Of these, those that died before there was a `run.toml` to resume from.
     before_the_run: usize,
 }
 
-/// Kills run after run, each a few times until it comes to its end, until so many processes were killed. Every run must
-/// leave what the undisturbed one left.
+/// Makes runs and kills each a few times before it may finish, until `wanted` processes were
+/// killed. Asserts that every run leaves the same files as the uninterrupted one.
 fn killed_runs(place: &Place, time: Duration, wanted: usize) -> Kills {
     let mut kills = Kills::default();
     let mut random = Random(0x1c7c1e);
     while kills.before_the_end < wanted {
         let out = format!("killed-{}", kills.runs);
-        // At most so many for a run, or one that is killed too early each time would never end.
+        // A limit, because a run that is always killed too early would never finish.
         for _ in 0..8 {
             let command = begin_or_go_on(place, &out, EPOCHS);
             match disturb(command, time, &PLACES, &mut random) {

@@ -1,7 +1,7 @@
-//! Runs of unusual size: one step, one batch, batches larger than the data, many classes.
+//! Runs of unusual size: one step, one batch per epoch, batches larger than the data, many classes.
 //!
-//! What large folders and long runs cost in memory is measured by `scripts/measure_load.py`; docs/evidence.md has the
-//! figures.
+//! `scripts/measure_load.py` measures the memory that large folders and long runs need; the figures
+//! are in docs/evidence.md.
 
 use crate::common;
 #[cfg(unix)]
@@ -22,7 +22,7 @@ fn lines(place: &Place, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// A folder of two tiny images a class.
+/// Writes a folder with two tiny images per class.
 fn write_photos(place: &Place) {
     for index in 0..2 * CLASSES {
         let class = index % CLASSES;
@@ -49,7 +49,7 @@ fn a_thousand_classes() {
     ];
     let summary = place.json(&args);
     assert_eq!(summary["steps"], 3);
-    // Of so few steps nothing is learnt: the loss is that of a thousand classes that are as likely as one another.
+    // The first loss is close to ln(1000), that of equal probabilities.
     let loss = lines(&place, "run/steps.jsonl")[0]["loss"]
         .as_f64()
         .unwrap();
@@ -86,7 +86,7 @@ fn one_step_and_epochs_of_one_batch() {
     assert_eq!((sizes(&steps), epochs.len()), (vec![8], 1));
     let (steps, epochs) = run("image", &["--steps", "2", "--batch-size", "1"]);
     assert_eq!((sizes(&steps), epochs.len()), (vec![1, 1], 1));
-    // The whole data set is a batch, of exactly its size or of what there is.
+    // A batch size of at least 48 puts all 48 images into one batch.
     for (out, size) in [("exact", "48"), ("larger", "49"), ("huge", "1000000000")] {
         let (steps, epochs) = run(out, &["--epochs", "3", "--batch-size", size]);
         assert_eq!((sizes(&steps), epochs.len()), (vec![48; 3], 3), "{out}");

@@ -1,5 +1,7 @@
-//! The pages that the commands leave, in a real browser: no failing script, no request to anything, every figure drawn, and
+//! Pages of the commands in a real browser: no failing script, no request, every figure drawn,
 //! nothing wider than the window.
+//!
+//! Needs Chromium: `cargo test -p onecycle-cli --test it pages -- --ignored`.
 
 use crate::browser;
 use crate::common;
@@ -11,7 +13,7 @@ use browser::Browser;
 use common::Place;
 use trial::write_digits;
 
-/// Figures that show less than a line of some length, by their names: their drawn shapes, the axes' apart.
+/// JavaScript: names of the figures in which no shape besides the axes is longer than 2 pixels.
 const EMPTY_FIGURES: &str = r#"
     [...document.querySelectorAll("figure")].filter(figure => {
         const shapes = [...figure.querySelectorAll("svg .line, svg .area, svg circle")];
@@ -22,7 +24,7 @@ const EMPTY_FIGURES: &str = r#"
     }).map(figure => figure.id)
 "#;
 
-/// Opens a page wide and narrow.
+/// Checks a page in a wide and in a narrow window.
 fn check(browser: &mut Browser, page: &Path, figures: usize) {
     for width in [1400, 420] {
         let told = browser.open(page, width);
@@ -42,10 +44,9 @@ fn check(browser: &mut Browser, page: &Path, figures: usize) {
 }
 
 #[test]
-fn pages_are_whole_in_a_browser() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs Chromium"]
+fn pages_are_complete_in_a_browser() {
+    let mut browser = Browser::start();
     let place = Place::new();
     write_digits(&place);
     let small = "model = \"lenet5\"\nepochs = 2\nbatch_size = 8\neval_batch_size = 16\ndata.path = \"digits\"\n";
@@ -81,12 +82,11 @@ fn pages_are_whole_in_a_browser() {
     );
 }
 
-/// What the checks are worth: each of them fails on a page that is made to fail it.
+/// Each check fails on a page that is made to fail it.
 #[test]
-fn broken_pages_are_found() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs Chromium"]
+fn broken_pages_are_detected() {
+    let mut browser = Browser::start();
     let place = Place::new();
     let page = |body: &str| {
         place.write(

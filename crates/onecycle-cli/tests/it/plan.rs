@@ -1,4 +1,4 @@
-//! `onecycle plan`: every policy in every form.
+//! `onecycle plan`: every policy in every format.
 
 use crate::common;
 use crate::presets;
@@ -18,7 +18,7 @@ annihilation = "13ep"
 momentum = [0.95, 0.85]
 "#;
 
-/// The paper's run: 41 + 41 + 13 epochs on CIFAR-10 at batch size 512. The images need not be there.
+/// The paper's run: 41 + 41 + 13 epochs on CIFAR-10 at batch size 512. `plan` reads no images.
 #[test]
 fn the_papers_cycle() {
     let place = Place::new();
@@ -40,7 +40,7 @@ fn the_papers_cycle() {
     assert!(plan["weight_decay"].is_null());
 }
 
-/// With nothing but `steps` at the top, an epoch is one of the default data set: 469 steps.
+/// With only `steps` besides the policy, an epoch is that of the default data set: 469 steps.
 #[test]
 fn a_policy_and_steps_are_enough() {
     let place = Place::new();
@@ -56,7 +56,7 @@ fn a_policy_and_steps_are_enough() {
 }
 
 #[test]
-fn a_policy_that_says_its_length_is_enough() {
+fn a_policy_with_its_own_length_is_enough() {
     let place = Place::new();
     let text = "[policy]\nkind = \"torch_one_cycle\"\nmax_lr = 0.8\ntotal_steps = 9310\npct_start = 0.3\n\
                 three_phase = true\nanneal_strategy = \"linear\"\n";
@@ -65,12 +65,12 @@ fn a_policy_that_says_its_length_is_enough() {
     let lr = numbers(&plan["lr"]);
     assert_eq!((plan["steps"].as_u64(), lr.len()), (Some(9310), 9310));
     assert_eq!(lr[0], 0.8 / 25.0);
-    // PyTorch's peak, at 0.3 * 9310 - 1 = 2792: met here, since it is whole.
+    // PyTorch's peak is at 0.3 * 9310 - 1 = 2792, a whole step here.
     assert_eq!(lr[2792], 0.8);
 }
 
 #[test]
-fn every_kind_gives_the_librarys_values() {
+fn every_kind_prints_the_values_of_the_library() {
     let place = Place::new();
     for case in presets::CASES {
         let path = place.write("policy.toml", case.file());
@@ -203,16 +203,15 @@ fn figures() {
     let first = png.get_pixel(0, 0);
     assert!(png.pixels().any(|pixel| pixel != first), "an empty picture");
 
-    // Nothing is half written: the wrong name is found before the right one is made.
+    // No figure is written if one of the names is wrong.
     let answer = place.onecycle(&["plan", "--figure", "c.svg", "--figure", "d.gif"]);
     assert_eq!(answer.code, 1);
     assert!(answer.err.contains("d.gif"), "{}", answer.err);
     assert!(!place.path("c.svg").exists());
 }
 
-/// The configuration's own ways to say things.
 #[test]
-fn flags_settings_and_the_data_say_how_long_a_run_is() {
+fn the_length_follows_from_flags_settings_and_data() {
     let place = Place::new();
     let steps = |args: &[&str]| {
         let all = [&["plan", "--format", "json"], args].concat();

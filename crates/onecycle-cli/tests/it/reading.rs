@@ -1,4 +1,4 @@
-//! Commands that are stopped while they read their images.
+//! Commands that receive a signal while they read their images.
 
 use crate::common;
 use crate::trial;
@@ -12,12 +12,12 @@ use common::Place;
 use image::{Rgb, RgbImage};
 use trial::{command, said, send};
 
-/// Images a class: one file by many names.
+/// Number of images: one file under many names.
 const NAMES: usize = 30;
-/// Pixels a side. To decode and resize one takes tenths of a second, and all of them some seconds.
+/// Side of an image in pixels. Decoding all of them takes seconds.
 const SIDE: u32 = 3000;
 
-/// Two classes of large images, and two policies for them.
+/// Writes two classes of large images, and two policies for them.
 fn write_photos(place: &Place) {
     let first = place.path("photos/cat/0.png");
     for class in ["cat", "dog"] {
@@ -41,7 +41,7 @@ fn write_photos(place: &Place) {
     }
 }
 
-/// Whether a process listens to the signal of this number.
+/// Whether a process handles the signal with this number.
 fn listens(process: u32, signal: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -57,13 +57,13 @@ fn a_signal_ends_the_process_at_once() {
     for (args, words) in [
         (
             ["train"].to_vec(),
-            "before the first step: nothing was written",
+            "before the first step; nothing was written",
         ),
-        (["find"].to_vec(), "the same command goes on"),
-        (["fit"].to_vec(), "the same command goes on"),
+        (["find"].to_vec(), "run the same command again to continue"),
+        (["fit"].to_vec(), "run the same command again to continue"),
         (
             ["compare", "one_cycle.toml", "constant.toml"].to_vec(),
-            "the same command goes on",
+            "run the same command again to continue",
         ),
     ] {
         for (name, number) in [("-INT", 2), ("-TERM", 15)] {
@@ -79,7 +79,10 @@ fn a_signal_ends_the_process_at_once() {
             let child = command.spawn().unwrap();
             let since = Instant::now();
             while !listens(child.id(), number) {
-                assert!(since.elapsed() < Duration::from_secs(60), "never listens");
+                assert!(
+                    since.elapsed() < Duration::from_secs(60),
+                    "the process never handles signals"
+                );
                 thread::sleep(Duration::from_millis(1));
             }
             send(name, &child);
@@ -88,7 +91,7 @@ fn a_signal_ends_the_process_at_once() {
             assert_eq!(output.status.code(), Some(128 + number as i32), "{err}");
             assert!(err.starts_with("stopped") && err.contains(words), "{err}");
             assert_eq!(err.lines().count(), 1, "{err}");
-            // The decoded images would be kept before anything else is done.
+            // All decoded images would have been written to the cache first.
             assert!(!place.path("cache").exists(), "{out}: all were decoded");
             let run = place.path(&out);
             let files = ["", "runs"].map(|folder| run.join(folder));

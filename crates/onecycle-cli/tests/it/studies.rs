@@ -1,7 +1,7 @@
-//! `compare` and `reproduce` that are killed or stopped, any number of times, go on with the same command and leave what they
-//! would have left undisturbed; a run that is finished is not trained again.
+//! `compare` and `reproduce` that are killed or stopped any number of times continue with the same
+//! command and leave the same files as without interruption. Finished runs are not trained again.
 //!
-//! The longer trial: `cargo test -p onecycle-cli --test studies -- --ignored --nocapture`.
+//! The long trial: `cargo test -p onecycle-cli --test it studies -- --ignored --nocapture`.
 
 use crate::common;
 use crate::trial;
@@ -18,8 +18,8 @@ use std::{
 use common::Place;
 use trial::{Death, Random, command, disturb, finish, left_by, said, send, write_digits};
 
-/// Places in the writing of what every study writes, files of its runs and figures, in an order in which one process after
-/// another comes to them.
+/// Fail points in the writes of every study, its runs' files and its figures, in an order in which
+/// one process after another reaches them.
 const PLACES: [&str; 8] = [
     "kill:renamed:run.toml:1",
     "kill:half:.ckpt:2",
@@ -34,7 +34,7 @@ const PLACES: [&str; 8] = [
 /// A command that trains some runs.
 struct Study {
     args: &'static [&'static str],
-    /// What it writes beside its runs.
+    /// Fail points in the files that it writes besides its runs.
     result: &'static str,
     runs: usize,
     places: &'static [&'static str],
@@ -77,7 +77,7 @@ impl Study {
         finish(self.command(place, out).spawn().unwrap(), out);
     }
 
-    /// Makes it in `whole`; how long it took.
+    /// Makes the study in `whole` without interruption. Returns its duration.
     fn undisturbed(&self, place: &Place) -> Duration {
         let since = Instant::now();
         self.finish(place, "whole");
@@ -89,7 +89,7 @@ impl Study {
     }
 }
 
-/// Writes two files: one cycle, and a constant rate, with a checkpoint every 4 of their 12 steps.
+/// Writes two files: one cycle and a constant rate, with a checkpoint every 4 of their 12 steps.
 fn write_policies(place: &Place) {
     write_digits(place);
     let common = "model = \"lenet5\"\nepochs = 2\nbatch_size = 8\neval_batch_size = 16\ncheckpoint_steps = 4\nthreads = 1\n\
@@ -105,7 +105,7 @@ fn write_policies(place: &Place) {
     }
 }
 
-/// When the records and the model of each finished run were last written.
+/// Times at which the records and the model of each finished run were last written.
 fn finished(place: &Place, out: &str) -> BTreeMap<PathBuf, [SystemTime; 2]> {
     let runs = fs::read_dir(place.path(out).join("runs"));
     let runs = runs
@@ -120,7 +120,7 @@ fn finished(place: &Place, out: &str) -> BTreeMap<PathBuf, [SystemTime; 2]> {
     done.map(|run| (run.clone(), written(&run))).collect()
 }
 
-/// That a study in `out` left the same files as the one in `whole`, in all its runs.
+/// Asserts that the study in `out` left the same files as the one in `whole`, in all runs.
 fn assert_same(place: &Place, out: &str, study: &Study) {
     let (a, b) = (left_by(&place.path("whole")), left_by(&place.path(out)));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
@@ -137,18 +137,19 @@ fn assert_same(place: &Place, out: &str, study: &Study) {
 
 #[derive(Debug, Default)]
 struct Kills {
-    /// Studies that were made, each to its end.
+    /// Finished studies.
     studies: usize,
-    /// Processes that were killed before they had ended.
+    /// Processes killed before their end.
     before_the_end: usize,
-    /// Of these, such as died in the middle of writing a file.
+    /// Of these, those that died while they wrote a file.
     in_a_write: usize,
-    /// Of these, such as left runs that were finished and others that were not.
+    /// Of these, those that left some runs finished and others not.
     between_runs: usize,
 }
 
-/// Kills study after study, each until it comes to its end, until so many processes were killed. Every study must leave what
-/// the undisturbed one left, and no run that is finished may be written again.
+/// Makes studies and kills each a few times before it may finish, until `wanted` processes were
+/// killed. Asserts that every study leaves the same files as the uninterrupted one, and that no
+/// finished run is written again.
 fn killed_studies(study: &Study, wanted: usize) -> Kills {
     let place = Place::new();
     write_policies(&place);
@@ -158,7 +159,7 @@ fn killed_studies(study: &Study, wanted: usize) -> Kills {
     while kills.before_the_end < wanted {
         let out = format!("killed-{}", kills.studies);
         let mut known: BTreeMap<PathBuf, [SystemTime; 2]> = BTreeMap::new();
-        // At most so many for a study, or one that is killed too early each time would never end.
+        // A limit, because a study that is always killed too early would never finish.
         for _ in 0..12 {
             let command = study.command(&place, &out);
             let death = disturb(command, time, &study.places(), &mut random);
@@ -216,7 +217,7 @@ fn killed_at_random_moments() {
 }
 
 #[test]
-#[ignore = "takes minutes: a trial for people"]
+#[ignore = "takes minutes"]
 fn killed_many_times() {
     for (study, wanted) in [(COMPARE, 60), (HIGHER_RATE, 30)] {
         let since = Instant::now();
@@ -226,9 +227,9 @@ fn killed_many_times() {
     }
 }
 
-/// Stopped twice, each time with a further run finished.
+/// The study is stopped twice, each time after another run is finished.
 #[test]
-fn signals_stop_a_study_that_the_same_command_goes_on_with() {
+fn a_study_stopped_by_a_signal_continues() {
     for study in [COMPARE, HIGHER_RATE] {
         let place = Place::new();
         write_policies(&place);
@@ -250,7 +251,7 @@ fn signals_stop_a_study_that_the_same_command_goes_on_with() {
             assert_eq!(output.status.code(), Some(code), "{err}");
             let done = finished(&place, "out");
             let told = format!(
-                "stopped with {} of {} runs done; the same command goes on",
+                "stopped with {} of {} runs finished; run the same command again to continue",
                 done.len(),
                 study.runs
             );

@@ -1,4 +1,4 @@
-//! `onecycle suggest` on recorded curves, as other programs call it.
+//! `onecycle suggest` on recorded curves.
 
 use crate::common;
 
@@ -15,7 +15,7 @@ const RULES: [&str; 7] = [
     "valley",
 ];
 
-/// Falls from 2.3 to 0.8 around lr = 0.003, and rises without limit from 0.3 on.
+/// A loss that falls from 2.3 to 0.8 around lr = 0.003 and rises without limit above 0.3.
 fn curve() -> (Vec<f64>, Vec<f64>) {
     let lr: Vec<f64> = (0..120)
         .map(|i| 10_f64.powf(-6.0 + i as f64 / 17.0))
@@ -34,7 +34,7 @@ fn csv(lr: &[f64], loss: &[f64]) -> String {
 }
 
 #[test]
-fn the_form_that_other_programs_rely_on() {
+fn the_json_format_that_other_programs_rely_on() {
     let place = Place::new();
     let (lr, loss) = curve();
     place.write("curve.csv", csv(&lr, &loss));
@@ -71,7 +71,7 @@ fn the_form_that_other_programs_rely_on() {
 }
 
 #[test]
-fn curves_that_name_no_rate() {
+fn curves_without_a_suggestion() {
     let place = Place::new();
     let (lr, _) = curve();
     let n = lr.len();
@@ -108,7 +108,7 @@ fn curves_that_name_no_rate() {
 }
 
 #[test]
-fn files_that_are_no_curves() {
+fn files_without_a_curve_are_refused() {
     let place = Place::new();
     let cases: [(&str, &[u8], &[&str]); 7] = [
         ("empty.csv", b"", &["empty.csv", "empty", "lr and loss"]),

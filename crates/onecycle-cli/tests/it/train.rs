@@ -1,4 +1,4 @@
-//! `onecycle train`, `resume` and `predict`, as a user drives them.
+//! `onecycle train`, `resume`, `predict` and `evaluate`.
 
 use crate::common;
 
@@ -47,7 +47,7 @@ fn a_run_in_a_pipe() {
     assert!(lines[1].trim_start().starts_with("1 ") && lines[2].trim_start().starts_with("2 "));
     assert!(lines[3].starts_with("test accuracy"), "{}", answer.out);
     assert!(lines[4].contains("runs/a/model.safetensors"));
-    // What it does goes to standard error, without anything that draws on a terminal.
+    // Progress goes to standard error, without control sequences for a terminal.
     assert!(
         answer
             .err
@@ -64,7 +64,7 @@ fn a_run_in_a_pipe() {
     ] {
         assert!(place.path("runs/a").join(file).exists(), "{file}");
     }
-    // A run's own file is a configuration: the same run again.
+    // The run file can be used as a configuration and gives the same run again.
     place.succeed(&[
         "train",
         "--config",
@@ -77,7 +77,7 @@ fn a_run_in_a_pipe() {
 }
 
 #[test]
-fn json_quiet_and_a_name_of_its_own() {
+fn json_output_quiet_and_the_default_folder() {
     let place = Place::new();
     let args = tiny(&["--steps", "3", "--format", "json", "--quiet"]);
     let answer = place.onecycle(&args);
@@ -95,7 +95,7 @@ fn json_quiet_and_a_name_of_its_own() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let place = Place::new();
     for (threads, out) in [("1", "one"), ("2", "two")] {
         let mut args = vec![
@@ -109,7 +109,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn a_finished_run_says_so() {
+fn resuming_a_finished_run_prints_its_result() {
     let place = Place::new();
     place.succeed(&tiny(&["--steps", "2", "--out", "run", "-q"]));
     let model = place.read("run/model.safetensors");
@@ -126,7 +126,7 @@ fn a_finished_run_says_so() {
     assert!(place.read("run/model.safetensors") == model);
 }
 
-/// Ctrl-C: a checkpoint, exit code 130, and the same bits in the end.
+/// After Ctrl-C: a checkpoint, exit code 130, and the same bits at the end.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_is_resumed_to_the_same_bits() {
@@ -158,7 +158,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bits() {
     while made() < 5 {
         assert!(
             since.elapsed() < Duration::from_secs(120),
-            "no steps were made"
+            "no steps were made in time"
         );
         thread::sleep(Duration::from_millis(2));
     }
@@ -174,7 +174,7 @@ fn an_interrupted_run_is_resumed_to_the_same_bits() {
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{err}");
     assert!(
-        err.contains("go on with: onecycle train --resume stopped"),
+        err.contains("continue with: onecycle train --resume stopped"),
         "{err}"
     );
     let stopped_at = made();
@@ -195,7 +195,6 @@ fn an_interrupted_run_is_resumed_to_the_same_bits() {
     assert!(place.read("stopped/model.safetensors") == place.read("whole/model.safetensors"));
 }
 
-/// A reader that goes away does not end a run.
 #[cfg(unix)]
 #[test]
 fn a_run_survives_a_closed_pipe() {
@@ -217,7 +216,7 @@ fn a_run_survives_a_closed_pipe() {
     assert!(place.path("run/summary.json").exists());
 }
 
-/// Test images as files: the command sees what the network saw.
+/// Image files of the test set are classified like the same images in memory.
 #[test]
 fn predict_on_images_of_the_test_set() {
     const IMAGES: usize = 50;
@@ -271,7 +270,7 @@ fn predict_on_images_of_the_test_set() {
         "{by_command} of {IMAGES}: nothing was learned"
     );
 
-    // Asked about both views, an image and its mirror image have the same answer.
+    // With --flip, an image and its mirror image have the same prediction.
     let picture = image::open(place.path("00.png")).unwrap();
     picture.fliph().save(place.path("mirrored.png")).unwrap();
     let ask = |flip: &[&str]| {
@@ -307,7 +306,7 @@ fn predict_on_images_of_the_test_set() {
     assert_eq!(lines[0].matches('%').count(), 2);
 }
 
-/// What is measured afterwards is what the run measured at its end; class by class, and over mirror images.
+/// `evaluate` measures the same as the run at its end, also per class and with mirror images.
 #[test]
 fn evaluate_on_the_test_set() {
     let place = Place::new();
@@ -322,14 +321,19 @@ fn evaluate_on_the_test_set() {
         (&found["images"], &found["flip"]),
         (&500.into(), &false.into())
     );
-    let right: f64 = found["classes"].as_array().unwrap().iter().map(right).sum();
-    assert_eq!(right.round(), 500.0 * found["accuracy"].as_f64().unwrap());
+    let correct: f64 = found["classes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(correct)
+        .sum();
+    assert_eq!(correct.round(), 500.0 * found["accuracy"].as_f64().unwrap());
 
     let flipped = place.json(&["evaluate", "run", "--flip", "--format", "json"]);
     assert_eq!(flipped["flip"], true);
     assert_ne!(flipped["loss"], found["loss"]);
 
-    // The model alone does not say which images; all of the same set, without the run's limit.
+    // A model file without a run: all test images of the named data set, without the run's limit.
     let alone = [
         "evaluate",
         "run/model.safetensors",
@@ -349,14 +353,14 @@ fn evaluate_on_the_test_set() {
     );
 }
 
-/// Images of a class that were classified rightly.
-fn right(class: &Value) -> f64 {
+/// Number of correctly classified images of a class.
+fn correct(class: &Value) -> f64 {
     class["images"].as_f64().unwrap() * class["accuracy"].as_f64().unwrap()
 }
 
-/// A folder of pictures, reached by a relative path, stopped, taken up from elsewhere, and asked.
+/// An image folder with a relative path: training, resuming from another folder, prediction.
 #[test]
-fn a_folder_of_ones_own_images() {
+fn a_folder_of_own_images() {
     let place = Place::new();
     for (part, count) in [("train", 24), ("val", 8)] {
         for index in 0..count {
@@ -389,7 +393,7 @@ fn a_folder_of_ones_own_images() {
     assert_eq!(summary["data"], "pets");
     assert_eq!(summary["test_accuracy"], 1.0, "{summary}");
 
-    // The run knows where its images are, wherever it is resumed from.
+    // The run finds its images when it is resumed from another folder.
     fs::create_dir(place.path("elsewhere")).unwrap();
     fs::remove_file(place.path("run/summary.json")).unwrap();
     let model = place.read("run/model.safetensors");
@@ -397,7 +401,7 @@ fn a_folder_of_ones_own_images() {
     assert_eq!(again.code, 0, "{}", again.err);
     assert!(place.read("run/model.safetensors") == model);
 
-    // Of another size and shape than the training's.
+    // An image whose size and shape differ from the training images.
     let wide = image::imageops::resize(
         &disc([20, 40, 210], 3),
         90,
@@ -408,7 +412,7 @@ fn a_folder_of_ones_own_images() {
     let answers = place.json(&["predict", "run", "new.png", "--format", "json"]);
     assert_eq!(answers[0]["class"], "blue", "{answers}");
 
-    // An image that was added since the run began is other data.
+    // An image was added since the run started: the data have changed.
     disc([200, 30, 20], 5)
         .save(place.path("pets/train/red/more.png"))
         .unwrap();
@@ -418,7 +422,7 @@ fn a_folder_of_ones_own_images() {
     assert!(refused.err.contains("have changed"), "{}", refused.err);
 }
 
-/// A disc on grey, of a size and a place that depend on the number.
+/// A disc on grey; its size and position depend on the number.
 fn disc(colour: [u8; 3], number: u32) -> RgbImage {
     let (x, y, radius) = (10 + number % 7, 9 + number % 5, 5 + number % 3);
     RgbImage::from_fn(24, 24, |i, j| {
@@ -427,9 +431,9 @@ fn disc(colour: [u8; 3], number: u32) -> RgbImage {
     })
 }
 
-/// Every key as a flag or by `--set`, and what is written down of it.
+/// Flags and `--set` reach the configuration that run.toml records.
 #[test]
-fn what_was_asked_for_is_what_is_done() {
+fn flags_and_settings_reach_the_run() {
     let place = Place::new();
     place.write(
         "run.toml",
@@ -467,6 +471,6 @@ fn what_was_asked_for_is_what_is_done() {
     let lr: Vec<&Value> = lines.iter().map(|line| &line["lr"]).collect();
     assert_eq!(lr, [&Value::from(0.001), &Value::from(0.00025)]);
     assert!(lines.iter().all(|line| line["batch_size"] == 32));
-    // AdamW's beta1, which this policy leaves alone.
+    // AdamW's beta1, which this policy does not set.
     assert!(lines.iter().all(|line| line["momentum"] == 0.9));
 }

@@ -1,4 +1,4 @@
-//! Data that are wrong, and images that are merely unusual, given to the real command.
+//! Wrong data and unusual images, given to the real command.
 
 use crate::bad_data;
 use crate::common;
@@ -15,7 +15,7 @@ fn every_mistake_in_data_is_one_message_and_no_run() {
         let place = Place::new();
         fs::create_dir(place.path("data")).unwrap();
         let source = make(&place.path("data"));
-        // A known name with a path, and options that the command does not have, are the library's alone.
+        // The command has no flags for these cases, so only the library is tested with them.
         if source.name.is_some() || ["no size", "all for validation"].contains(&name) {
             continue;
         }
@@ -38,9 +38,10 @@ fn every_mistake_in_data_is_one_message_and_no_run() {
     refusals.end(60);
 }
 
-/// 16 bits, CMYK, transparency, an animation (its first picture), one pixel: they are taken, to train on and to predict.
+/// Images with 16 bits, CMYK, transparency, animation (first frame) or one pixel are accepted
+/// for training and prediction.
 #[test]
-fn unusual_images_are_images() {
+fn unusual_images_are_accepted() {
     let place = Place::new();
     let images = unusual_images();
     for (index, (name, bytes)) in images.iter().enumerate() {

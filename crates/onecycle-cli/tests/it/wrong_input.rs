@@ -1,4 +1,5 @@
-//! Wrong input: one message that names the key, the file or the value, a code that is not 0, and nothing half written.
+//! Wrong input gives one message that names the key, file or value, a non-zero exit code, and no
+//! half-written files.
 
 use crate::common;
 
@@ -6,17 +7,17 @@ use std::fs;
 
 use common::{Answer, Place, Refusals};
 
-/// One refusal on its own.
+/// Asserts a single refusal.
 fn refused(answer: &Answer, names: &[&str], what: &str) {
     let mut refusals = Refusals::default();
     refusals.expect(answer, names, what);
     refusals.end(1);
 }
 
-/// A configuration file, and what the message must name.
+/// Configuration files, each with the words that the message must contain.
 #[rustfmt::skip]
 const FILES: &[(&str, &[&str])] = &[
-    // Keys and words that do not exist.
+    // Unknown keys and names.
     ("lr = 0.1", &["unknown key `lr`"]),
     ("batchsize = 64", &["unknown key `batchsize`", "did you mean `batch_size`"]),
     ("lr_max = 0.1", &["unknown key `lr_max`", "did you mean `policy.lr_max`"]),
@@ -100,7 +101,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("epochs = 1\nsteps = 10", &["`epochs`", "`steps`"]),
     ("[data]\nname = \"mnist\"\npath = \"photos\"", &["`data.name`", "`data.path`"]),
     ("steps = 50\n[policy]\nkind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100", &["100", "50"]),
-    // Data that are not there, or none.
+    // Missing or empty data.
     ("[data]\npath = \"nowhere\"", &["nowhere"]),
     ("[data]\npath = \"empty\"", &["empty"]),
     ("[data]\npath = \"wrong.toml\"", &["wrong.toml"]),
@@ -131,7 +132,7 @@ fn configuration_files() {
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_device_that_is_not_built_in() {
+fn a_device_without_its_feature() {
     let place = Place::new();
     let answer = place.onecycle(&["train", "--device", "cuda", "--out", "run"]);
     refused(&answer, &["`cuda`", "--features cuda"], "cuda");
@@ -336,7 +337,7 @@ fn models_and_images() {
     place.write("noise.safetensors", [0x7f; 100]);
     place.write("empty.safetensors", "");
     let altered = |name: &str, from: &str, to: &str| {
-        // The header is JSON in front of the tensors; its length stands in the first eight bytes.
+        // A header in JSON precedes the tensors; the first eight bytes are its length.
         let (length, rest) = model.split_at(8);
         let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
         let header = std::str::from_utf8(&rest[..length]).unwrap();
@@ -466,7 +467,7 @@ fn models_and_images() {
         (&["run", "text.png"], &["text.png"]),
         (&["run", "cut.png"], &["cut.png"]),
         (&["run", "folder"], &["folder"]),
-        // One bad image among good ones: no half of an answer.
+        // One bad image among good ones: no partial answer.
         (&["run", "image.png", "text.png"], &["text.png"]),
     ];
     let mut refusals = Refusals::default();
@@ -478,14 +479,14 @@ fn models_and_images() {
 }
 
 #[test]
-fn what_cannot_be_evaluated() {
+fn models_and_data_that_cannot_be_evaluated() {
     let place = Place::new();
     let tiny = [
         "train", "--model", "lenet5", "--limit", "64", "--steps", "1", "-q",
     ];
     place.succeed(&[&tiny[..], &["--out", "run"]].concat());
     fs::create_dir(place.path("folder")).unwrap();
-    // As a run that was killed leaves it.
+    // A run that was killed early.
     fs::create_dir(place.path("begun")).unwrap();
     fs::copy(place.path("run/run.toml"), place.path("begun/run.toml")).unwrap();
     for class in ["cat", "dog"] {
@@ -517,7 +518,14 @@ fn the_other_commands() {
     let place = Place::new();
     place.write("policy.toml", "[data]\npath = \"photos\"");
     let cases: &[(&[&str], &[&str])] = &[
-        (&["plan", "--config", "policy.toml"], &["steps"]),
+        (
+            &["plan", "--config", "policy.toml"],
+            &["--images = nothing", "known data set", "--steps"],
+        ),
+        (
+            &["plan", "--data", "photos/new", "--epochs", "3"],
+            &["--images = nothing"],
+        ),
         (&["plan", "--images", "0"], &["`samples`"]),
         (
             &["plan", "--steps", "100000000000"],
@@ -562,7 +570,7 @@ fn the_other_commands() {
     }
 }
 
-/// What the parser of arguments refuses itself has exit code 2.
+/// Errors of the argument parser have exit code 2.
 #[test]
 fn command_lines() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Policies that cannot be, of every kind: the message names the key or the value.
+//! Impossible policies of every kind: the message names the key or the value.
 
 use crate::common;
 use crate::presets;
@@ -13,7 +13,7 @@ fn refused(place: &Place, refusals: &mut Refusals, text: &str, names: &[&str]) {
     refusals.expect(&answer, names, text);
 }
 
-/// Keys of the policy that are numbers, with the table of each kind.
+/// The numeric keys of the policy in a file, each with the whole table.
 fn numbers(file: &str) -> Vec<(String, Table)> {
     let table: Table = file.parse().unwrap();
     let policy = table["policy"].as_table().unwrap();
@@ -30,7 +30,7 @@ fn with(table: &Table, key: &str, value: Value) -> String {
 }
 
 #[test]
-fn every_kind_names_the_key_that_is_wrong() {
+fn every_kind_names_the_wrong_key() {
     let place = Place::new();
     let mut refusals = Refusals::default();
     for case in CASES {
@@ -59,7 +59,7 @@ fn every_kind_names_the_key_that_is_wrong() {
     refusals.end(300);
 }
 
-/// What each kind forbids beyond the types.
+/// Policies that a kind forbids although their types are right, with words of the message.
 #[rustfmt::skip]
 const POLICIES: &[(&str, &[&str])] = &[
     ("kind = \"constant\"\nlr = -0.1", &["`lr`", "-0.1"]),
@@ -104,7 +104,7 @@ const POLICIES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn what_a_kind_forbids_is_told() {
+fn every_kind_refuses_impossible_values() {
     let place = Place::new();
     let mut refusals = Refusals::default();
     for (policy, names) in POLICIES {

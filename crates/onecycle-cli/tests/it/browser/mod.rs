@@ -1,4 +1,4 @@
-//! Chromium without a window, driven over a pair of pipes (its DevTools protocol): no library, no network.
+//! Headless Chromium, driven with the DevTools protocol over a pair of pipes, without a library.
 
 use std::{
     env,
@@ -12,11 +12,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Path of a Chromium; by default it is looked for under the usual names. Where this or `ONECYCLE_NEEDS_BROWSER` is set, a
-/// missing one is a failure.
+/// Environment variable with the path of Chromium. Without it, the usual names are tried.
 const PATH: &str = "ONECYCLE_CHROMIUM";
-const NEEDED: &str = "ONECYCLE_NEEDS_BROWSER";
-/// What a page may take to load on a busy machine.
+/// Longest time that a page may take to load on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running browser with one page.
@@ -26,29 +24,25 @@ pub(crate) struct Browser {
     answers: BufReader<File>,
     session: String,
     number: u64,
-    /// Everything that was told besides answers.
+    /// All messages besides answers.
     events: Vec<Value>,
     _home: TempDir,
 }
 
-/// What a page did.
+/// Events of a page.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// Scripts that failed, and what the browser complained of.
+    /// Failed scripts and errors of the browser.
     pub(crate) errors: Vec<String>,
-    /// Addresses that were asked for, the page's own apart.
+    /// Requested addresses besides the page itself.
     pub(crate) requests: Vec<String>,
 }
 
 impl Browser {
-    /// Starts the browser; `None`, and a line that says so, where there is none.
-    pub(crate) fn start() -> Option<Browser> {
-        let Some(program) = program() else {
-            let wanted = env::var_os(PATH).is_some() || env::var_os(NEEDED).is_some();
-            assert!(!wanted, "no chromium; {PATH} may say where it is");
-            println!("skipped: no chromium on this machine ({PATH} may say where it is)");
-            return None;
-        };
+    /// Starts the browser.
+    pub(crate) fn start() -> Browser {
+        let program =
+            program().unwrap_or_else(|| panic!("no Chromium found; set {PATH} to its path"));
         let home = TempDir::new().unwrap();
         let [to, from] = ["to", "from"].map(|name| home.path().join(name));
         assert!(
@@ -58,7 +52,7 @@ impl Browser {
                 .unwrap()
                 .success()
         );
-        // Descriptors 3 and 4 are where Chromium reads commands and writes answers.
+        // Chromium reads commands from descriptor 3 and writes answers to descriptor 4.
         let script = "exec \"$0\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
              --disable-background-networking --disable-component-update --user-data-dir=\"$1\" --remote-debugging-pipe \
              about:blank 3<\"$2\" 4>\"$3\"";
@@ -90,10 +84,10 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.ask(&format!("{domain}.enable"), json!({}));
         }
-        Some(browser)
+        browser
     }
 
-    /// Opens a file in a window of so many pixels; what happened until it was loaded.
+    /// Opens a file in a window of this width in pixels. Returns the events until it is loaded.
     pub(crate) fn open(&mut self, page: &Path, width: u32) -> Told {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
@@ -115,7 +109,7 @@ impl Browser {
                 }
                 "Network.requestWillBeSent" => {
                     let url = parameters["request"]["url"].as_str().unwrap_or_default();
-                    // The fragment does not belong to a request.
+                    // A fragment is not part of a request.
                     if url != address {
                         told.requests.push(url.to_owned());
                     }
@@ -126,7 +120,7 @@ impl Browser {
         told
     }
 
-    /// The value of a JavaScript expression in the page.
+    /// Evaluates a JavaScript expression in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({ "expression": expression, "returnByValue": true });
         let answer = self.ask("Runtime.evaluate", parameters);

@@ -1,4 +1,4 @@
-//! The real command in a folder of its own.
+//! Runs the real command in a temporary folder.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
@@ -11,12 +11,12 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder in which the command is run, with a cache folder of its own.
+/// A temporary folder in which the command runs, with its own cache folder.
 pub(crate) struct Place {
     home: TempDir,
 }
 
-/// What a command said.
+/// Exit code and output of a command.
 pub(crate) struct Answer {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -63,7 +63,7 @@ impl Place {
             .current_dir(self.path(folder))
             .env("XDG_CACHE_HOME", self.home.path().join("cache"))
             .env_remove("ONECYCLE_DATA")
-            .timeout(Duration::from_secs(300))
+            .timeout(Duration::from_secs(600))
             .output()
             .unwrap();
         Answer {
@@ -73,21 +73,21 @@ impl Place {
         }
     }
 
-    /// Runs `onecycle`, which must succeed; its standard output.
+    /// Runs `onecycle`, asserts success, and returns its standard output.
     pub(crate) fn succeed(&self, args: &[&str]) -> String {
         let answer = self.onecycle(args);
         assert_eq!(answer.code, 0, "{args:?}: {}", answer.err);
         answer.out
     }
 
-    /// Runs `onecycle`, whose standard output must be one JSON document.
+    /// Runs `onecycle`, asserts success, and parses its standard output as one JSON document.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let out = self.succeed(args);
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}"))
     }
 }
 
-/// The refusals of many inputs: every fault is collected, so that a failure shows all of them.
+/// Checks the refusals of many inputs. Collects all faults, so that a failure shows every one.
 #[derive(Default)]
 pub(crate) struct Refusals {
     count: usize,
@@ -95,8 +95,8 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// What every refusal has in common: exit code 1, nothing on standard output, and one line that says who speaks and
-    /// names what is wrong.
+    /// Checks a refusal: exit code 1, nothing on standard output, and one line on standard error
+    /// that starts with `onecycle: ` and contains the `names`.
     pub(crate) fn expect(&mut self, answer: &Answer, names: &[&str], what: &str) {
         let Answer { code, out, err } = answer;
         self.count += 1;
@@ -117,7 +117,7 @@ impl Refusals {
         }
     }
 
-    /// That nothing is there.
+    /// Checks that the path does not exist.
     pub(crate) fn expect_none(&mut self, path: &Path, what: &str) {
         if path.exists() {
             self.faults
@@ -125,7 +125,7 @@ impl Refusals {
         }
     }
 
-    /// Fails with all faults, or where there were fewer inputs than that.
+    /// Asserts that there were no faults and at least this number of inputs.
     pub(crate) fn end(self, at_least: usize) {
         assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
         assert!(self.count >= at_least, "only {} inputs", self.count);
@@ -138,7 +138,7 @@ pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_onecycle"))
 }
 
-/// The numbers of a JSON list.
+/// Numbers of a JSON list.
 pub(crate) fn numbers(list: &Value) -> Vec<f64> {
     let list = list.as_array().unwrap_or_else(|| panic!("{list}"));
     list.iter().map(|value| value.as_f64().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! A small run of the real command that is disturbed, and what to compare with one that was not.
+//! Small runs of the real command that are killed or stopped, and the comparison with whole runs.
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod timeless;
@@ -18,7 +18,7 @@ pub(crate) use timeless::json as timeless_json;
 /// Training images of [`write_digits`].
 const IMAGES: usize = 48;
 
-/// Arguments of a run of 6 steps an epoch with a checkpoint every 4 steps, on a data set that is read at once.
+/// Arguments of a run with 6 steps per epoch and a checkpoint every 4 steps, on a tiny data set.
 #[rustfmt::skip]
 const RUN: [&str; 16] = [
     "--data", "digits", "--model", "lenet5", "--batch-size", "8", "--lr-max", "0.02",
@@ -33,7 +33,7 @@ pub(crate) fn write_digits(place: &Place) {
         for index in 0..count {
             let class = index % 3;
             labels.push(class as u8);
-            // A bar whose place tells the class, on a ground that differs from image to image.
+            // A bar whose position tells the class, on a background that differs between images.
             for pixel in 0..28 * 28 {
                 let on_bar = (pixel / 28) / 9 == class;
                 images.push(if on_bar {
@@ -57,7 +57,7 @@ fn header(magic: u32, sizes: &[usize]) -> Vec<u8> {
         .collect()
 }
 
-/// The command in `place`, quiet, with a pipe for what it says.
+/// The command in `place`, quiet, with a pipe for standard error.
 pub(crate) fn command(place: &Place, args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command
@@ -70,7 +70,7 @@ pub(crate) fn command(place: &Place, args: &[&str]) -> Command {
     command
 }
 
-/// Begins a run of so many epochs in the folder `out`, or goes on with it.
+/// Starts a run of `epochs` epochs in the folder `out`, or resumes it.
 pub(crate) fn begin_or_go_on(place: &Place, out: &str, epochs: &str) -> Command {
     if place.path(out).join("run.toml").exists() {
         return command(place, &["resume", out]);
@@ -79,7 +79,7 @@ pub(crate) fn begin_or_go_on(place: &Place, out: &str, epochs: &str) -> Command 
     command(place, &[&run, &RUN[..]].concat())
 }
 
-/// Waits for the end of a command that must succeed.
+/// Waits for a command and asserts success.
 pub(crate) fn finish(child: Child, what: &str) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{what}: {}", said(&output));
@@ -89,7 +89,7 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Asserts that two runs left the same files with the same bytes, but for what a clock told them.
+/// Asserts that two runs left the same files with the same bytes, apart from times.
 pub(crate) fn assert_same(place: &Place, whole: &str, disturbed: &str) {
     let (a, b) = (left_by(&place.path(whole)), left_by(&place.path(disturbed)));
     let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
@@ -100,14 +100,14 @@ pub(crate) fn assert_same(place: &Place, whole: &str, disturbed: &str) {
     assert!(a.len() > 20, "only {} files were compared", a.len());
 }
 
-/// The files of a run, or of a study with all its runs, by name. Times are taken out of them.
+/// The files of a run, or of a study with all its runs, by name, with times removed.
 pub(crate) fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            // Which process had it last.
+            // Contains a process id.
             if path.ends_with(".lock") {
                 continue;
             }
@@ -122,19 +122,19 @@ pub(crate) fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// How a process ended that was to die.
+/// How a process ended that was to be killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// Not at all: it came to its end before.
+    /// It finished before.
     None,
-    /// By SIGKILL at a random moment.
+    /// Killed at a random moment.
     AtAMoment,
-    /// In the middle of a write.
+    /// Killed by a fail point during a write.
     InAWrite,
 }
 
-/// Lets a command that takes about `time` live for a random part of it; every third one is armed to die at one of the
-/// `points` if it comes there before.
+/// Kills a command that takes about `time` after a random part of it. Every third command also has
+/// one of the fail `points` and dies there if it gets that far.
 pub(crate) fn disturb(
     mut command: Command,
     time: Duration,
@@ -166,7 +166,7 @@ pub(crate) fn disturb(
     }
 }
 
-/// Kills a command at once, as the system does when memory runs out.
+/// Kills a command at once with SIGKILL, as the system does when memory runs out.
 pub(crate) fn kill(child: &mut Child) {
     child.kill().unwrap();
     child.wait().unwrap();
@@ -180,8 +180,8 @@ pub(crate) fn send(signal: &str, child: &Child) {
     assert!(status.unwrap().success());
 }
 
-/// The same moments every time, so far as a clock can give them (Steele, Lea & Flood, "Fast splittable pseudorandom
-/// number generators", 2014: SplitMix64).
+/// SplitMix64 with a fixed seed (Steele, Lea & Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

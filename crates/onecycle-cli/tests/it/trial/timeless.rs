@@ -1,4 +1,4 @@
-//! Files without what a clock said.
+//! Contents of files without times.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use onecycle_train::checkpoint::{Checkpoint, CheckpointKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Keys of seconds and speeds; and of a run's folder, which is called differently in each study.
+/// JSON keys of times and speeds, and of the run folder, whose name differs between studies.
 const KEYS: [&str; 5] = [
     "seconds",
     "images_per_second",
@@ -15,7 +15,7 @@ const KEYS: [&str; 5] = [
     "run",
 ];
 
-/// The bytes of a file of a run or a study.
+/// The bytes of a file of a run or study, with times removed.
 pub(super) fn file(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
     let text = || String::from_utf8(bytes.clone()).unwrap();
@@ -33,15 +33,15 @@ pub(super) fn file(path: &Path) -> Vec<u8> {
     }
 }
 
-/// A JSON document that has seconds in it, without them.
+/// A JSON document without its times. Asserts that it has some.
 fn document(text: &str) -> String {
     let whole: Value = serde_json::from_str(text).unwrap();
     let timeless = json(whole.clone());
-    assert_ne!(timeless, whole, "no time was in it");
+    assert_ne!(timeless, whole, "the document has no times");
     timeless.to_string()
 }
 
-/// A JSON value without seconds and speeds.
+/// A JSON value without times and speeds.
 pub(crate) fn json(mut value: Value) -> Value {
     match &mut value {
         Value::Object(object) => {
@@ -70,7 +70,7 @@ fn checkpoint(path: &Path) -> Vec<u8> {
     .unwrap()
 }
 
-/// A page without the card of the training time and without the columns of times and speeds.
+/// A page without the training time and without the columns of times and speeds.
 fn page(html: &str) -> String {
     let mut page = html.to_owned();
     if let Some((before, card)) = html.split_once("<dt>Training time</dt>") {
@@ -94,6 +94,6 @@ fn page(html: &str) -> String {
         }
         text.push_str(after);
     }
-    assert!(taken_out > 0, "no time was on the page");
+    assert!(taken_out > 0, "the page has no times");
     text
 }

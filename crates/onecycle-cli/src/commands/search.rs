@@ -1,0 +1,150 @@
+//! Range tests and the learning-rate search: what `find`, `fit` and `reproduce suggestions` share.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use onecycle::range_test::LrSweep;
+use onecycle_plot::terminal::Charset;
+use onecycle_train::{
+    Config, ConfigError,
+    lr_search::{found::RangeTestResult, journal::Journal, settings::RangeTestConfig},
+    observer::Observer,
+};
+
+use crate::{args::SweepOptions, bar::Bar, output, stop::Stop};
+
+/// Lines of the plot per curve.
+const HEIGHT: usize = 14;
+
+/// Journal of finished tests in the output folder. Without a folder, a journal that keeps nothing.
+pub(super) fn journal(out: Option<&Path>) -> Journal {
+    out.map_or_else(Journal::none, Journal::in_folder)
+}
+
+/// Message of a search that was stopped.
+pub(super) fn stopped_message(out: Option<&Path>) -> String {
+    match out {
+        Some(out) => format!(
+            "stopped; finished tests are kept in {}: run the same command again to continue",
+            out.display()
+        ),
+        None => {
+            "stopped; nothing was written. With --out, the same command could continue".to_owned()
+        }
+    }
+}
+
+/// Prints why the search stopped and how to continue. Returns the exit code.
+pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
+    output::note(&format!("{}{}", stop.prefix(), stopped_message(out)));
+    stop.exit_code()
+}
+
+/// The smoothed curves, as wide as the terminal.
+pub(super) fn plot(found: &RangeTestResult) -> String {
+    found.terminal(
+        output::plot_width(),
+        HEIGHT * found.groups.len().min(3),
+        Charset::Braille,
+    )
+}
+
+/// Range test with the learning rates, the warm-up and the seeds of the flags.
+pub(super) fn range_test_config(
+    flags: &SweepOptions,
+    linear: bool,
+    config: &Config,
+) -> Result<RangeTestConfig, ConfigError> {
+    let (from, to) = if linear { (0.0, 3.0) } else { (1e-5, 10.0) };
+    let (from, to) = (flags.lr_from.unwrap_or(from), flags.lr_to.unwrap_or(to));
+    let sweep = if linear {
+        LrSweep::linear(from, to, flags.num_steps)
+    } else {
+        LrSweep::exponential(from, to, flags.num_steps)
+    };
+    let flag = |name: &str| match name {
+        "start" => "--lr-from",
+        "end" => "--lr-to",
+        _ => "--num-steps",
+    };
+    let sweep = sweep.map_err(|error| with_flags(error, flag))?;
+    let seeds = (0..flags.seeds as u64)
+        .map(|i| config.seed.wrapping_add(i))
+        .collect();
+    Ok(RangeTestConfig {
+        sweep,
+        warm_up: flags.warm_up,
+        seeds,
+        ..RangeTestConfig::new(config.seed)?
+    })
+}
+
+/// Names the flags instead of the parameters in the error of an invalid sweep.
+fn with_flags(error: onecycle::PolicyError, flag: impl Fn(&str) -> &'static str) -> ConfigError {
+    use onecycle::PolicyError::{Negative, NotFinite, Order, OutOfRange};
+    let (name, value, expected) = match &error {
+        NotFinite { name, value } => (*name, *value, "a finite number"),
+        Negative { name, value } => (*name, *value, "a number of at least 0"),
+        OutOfRange {
+            name,
+            value,
+            expected,
+        } => (*name, *value, *expected),
+        Order {
+            high, high_value, ..
+        } => (*high, *high_value, "a rate above --lr-from"),
+        _ => return ConfigError::from(error),
+    };
+    ConfigError::setting(
+        flag(name).to_owned(),
+        value,
+        expected.replace("`start`", "--lr-from"),
+    )
+}
+
+/// Shows the progress of range tests and short cycles.
+pub(super) struct SearchProgress {
+    bar: Bar,
+    tests: usize,
+    stop: Stop,
+}
+
+impl SearchProgress {
+    /// Progress of `tests` range tests and the short cycles after them.
+    pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
+        let template = "{elapsed_precise} {bar:28} {pos}/{len} updates  {msg}";
+        SearchProgress {
+            bar: Bar::new(template, quiet, Duration::MAX),
+            tests,
+            stop,
+        }
+    }
+
+    /// Removes the bar.
+    pub(super) fn finish(&self) {
+        self.bar.finish();
+    }
+}
+
+impl Observer for SearchProgress {
+    fn range_test(&mut self, index: usize, label: &str, updates: u64) {
+        let text = format!("range test {} of {}: {label}", index + 1, self.tests);
+        self.bar.begin(&text, updates);
+    }
+
+    fn short_cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
+        let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
+        self.bar.begin(&text, updates);
+    }
+
+    fn search_step(&mut self, _lr: f64) {
+        self.bar.advance();
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.hidden(|| output::note(text));
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop.reason().is_some()
+    }
+}
