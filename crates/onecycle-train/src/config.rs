@@ -12,6 +12,7 @@ mod policy;
 mod tables;
 
 use std::{
+    fmt::Display,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -31,7 +32,7 @@ use crate::{ConfigError, FileError, device::Device};
 const LARGEST_SIDE: usize = 1024;
 /// Largest number of threads. No machine of today has as many cores, and a system may refuse to
 /// start more.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// Complete configuration of a run.
 ///
@@ -187,25 +188,65 @@ pub struct CurriculumConfig {
     pub scoring_lr: f64,
 }
 
+impl DataConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            (0.0..1.0).contains(&self.validation),
+            "data.validation",
+            &self.validation,
+            "at least 0 and below 1",
+        )?;
+        require(
+            (1..=LARGEST_SIDE).contains(&self.image_size),
+            "data.image_size",
+            &self.image_size,
+            "1 to 1024 pixels",
+        )?;
+        if let Some(curriculum) = &self.curriculum {
+            curriculum.check()?;
+        }
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        if let Some(name) = &self.name {
+            let expected = "either `data.name` or `data.path`, not both";
+            return Err(ConfigError::setting("data.name", name, expected));
+        }
+        require(
+            !path.as_os_str().is_empty(),
+            "data.path",
+            &"\"\"",
+            "the path of a folder or an archive",
+        )
+    }
+}
+
 impl CurriculumConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, value: f64, expected: &str| {
-            let key = format!("data.curriculum.{key}");
-            Err(ConfigError::setting(key, value, expected))
-        };
-        if !(self.start > 0.0 && self.start <= 1.0) {
-            return wrong("start", self.start, "above 0 and at most 1");
-        }
-        if !(self.epochs.is_finite() && self.epochs >= 0.0) {
-            return wrong("epochs", self.epochs, "a number of at least 0");
-        }
-        if self.scoring_epochs == 0 {
-            return wrong("scoring_epochs", 0.0, "at least 1");
-        }
-        if !(self.scoring_lr.is_finite() && self.scoring_lr > 0.0) {
-            return wrong("scoring_lr", self.scoring_lr, "a number above 0");
-        }
-        Ok(())
+        require(
+            self.start > 0.0 && self.start <= 1.0,
+            "data.curriculum.start",
+            &self.start,
+            "above 0 and at most 1",
+        )?;
+        require(
+            self.epochs.is_finite() && self.epochs >= 0.0,
+            "data.curriculum.epochs",
+            &self.epochs,
+            "a number of at least 0",
+        )?;
+        require(
+            self.scoring_epochs > 0,
+            "data.curriculum.scoring_epochs",
+            &self.scoring_epochs,
+            "at least 1",
+        )?;
+        require(
+            self.scoring_lr.is_finite() && self.scoring_lr > 0.0,
+            "data.curriculum.scoring_lr",
+            &self.scoring_lr,
+            "a number above 0",
+        )
     }
 }
 
@@ -314,69 +355,32 @@ impl Config {
     /// [`ConfigError::Setting`] with the key, its value and the possible values; an unknown
     /// network, or parameters of the optimizer or the policy that are out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let setting = |key: &str, value: String, expected: &str| {
-            Err(ConfigError::setting(key, value, expected))
-        };
-        match (self.epochs, self.steps) {
-            (Some(epochs), Some(_)) => {
-                return setting(
-                    "epochs",
-                    epochs.to_string(),
-                    "either `epochs` or `steps`, not both",
-                );
-            }
-            (Some(epochs), None) if !(epochs.is_finite() && epochs > 0.0) => {
-                return setting("epochs", epochs.to_string(), "a number above 0");
-            }
-            (None, Some(0)) => return setting("steps", "0".to_owned(), "at least 1"),
-            _ => {}
-        }
-        if self.batch_size == 0 {
-            return setting("batch_size", "0".to_owned(), "at least 1");
-        }
-        if self.eval_batch_size == 0 {
-            return setting("eval_batch_size", "0".to_owned(), "at least 1");
-        }
-        let smoothing = self.label_smoothing;
-        if !(0.0..1.0).contains(&smoothing) {
-            return setting(
-                "label_smoothing",
-                smoothing.to_string(),
-                "at least 0 and below 1",
-            );
-        }
-        let validation = self.data.validation;
-        if !(0.0..1.0).contains(&validation) {
-            return setting(
-                "data.validation",
-                validation.to_string(),
-                "at least 0 and below 1",
-            );
-        }
-        let side = self.data.image_size;
-        if !(1..=LARGEST_SIDE).contains(&side) {
-            return setting("data.image_size", side.to_string(), "1 to 1024 pixels");
-        }
-        if let Some(curriculum) = &self.data.curriculum {
-            curriculum.check()?;
-        }
-        if self.threads > MOST_THREADS {
-            let threads = self.threads.to_string();
-            return setting("threads", threads, "at most 1024, or 0 for all cores");
-        }
-        if let (Some(name), Some(_)) = (&self.data.name, &self.data.path) {
-            return setting(
-                "data.name",
-                name.clone(),
-                "either `data.name` or `data.path`, not both",
-            );
-        }
-        if let Some(path) = &self.data.path
-            && path.as_os_str().is_empty()
-        {
-            let expected = "the path of a folder or an archive";
-            return setting("data.path", "\"\"".to_owned(), expected);
-        }
+        self.check_length()?;
+        require(
+            self.batch_size > 0,
+            "batch_size",
+            &self.batch_size,
+            "at least 1",
+        )?;
+        require(
+            self.eval_batch_size > 0,
+            "eval_batch_size",
+            &self.eval_batch_size,
+            "at least 1",
+        )?;
+        require(
+            (0.0..1.0).contains(&self.label_smoothing),
+            "label_smoothing",
+            &self.label_smoothing,
+            "at least 0 and below 1",
+        )?;
+        require(
+            self.threads <= MAX_THREADS,
+            "threads",
+            &self.threads,
+            "at most 1024, or 0 for all cores",
+        )?;
+        self.data.check()?;
         self.model.parse::<Architecture>()?;
         self.optimizer.build()?;
         self.policy.policy()?;
@@ -385,5 +389,32 @@ impl Config {
         // read.
         toml::Table::try_from(self).map_err(FileError::to_toml)?;
         Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), ConfigError> {
+        match (self.epochs, self.steps) {
+            (Some(epochs), Some(_)) => require(
+                false,
+                "epochs",
+                &epochs,
+                "either `epochs` or `steps`, not both",
+            ),
+            (Some(epochs), None) => require(
+                epochs.is_finite() && epochs > 0.0,
+                "epochs",
+                &epochs,
+                "a number above 0",
+            ),
+            (None, Some(steps)) => require(steps > 0, "steps", &steps, "at least 1"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Reports `key = value: expected ..` unless `valid`.
+fn require(valid: bool, key: &str, value: &dyn Display, expected: &str) -> Result<(), ConfigError> {
+    match valid {
+        true => Ok(()),
+        false => Err(ConfigError::setting(key, value, expected)),
     }
 }

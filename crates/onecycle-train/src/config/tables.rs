@@ -5,6 +5,7 @@ use onecycle_burn::{
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use toml::Table;
 
+use super::require;
 use crate::ConfigError;
 
 /// The `[diagnose]` table: what a run measures about its network while it trains, written to
@@ -83,23 +84,30 @@ impl DiagnoseConfig {
     /// # Errors
     /// [`ConfigError::Setting`] with the key, its value and the possible values.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, value: String, expected: &str| {
-            let key = format!("diagnose.{key}");
-            Err(ConfigError::setting(key, value, expected))
-        };
-        if self.batches == 1 {
-            return wrong("batches", "1".to_owned(), "at least 2, or 0 for none");
-        }
-        for (key, value) in [("batch_size", self.batch_size), ("images", self.images)] {
-            if value == 0 {
-                return wrong(key, "0".to_owned(), "at least 1");
-            }
-        }
-        if !(self.epsilon.is_finite() && self.epsilon >= 0.0) {
-            let value = self.epsilon.to_string();
-            return wrong("epsilon", value, "a number above 0, or 0 to leave it out");
-        }
-        Ok(())
+        require(
+            self.batches != 1,
+            "diagnose.batches",
+            &self.batches,
+            "at least 2, or 0 for none",
+        )?;
+        require(
+            self.batch_size > 0,
+            "diagnose.batch_size",
+            &self.batch_size,
+            "at least 1",
+        )?;
+        require(
+            self.images > 0,
+            "diagnose.images",
+            &self.images,
+            "at least 1",
+        )?;
+        require(
+            self.epsilon.is_finite() && self.epsilon >= 0.0,
+            "diagnose.epsilon",
+            &self.epsilon,
+            "a number above 0, or 0 to skip it",
+        )
     }
 }
 

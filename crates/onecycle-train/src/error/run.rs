@@ -47,7 +47,7 @@ pub enum RunError {
 
     /// A run could not write its files.
     #[error(
-        "{source}; the run stopped after writing its checkpoint of step {step}: {}, then continue with \
+        "{source}; the run stopped, and its checkpoint of step {step} is complete: {}, then continue with \
          `onecycle train --resume {}`", remedy(source), run.display()
     )]
     Interrupted {
