@@ -210,7 +210,7 @@ impl PlanView {
             batch_size: sizes.map(|sizes| sizes.iter().map(|size| *size as u64).collect()),
             phases: &self.phases,
         };
-        Ok(serde_json::to_string(&json).map_err(FileError::to_json("the plan"))?)
+        serde_json::to_string(&json).map_err(FileError::to_json("the plan"))
     }
 
     /// Learning rate and momentum over the steps; see [`figures::schedule`].

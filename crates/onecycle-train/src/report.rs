@@ -70,7 +70,7 @@ impl Report<'_> {
     /// Writes the page to `path`.
     ///
     /// # Errors
-    /// Those of [`html`](Self::html), and [`FileError::Io`].
+    /// Those of [`html`](Self::html), and [`FileError::Io`](crate::FileError::Io).
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         Ok(write_whole(path, self.html()?.as_bytes())?)
     }

@@ -155,7 +155,7 @@ pub fn run(
 }
 
 enum Trained {
-    Finished(Trainer),
+    Finished(Box<Trainer>),
     Diverged(u64),
     Stopped,
 }
@@ -171,5 +171,5 @@ fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trai
             return Ok(Trained::Diverged(trainer.cursor().step));
         }
     }
-    Ok(Trained::Finished(trainer))
+    Ok(Trained::Finished(Box::new(trainer)))
 }
