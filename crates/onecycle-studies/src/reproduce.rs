@@ -23,6 +23,7 @@
 //! | `NAME/` | `result.json`, `index.html` and `figures/` of an experiment |
 //! | `reproduce.json`, `reproduce.html` | all experiments of the call, where there are several |
 
+mod baseline;
 mod batches;
 mod budget;
 mod claim;

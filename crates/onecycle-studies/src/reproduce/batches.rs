@@ -6,7 +6,7 @@ use onecycle::{BatchSizes, Linear, Preset, Scaling, Sequence, Span, Warmup};
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
-    super_convergence::{PIECEWISE_EPOCHS, piecewise, piecewise_epochs},
+    baseline::{PIECEWISE_EPOCHS, piecewise, piecewise_epochs},
 };
 use crate::{StudyError, study::Variant};
 use onecycle_train::Config;

@@ -6,7 +6,7 @@ use onecycle::Constant;
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
-    cycle::{self, ONE_CYCLE},
+    baseline::{CONSTANT_RATE, ONE_CYCLE, one_cycle, one_cycle_policy},
 };
 use crate::{
     StudyError,
@@ -15,8 +15,6 @@ use crate::{
 use onecycle_train::{Config, config::CurriculumConfig};
 
 const PAPER: &str = "Bengio et al., \"Curriculum learning\" (2009), section 4";
-/// Constant rate, as a share of the peak of one cycle.
-const RATE: f64 = 0.25;
 /// Share of the run after which all images are drawn from.
 const UNTIL: f64 = 0.5;
 
@@ -29,7 +27,7 @@ impl CurriculumFirst {
             start: 0.25,
             epochs: UNTIL * setting.budget.epochs,
             scoring_epochs: 1,
-            scoring_lr: RATE * setting.budget.lr_max,
+            scoring_lr: CONSTANT_RATE * setting.budget.lr_max,
         });
         config
     }
@@ -51,10 +49,10 @@ impl Reproduction for CurriculumFirst {
     }
 
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let constant = setting.config(Constant::new(RATE * setting.budget.lr_max));
-        let cycle = setting.config(cycle::policy(&setting.budget));
+        let constant = setting.config(Constant::new(CONSTANT_RATE * setting.budget.lr_max));
+        let cycle = setting.config(one_cycle_policy(&setting.budget));
         Ok(vec![
-            cycle::one_cycle(setting)?,
+            one_cycle(setting)?,
             (
                 "one-cycle-easy-first".to_owned(),
                 CurriculumFirst::easy_first(setting, cycle),

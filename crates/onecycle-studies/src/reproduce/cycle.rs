@@ -6,9 +6,10 @@ use onecycle::{OneCycle, Span};
 use onecycle_stats::SampleMean;
 
 use super::{
-    Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    Claim, Published, Reproduction, Results, Seen, Setting,
+    baseline::{NOTEBOOK, ONE_CYCLE, one_cycle},
     claim::{above, interval},
-    measured, usual_figures,
+    usual_figures,
 };
 use crate::{
     StudyError,
@@ -18,19 +19,15 @@ use onecycle_plot::{Figure, Series, Style, format::significant};
 use onecycle_train::{
     Config,
     experiment::plan,
-    figures::{self, Tracks},
+    figures,
     plan_view::PlanView,
     record::StepRecord,
     run_folder::RunFolder,
 };
 
-/// Label of the run that most experiments compare with.
-pub(super) const ONE_CYCLE: &str = "one-cycle";
 const HIGHER: &str = "higher-rate";
 const LONG: &str = "long-annihilation";
 
-/// Share of the run that is annihilation in the notebook: 13 of 95 epochs.
-const ANNIHILATION: f64 = 13.0 / 95.0;
 /// The higher peak over the usual one, 3 over 0.8; its start is a twentieth of it.
 const HIGHER_PEAK: f64 = 3.0 / 0.8;
 const HIGHER_DIV: f64 = 20.0;
@@ -38,23 +35,6 @@ const HIGHER_DIV: f64 = 20.0;
 const HIGHER_EPOCHS: f64 = 50.0 / 95.0;
 /// What the higher rate may lose, a share of 1: published are 1.2 points in 50 epochs.
 const HIGHER_MARGIN: f64 = 0.015;
-
-pub(super) const NOTEBOOK: &str = "Gugger's notebook on the 1cycle policy (2018)";
-
-/// One cycle as in the notebook.
-pub(super) fn policy(budget: &Budget) -> OneCycle {
-    OneCycle {
-        annihilation: Span::Fraction(ANNIHILATION),
-        ..OneCycle::new(budget.lr_max)
-    }
-}
-
-/// The variant that most experiments compare with. Its noise and sharpness are measured along the way, which changes nothing
-/// else: so the experiments that look at them share its runs with all others.
-pub(super) fn one_cycle(setting: &Setting) -> Result<(String, Config), StudyError> {
-    let config = setting.config(policy(&setting.budget));
-    Ok((ONE_CYCLE.to_owned(), measured::along(setting, config)?))
-}
 
 /// `schedule`: the learning rate and momentum of the policy.
 pub(super) struct Schedule;
@@ -357,19 +337,4 @@ impl Reproduction for LongAnnihilation {
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         losses(self.name(), results, LONG)
     }
-}
-
-/// Learning rate and momentum of a configuration over the steps.
-pub(super) fn schedule_figure(
-    name: &str,
-    config: &Config,
-    images: usize,
-) -> Result<Figure, StudyError> {
-    let view = PlanView::new(&plan(config, Some(images))?);
-    let mut figure = figures::schedule(&Tracks {
-        phases: view.marks().to_vec(),
-        ..view.tracks().clone()
-    });
-    figure.name = name.to_owned();
-    Ok(figure)
 }

@@ -3,52 +3,16 @@
 //! The measuring is a run's own ([`DiagnoseConfig`]): it leaves the training as it is, is kept in the run's folder, and goes on
 //! with the run. Here are the settings for it, the numbers that claims are about, and figures over the steps of one cycle.
 
-use super::{Setting, cycle, super_convergence::images};
+use super::{
+    Setting,
+    baseline::{images, one_cycle},
+};
 use crate::{StudyError, study::CellResult};
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
-use onecycle_train::{
-    Config, config::DiagnoseConfig, diagnose::Diagnosis, experiment::plan, plan_view::PlanView,
-};
-
-/// Images of a micro-batch for the noise scale.
-pub(super) const MICRO_BATCH: usize = 32;
+use onecycle_train::{diagnose::Diagnosis, experiment::plan, plan_view::PlanView};
 
 /// A number of a diagnosis; NaN where it was not measured.
 pub(super) type Measure = fn(&Diagnosis) -> f64;
-
-/// The same training, which measures noise and sharpness some times along its way and at its end.
-///
-/// # Errors
-/// A policy that does not fit the run.
-pub(super) fn along(setting: &Setting, config: Config) -> Result<Config, StudyError> {
-    let times = setting.budget.diagnoses.max(1);
-    with(setting, config, times, setting.budget.noise_batches)
-}
-
-/// The same training, which measures sharpness at its end.
-///
-/// # Errors
-/// A policy that does not fit the run.
-pub(super) fn at_the_end(setting: &Setting, config: Config) -> Result<Config, StudyError> {
-    with(setting, config, 1, 0)
-}
-
-fn with(
-    setting: &Setting,
-    config: Config,
-    times: u64,
-    batches: usize,
-) -> Result<Config, StudyError> {
-    let steps = plan(&config, Some(images(setting)))?.steps();
-    let diagnose = DiagnoseConfig {
-        every: steps.div_ceil(times),
-        batches,
-        batch_size: MICRO_BATCH,
-        images: setting.budget.surface_images,
-        ..DiagnoseConfig::default()
-    };
-    Ok(Config { diagnose, ..config })
-}
 
 /// Largest eigenvalue of the Hessian; NaN where it was not measured.
 pub(super) fn eigenvalue(diagnosis: &Diagnosis) -> f64 {
@@ -100,7 +64,7 @@ pub(super) fn over_the_cycle(
     y: Axis,
     beside: Beside,
 ) -> Result<Figure, StudyError> {
-    let (_, config) = cycle::one_cycle(setting)?;
+    let (_, config) = one_cycle(setting)?;
     let view = PlanView::new(&plan(&config, Some(images(setting)))?);
     let tracks = view.tracks();
     let (label, track, colour) = match beside {

@@ -8,11 +8,12 @@ use onecycle_stats::{SampleMean, SharpnessVerdict};
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
+    baseline::{
+        CONSTANT_RATE, NOTEBOOK, ONE_CYCLE, PIECEWISE_EPOCHS, one_cycle, piecewise_epochs,
+        with_final_sharpness,
+    },
     claim::sound,
-    cycle::{self, NOTEBOOK, ONE_CYCLE},
     measured::{self, Beside, Measure},
-    noise::RATE,
-    super_convergence::{PIECEWISE_EPOCHS, piecewise_epochs},
     usual_figures,
 };
 use crate::{
@@ -63,9 +64,9 @@ impl Reproduction for FlatMinima {
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
         let budget = &setting.budget;
         let constant = |batch: usize| {
-            let mut config = setting.config(Constant::new(RATE * budget.lr_max));
+            let mut config = setting.config(Constant::new(CONSTANT_RATE * budget.lr_max));
             config.batch_size = batch.max(1);
-            measured::at_the_end(setting, config)
+            with_final_sharpness(setting, config)
         };
         let small = budget.batch_size / 2;
         Ok(vec![
@@ -75,7 +76,7 @@ impl Reproduction for FlatMinima {
                 constant(small * 2 * budget.large as usize)?,
             ),
             piecewise_epochs(setting)?,
-            cycle::one_cycle(setting)?,
+            one_cycle(setting)?,
         ])
     }
 

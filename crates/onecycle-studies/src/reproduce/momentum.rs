@@ -6,8 +6,7 @@ use onecycle::{Curve, Momentum as Track, OneCycle, Span};
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
-    cycle::{self, ONE_CYCLE},
-    super_convergence::images,
+    baseline::{ONE_CYCLE, images, one_cycle, one_cycle_policy},
     usual_figures,
 };
 use crate::{
@@ -15,7 +14,12 @@ use crate::{
     study::{Along, Variant},
 };
 use onecycle_plot::Figure;
-use onecycle_train::Config;
+use onecycle_train::{
+    Config,
+    experiment::plan,
+    figures::{self, Tracks},
+    plan_view::PlanView,
+};
 
 const PAPER: &str = "Smith, \"A disciplined approach\" (2018), section 4.3";
 const OPPOSITE: &str = "momentum-opposite";
@@ -41,7 +45,7 @@ pub(super) struct Momentum;
 impl Momentum {
     /// Momentum that rises with the learning rate and falls with it.
     fn opposite(setting: &Setting) -> Config {
-        let policy = cycle::policy(&setting.budget);
+        let policy = one_cycle_policy(&setting.budget);
         // Legs of the plan: each half of what is not annihilation.
         let leg = match policy.annihilation {
             Span::Fraction(share) => Span::Fraction((1.0 - share) / 2.0),
@@ -72,11 +76,11 @@ impl Reproduction for Momentum {
     }
 
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let mut variants = vec![cycle::one_cycle(setting)?];
+        let mut variants = vec![one_cycle(setting)?];
         for (momentum, _) in CONSTANTS {
             let policy = OneCycle {
                 momentum: Track::Constant(momentum),
-                ..cycle::policy(&setting.budget)
+                ..one_cycle_policy(&setting.budget)
             };
             variants.push((constant_label(momentum), setting.config(policy)));
         }
@@ -117,15 +121,15 @@ impl Reproduction for Momentum {
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         let images = images(setting);
-        let (_, cyclical) = cycle::one_cycle(setting)?;
+        let (_, cyclical) = one_cycle(setting)?;
         let mut shown = vec![
             (
-                cycle::schedule_figure("momentum-schedule", &cyclical, images)?,
+                schedule_figure("momentum-schedule", &cyclical, images)?,
                 "Learning rate and momentum: the momentum is lowest where the rate is highest."
                     .to_owned(),
             ),
             (
-                cycle::schedule_figure(
+                schedule_figure(
                     "momentum-opposite-schedule",
                     &Momentum::opposite(setting),
                     images,
@@ -136,4 +140,15 @@ impl Reproduction for Momentum {
         shown.extend(usual_figures(self.name(), Along::Steps, results));
         Ok(shown)
     }
+}
+
+/// Learning rate and momentum of a configuration over the steps.
+fn schedule_figure(name: &str, config: &Config, images: usize) -> Result<Figure, StudyError> {
+    let view = PlanView::new(&plan(config, Some(images))?);
+    let mut figure = figures::schedule(&Tracks {
+        phases: view.marks().to_vec(),
+        ..view.tracks().clone()
+    });
+    figure.name = name.to_owned();
+    Ok(figure)
 }

@@ -7,8 +7,8 @@ use onecycle_stats::SampleMean;
 
 use super::{
     Claim, Published, Reproduction, Results, Seen, Setting,
+    baseline::{CONSTANT_RATE, MICRO_BATCH, ONE_CYCLE, one_cycle},
     claim::{above, interval, sound},
-    cycle::{self, ONE_CYCLE},
     measured::{self, Beside, Measure},
     usual_figures,
 };
@@ -20,8 +20,6 @@ const JASTRZEBSKI: &str = "Jastrzębski et al., \"Three factors influencing mini
 const MCCANDLISH: &str =
     "McCandlish et al., \"An empirical model of large-batch training\" (2018, arXiv:1812.06162)";
 
-/// Constant rate of the budget's batch size, as a share of the peak of one cycle.
-pub(super) const RATE: f64 = 0.25;
 /// What counts as equal, a share of 1.
 const MARGIN: f64 = 0.01;
 /// Factors on learning rate and batch size. The first is the reference; the next two hold the ratio, the last quarters it.
@@ -33,7 +31,7 @@ pub(super) struct NoiseScale;
 impl NoiseScale {
     /// A constant rate and a batch size.
     fn variant(setting: &Setting, (of_lr, of_batch): (f64, f64)) -> (String, Config) {
-        let lr = of_lr * RATE * setting.budget.lr_max;
+        let lr = of_lr * CONSTANT_RATE * setting.budget.lr_max;
         let mut config = setting.config(Constant::new(lr));
         config.batch_size = ((of_batch * setting.budget.batch_size as f64) as usize).max(1);
         let label = format!("lr-{}-batch-{}", significant(lr), config.batch_size);
@@ -66,7 +64,7 @@ impl Reproduction for NoiseScale {
                  over the squared length of the mean one. Where noise hides the mean, its reciprocal still has a value.",
                 budget.diagnoses,
                 budget.noise_batches,
-                measured::MICRO_BATCH
+                MICRO_BATCH
             ),
             "The growth along the run is judged by the ratio of end to start; the difference of the reciprocals, which was \
              tried first, did not decide it."
@@ -78,7 +76,7 @@ impl Reproduction for NoiseScale {
         let mut variants = PAIRS
             .map(|pair| NoiseScale::variant(setting, pair))
             .to_vec();
-        variants.push(cycle::one_cycle(setting)?);
+        variants.push(one_cycle(setting)?);
         Ok(variants)
     }
 

@@ -7,7 +7,7 @@ use onecycle_burn::{OptimizerConfig, optim::Adam};
 
 use super::{
     Claim, Published, Reproduction, Results, Setting,
-    cycle::{self, ONE_CYCLE},
+    baseline::{ONE_CYCLE, one_cycle, one_cycle_policy},
 };
 use crate::{
     StudyError,
@@ -47,7 +47,7 @@ impl Reproduction for Optimizers {
     fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
         let cycle = OneCycle {
             lr_max: LR_MAX,
-            ..cycle::policy(&setting.budget)
+            ..one_cycle_policy(&setting.budget)
         };
         let with = |mut config: Config, optimizer: OptimizerConfig| {
             config.optimizer.config = optimizer;
@@ -63,7 +63,7 @@ impl Reproduction for Optimizers {
         });
         let constant = setting.config(Constant::new(LR_CONSTANT));
         Ok(vec![
-            cycle::one_cycle(setting)?,
+            one_cycle(setting)?,
             (
                 "adam-one-cycle".to_owned(),
                 with(setting.config(cycle.clone()), coupled),

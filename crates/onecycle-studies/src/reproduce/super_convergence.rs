@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use onecycle::{Clr, Momentum, PiecewiseConstant, Preset, Span};
+use onecycle::{Clr, Momentum, Preset, Span};
 
 use super::{
     Claim, Published, Reproduction, Results, Scale, Seen, Setting,
-    cycle::{self, ONE_CYCLE},
-    measured, usual_figures,
+    baseline::{ONE_CYCLE, images, one_cycle, one_cycle_policy, piecewise},
+    usual_figures,
 };
 use crate::{
     StudyError,
@@ -18,8 +18,6 @@ use onecycle_train::Config;
 
 const PAPER: &str =
     "Smith & Topin, \"Super-Convergence\" (2018), figure 1 and the logs published with it";
-/// Label of the piecewise constant rate over the epochs of one cycle.
-pub(super) const PIECEWISE_EPOCHS: &str = "piecewise-epochs";
 const CLR: &str = "clr";
 /// At the paper's scale the runs have a batch size and augmentation of their own.
 const CYCLE_OF_THE_PAPER: &str = "one-cycle-batch-1000";
@@ -33,24 +31,6 @@ const PAPER_STEPS: u64 = 10_000;
 const PAPER_CLR: (f64, f64) = (0.1, 3.0);
 /// Ratio of peak to start elsewhere.
 const CLR_DIV: f64 = 30.0;
-/// Points at which the piecewise constant rate falls to a tenth: 50k and 70k of 80k steps.
-const DROPS: [f64; 2] = [0.625, 0.875];
-
-/// A rate that falls to a tenth twice.
-pub(super) fn piecewise(lr: f64) -> PiecewiseConstant {
-    let [first, second] = DROPS.map(Span::Fraction);
-    PiecewiseConstant::new([(Span::Steps(0), lr), (first, 0.1 * lr), (second, 0.01 * lr)])
-}
-
-/// For as many epochs as one cycle. The sharpness of its end is measured, for `flat-minima`.
-pub(super) fn piecewise_epochs(setting: &Setting) -> Result<(String, Config), StudyError> {
-    let config = setting.config(piecewise(setting.budget.lr_piecewise));
-    Ok((
-        PIECEWISE_EPOCHS.to_owned(),
-        measured::at_the_end(setting, config)?,
-    ))
-}
-
 /// `super-convergence`.
 pub(super) struct SuperConvergence;
 
@@ -104,16 +84,6 @@ fn fewer(label: &str, share: f64) -> String {
     format!("{label}-{}-images", significant(share))
 }
 
-/// Training images of the setting.
-pub(super) fn images(setting: &Setting) -> usize {
-    let known = onecycle_vision::catalog::find(&setting.budget.data);
-    let all = known.map_or(usize::MAX, |set| set.train);
-    match setting.budget.images {
-        0 => all,
-        images => images.min(all),
-    }
-}
-
 impl Reproduction for SuperConvergence {
     fn name(&self) -> &'static str {
         "super-convergence"
@@ -146,13 +116,13 @@ impl Reproduction for SuperConvergence {
         let constant = || piecewise(budget.lr_piecewise);
         let cycle = match setting.scale {
             Scale::Paper => {
-                let policy = cycle::policy(budget);
+                let policy = one_cycle_policy(budget);
                 (
                     CYCLE_OF_THE_PAPER.to_owned(),
                     SuperConvergence::config(setting, policy, steps, 1.0),
                 )
             }
-            _ => cycle::one_cycle(setting)?,
+            _ => one_cycle(setting)?,
         };
         let clr = SuperConvergence::clr(setting, steps);
         let mut variants = vec![

@@ -10,8 +10,9 @@ use onecycle_stats::SampleMean;
 
 use super::{
     Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    baseline::one_cycle_policy,
     claim::{above, interval},
-    cycle, usual_figures,
+    usual_figures,
 };
 use crate::{
     StudyError,
@@ -59,7 +60,7 @@ impl WeightDecay {
         folder: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Option<RangeTestResult>, StudyError> {
-        let config = setting.config(cycle::policy(&setting.budget));
+        let config = setting.config(one_cycle_policy(&setting.budget));
         let parts = folder.join("weight-decay").join("range_tests");
         WeightDecay::claim_folder(&config, folder, &parts)?;
         let mut watch = Tests {
@@ -178,7 +179,7 @@ impl Reproduction for WeightDecay {
         let cells = tests.map(|(decay, test)| {
             let mut config = setting.config(OneCycle {
                 lr_max: WeightDecay::peak(named(test), &setting.budget),
-                ..cycle::policy(&setting.budget)
+                ..one_cycle_policy(&setting.budget)
             });
             let optimizer = config.optimizer.config.clone();
             config.optimizer.config = optimizer.with_weight_decay(decay);
