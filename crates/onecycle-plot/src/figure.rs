@@ -1,14 +1,17 @@
 //! Figures: one description, written as SVG, PNG and CSV with the same data.
 //!
-//! The SVG writer is the only one that draws; the PNG is a rendering of that SVG with an embedded font,
-//! so both look alike on every machine and the same figure gives the same bytes. The colours are those
-//! of Okabe and Ito, told apart with any colour vision; lines differ in dashes or markers too.
+//! [`draw`] lays a figure out and turns it into shapes; [`svg`] and [`png`] write the same shapes, so
+//! both pictures look alike on every machine, and the same figure gives the same bytes. The colours
+//! are those of Okabe and Ito, which can be told apart with any colour vision; lines also differ in
+//! dashes or markers.
 
 mod csv;
+mod draw;
 mod layout;
 mod legend;
 mod png;
 mod scale;
+mod shapes;
 mod svg;
 mod text;
 mod thin;
@@ -17,17 +20,18 @@ use crate::PlotError;
 
 pub use text::escape_xml;
 
-/// Width of a figure in SVG user units; the PNG has [`PNG_SCALE`] pixels for each.
+/// Width of a figure in SVG user units; the PNG has [`PNG_SCALE`] pixels per unit.
 pub const WIDTH: u32 = 680;
 /// Height of a figure in SVG user units.
 pub const HEIGHT: u32 = 440;
-/// Pixels of the PNG for each SVG user unit.
+/// Pixels of the PNG per SVG user unit.
 pub const PNG_SCALE: u32 = 2;
 
-/// What a figure shows, apart from how it is written.
+/// Describes a figure: its axes, its data and its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// Name of the figure's files without their ending: letters, digits, `-` and `_`, a letter first.
+    /// Name of the figure's files without their extension: letters, digits, `-` and `_`, beginning
+    /// with a letter.
     pub name: String,
     /// One line above the figure.
     pub title: String,
@@ -35,13 +39,13 @@ pub struct Figure {
     pub x: Axis,
     /// The vertical axis on the left.
     pub y: Axis,
-    /// A second vertical axis, on the right; needed where a series is on [`Side::Right`].
+    /// A second vertical axis, on the right. Required if a series is on [`Side::Right`].
     pub right: Option<Axis>,
-    /// What is drawn, the later over the earlier; bands and faint lines lie below all others.
+    /// The data. Later series cover earlier ones; bands and faint lines lie below all others.
     pub series: Vec<Series>,
     /// Named vertical lines, such as the first steps of phases.
     pub marks: Vec<Mark>,
-    /// A line of small print below the figure.
+    /// Small print below the figure.
     pub note: Option<String>,
 }
 
@@ -52,8 +56,11 @@ pub struct Axis {
     pub label: String,
     /// How values are laid out along it.
     pub scale: Scale,
-    /// Its first and last value; `None` lets the data decide. What lies outside is cut off.
+    /// Its first and last value; `None` fits the data. Lines are cut off outside the range.
     pub range: Option<(f64, f64)>,
+    /// Names of categories, the first at the value 1, the second at 2, ...; empty for an axis of
+    /// numbers. Only a horizontal axis shows them.
+    pub categories: Vec<String>,
 }
 
 /// How values are laid out along an axis.
@@ -62,11 +69,11 @@ pub enum Scale {
     /// Equal differences take equal lengths.
     #[default]
     Linear,
-    /// Equal ratios take equal lengths; values that are not positive are gaps.
+    /// Equal ratios take equal lengths; zero and negative values are gaps.
     Log,
 }
 
-/// Points that belong together. A value that is not finite is a gap in the line.
+/// Points that belong together. NaN and infinite values are gaps in the line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Its name in the legend and in the CSV.
@@ -114,7 +121,8 @@ pub enum Side {
     Right,
 }
 
-/// Colours of Okabe and Ito ("Color Universal Design", 2008), without yellow, which is lost on white.
+/// Colours of Okabe and Ito ("Color Universal Design", 2008), without yellow, which is hard to see
+/// on white.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the colours
 pub enum Colour {
@@ -153,7 +161,7 @@ impl Colour {
         }
     }
 
-    /// The class that SVG elements of this colour carry, by which a page can restyle them.
+    /// The class of SVG elements of this colour, by which a page can give them another one.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -171,9 +179,9 @@ impl Colour {
 /// A vertical line with a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    /// Where it stands on the horizontal axis.
+    /// Its value on the horizontal axis.
     pub x: f64,
-    /// Its name, written above the plot; left out of the picture where there is no room for it.
+    /// Its name, written above the plot. The picture omits it if there is no room.
     pub label: String,
 }
 
@@ -185,16 +193,40 @@ impl Axis {
             label: label.into(),
             scale: Scale::Linear,
             range: None,
+            categories: Vec::new(),
         }
+    }
+
+    /// An axis of categories. Points of the first one have the x value 1, of the second one 2, ...
+    /// Names that do not fit beside one another are slanted, and long ones are shortened.
+    #[must_use]
+    pub fn categories<S: Into<String>>(
+        label: impl Into<String>,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let categories: Vec<String> = names.into_iter().map(S::into).collect();
+        Self {
+            range: Some((0.5, categories.len() as f64 + 0.5)),
+            categories,
+            ..Self::linear(label)
+        }
+    }
+
+    /// The category that is closest to a value; `None` if there is none within 0.5.
+    #[must_use]
+    pub fn category(&self, value: f64) -> Option<&str> {
+        let index = value.round() - 1.0;
+        // A negative index, and that of NaN, must not become 0.
+        let index = (index >= 0.0).then_some(index as usize)?;
+        self.categories.get(index).map(String::as_str)
     }
 
     /// A logarithmic axis that fits its data.
     #[must_use]
     pub fn log(label: impl Into<String>) -> Self {
         Self {
-            label: label.into(),
             scale: Scale::Log,
-            range: None,
+            ..Self::linear(label)
         }
     }
 }
@@ -239,7 +271,7 @@ impl Series {
 }
 
 impl Figure {
-    /// A figure without series; push at least one.
+    /// A figure without series. Push at least one before writing it.
     #[must_use]
     pub fn new(name: impl Into<String>, title: impl Into<String>, x: Axis, y: Axis) -> Self {
         Self {
@@ -254,14 +286,15 @@ impl Figure {
         }
     }
 
-    /// The figure as a free-standing SVG document without outside references.
+    /// The figure as an SVG document that refers to nothing outside itself. A figure without any
+    /// finite value is drawn with a note that says so.
     ///
     /// # Errors
-    /// [`PlotError::FigureName`], [`PlotError::EmptyFigure`] and [`PlotError::SeriesLength`] where the
-    /// description is not sound. A figure without any finite value is drawn, and says so.
+    /// [`PlotError::FigureName`], [`PlotError::EmptyFigure`], [`PlotError::SeriesLength`] and
+    /// [`PlotError::NoRightAxis`] for an inconsistent description.
     pub fn svg(&self) -> Result<String, PlotError> {
         self.check()?;
-        Ok(svg::draw(self))
+        Ok(svg::write(self, &draw::draw(self)))
     }
 
     /// The figure as a PNG of [`WIDTH`] × [`HEIGHT`] × [`PNG_SCALE`]² pixels.
@@ -269,11 +302,14 @@ impl Figure {
     /// # Errors
     /// Those of [`svg`](Self::svg), and [`PlotError::Picture`].
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
-        png::render(&self.svg()?, &self.name)
+        self.check()?;
+        png::write(&self.name, &draw::draw(self))
     }
 
-    /// All the figure's data: columns `series,x,y`, a row a point; with a fourth column `upper` where a
-    /// series is a [`Style::Band`]. Numbers read back to the same bits; gaps are `NaN`, `inf` or `-inf`.
+    /// All data of the figure, one row per point, in the columns `series,x,y`. If the horizontal axis
+    /// has categories, a column `category` after `x` names them. If a series is a [`Style::Band`], a
+    /// last column `upper` holds its other edge. Numbers read back to the same bits; gaps are `NaN`,
+    /// `inf` or `-inf`.
     ///
     /// # Errors
     /// Those of [`svg`](Self::svg).
@@ -282,14 +318,16 @@ impl Figure {
         Ok(csv::write(self))
     }
 
-    /// The figure's files: names `NAME.svg`, `NAME.png` and `NAME.csv` with their contents.
+    /// The figure's files: the names `NAME.svg`, `NAME.png` and `NAME.csv` with their contents.
     ///
     /// # Errors
     /// Those of [`svg`](Self::svg) and [`png`](Self::png).
     pub fn files(&self) -> Result<[(String, Vec<u8>); 3], PlotError> {
-        let (svg, csv) = (self.svg()?, self.csv()?);
-        let png = png::render(&svg, &self.name)?;
-        let name = |ending| format!("{}.{ending}", self.name);
+        let csv = self.csv()?;
+        let drawing = draw::draw(self);
+        let png = png::write(&self.name, &drawing)?;
+        let svg = svg::write(self, &drawing);
+        let name = |extension| format!("{}.{extension}", self.name);
         Ok([
             (name("svg"), svg.into_bytes()),
             (name("png"), png),

@@ -3,24 +3,29 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::{Figure, Style};
+use super::{Figure, Series, Style};
 
-/// Columns `series,x,y`, and `upper` where there is a band.
+/// Columns `series,x,y`; with categories `category` after `x`, and with a band `upper` at the end.
 pub(super) fn write(figure: &Figure) -> String {
-    let banded = figure
-        .series
-        .iter()
-        .any(|series| matches!(series.style, Style::Band { .. }));
-    let mut out = String::from(if banded {
-        "series,x,y,upper\n"
-    } else {
-        "series,x,y\n"
+    let is_banded = |series: &Series| matches!(series.style, Style::Band { .. });
+    let banded = figure.series.iter().any(is_banded);
+    let categories = &figure.x.categories;
+    let mut out = String::from(match categories.as_slice() {
+        [] => "series,x,y",
+        _ => "series,x,category,y",
     });
+    out.push_str(if banded { ",upper\n" } else { "\n" });
     for series in &figure.series {
         let name = quote(&series.name);
         for (i, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
-            // Debug prints the shortest digits that read back to the same bits; a String takes any.
-            let _ = write!(out, "{name},{x:?},{y:?}");
+            // Debug prints the shortest digits that read back to the same bits. Writing to a String
+            // cannot fail.
+            let _ = write!(out, "{name},{x:?}");
+            if !categories.is_empty() {
+                let category = figure.x.category(*x).unwrap_or_default();
+                let _ = write!(out, ",{}", quote(category));
+            }
+            let _ = write!(out, ",{y:?}");
             match &series.style {
                 Style::Band { upper } => {
                     let _ = write!(out, ",{:?}", upper[i]);
@@ -34,7 +39,7 @@ pub(super) fn write(figure: &Figure) -> String {
     out
 }
 
-/// Quotes a field where it has to be.
+/// Quotes a field that contains a separator, a quote or a line break.
 fn quote(field: &str) -> Cow<'_, str> {
     if field.contains([',', '"', '\n', '\r']) {
         Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))

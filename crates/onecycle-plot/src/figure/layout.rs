@@ -1,7 +1,8 @@
-//! Where everything in a figure goes.
+//! Places the parts of a figure: plot, ticks, names of marks, note.
 
 use super::scale::{Range, Tick};
-use super::text::{width, wrap};
+use super::shapes::Anchor;
+use super::text::{fit, width, wrap};
 use super::{Axis, Figure, HEIGHT, Side, Style, WIDTH};
 
 /// Free border around everything.
@@ -19,6 +20,29 @@ pub(super) const NOTE_ROW: f64 = 17.0;
 /// Height of a row of mark names.
 pub(super) const MARK_ROW: f64 = 18.0;
 
+/// Angle of slanted labels of categories, in degrees.
+const SLANT: f64 = 35.0;
+/// Greatest length of a slanted label.
+const SLANTED: f64 = 170.0;
+
+/// How the labels of the horizontal axis are set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct XLabels {
+    /// Degrees by which they rise to the right; 0 for labels side by side.
+    pub(super) angle: f64,
+    /// Space that they take below the axis.
+    pub(super) height: f64,
+}
+
+impl Default for XLabels {
+    fn default() -> Self {
+        Self {
+            angle: 0.0,
+            height: TICK,
+        }
+    }
+}
+
 /// The plot's place, and its axes resolved against the data.
 pub(super) struct Frame<'a> {
     pub(super) figure: &'a Figure,
@@ -28,6 +52,7 @@ pub(super) struct Frame<'a> {
     pub(super) bottom: f64,
     pub(super) x: Range,
     pub(super) x_ticks: Vec<Tick>,
+    pub(super) x_labels: XLabels,
     pub(super) y: Range,
     pub(super) y_ticks: Vec<Tick>,
     pub(super) y_right: Option<(&'a Axis, Range, Vec<Tick>)>,
@@ -39,7 +64,7 @@ pub(super) struct Frame<'a> {
 /// The name of a mark, laid out.
 pub(super) struct Name<'a> {
     pub(super) text: &'a str,
-    pub(super) anchor: &'static str,
+    pub(super) anchor: Anchor,
     pub(super) x: f64,
     pub(super) row: usize,
 }
@@ -50,8 +75,6 @@ impl<'a> Frame<'a> {
         let note = figure.note.as_deref().map_or_else(Vec::new, |note| {
             wrap(note, NOTE, f64::from(WIDTH) - 2.0 * BORDER)
         });
-        let bottom =
-            f64::from(HEIGHT) - BORDER - NOTE_ROW * note.len() as f64 - LABEL - TICK - 14.0;
         let vertical = |side: Side, axis: &Axis| {
             let range = Range::new(axis, vertical_values(figure, side), 0.05);
             let ticks = range.ticks(5);
@@ -72,7 +95,12 @@ impl<'a> Frame<'a> {
             figure.series.iter().flat_map(|s| s.x.iter().copied()),
             0.02,
         );
-        let x_ticks = x_ticks(&x, right - left);
+        let (x_ticks, x_labels) = match figure.x.categories.as_slice() {
+            [] => (x_ticks(&x, right - left), XLabels::default()),
+            names => category_ticks(names, &x, (left, right)),
+        };
+        let below = NOTE_ROW * note.len() as f64 + LABEL + x_labels.height + 14.0;
+        let bottom = f64::from(HEIGHT) - BORDER - below;
         let top = BORDER + TITLE + 20.0 + legend;
         let mut frame = Self {
             figure,
@@ -82,6 +110,7 @@ impl<'a> Frame<'a> {
             bottom,
             x,
             x_ticks,
+            x_labels,
             y,
             y_ticks,
             y_right,
@@ -112,9 +141,9 @@ impl<'a> Frame<'a> {
         let place = |(x, text): (f64, &'a str)| {
             let wide = width(text, TICK);
             let (anchor, from, at) = if x + 4.0 + wide <= f64::from(WIDTH) - 4.0 {
-                ("start", x + 4.0, x + 4.0)
+                (Anchor::Start, x + 4.0, x + 4.0)
             } else {
-                ("end", x - 4.0 - wide, x - 4.0)
+                (Anchor::End, x - 4.0 - wide, x - 4.0)
             };
             let row = ends.iter().position(|end| from >= *end);
             let name = row.map(|row| {
@@ -166,6 +195,48 @@ fn x_ticks(range: &Range, room: f64) -> Vec<Tick> {
         .map(|want| range.ticks(want))
         .find(fits)
         .unwrap_or_else(|| range.ticks(2))
+}
+
+/// One tick per category. Labels that do not fit beside one another are slanted, shortened to
+/// [`SLANTED`] and, with very many categories, left out at regular intervals.
+fn category_ticks(
+    names: &[String],
+    range: &Range,
+    (left, right): (f64, f64),
+) -> (Vec<Tick>, XLabels) {
+    let slot = (right - left) / names.len() as f64;
+    let widest = names
+        .iter()
+        .map(|name| width(name, TICK))
+        .fold(0.0, f64::max);
+    let side_by_side = widest + 12.0 <= slot;
+    let every = (1.4 * TICK / slot).ceil().max(1.0) as usize;
+    let (sin, cos) = SLANT.to_radians().sin_cos();
+    let mut longest: f64 = 0.0;
+    let ticks = names.iter().enumerate().map(|(i, name)| {
+        let value = i as f64 + 1.0;
+        let label = if side_by_side {
+            Some(name.clone())
+        } else if i % every == 0 {
+            // The label ends below its tick and must begin inside the figure.
+            let x = left + range.place(value).unwrap_or(0.0) * (right - left);
+            let label = fit(name, TICK, SLANTED.min((x - 2.0) / cos));
+            longest = longest.max(width(&label, TICK));
+            Some(label)
+        } else {
+            None
+        };
+        Tick { value, label }
+    });
+    let ticks = ticks.collect();
+    let labels = match side_by_side {
+        true => XLabels::default(),
+        false => XLabels {
+            angle: SLANT,
+            height: longest * sin + 1.2 * TICK,
+        },
+    };
+    (ticks, labels)
 }
 
 /// The ticks that have a label.

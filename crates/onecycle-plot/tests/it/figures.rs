@@ -3,7 +3,7 @@
 use onecycle_plot::{Axis, Figure, Mark, PlotError, Series, Style};
 
 /// All text of an SVG document, which must be well formed.
-fn texts(svg: &str) -> Vec<String> {
+pub(crate) fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
     let texts = document
         .descendants()

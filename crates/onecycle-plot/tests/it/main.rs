@@ -1,4 +1,6 @@
-//! All integration tests of this crate in one binary: each further binary would link Burn once more.
+//! All integration tests of this crate in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod categories;
 mod figures;
+mod png;

@@ -241,9 +241,9 @@ fn loss_axis(run: &RunRecords<'_>) -> (Axis, Option<String>) {
     };
     (
         Axis {
-            label: label.to_owned(),
             scale,
             range: Some(range),
+            ..Axis::linear(label)
         },
         note,
     )

@@ -5,7 +5,7 @@ use onecycle_train::{
     figures::{RunRecords, of_run, write_all},
     record::StepRecord,
 };
-use resvg::tiny_skia::Pixmap;
+use tiny_skia::Pixmap;
 
 use crate::common;
 
