@@ -10,7 +10,7 @@
 //! | what it leaves | |
 //! |---|---|
 //! | `runs/LABEL-seedN/` | each run |
-//! | `compare.json` | [`Compared`]: all numbers, all epochs of all runs |
+//! | `compare.json` | [`ComparisonResult`]: all numbers, all epochs of all runs |
 //! | `compare.html` | one page with tables and figures |
 //! | `figures/` | the figures as SVG, PNG and CSV |
 
@@ -22,11 +22,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use result::{Compared, Difference, Setting};
+pub use result::{AccuracyDifference, ComparisonResult, DifferingSetting};
 
 use crate::{
     StudyError,
-    study::{Cell, Outcome, Study, Variant},
+    study::{RunSpec, Study, StudyOutcome, Variant},
 };
 use onecycle_train::{Config, ConfigError, config::Layers, figures, files, observer::Observer};
 
@@ -143,19 +143,19 @@ impl Comparison {
         &self,
         folder: &Path,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Compared>, StudyError> {
-        let cells = self.variants.iter().flat_map(|(label, config)| {
-            let cell = |seed: &u64| Cell::new(label.clone(), config.clone(), *seed);
-            self.seeds.iter().map(cell)
+    ) -> Result<Option<ComparisonResult>, StudyError> {
+        let specs = self.variants.iter().flat_map(|(label, config)| {
+            let spec = |seed: &u64| RunSpec::new(label.clone(), config.clone(), *seed);
+            self.seeds.iter().map(spec)
         });
         // By seeds first: whoever stops early has something to compare.
-        let mut cells: Vec<Cell> = cells.collect();
-        cells.sort_by_key(|cell| cell.seed);
-        match Study::new(cells)?.run(folder, observer)? {
-            Outcome::Stopped { .. } => Ok(None),
-            Outcome::Finished(results) => {
+        let mut specs: Vec<RunSpec> = specs.collect();
+        specs.sort_by_key(|spec| spec.seed);
+        match Study::new(specs)?.run(folder, observer)? {
+            StudyOutcome::Stopped { .. } => Ok(None),
+            StudyOutcome::Finished(results) => {
                 let variants = Variant::group(results);
-                let compared = Compared::new(self.settings()?, &variants, &self.accuracies);
+                let compared = ComparisonResult::new(self.settings()?, &variants, &self.accuracies);
                 compared.write(folder, &variants)?;
                 Ok(Some(compared))
             }
@@ -163,7 +163,7 @@ impl Comparison {
     }
 
     /// The settings in which the variants differ.
-    fn settings(&self) -> Result<Vec<Setting>, StudyError> {
+    fn settings(&self) -> Result<Vec<DifferingSetting>, StudyError> {
         let all: Result<Vec<_>, _> = self
             .variants
             .iter()
@@ -174,7 +174,7 @@ impl Comparison {
         Ok(names
             .into_iter()
             .filter(|name| !UNSEEN.contains(&name.as_str()))
-            .map(|name| Setting {
+            .map(|name| DifferingSetting {
                 key: name.clone(),
                 values: all.iter().map(|keys| keys.get(name).cloned()).collect(),
                 of_the_budget: BUDGET.contains(&name.as_str()),
@@ -219,7 +219,7 @@ fn label(path: &Path) -> String {
     }
 }
 
-impl Compared {
+impl ComparisonResult {
     /// Writes `compare.json`, `compare.html` and `figures/` into a folder.
     ///
     /// # Errors

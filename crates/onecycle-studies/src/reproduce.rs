@@ -44,12 +44,12 @@ use std::path::{Path, PathBuf};
 use onecycle::Preset;
 use serde::{Deserialize, Serialize};
 
-pub use budget::{Budget, Scale};
-pub use claim::{Claim, Seen};
+pub use budget::{Budget, StudySize};
+pub use claim::{Claim, ClaimVerdict};
 
 use crate::{
     StudyError,
-    study::{Along, Cell, Outcome, Study, Variant, VariantSummary, curves},
+    study::{RunSpec, Study, StudyOutcome, Variant, VariantSummary, XAxis, curves},
 };
 use onecycle_plot::{Axis, Figure};
 use onecycle_train::{Config, ConfigError, RunError, device::Device, figures, observer::Observer};
@@ -58,9 +58,9 @@ use claim::{Published, Results};
 
 /// How to reproduce.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub struct Protocol {
     /// How much it may cost.
-    pub scale: Scale,
+    pub size: StudySize,
     /// The scale's budget, or another one in its place.
     pub budget: Budget,
     /// Seeds of the runs of each variant.
@@ -76,16 +76,16 @@ pub trait Reproduction: Sync {
     /// What it is about, in a line.
     fn title(&self) -> &'static str;
     /// Network, data and epochs in words: the budget's.
-    fn setup(&self, setting: &Setting) -> String {
-        setting.budget.words()
+    fn setup(&self, protocol: &Protocol) -> String {
+        protocol.budget.words()
     }
     /// What a reader has to know: how it differs from the original, confounds.
-    fn notes(&self, setting: &Setting) -> Vec<String>;
+    fn notes(&self, protocol: &Protocol) -> Vec<String>;
     /// Labels and configurations to train; none by default.
     ///
     /// # Errors
     /// Configurations that cannot be.
-    fn variants(&self, _setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+    fn variants(&self, _protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
         Ok(Vec::new())
     }
     /// What to train: each variant under each seed. Where something has to be found out before, it is kept in `folder`, and what
@@ -95,16 +95,16 @@ pub trait Reproduction: Sync {
     /// Those of what it does.
     fn prepare(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _folder: &Path,
         _observer: &mut dyn Observer,
-    ) -> Result<Option<Vec<Cell>>, StudyError> {
-        let variants = self.variants(setting)?.into_iter();
-        let cells = variants.flat_map(|(label, config)| {
-            let of_seed = move |seed: &u64| Cell::new(label.clone(), config.clone(), *seed);
-            setting.seeds.iter().map(of_seed)
+    ) -> Result<Option<Vec<RunSpec>>, StudyError> {
+        let variants = self.variants(protocol)?.into_iter();
+        let specs = variants.flat_map(|(label, config)| {
+            let of_seed = move |seed: &u64| RunSpec::new(label.clone(), config.clone(), *seed);
+            protocol.seeds.iter().map(of_seed)
         });
-        Ok(Some(cells.collect()))
+        Ok(Some(specs.collect()))
     }
     /// Claims with what the results say of them.
     ///
@@ -112,13 +112,13 @@ pub trait Reproduction: Sync {
     /// Files of runs that cannot be read.
     fn claims(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError>;
     /// What the usual figures are drawn over.
-    fn along(&self) -> Along {
-        Along::Epochs
+    fn x_axis(&self) -> XAxis {
+        XAxis::Epochs
     }
     /// Figures with their captions: the usual ones, of losses and accuracy.
     ///
@@ -126,11 +126,11 @@ pub trait Reproduction: Sync {
     /// Files of runs that cannot be read.
     fn figures(
         &self,
-        _setting: &Setting,
+        _protocol: &Protocol,
         _folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
-        Ok(usual_figures(self.name(), self.along(), results))
+        Ok(usual_figures(self.name(), self.x_axis(), results))
     }
 }
 
@@ -179,13 +179,14 @@ pub fn named(name: &str) -> Result<Vec<&'static dyn Reproduction>, StudyError> {
 
 /// An experiment that was repeated: `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reproduced {
+pub struct ExperimentResult {
     /// Its name.
     pub name: String,
     /// What it is about.
     pub title: String,
     /// The scale.
-    pub scale: Scale,
+    #[serde(rename = "scale")]
+    pub size: StudySize,
     /// Network, data and epochs in words.
     pub setup: String,
     /// What a reader has to know.
@@ -198,12 +199,12 @@ pub struct Reproduced {
     pub figures: Vec<PathBuf>,
 }
 
-impl Setting {
+impl Protocol {
     /// A scale as it is, with its own number of seeds.
-    pub fn of(scale: Scale) -> Self {
-        let budget = scale.budget();
-        Setting {
-            scale,
+    pub fn of(size: StudySize) -> Self {
+        let budget = size.budget();
+        Protocol {
+            size,
             seeds: (1..=budget.seeds as u64).collect(),
             budget,
             device: Device::Cpu,
@@ -212,7 +213,7 @@ impl Setting {
 
     /// Whether network, data and lengths are those of the originals.
     fn is_original(&self) -> bool {
-        self.scale == Scale::Paper && self.budget == Scale::Paper.budget()
+        self.size == StudySize::Paper && self.budget == StudySize::Paper.budget()
     }
 
     /// Network, data, augmentation and optimizer of the scale under a policy.
@@ -224,8 +225,8 @@ impl Setting {
 }
 
 /// An experiment with its results and figures.
-struct Shown {
-    reproduced: Reproduced,
+struct ExperimentReport {
+    result: ExperimentResult,
     figures: Vec<(Figure, String)>,
 }
 
@@ -236,82 +237,82 @@ struct Shown {
 /// Those of [`Study::run`]; files that cannot be written.
 pub fn run(
     experiments: &[&dyn Reproduction],
-    setting: &Setting,
+    protocol: &Protocol,
     folder: &Path,
     observer: &mut dyn Observer,
-) -> Result<Option<Vec<Reproduced>>, StudyError> {
+) -> Result<Option<Vec<ExperimentResult>>, StudyError> {
     let mut wanted = Vec::with_capacity(experiments.len());
     for experiment in experiments {
-        match experiment.prepare(setting, folder, observer)? {
+        match experiment.prepare(protocol, folder, observer)? {
             None => return Ok(None),
-            Some(cells) => wanted.push(cells),
+            Some(specs) => wanted.push(specs),
         }
     }
     let Some(results) = train(&wanted, folder, observer)? else {
         return Ok(None);
     };
-    let mut shown = Vec::with_capacity(experiments.len());
-    for (experiment, cells) in experiments.iter().zip(&wanted) {
-        let mut labels: Vec<&str> = cells.iter().map(|cell| &cell.label[..]).collect();
+    let mut reports = Vec::with_capacity(experiments.len());
+    for (experiment, specs) in experiments.iter().zip(&wanted) {
+        let mut labels: Vec<&str> = specs.iter().map(|spec| &spec.label[..]).collect();
         // The seeds of a label follow one another.
         labels.dedup();
         let own: Vec<Variant> = labels
             .into_iter()
             .filter_map(|label| results.iter().find(|v| v.label == label).cloned())
             .collect();
-        shown.push(show(*experiment, setting, folder, &own)?);
+        reports.push(show(*experiment, protocol, folder, &own)?);
     }
-    if shown.len() > 1 {
-        page::write_all(folder, setting, &shown)?;
+    if reports.len() > 1 {
+        page::write_all(folder, protocol, &reports)?;
     }
-    Ok(Some(shown.into_iter().map(|one| one.reproduced).collect()))
+    Ok(Some(reports.into_iter().map(|one| one.result).collect()))
 }
 
 /// Trains all cells, each once whoever asks for it.
 fn train(
-    wanted: &[Vec<Cell>],
+    wanted: &[Vec<RunSpec>],
     folder: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Option<Vec<Variant>>, StudyError> {
-    let mut cells: Vec<Cell> = Vec::new();
-    for cell in wanted.iter().flatten() {
-        match cells.iter().find(|other| other.name() == cell.name()) {
-            None => cells.push(cell.clone()),
-            Some(other) if other.config == cell.config => {}
+    let mut specs: Vec<RunSpec> = Vec::new();
+    for spec in wanted.iter().flatten() {
+        match specs.iter().find(|other| other.name() == spec.name()) {
+            None => specs.push(spec.clone()),
+            Some(other) if other.config == spec.config => {}
             // Two experiments mean different things by one label: a mistake in this module.
             Some(other) => {
                 return Err(RunError::OtherSettings {
-                    run: Study::run_folder(folder, cell),
-                    differences: other.config.differences(&cell.config)?,
+                    run: Study::run_folder(folder, spec),
+                    differences: other.config.differences(&spec.config)?,
                 }
                 .into());
             }
         }
     }
-    let study = Study::new(cells)?.without_pictures();
+    let study = Study::new(specs)?.without_pictures();
     match study.run(folder, observer)? {
-        Outcome::Stopped { .. } => Ok(None),
-        Outcome::Finished(results) => Ok(Some(Variant::group(results))),
+        StudyOutcome::Stopped { .. } => Ok(None),
+        StudyOutcome::Finished(results) => Ok(Some(Variant::group(results))),
     }
 }
 
 /// Judges an experiment and writes what it leaves.
 fn show(
     experiment: &dyn Reproduction,
-    setting: &Setting,
+    protocol: &Protocol,
     folder: &Path,
     results: &[Variant],
-) -> Result<Shown, StudyError> {
+) -> Result<ExperimentReport, StudyError> {
     let name = experiment.name();
-    let figures = experiment.figures(setting, folder, results)?;
-    let shown = Shown {
-        reproduced: Reproduced {
+    let figures = experiment.figures(protocol, folder, results)?;
+    let report = ExperimentReport {
+        result: ExperimentResult {
             name: name.to_owned(),
             title: experiment.title().to_owned(),
-            scale: setting.scale,
-            setup: experiment.setup(setting),
-            notes: experiment.notes(setting),
-            claims: experiment.claims(setting, folder, results)?,
+            size: protocol.size,
+            setup: experiment.setup(protocol),
+            notes: experiment.notes(protocol),
+            claims: experiment.claims(protocol, folder, results)?,
             variants: results.iter().map(|variant| variant.summary(&[])).collect(),
             figures: figures
                 .iter()
@@ -321,35 +322,35 @@ fn show(
         figures,
     };
     let pictures = folder.join(name).join("figures");
-    for (figure, _) in &shown.figures {
+    for (figure, _) in &report.figures {
         figures::write(&pictures, figure)?;
     }
-    page::write_one(folder, setting, &shown)?;
-    Ok(shown)
+    page::write_one(folder, protocol, &report)?;
+    Ok(report)
 }
 
 /// The curves that most experiments have: validation accuracy, training and validation loss.
-fn usual_figures(name: &str, along: Along, results: &[Variant]) -> Vec<(Figure, String)> {
+fn usual_figures(name: &str, x_axis: XAxis, results: &[Variant]) -> Vec<(Figure, String)> {
     let results = Results(results.to_vec());
     let named = results.named();
     let accuracy = curves(
         &format!("{name}-accuracy"),
         "Validation accuracy",
-        (along, Axis::linear("validation accuracy (%)")),
+        (x_axis, Axis::linear("validation accuracy (%)")),
         &named,
         |epoch| 100.0 * epoch.val_accuracy,
     );
     let val_loss = curves(
         &format!("{name}-val-loss"),
         "Validation loss",
-        (along, Axis::log("validation loss (logarithmic)")),
+        (x_axis, Axis::log("validation loss (logarithmic)")),
         &named,
         |epoch| epoch.val_loss,
     );
     let train_loss = curves(
         &format!("{name}-train-loss"),
         "Training loss",
-        (along, Axis::log("training loss (logarithmic)")),
+        (x_axis, Axis::log("training loss (logarithmic)")),
         &named,
         |epoch| epoch.train_loss,
     );

@@ -1,6 +1,6 @@
 //! Many runs as one piece of work: every cell of a table trained in a folder of its own, whatever comes in between.
 //!
-//! A [`Study`] is a list of [`Cell`]s. [`Study::run`] trains each in `FOLDER/runs/LABEL-seedN`. A cell with a summary is done
+//! A [`Study`] is a list of [`RunSpec`]s. [`Study::run`] trains each in `FOLDER/runs/LABEL-seedN`. A cell with a summary is done
 //! and never trained again; one that was cut is taken up from its checkpoint; so the same call again goes on where the last
 //! one was stopped or killed, and comes to the same numbers. More cells in the same folder, further seeds say, cost only
 //! themselves. A loss that is not finite is a result of its cell, not an error of the study.
@@ -8,16 +8,16 @@
 //! ```no_run
 //! use std::path::Path;
 //! use onecycle_train::{Config, observer::Silent};
-//! use crate::{study::Cell, study::Outcome, study::Study};
+//! use crate::{study::RunSpec, study::StudyOutcome, study::Study};
 //!
 //! let base = Config { epochs: Some(1.0), ..Config::default() };
 //! let cells = [0.1, 0.4].into_iter().flat_map(|lr_max| {
 //!     let mut config = base.clone();
 //!     config.policy.preset = onecycle::OneCycle::new(lr_max).into();
-//!     [1, 2, 3].map(|seed| Cell::new(format!("lr-{lr_max}"), config.clone(), seed))
+//!     [1, 2, 3].map(|seed| RunSpec::new(format!("lr-{lr_max}"), config.clone(), seed))
 //! });
 //! let study = Study::new(cells)?.without_pictures();
-//! if let Outcome::Finished(results) = study.run(Path::new("rates"), &mut Silent)? {
+//! if let StudyOutcome::Finished(results) = study.run(Path::new("rates"), &mut Silent)? {
 //!     for result in results {
 //!         println!("{} seed {}: {:.2} %", result.label, result.seed, 100.0 * result.final_accuracy);
 //!     }
@@ -25,10 +25,10 @@
 //! # Ok::<(), crate::StudyError>(())
 //! ```
 
-mod clock;
+mod remaining_time;
 mod result;
+mod run_observer;
 mod variant;
-mod watch;
 
 use std::{
     collections::BTreeSet,
@@ -36,8 +36,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use result::{CellResult, Divergence, Reached};
-pub use variant::{Along, ReachedSummary, Variant, VariantSummary, curves};
+pub use result::{Divergence, RunResult, TimeToAccuracy};
+pub use variant::{TimeToAccuracySummary, Variant, VariantSummary, XAxis, curves};
 
 use crate::StudyError;
 use onecycle_train::{
@@ -50,12 +50,12 @@ use onecycle_train::{
     training::{self, Training},
 };
 
-use clock::Clock;
-use watch::Watch;
+use remaining_time::RemainingTime;
+use run_observer::RunObserver;
 
 /// One training of a study.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct RunSpec {
     /// What it is called, in tables and as the name of its folder: letters, digits, `-`, `_` and `.`, a letter or digit
     /// first. Cells of several seeds share it.
     pub label: String,
@@ -65,10 +65,10 @@ pub struct Cell {
     pub seed: u64,
 }
 
-impl Cell {
+impl RunSpec {
     /// A cell of this label. `seed` takes the place of the configuration's own.
     pub fn new(label: impl Into<String>, config: Config, seed: u64) -> Self {
-        Cell {
+        RunSpec {
             label: label.into(),
             config: Config { seed, ..config },
             seed,
@@ -98,15 +98,15 @@ impl Cell {
 /// A list of cells to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Study {
-    cells: Vec<Cell>,
+    specs: Vec<RunSpec>,
     artifacts: Artifacts,
 }
 
 /// How a study ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum StudyOutcome {
     /// All cells are trained: a result a cell, in their order.
-    Finished(Vec<CellResult>),
+    Finished(Vec<RunResult>),
     /// The observer asked to stop. The same call goes on.
     Stopped {
         /// Cells that are done.
@@ -122,24 +122,24 @@ impl Study {
     /// # Errors
     /// [`ConfigError::Setting`] for a label that cannot name a folder, or two cells of the same label and seed; an impossible
     /// configuration.
-    pub fn new(cells: impl IntoIterator<Item = Cell>) -> Result<Self, StudyError> {
+    pub fn new(specs: impl IntoIterator<Item = RunSpec>) -> Result<Self, StudyError> {
         let mut study = Study {
-            cells: Vec::new(),
+            specs: Vec::new(),
             artifacts: Artifacts::All,
         };
         let mut names = BTreeSet::new();
-        for cell in cells {
-            cell.check()?;
-            if !names.insert(cell.name()) {
+        for spec in specs {
+            spec.check()?;
+            if !names.insert(spec.name()) {
                 return Err(ConfigError::setting(
                     "label",
-                    cell.name(),
-                    "another name for each cell",
+                    spec.name(),
+                    "another name for each spec",
                 )
                 .into());
             }
-            let config = cell.config.with_absolute_path()?;
-            study.cells.push(Cell { config, ..cell });
+            let config = spec.config.with_absolute_path()?;
+            study.specs.push(RunSpec { config, ..spec });
         }
         Ok(study)
     }
@@ -155,13 +155,13 @@ impl Study {
     }
 
     /// The cells in the order of the results.
-    pub fn cells(&self) -> &[Cell] {
-        &self.cells
+    pub fn specs(&self) -> &[RunSpec] {
+        &self.specs
     }
 
     /// The folder of a cell's run below the study's.
-    pub fn run_folder(folder: &Path, cell: &Cell) -> PathBuf {
-        folder.join("runs").join(cell.name())
+    pub fn run_folder(folder: &Path, spec: &RunSpec) -> PathBuf {
+        folder.join("runs").join(spec.name())
     }
 
     /// Checks that what is in `folder` was made by the settings of these cells, and reads the results of those that are
@@ -169,17 +169,17 @@ impl Study {
     ///
     /// # Errors
     /// [`RunError::OtherSettings`] with the run and what differs; records that cannot be read.
-    pub fn results(&self, folder: &Path) -> Result<Vec<Option<CellResult>>, StudyError> {
-        self.cells
+    pub fn results(&self, folder: &Path) -> Result<Vec<Option<RunResult>>, StudyError> {
+        self.specs
             .iter()
-            .map(|cell| {
-                let root = Study::run_folder(folder, cell);
+            .map(|spec| {
+                let root = Study::run_folder(folder, spec);
                 if !root.join("run.toml").exists() {
                     return Ok(None);
                 }
                 let run = RunFolder::look(&root)?;
                 let was = run.read_run_file()?.config;
-                let differences = was.differences(&cell.config)?;
+                let differences = was.differences(&spec.config)?;
                 if !differences.is_empty() {
                     return Err(RunError::OtherSettings {
                         run: root,
@@ -187,7 +187,7 @@ impl Study {
                     }
                     .into());
                 }
-                CellResult::read(cell, &run)
+                RunResult::read(spec, &run)
             })
             .collect()
     }
@@ -197,30 +197,36 @@ impl Study {
     /// # Errors
     /// [`RunError::OtherSettings`] before anything is trained; [`RunError::InUse`] where another process works in `folder`;
     /// those of [`Experiment::prepare`] and of [`Training::run`], a divergence apart.
-    pub fn run(&self, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome, StudyError> {
+    pub fn run(
+        &self,
+        folder: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<StudyOutcome, StudyError> {
         let mut results = self.results(folder)?;
         let done = results.iter().flatten().count();
-        observer.study(self.cells.len(), done);
+        observer.study(self.specs.len(), done);
         let left_over = self.left_over(folder, &results);
-        if done < self.cells.len() || !left_over.is_empty() {
+        if done < self.specs.len() || !left_over.is_empty() {
             files::create_folder(&folder.join("runs"))?;
             let _lock = RunLock::acquire(folder)?;
             left_over.iter().try_for_each(|path| remove_folder(path))?;
-            let pending = self.cells.iter().zip(&results).enumerate();
+            let pending = self.specs.iter().zip(&results).enumerate();
             let pending = pending.filter(|(_, (_, result))| result.is_none());
-            let mut clock = Clock::new(pending.map(|(index, (cell, _))| (index, &cell.config)));
+            let mut clock =
+                RemainingTime::new(pending.map(|(index, (spec, _))| (index, &spec.config)));
             let mut cache = DataCache::default();
-            for (index, cell) in self.cells.iter().enumerate() {
+            for (index, spec) in self.specs.iter().enumerate() {
                 if results[index].is_some() {
                     continue;
                 }
-                let run = Study::run_folder(folder, cell);
-                let mut watch = Watch::new(index, self.cells.len(), cell, &mut clock, observer);
-                match self.train(cell, &run, &mut cache, &mut watch)? {
+                let run = Study::run_folder(folder, spec);
+                let mut watch =
+                    RunObserver::new(index, self.specs.len(), spec, &mut clock, observer);
+                match self.train(spec, &run, &mut cache, &mut watch)? {
                     None => {
-                        return Ok(Outcome::Stopped {
+                        return Ok(StudyOutcome::Stopped {
                             done: results.iter().flatten().count(),
-                            of: self.cells.len(),
+                            of: self.specs.len(),
                         });
                     }
                     Some(result) => {
@@ -230,24 +236,26 @@ impl Study {
                 }
             }
         }
-        Ok(Outcome::Finished(results.into_iter().flatten().collect()))
+        Ok(StudyOutcome::Finished(
+            results.into_iter().flatten().collect(),
+        ))
     }
 
     /// Trains one cell to its end, or until the observer asks to stop.
     fn train(
         &self,
-        cell: &Cell,
+        spec: &RunSpec,
         root: &Path,
         cache: &mut DataCache,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<CellResult>, StudyError> {
+        watch: &mut RunObserver<'_>,
+    ) -> Result<Option<RunResult>, StudyError> {
         if watch.stop() {
             return Ok(None);
         }
         let training = if root.join("run.toml").exists() {
             Training::resume(RunFolder::open(root)?, watch)?
         } else {
-            let experiment = Experiment::prepare_from(cell.config.clone(), cache)?;
+            let experiment = Experiment::prepare_from(spec.config.clone(), cache)?;
             for note in &experiment.data.notes {
                 watch.note(note);
             }
@@ -268,17 +276,17 @@ impl Study {
         if self.artifacts == Artifacts::WithoutFigures {
             remove_folder(&run.checkpoints())?;
         }
-        CellResult::read(cell, &run)
+        RunResult::read(spec, &run)
     }
 
     /// Checkpoints of cells that are done, which were to be removed: the process was killed before.
-    fn left_over(&self, folder: &Path, results: &[Option<CellResult>]) -> Vec<PathBuf> {
+    fn left_over(&self, folder: &Path, results: &[Option<RunResult>]) -> Vec<PathBuf> {
         if self.artifacts == Artifacts::All {
             return Vec::new();
         }
-        let done = self.cells.iter().zip(results);
+        let done = self.specs.iter().zip(results);
         let done = done.filter(|(_, result)| result.is_some());
-        done.map(|(cell, _)| RunFolder::at(&Study::run_folder(folder, cell)).checkpoints())
+        done.map(|(spec, _)| RunFolder::at(&Study::run_folder(folder, spec)).checkpoints())
             .filter(|path| path.exists())
             .collect()
     }

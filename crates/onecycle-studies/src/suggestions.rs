@@ -27,7 +27,7 @@ use std::path::Path;
 use onecycle::range_test::{CycleSearch, LossCurve, LrSweep, Rule};
 
 pub use regret::{GridPoint, Regret, regret};
-pub use table::{Answers, Overall, Suggested, TaskResult};
+pub use table::{RuleResult, RuleSummary, SuggestionResults, TaskResult};
 pub use tasks::{Task, names, tasks};
 
 use crate::StudyError;
@@ -53,7 +53,7 @@ const PARTS: usize = 3;
 
 /// What is studied.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub struct SuggestionStudy {
     /// The tasks.
     pub tasks: Vec<Task>,
     /// Seeds of each.
@@ -61,7 +61,7 @@ pub struct Setting {
 }
 
 /// All that was trained for a task under one seed.
-struct Seen {
+struct SeedRuns {
     /// On the own sweep.
     own: RangeTestRun,
     /// On fastai's.
@@ -80,15 +80,15 @@ struct Seen {
 /// [`RunError::OtherSettings`] where `folder` is of other settings; those of [`find::find`] and of [`trial::run`]; files that
 /// cannot be read or written.
 pub fn run(
-    setting: &Setting,
+    study: &SuggestionStudy,
     folder: &Path,
     observer: &mut dyn Observer,
-) -> Result<Option<Suggested>, StudyError> {
-    let mut results = Vec::with_capacity(setting.tasks.len());
-    for task in &setting.tasks {
+) -> Result<Option<SuggestionResults>, StudyError> {
+    let mut results = Vec::with_capacity(study.tasks.len());
+    for task in &study.tasks {
         let mut ledger = Ledger::open(folder, task)?;
-        let mut seen = Vec::with_capacity(setting.seeds.len());
-        let experiments = range_test::prepare(&task.config, &setting.seeds, None)?;
+        let mut seen = Vec::with_capacity(study.seeds.len());
+        let experiments = range_test::prepare(&task.config, &study.seeds, None)?;
         for experiment in &experiments {
             observer.note(&format!("{}, seed {}", task.name, experiment.config.seed));
             match of_seed(task, experiment, &mut ledger, observer)? {
@@ -97,10 +97,10 @@ pub fn run(
             }
         }
         results.push(TaskResult::new(task, &experiments, &seen));
-        let suggested = Suggested::new(results.clone());
+        let suggested = SuggestionResults::new(results.clone());
         write(&suggested, folder)?;
     }
-    Ok(Some(Suggested::new(results)))
+    Ok(Some(SuggestionResults::new(results)))
 }
 
 /// What one task and seed need, from the ledger or trained now.
@@ -109,7 +109,7 @@ fn of_seed(
     experiment: &Experiment,
     ledger: &mut Ledger,
     observer: &mut dyn Observer,
-) -> Result<Option<Seen>, StudyError> {
+) -> Result<Option<SeedRuns>, StudyError> {
     let (from, to, num_steps) = OWN_SWEEP;
     let own = LrSweep::exponential(from, to, num_steps)?;
     let (from, to, num_steps) = FASTAI_SWEEP;
@@ -146,7 +146,7 @@ fn of_seed(
             Some(trial) => grid.push(trial),
         }
     }
-    Ok(Some(Seen {
+    Ok(Some(SeedRuns {
         own,
         fastai,
         search,
@@ -213,7 +213,7 @@ fn cycle(
 }
 
 /// What a rule says of one seed's trainings, and the updates that it took.
-fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
+fn answer(rule: table::AnyRule, seen: &SeedRuns) -> (Option<f64>, u64) {
     let of = |curve: &LossCurve, rule: Rule| rule.apply(curve).lr;
     match rule {
         table::AnyRule::ShortCycles => {
@@ -228,7 +228,7 @@ fn answer(rule: table::AnyRule, seen: &Seen) -> (Option<f64>, u64) {
     }
 }
 
-fn write(suggested: &Suggested, folder: &Path) -> Result<(), StudyError> {
+fn write(suggested: &SuggestionResults, folder: &Path) -> Result<(), StudyError> {
     let path = folder.join("suggestions.json");
     files::write_json(&path, "the suggestions", suggested)?;
     files::write_whole(&folder.join("suggestions.csv"), suggested.csv().as_bytes())?;

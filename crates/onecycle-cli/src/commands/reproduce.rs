@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Args as ClapArgs;
 use onecycle_studies::{
-    reproduce::{self, Reproduced, Scale, Setting},
+    reproduce::{self, ExperimentResult, Protocol},
     suggestions,
 };
 use onecycle_train::{
@@ -94,10 +94,10 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
         return run_suggestions(args, start);
     }
     let experiments = reproduce::named(&args.name)?;
-    let setting = setting(args)?;
+    let protocol = protocol(args)?;
     device::set_threads(args.study.threads.count)?;
     let out = args.out.clone().unwrap_or_else(|| {
-        PathBuf::from("runs").join(format!("reproduce-{}", setting.scale.name()))
+        PathBuf::from("runs").join(format!("reproduce-{}", protocol.size.name()))
     });
     let stop = Stop::listen(
         start,
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
         study_progress::stopped_message((0, 0)),
     );
     let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
-    let results = reproduce::run(&experiments, &setting, &out, &mut progress)?;
+    let results = reproduce::run(&experiments, &protocol, &out, &mut progress)?;
     progress.finish();
     let Some(results) = results else {
         return Ok(progress.stopped());
@@ -146,7 +146,7 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
     for task in &mut tasks {
         task.config.device = device;
     }
-    let setting = suggestions::Setting {
+    let study = suggestions::SuggestionStudy {
         tasks,
         seeds: (1..=args.seeds.unwrap_or(SEEDS) as u64).collect(),
     };
@@ -157,7 +157,7 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
         .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
     let stop = Stop::listen(start, args.study.max_time, STOPPED);
     let mut progress = SearchProgress::new(1, args.study.show.quiet, stop.clone());
-    let suggested = suggestions::run(&setting, &out, &mut progress)?;
+    let suggested = suggestions::run(&study, &out, &mut progress)?;
     progress.finish();
     let Some(suggested) = suggested else {
         output::note(&format!("{}{STOPPED}", stop.prefix()));
@@ -174,13 +174,13 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
 }
 
 /// The scale with the changes of the flags.
-fn setting(args: &Reproduce) -> Result<Setting, AnyError> {
-    let mut setting = Setting::of(Scale::parse(&args.scale)?);
-    setting.device = args.device.parse::<Device>()?;
+fn protocol(args: &Reproduce) -> Result<Protocol, AnyError> {
+    let mut protocol = Protocol::of(args.scale.parse()?);
+    protocol.device = args.device.parse::<Device>()?;
     if let Some(seeds) = args.seeds {
-        setting.seeds = (1..=seeds as u64).collect();
+        protocol.seeds = (1..=seeds as u64).collect();
     }
-    let budget = &mut setting.budget;
+    let budget = &mut protocol.budget;
     if let Some(model) = &args.model {
         let own = match args.name.as_str() {
             LENET => &mut budget.lenet_model,
@@ -201,16 +201,16 @@ fn setting(args: &Reproduce) -> Result<Setting, AnyError> {
         budget.lenet_epochs *= epochs / budget.epochs;
         budget.epochs = epochs;
     }
-    Ok(setting)
+    Ok(protocol)
 }
 
 /// Name, title and verdicts of an experiment as text.
-fn result_text(result: &Reproduced) -> String {
+fn result_text(result: &ExperimentResult) -> String {
     let mut text = format!("{}: {}\n", result.name, result.title);
     for claim in &result.claims {
         text.push_str(&format!(
             "  {:<14} {}\n{:17}published: {}\n{:17}ours: {}\n",
-            claim.seen.words(),
+            claim.verdict.words(),
             claim.text,
             "",
             claim.published,
@@ -234,7 +234,7 @@ mod tests {
         let Command::Reproduce(args) = Args::try_parse_from(line).ok()?.command else {
             return None;
         };
-        let budget = setting(&args).ok()?.budget;
+        let budget = protocol(&args).ok()?.budget;
         Some([budget.model, budget.lenet_model])
     }
 

@@ -1,10 +1,13 @@
-use super::Compared;
+use super::ComparisonResult;
 use crate::StudyError;
 use onecycle_plot::Figure;
 use onecycle_train::report::Page;
 
 /// `compare.html`: one page that needs nothing else.
-pub(super) fn html(compared: &Compared, figures: &[(Figure, &str)]) -> Result<String, StudyError> {
+pub(super) fn html(
+    compared: &ComparisonResult,
+    figures: &[(Figure, &str)],
+) -> Result<String, StudyError> {
     let labels: Vec<&str> = compared
         .variants
         .iter()

@@ -1,18 +1,18 @@
 use onecycle_stats::{SampleMean, Sign};
 use serde::{Deserialize, Serialize};
 
-use crate::study::{Along, CellResult, Variant, VariantSummary, curves};
+use crate::study::{RunResult, Variant, VariantSummary, XAxis, curves};
 use onecycle_plot::{
-    Axis, Figure, Series, Style,
+    Axis, Colour, Figure, Series, Style,
     format::{duration, percent, significant},
     table::align,
 };
 
 /// The result of a comparison: `compare.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Compared {
+pub struct ComparisonResult {
     /// Settings in which the variants differ.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<DifferingSetting>,
     /// Whether one of these is of the budget: epochs, steps or batch size.
     pub budgets_differ: bool,
     /// Validation accuracies, 0 to 1, whose steps and time are in `variants`.
@@ -20,14 +20,14 @@ pub struct Compared {
     /// The variants in the order in which they were given.
     pub variants: Vec<VariantSummary>,
     /// Each variant but the first against the first.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<AccuracyDifference>,
     /// All runs with all their epochs.
-    pub runs: Vec<CellResult>,
+    pub runs: Vec<RunResult>,
 }
 
 /// A setting and its value in each variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setting {
+pub struct DifferingSetting {
     /// The key with its tables.
     pub key: String,
     /// Its value as TOML, none where it is not set; a value a variant.
@@ -38,7 +38,7 @@ pub struct Setting {
 
 /// How much more accurate a variant is than another, at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct AccuracyDifference {
     /// The variant.
     pub label: String,
     /// The one it is compared with.
@@ -49,17 +49,21 @@ pub struct Difference {
     pub verdict: String,
 }
 
-impl Compared {
-    pub(super) fn new(settings: Vec<Setting>, variants: &[Variant], accuracies: &[f64]) -> Self {
+impl ComparisonResult {
+    pub(super) fn new(
+        settings: Vec<DifferingSetting>,
+        variants: &[Variant],
+        accuracies: &[f64],
+    ) -> Self {
         let accuracies = match accuracies {
             [] => common(variants).into_iter().collect(),
             given => given.to_vec(),
         };
         let differences = variants.split_first().map_or(vec![], |(first, others)| {
-            let against = |other: &Variant| Difference::of(other, first);
+            let against = |other: &Variant| AccuracyDifference::of(other, first);
             others.iter().filter_map(against).collect()
         });
-        Compared {
+        ComparisonResult {
             budgets_differ: settings.iter().any(|setting| setting.of_the_budget),
             settings,
             variants: variants.iter().map(|v| v.summary(&accuracies)).collect(),
@@ -110,7 +114,7 @@ impl Compared {
                 variant.steps.to_string(),
                 duration(variant.seconds.mean),
             ];
-            for reached in &variant.reached {
+            for reached in &variant.time_to_accuracy {
                 let of = match reached.runs {
                     n if n == seeds => String::new(),
                     n => format!(" ({n} of {seeds})"),
@@ -165,7 +169,7 @@ impl Compared {
     }
 
     pub(super) fn setting_rows(&self) -> Vec<Vec<String>> {
-        let row = |setting: &Setting| {
+        let row = |setting: &DifferingSetting| {
             let values = setting.values.iter();
             let values = values.map(|value| value.clone().unwrap_or_else(|| "–".to_owned()));
             [setting.key.clone()].into_iter().chain(values).collect()
@@ -176,15 +180,15 @@ impl Compared {
     /// The figures with their captions.
     pub(super) fn figures(&self, variants: &[Variant]) -> Vec<(Figure, &'static str)> {
         let named: Vec<(&str, &Variant)> = variants.iter().map(|v| (v.label.as_str(), v)).collect();
-        let along = match self
+        let x_axis = match self
             .settings
             .iter()
             .any(|setting| setting.key == "batch_size")
         {
-            true => Along::Epochs,
-            false => Along::Steps,
+            true => XAxis::Epochs,
+            false => XAxis::Steps,
         };
-        let percent = |label| (along, Axis::linear(label));
+        let percent = |label| (x_axis, Axis::linear(label));
         let mut figures = vec![
             (
                 curves(
@@ -200,7 +204,7 @@ impl Compared {
                 curves(
                     "val_loss",
                     "Validation loss",
-                    (along, Axis::log("loss (logarithmic)")),
+                    (x_axis, Axis::log("loss (logarithmic)")),
                     &named,
                     |epoch| epoch.val_loss,
                 ),
@@ -210,7 +214,7 @@ impl Compared {
                 curves(
                     "train_loss",
                     "Training loss",
-                    (along, Axis::log("loss (logarithmic)")),
+                    (x_axis, Axis::log("loss (logarithmic)")),
                     &named,
                     |epoch| epoch.train_loss,
                 ),
@@ -220,7 +224,7 @@ impl Compared {
                 curves(
                     "gap",
                     "Generalisation gap",
-                    (along, Axis::linear("validation − training loss")),
+                    (x_axis, Axis::linear("validation − training loss")),
                     &named,
                     |epoch| epoch.generalisation_gap,
                 ),
@@ -236,7 +240,7 @@ impl Compared {
     }
 }
 
-impl Difference {
+impl AccuracyDifference {
     fn of(variant: &Variant, against: &Variant) -> Option<Self> {
         let difference = variant.difference(against, |run| run.final_accuracy)?;
         let (a, b) = (&variant.label, &against.label);
@@ -254,7 +258,7 @@ impl Difference {
             let [low, high] = [low, high].map(|end| significant(100.0 * end));
             format!(" (95 % interval of the difference: {low} to {high} points)")
         });
-        Some(Difference {
+        Some(AccuracyDifference {
             label: a.clone(),
             against: b.clone(),
             final_accuracy: difference,
@@ -273,34 +277,28 @@ fn common(variants: &[Variant]) -> Option<f64> {
     (whole > 0.0 && whole < 1.0).then_some(whole)
 }
 
-/// Final accuracies, a column a variant.
+/// The final accuracy of each run, by variant.
 fn finals(variants: &[Variant]) -> Figure {
-    let mut x = Axis::linear("variant, in the order of the table");
-    x.range = Some((0.5, variants.len() as f64 + 0.5));
+    let labels = variants.iter().map(|variant| variant.label.as_str());
+    let x = Axis::categories("variant", labels);
     let y = Axis::linear("final validation accuracy (%)");
     let mut figure = Figure::new("final_accuracy", "Final accuracy of each run", x, y);
-    for (i, variant) in variants.iter().enumerate() {
+    figure.note = Some(
+        "Points: one run per seed. Areas: 95 % confidence interval of the mean over the seeds."
+            .to_owned(),
+    );
+    let colours = Colour::ORDER.into_iter().cycle();
+    for ((i, variant), colour) in variants.iter().enumerate().zip(colours) {
         let x = i as f64 + 1.0;
-        let values: Vec<f64> = variant
-            .runs
-            .iter()
-            .map(|run| 100.0 * run.final_accuracy)
-            .collect();
-        let colour = onecycle_plot::Colour::ORDER[i % onecycle_plot::Colour::ORDER.len()];
-        let estimate = variant.estimate(|run| 100.0 * run.final_accuracy);
-        if let Some((low, high)) = estimate.interval() {
-            let band = Series::line(
-                format!("{}, 95 % interval", variant.label),
-                vec![x - 0.2, x + 0.2],
-                vec![low; 2],
-            );
-            figure.series.push(
-                band.style(Style::Band {
-                    upper: vec![high; 2],
-                })
-                .colour(colour),
-            );
+        let accuracy = |run: &RunResult| 100.0 * run.final_accuracy;
+        if let Some((low, high)) = variant.estimate(accuracy).interval() {
+            let name = format!("{}, 95 % interval", variant.label);
+            let upper = vec![high; 2];
+            let band = Series::line(name, vec![x - 0.2, x + 0.2], vec![low; 2]);
+            let band = band.style(Style::Band { upper }).colour(colour);
+            figure.series.push(band);
         }
+        let values: Vec<f64> = variant.runs.iter().map(accuracy).collect();
         let points = Series::line(variant.label.clone(), vec![x; values.len()], values);
         figure
             .series

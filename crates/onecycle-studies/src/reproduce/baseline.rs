@@ -3,7 +3,7 @@
 
 use onecycle::{OneCycle, PiecewiseConstant, Span};
 
-use super::{Budget, Setting};
+use super::{Budget, Protocol};
 use crate::StudyError;
 use onecycle_train::{Config, config::DiagnoseConfig, experiment::plan};
 
@@ -32,9 +32,9 @@ pub(super) fn one_cycle_policy(budget: &Budget) -> OneCycle {
 
 /// The variant that most experiments compare with. Its noise and sharpness are measured along the way, which changes nothing
 /// else: so the experiments that look at them share its runs with all others.
-pub(super) fn one_cycle(setting: &Setting) -> Result<(String, Config), StudyError> {
-    let config = setting.config(one_cycle_policy(&setting.budget));
-    Ok((ONE_CYCLE.to_owned(), with_diagnoses(setting, config)?))
+pub(super) fn one_cycle(protocol: &Protocol) -> Result<(String, Config), StudyError> {
+    let config = protocol.config(one_cycle_policy(&protocol.budget));
+    Ok((ONE_CYCLE.to_owned(), with_diagnoses(protocol, config)?))
 }
 
 /// A rate that falls to a tenth twice.
@@ -44,19 +44,19 @@ pub(super) fn piecewise(lr: f64) -> PiecewiseConstant {
 }
 
 /// For as many epochs as one cycle. The sharpness of its end is measured, for `flat-minima`.
-pub(super) fn piecewise_epochs(setting: &Setting) -> Result<(String, Config), StudyError> {
-    let config = setting.config(piecewise(setting.budget.lr_piecewise));
+pub(super) fn piecewise_epochs(protocol: &Protocol) -> Result<(String, Config), StudyError> {
+    let config = protocol.config(piecewise(protocol.budget.lr_piecewise));
     Ok((
         PIECEWISE_EPOCHS.to_owned(),
-        with_final_sharpness(setting, config)?,
+        with_final_sharpness(protocol, config)?,
     ))
 }
 
-/// Training images of the setting.
-pub(super) fn images(setting: &Setting) -> usize {
-    let known = onecycle_vision::catalog::find(&setting.budget.data);
+/// Training images of the protocol.
+pub(super) fn images(protocol: &Protocol) -> usize {
+    let known = onecycle_vision::catalog::find(&protocol.budget.data);
     let all = known.map_or(usize::MAX, |set| set.train);
-    match setting.budget.images {
+    match protocol.budget.images {
         0 => all,
         images => images.min(all),
     }
@@ -66,9 +66,9 @@ pub(super) fn images(setting: &Setting) -> usize {
 ///
 /// # Errors
 /// A policy that does not fit the run.
-pub(super) fn with_diagnoses(setting: &Setting, config: Config) -> Result<Config, StudyError> {
-    let times = setting.budget.diagnoses.max(1);
-    diagnosed(setting, config, times, setting.budget.noise_batches)
+pub(super) fn with_diagnoses(protocol: &Protocol, config: Config) -> Result<Config, StudyError> {
+    let times = protocol.budget.diagnoses.max(1);
+    diagnosed(protocol, config, times, protocol.budget.noise_batches)
 }
 
 /// The same training, which measures sharpness at its end.
@@ -76,24 +76,24 @@ pub(super) fn with_diagnoses(setting: &Setting, config: Config) -> Result<Config
 /// # Errors
 /// A policy that does not fit the run.
 pub(super) fn with_final_sharpness(
-    setting: &Setting,
+    protocol: &Protocol,
     config: Config,
 ) -> Result<Config, StudyError> {
-    diagnosed(setting, config, 1, 0)
+    diagnosed(protocol, config, 1, 0)
 }
 
 fn diagnosed(
-    setting: &Setting,
+    protocol: &Protocol,
     config: Config,
     times: u64,
     batches: usize,
 ) -> Result<Config, StudyError> {
-    let steps = plan(&config, Some(images(setting)))?.steps();
+    let steps = plan(&config, Some(images(protocol)))?.steps();
     let diagnose = DiagnoseConfig {
         every: steps.div_ceil(times),
         batches,
         batch_size: MICRO_BATCH,
-        images: setting.budget.surface_images,
+        images: protocol.budget.surface_images,
         ..DiagnoseConfig::default()
     };
     Ok(Config { diagnose, ..config })

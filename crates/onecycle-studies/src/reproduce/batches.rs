@@ -5,7 +5,7 @@ use std::path::Path;
 use onecycle::{BatchSizes, Linear, Preset, Scaling, Sequence, Span, Warmup};
 
 use super::{
-    Claim, Published, Reproduction, Results, Setting,
+    Claim, Protocol, Published, Reproduction, Results,
     baseline::{PIECEWISE_EPOCHS, piecewise, piecewise_epochs},
 };
 use crate::{StudyError, study::Variant};
@@ -21,8 +21,8 @@ const GROWTH: f64 = 0.25;
 /// Share of the run that is warm-up: 5 of 90 epochs; in short runs a tenth, which is then some steps.
 const WARM_UP: f64 = 0.1;
 
-fn large_batch(setting: &Setting) -> usize {
-    setting.budget.batch_size * setting.budget.large as usize
+fn large_batch(protocol: &Protocol) -> usize {
+    protocol.budget.batch_size * protocol.budget.large as usize
 }
 
 /// `batch-warm-start`: batch size growing over the first epochs, against the learning rate growing.
@@ -30,15 +30,15 @@ pub(super) struct BatchWarmStart;
 
 impl BatchWarmStart {
     /// The rate stays, then falls in a straight line.
-    fn late(setting: &Setting) -> Sequence {
-        let lr = setting.budget.lr_max;
+    fn late(protocol: &Protocol) -> Sequence {
+        let lr = protocol.budget.lr_max;
         let stay = Linear { lr, lr_final: lr };
         Sequence::new([(Span::Fraction(GROWTH), stay.into())], Linear::new(lr))
     }
 
     /// The rate rises, then falls in a straight line.
-    fn rising(setting: &Setting) -> Sequence {
-        let lr = setting.budget.lr_max;
+    fn rising(protocol: &Protocol) -> Sequence {
+        let lr = protocol.budget.lr_max;
         let rise = Linear {
             lr: 0.1 * lr,
             lr_final: lr,
@@ -46,9 +46,9 @@ impl BatchWarmStart {
         Sequence::new([(Span::Fraction(GROWTH), rise.into())], Linear::new(lr))
     }
 
-    fn config(setting: &Setting, policy: impl Into<Preset>) -> Config {
-        let mut config = setting.config(policy);
-        config.batch_size = large_batch(setting);
+    fn config(protocol: &Protocol, policy: impl Into<Preset>) -> Config {
+        let mut config = protocol.config(policy);
+        config.batch_size = large_batch(protocol);
         config
     }
 }
@@ -62,19 +62,19 @@ impl Reproduction for BatchWarmStart {
         "Batches that grow over the first epochs, against a rate that does"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "Large batches of {} in all runs. Growing batches: an eighth, a quarter and half of that over the first quarter of \
              the epochs. Growing rate: from a tenth of the peak in that time. Then the rate falls to 0 in a straight line. \
              All runs see the same number of images; the one with growing batches makes more steps.",
-            large_batch(setting)
+            large_batch(protocol)
         )]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let large = large_batch(setting) as u64;
-        let of_the_growth = |share: f64| Span::Epochs(share * GROWTH * setting.budget.epochs);
-        let mut growing = BatchWarmStart::config(setting, BatchWarmStart::late(setting));
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let large = large_batch(protocol) as u64;
+        let of_the_growth = |share: f64| Span::Epochs(share * GROWTH * protocol.budget.epochs);
+        let mut growing = BatchWarmStart::config(protocol, BatchWarmStart::late(protocol));
         growing.policy.batch_size = Some(BatchSizes::Piecewise(vec![
             (Span::Epochs(0.0), (large / 8).max(1)),
             (of_the_growth(1.0 / 3.0), (large / 4).max(1)),
@@ -85,16 +85,21 @@ impl Reproduction for BatchWarmStart {
             ("growing-batches".to_owned(), growing),
             (
                 "growing-rate".to_owned(),
-                BatchWarmStart::config(setting, BatchWarmStart::rising(setting)),
+                BatchWarmStart::config(protocol, BatchWarmStart::rising(protocol)),
             ),
             (
                 "large-batches".to_owned(),
-                BatchWarmStart::config(setting, BatchWarmStart::late(setting)),
+                BatchWarmStart::config(protocol, BatchWarmStart::late(protocol)),
             ),
         ])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let growing = results.get("growing-batches")?;
         let claim = |text| Published {
@@ -126,24 +131,24 @@ impl Reproduction for LargeBatch {
         "Large batches: gradual warm-up, linear scaling, ghost batches"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
-        let budget = &setting.budget;
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
+        let budget = &protocol.budget;
         vec![format!(
             "Small batches of {}, large ones of {} with {} times the rate ({}), warm-up over a tenth of the run (5 of 90 epochs \
              in the paper), ghost batches of {}. The rate falls to a tenth at 62.5 % and 87.5 % of the run.",
             budget.batch_size,
-            large_batch(setting),
+            large_batch(protocol),
             budget.large,
             budget.lr_piecewise * f64::from(budget.large),
             budget.batch_size
         )]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let budget = &setting.budget;
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let budget = &protocol.budget;
         let large = |policy: Preset| {
-            let mut config = setting.config(policy);
-            config.batch_size = large_batch(setting);
+            let mut config = protocol.config(policy);
+            config.batch_size = large_batch(protocol);
             config
         };
         let times = f64::from(budget.large);
@@ -156,7 +161,7 @@ impl Reproduction for LargeBatch {
         ghosts.ghost_batch = budget.batch_size;
         Ok(vec![
             // The same run as in other experiments.
-            piecewise_epochs(setting)?,
+            piecewise_epochs(protocol)?,
             (
                 "large-not-scaled".to_owned(),
                 large(piecewise(budget.lr_piecewise).into()),
@@ -170,7 +175,12 @@ impl Reproduction for LargeBatch {
         ])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let (small, ghosts) = (
             results.get(PIECEWISE_EPOCHS)?,

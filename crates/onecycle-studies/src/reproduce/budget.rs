@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use onecycle_vision::{Augment, Border};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use onecycle_train::{Config, ConfigError, device::Device};
 /// How much a reproduction may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Scale {
+pub enum StudySize {
     /// All of them in less than half an hour on two cores: a small residual network on 6 000 images of Fashion-MNIST.
     Quick,
     /// All of them in some hours on two cores: ResNet-20 on CIFAR-10.
@@ -63,26 +65,13 @@ pub struct Budget {
     pub seeds: usize,
 }
 
-impl Scale {
-    /// The scale of this name.
-    ///
-    /// # Errors
-    /// [`ConfigError::Setting`] with the names that there are.
-    pub fn parse(name: &str) -> Result<Self, StudyError> {
-        match name {
-            "quick" => Ok(Scale::Quick),
-            "cpu" => Ok(Scale::Cpu),
-            "paper" => Ok(Scale::Paper),
-            _ => Err(ConfigError::setting("scale", name, "quick, cpu or paper").into()),
-        }
-    }
-
+impl StudySize {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Scale::Quick => "quick",
-            Scale::Cpu => "cpu",
-            Scale::Paper => "paper",
+            StudySize::Quick => "quick",
+            StudySize::Cpu => "cpu",
+            StudySize::Paper => "paper",
         }
     }
 
@@ -90,7 +79,7 @@ impl Scale {
     pub fn budget(self) -> Budget {
         // model, data, images, test images, epochs, batch, weight decay, pad
         let (model, data, images, test_images, epochs, batch_size, weight_decay, pad) = match self {
-            Scale::Quick => (
+            StudySize::Quick => (
                 "resnet-small",
                 "fashion-mnist",
                 6_000,
@@ -100,25 +89,25 @@ impl Scale {
                 5e-4,
                 0,
             ),
-            Scale::Cpu => ("resnet20", "cifar10", 20_000, 5_000, 8.0, 128, 5e-4, 4),
-            Scale::Paper => ("resnet56", "cifar10", 0, 0, 95.0, 512, 1e-4, 4),
+            StudySize::Cpu => ("resnet20", "cifar10", 20_000, 5_000, 8.0, 128, 5e-4, 4),
+            StudySize::Paper => ("resnet56", "cifar10", 0, 0, 95.0, 512, 1e-4, 4),
         };
         // lr_max, lr_piecewise, longer, fewer images, large batch
         let (lr_max, lr_piecewise, longer, fewer, large) = match self {
-            Scale::Quick => (0.2, 0.1, 4, vec![0.25], 4),
-            Scale::Cpu => (0.4, 0.1, 4, vec![0.5, 0.25], 8),
-            Scale::Paper => (0.8, 0.35, 8, vec![0.8, 0.6, 0.4, 0.2], 16),
+            StudySize::Quick => (0.2, 0.1, 4, vec![0.25], 4),
+            StudySize::Cpu => (0.4, 0.1, 4, vec![0.5, 0.25], 8),
+            StudySize::Paper => (0.8, 0.35, 8, vec![0.8, 0.6, 0.4, 0.2], 16),
         };
         let (lenet_model, lenet_data, lenet_epochs, lenet_batch_size, seeds) = match self {
-            Scale::Quick => ("lenet5", "fashion-mnist", 20.0, 128, 3),
-            Scale::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
-            Scale::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
+            StudySize::Quick => ("lenet5", "fashion-mnist", 20.0, 128, 3),
+            StudySize::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
+            StudySize::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
         };
         // Losses and gradients of 6 000 images a diagnosis; of 40 000 at the paper's scale.
         let (diagnoses, noise_batches, surface_images) = match self {
-            Scale::Quick => (6, 64, 128),
-            Scale::Cpu => (8, 64, 128),
-            Scale::Paper => (19, 256, 1000),
+            StudySize::Quick => (6, 64, 128),
+            StudySize::Cpu => (8, 64, 128),
+            StudySize::Paper => (19, 256, 1000),
         };
         Budget {
             model: model.to_owned(),
@@ -142,6 +131,19 @@ impl Scale {
             noise_batches,
             surface_images,
             seeds,
+        }
+    }
+}
+
+impl FromStr for StudySize {
+    type Err = StudyError;
+
+    fn from_str(name: &str) -> Result<Self, StudyError> {
+        match name {
+            "quick" => Ok(StudySize::Quick),
+            "cpu" => Ok(StudySize::Cpu),
+            "paper" => Ok(StudySize::Paper),
+            _ => Err(ConfigError::setting("scale", name, "quick, cpu or paper").into()),
         }
     }
 }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     StudyError,
-    study::{CellResult, Variant},
+    study::{RunResult, Variant},
 };
 use onecycle_plot::format::{percent, significant};
 use onecycle_train::ConfigError;
@@ -20,13 +20,14 @@ pub struct Claim {
     /// Those measured here.
     pub ours: String,
     /// What follows from them.
-    pub seen: Seen,
+    #[serde(rename = "seen")]
+    pub verdict: ClaimVerdict,
 }
 
 /// Whether a claim shows in the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Seen {
+pub enum ClaimVerdict {
     /// The 95 % interval lies wholly on the claimed side.
     Seen,
     /// It lies wholly on the other side.
@@ -35,13 +36,13 @@ pub enum Seen {
     NotDecided,
 }
 
-impl Seen {
+impl ClaimVerdict {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Seen::Seen => "seen",
-            Seen::NotSeenHere => "not seen here",
-            Seen::NotDecided => "not decided",
+            ClaimVerdict::Seen => "seen",
+            ClaimVerdict::NotSeenHere => "not seen here",
+            ClaimVerdict::NotDecided => "not decided",
         }
     }
 }
@@ -56,21 +57,23 @@ pub(super) struct Published {
 
 impl Published {
     /// The claim with what was measured.
-    pub(super) fn with(self, ours: String, seen: Seen) -> Claim {
+    pub(super) fn with(self, ours: String, verdict: ClaimVerdict) -> Claim {
         Claim {
             text: self.text.to_owned(),
             source: self.source.to_owned(),
             published: self.numbers.to_owned(),
             ours,
-            seen,
+            verdict,
         }
     }
 
     /// A claim that the final accuracy of `a` is above that of `b`, or at most `margin` (a share of 1) below it.
     pub(super) fn more_accurate(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
         let difference = a.difference(b, |run| run.final_accuracy);
-        let seen = difference.map_or(Seen::NotDecided, |difference| above(difference, -margin));
-        self.with(against(a, b, difference), seen)
+        let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
+            above(difference, -margin)
+        });
+        self.with(against(a, b, difference), verdict)
     }
 
     /// A claim that a number of the runs is larger for `a` than for `b`. Runs that diverged do not count.
@@ -79,11 +82,11 @@ impl Published {
         a: &Variant,
         b: &Variant,
         name: &str,
-        value: impl Fn(&CellResult) -> f64 + Copy,
+        value: impl Fn(&RunResult) -> f64 + Copy,
     ) -> Claim {
         let (a, b) = (sound(a), sound(b));
         match a.difference(&b, value) {
-            None => self.with("the runs diverged".to_owned(), Seen::NotDecided),
+            None => self.with("the runs diverged".to_owned(), ClaimVerdict::NotDecided),
             Some(difference) => {
                 let [own, other] = [&a, &b].map(|v| significant(v.estimate(value).mean));
                 let interval = interval(&difference, significant);
@@ -100,7 +103,7 @@ impl Published {
         a: &Variant,
         b: &Variant,
         what: &str,
-        value: impl Fn(&CellResult) -> f64,
+        value: impl Fn(&RunResult) -> f64,
     ) -> Claim {
         let (a, b) = (sound(a), sound(b));
         let twins = a.runs.iter().filter_map(|run| {
@@ -133,7 +136,7 @@ impl Published {
             }
             _ => self.with(
                 format!("{what} not measured in every run"),
-                Seen::NotDecided,
+                ClaimVerdict::NotDecided,
             ),
         }
     }
@@ -141,8 +144,10 @@ impl Published {
     /// A claim that `a` and `b` end alike: their difference lies within `margin` (a share of 1) of 0.
     pub(super) fn alike(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
         let difference = a.difference(b, |run| run.final_accuracy);
-        let seen = difference.map_or(Seen::NotDecided, |difference| within(difference, margin));
-        self.with(against(a, b, difference), seen)
+        let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
+            within(difference, margin)
+        });
+        self.with(against(a, b, difference), verdict)
     }
 }
 
@@ -160,24 +165,24 @@ pub(super) fn sound(variant: &Variant) -> Variant {
 }
 
 /// Whether an estimate lies above a bound.
-pub(super) fn above(estimate: SampleMean, bound: f64) -> Seen {
+pub(super) fn above(estimate: SampleMean, bound: f64) -> ClaimVerdict {
     let shifted = SampleMean {
         mean: estimate.mean - bound,
         ..estimate
     };
     match shifted.sign() {
-        Sign::Above => Seen::Seen,
-        Sign::Below => Seen::NotSeenHere,
-        Sign::Open => Seen::NotDecided,
+        Sign::Above => ClaimVerdict::Seen,
+        Sign::Below => ClaimVerdict::NotSeenHere,
+        Sign::Open => ClaimVerdict::NotDecided,
     }
 }
 
 /// Whether an estimate lies within `margin` of 0.
-pub(super) fn within(estimate: SampleMean, margin: f64) -> Seen {
+pub(super) fn within(estimate: SampleMean, margin: f64) -> ClaimVerdict {
     match estimate.interval() {
-        Some((low, high)) if low > -margin && high < margin => Seen::Seen,
-        Some((low, high)) if low > margin || high < -margin => Seen::NotSeenHere,
-        _ => Seen::NotDecided,
+        Some((low, high)) if low > -margin && high < margin => ClaimVerdict::Seen,
+        Some((low, high)) if low > margin || high < -margin => ClaimVerdict::NotSeenHere,
+        _ => ClaimVerdict::NotDecided,
     }
 }
 
@@ -248,24 +253,32 @@ mod tests {
     #[test]
     fn only_an_interval_decides() {
         let cases = [
-            (0.02, Some(0.01), 0.0, Seen::Seen),
-            (0.02, Some(0.03), 0.0, Seen::NotDecided),
-            (-0.02, Some(0.01), 0.0, Seen::NotSeenHere),
-            (-0.002, Some(0.001), -0.01, Seen::Seen),
-            (0.5, None, 0.0, Seen::NotDecided),
+            (0.02, Some(0.01), 0.0, ClaimVerdict::Seen),
+            (0.02, Some(0.03), 0.0, ClaimVerdict::NotDecided),
+            (-0.02, Some(0.01), 0.0, ClaimVerdict::NotSeenHere),
+            (-0.002, Some(0.001), -0.01, ClaimVerdict::Seen),
+            (0.5, None, 0.0, ClaimVerdict::NotDecided),
         ];
-        for (mean, half, bound, seen) in cases {
-            assert_eq!(above(estimate(mean, half), bound), seen, "{mean} {half:?}");
+        for (mean, half, bound, verdict) in cases {
+            assert_eq!(
+                above(estimate(mean, half), bound),
+                verdict,
+                "{mean} {half:?}"
+            );
         }
         let cases = [
-            (0.001, Some(0.002), Seen::Seen),
-            (0.02, Some(0.005), Seen::NotSeenHere),
-            (-0.02, Some(0.005), Seen::NotSeenHere),
-            (0.01, Some(0.005), Seen::NotDecided),
-            (0.0, None, Seen::NotDecided),
+            (0.001, Some(0.002), ClaimVerdict::Seen),
+            (0.02, Some(0.005), ClaimVerdict::NotSeenHere),
+            (-0.02, Some(0.005), ClaimVerdict::NotSeenHere),
+            (0.01, Some(0.005), ClaimVerdict::NotDecided),
+            (0.0, None, ClaimVerdict::NotDecided),
         ];
-        for (mean, half, seen) in cases {
-            assert_eq!(within(estimate(mean, half), 0.01), seen, "{mean} {half:?}");
+        for (mean, half, verdict) in cases {
+            assert_eq!(
+                within(estimate(mean, half), 0.01),
+                verdict,
+                "{mean} {half:?}"
+            );
         }
     }
 
@@ -280,20 +293,20 @@ mod tests {
         // Factors 2, 4 and 8: the mean is 4, the interval 4 times or by 2^(4.303 / sqrt 3).
         let found = claim(&[(2.0, 1.0), (8.0, 2.0), (8.0, 1.0)]);
         assert_eq!(found.ours, "x 5.04 against 1.26; ratio 4 (0.7149 to 22.38)");
-        assert_eq!(found.seen, Seen::NotDecided);
+        assert_eq!(found.verdict, ClaimVerdict::NotDecided);
         assert_eq!(
-            claim(&[(2.0, 1.0), (4.2, 2.0), (8.0, 3.9)]).seen,
-            Seen::Seen
+            claim(&[(2.0, 1.0), (4.2, 2.0), (8.0, 3.9)]).verdict,
+            ClaimVerdict::Seen
         );
         assert_eq!(
-            claim(&[(1.0, 2.0), (2.0, 4.2), (3.9, 8.0)]).seen,
-            Seen::NotSeenHere
+            claim(&[(1.0, 2.0), (2.0, 4.2), (3.9, 8.0)]).verdict,
+            ClaimVerdict::NotSeenHere
         );
         for gone in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
             let found = claim(&[(2.0, 1.0), (gone, 1.0), (2.0, 1.0)]);
-            assert_eq!(found.seen, Seen::NotDecided);
+            assert_eq!(found.verdict, ClaimVerdict::NotDecided);
             assert_eq!(found.ours, "x not measured in every run");
         }
-        assert_eq!(claim(&[]).seen, Seen::NotDecided);
+        assert_eq!(claim(&[]).verdict, ClaimVerdict::NotDecided);
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use onecycle::Constant;
 
 use super::{
-    Claim, Published, Reproduction, Results, Setting,
+    Claim, Protocol, Published, Reproduction, Results,
     baseline::{CONSTANT_RATE, ONE_CYCLE, one_cycle, one_cycle_policy},
 };
 use crate::{
     StudyError,
-    study::{Along, Variant},
+    study::{Variant, XAxis},
 };
 use onecycle_train::{Config, config::CurriculumConfig};
 
@@ -22,12 +22,12 @@ const UNTIL: f64 = 0.5;
 pub(super) struct CurriculumFirst;
 
 impl CurriculumFirst {
-    fn easy_first(setting: &Setting, mut config: Config) -> Config {
+    fn easy_first(protocol: &Protocol, mut config: Config) -> Config {
         config.data.curriculum = Some(CurriculumConfig {
             start: 0.25,
-            epochs: UNTIL * setting.budget.epochs,
+            epochs: UNTIL * protocol.budget.epochs,
             scoring_epochs: 1,
-            scoring_lr: CONSTANT_RATE * setting.budget.lr_max,
+            scoring_lr: CONSTANT_RATE * protocol.budget.lr_max,
         });
         config
     }
@@ -42,30 +42,35 @@ impl Reproduction for CurriculumFirst {
         "Easy examples first, against and together with one cycle"
     }
 
-    fn notes(&self, _: &Setting) -> Vec<String> {
+    fn notes(&self, _: &Protocol) -> Vec<String> {
         vec!["How hard an image is, the same network says after one epoch of its own: by its loss. The first epoch draws from \
               the easiest quarter, from the middle of the run on from all images. The cost of the scoring epoch is not counted."
             .to_owned()]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let constant = setting.config(Constant::new(CONSTANT_RATE * setting.budget.lr_max));
-        let cycle = setting.config(one_cycle_policy(&setting.budget));
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let constant = protocol.config(Constant::new(CONSTANT_RATE * protocol.budget.lr_max));
+        let cycle = protocol.config(one_cycle_policy(&protocol.budget));
         Ok(vec![
-            one_cycle(setting)?,
+            one_cycle(protocol)?,
             (
                 "one-cycle-easy-first".to_owned(),
-                CurriculumFirst::easy_first(setting, cycle),
+                CurriculumFirst::easy_first(protocol, cycle),
             ),
             ("constant".to_owned(), constant.clone()),
             (
                 "constant-easy-first".to_owned(),
-                CurriculumFirst::easy_first(setting, constant),
+                CurriculumFirst::easy_first(protocol, constant),
             ),
         ])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let claim = |text| Published {
             text,
@@ -83,7 +88,7 @@ impl Reproduction for CurriculumFirst {
         ])
     }
 
-    fn along(&self) -> Along {
-        Along::Steps
+    fn x_axis(&self) -> XAxis {
+        XAxis::Steps
     }
 }

@@ -6,22 +6,18 @@ use onecycle::{OneCycle, Span};
 use onecycle_stats::SampleMean;
 
 use super::{
-    Claim, Published, Reproduction, Results, Seen, Setting,
+    Claim, ClaimVerdict, Protocol, Published, Reproduction, Results,
     baseline::{NOTEBOOK, ONE_CYCLE, one_cycle},
     claim::{above, interval},
     usual_figures,
 };
 use crate::{
     StudyError,
-    study::{Along, CellResult, Variant},
+    study::{RunResult, Variant, XAxis},
 };
 use onecycle_plot::{Figure, Series, Style, format::significant};
 use onecycle_train::{
-    Config,
-    experiment::plan,
-    figures,
-    plan_view::PlanView,
-    record::StepRecord,
+    Config, experiment::plan, figures, plan_view::PlanView, record::StepRecord,
     run_folder::RunFolder,
 };
 
@@ -48,11 +44,11 @@ impl Reproduction for Schedule {
         "The learning rate of the 1cycle policy"
     }
 
-    fn notes(&self, _: &Setting) -> Vec<String> {
+    fn notes(&self, _: &Protocol) -> Vec<String> {
         vec!["A plan, not a training: 0.08 to 0.8 and back in two legs of 41 epochs of 98 steps, then 13 epochs down to 0.0008.".to_owned()]
     }
 
-    fn claims(&self, _: &Setting, _: &Path, _: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(&self, _: &Protocol, _: &Path, _: &[Variant]) -> Result<Vec<Claim>, StudyError> {
         let plan = notebook_plan()?;
         let leg = 41 * 98;
         let steps = [0, leg, 2 * leg, plan.steps() - 1];
@@ -67,13 +63,17 @@ impl Reproduction for Schedule {
             numbers: "0.08, 0.8, 0.08, 0.0008 at epochs 0, 41, 82 and 95",
         };
         let ours = rates.map(significant).join(", ");
-        let seen = if near { Seen::Seen } else { Seen::NotSeenHere };
+        let seen = if near {
+            ClaimVerdict::Seen
+        } else {
+            ClaimVerdict::NotSeenHere
+        };
         Ok(vec![published.with(ours, seen)])
     }
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         _: &Path,
         _: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -110,20 +110,20 @@ impl Reproduction for FullCycle {
         "A full cycle: training and validation loss over 41 + 41 + 13 epochs"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "Peak {}, the start a tenth of it, the end a hundredth of that; 13/95 of the run are annihilation.",
-            setting.budget.lr_max
+            protocol.budget.lr_max
         )]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        Ok(vec![one_cycle(setting)?])
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        Ok(vec![one_cycle(protocol)?])
     }
 
     fn claims(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
@@ -149,13 +149,13 @@ impl Reproduction for FullCycle {
         };
         Ok(vec![
             second_half.with(gain, above(after_peak, 0.0)),
-            level(reached, &accuracy, 0.9353, setting.is_original()),
+            level(reached, &accuracy, 0.9353, protocol.is_original()),
         ])
     }
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -170,18 +170,18 @@ fn level(published: Published, accuracy: &SampleMean, value: f64, original: bool
     let ours = interval(accuracy, percent);
     if !original {
         let ours = format!("{ours}, with another network, data or length");
-        return published.with(ours, Seen::NotDecided);
+        return published.with(ours, ClaimVerdict::NotDecided);
     }
     let seen = match accuracy.interval() {
-        Some((_, high)) if high < value => Seen::NotSeenHere,
-        Some((low, high)) if low <= value && value <= high || low > value => Seen::Seen,
-        _ => Seen::NotDecided,
+        Some((_, high)) if high < value => ClaimVerdict::NotSeenHere,
+        Some((low, high)) if low <= value && value <= high || low > value => ClaimVerdict::Seen,
+        _ => ClaimVerdict::NotDecided,
     };
     published.with(ours, seen)
 }
 
 /// Validation accuracy after the epoch whose end had the highest rate.
-fn at_peak(run: &CellResult) -> f64 {
+fn at_peak(run: &RunResult) -> f64 {
     let peak = run.epochs.iter().max_by(|a, b| a.lr.total_cmp(&b.lr));
     peak.map_or(f64::NAN, |epoch| epoch.val_accuracy)
 }
@@ -216,7 +216,7 @@ fn losses(
             shown.push((figure, caption));
         }
     }
-    shown.extend(usual_figures(name, Along::Steps, results));
+    shown.extend(usual_figures(name, XAxis::Steps, results));
     Ok(shown)
 }
 
@@ -245,24 +245,29 @@ impl Reproduction for HigherRate {
         "A learning rate of 3: a higher peak in half the epochs"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "Peak {} ({HIGHER_PEAK} times that of the full cycle, as 3 is of 0.8), the start a twentieth of it, 50/95 of the \
              epochs, a tenth of them annihilation.",
-            significant(HIGHER_PEAK * setting.budget.lr_max)
+            significant(HIGHER_PEAK * protocol.budget.lr_max)
         )]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let mut config = setting.config(OneCycle {
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let mut config = protocol.config(OneCycle {
             div: Some(HIGHER_DIV),
-            ..OneCycle::new(HIGHER_PEAK * setting.budget.lr_max)
+            ..OneCycle::new(HIGHER_PEAK * protocol.budget.lr_max)
         });
-        config.epochs = Some(HIGHER_EPOCHS * setting.budget.epochs);
-        Ok(vec![(HIGHER.to_owned(), config), one_cycle(setting)?])
+        config.epochs = Some(HIGHER_EPOCHS * protocol.budget.epochs);
+        Ok(vec![(HIGHER.to_owned(), config), one_cycle(protocol)?])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let published = Published {
             text: "With a peak 3.75 times as high, half the epochs lose less than 1.5 points",
@@ -275,7 +280,7 @@ impl Reproduction for HigherRate {
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -295,22 +300,27 @@ impl Reproduction for LongAnnihilation {
         "A smaller cycle and half of the run as annihilation"
     }
 
-    fn notes(&self, _: &Setting) -> Vec<String> {
+    fn notes(&self, _: &Protocol) -> Vec<String> {
         vec![
             "The same peak and the same epochs as the full cycle; half of them are annihilation."
                 .to_owned(),
         ]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let config = setting.config(OneCycle {
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let config = protocol.config(OneCycle {
             annihilation: Span::Fraction(0.5),
-            ..OneCycle::new(setting.budget.lr_max)
+            ..OneCycle::new(protocol.budget.lr_max)
         });
-        Ok(vec![(LONG.to_owned(), config), one_cycle(setting)?])
+        Ok(vec![(LONG.to_owned(), config), one_cycle(protocol)?])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let (long, full) = (results.get(LONG)?, results.get(ONE_CYCLE)?);
         let less_accurate = Published {
@@ -331,7 +341,7 @@ impl Reproduction for LongAnnihilation {
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {

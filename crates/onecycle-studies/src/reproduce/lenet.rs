@@ -5,10 +5,10 @@ use std::path::Path;
 use onecycle::{OneCycle, PiecewiseConstant, Preset, Span};
 use onecycle_vision::Augment;
 
-use super::{Claim, Published, Reproduction, Results, Setting, usual_figures};
+use super::{Claim, Protocol, Published, Reproduction, Results, usual_figures};
 use crate::{
     StudyError,
-    study::{Along, Variant},
+    study::{Variant, XAxis},
 };
 use onecycle_plot::Figure;
 use onecycle_train::Config;
@@ -29,9 +29,9 @@ const WEIGHT_DECAY: f64 = 5e-4;
 pub(super) struct LenetMnist;
 
 impl LenetMnist {
-    fn config(setting: &Setting, policy: impl Into<Preset>, epochs: f64) -> Config {
-        let budget = &setting.budget;
-        let mut config = setting.config(policy);
+    fn config(protocol: &Protocol, policy: impl Into<Preset>, epochs: f64) -> Config {
+        let budget = &protocol.budget;
+        let mut config = protocol.config(policy);
         config.model = budget.lenet_model.clone();
         config.data.name = Some(budget.lenet_data.clone());
         config.batch_size = budget.lenet_batch_size;
@@ -80,8 +80,8 @@ impl Reproduction for LenetMnist {
         "LeNet: one cycle in 12 epochs against 85 epochs of inv and step policies"
     }
 
-    fn setup(&self, setting: &Setting) -> String {
-        let budget = &setting.budget;
+    fn setup(&self, protocol: &Protocol) -> String {
+        let budget = &protocol.budget;
         format!(
             "{} on {} ({}), {} epochs of batches of {}",
             budget.lenet_model,
@@ -92,11 +92,11 @@ impl Reproduction for LenetMnist {
         )
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![
             format!(
                 "Weight decay {WEIGHT_DECAY}, no augmentation; the numbers 12, 25 and 85 in the labels are shares of {} epochs.",
-                setting.budget.lenet_epochs
+                protocol.budget.lenet_epochs
             ),
             format!(
                 "inv: Caffe's {} (1 + {} n)^-{}, a value an epoch; step: {} with a tenth and a hundredth from half and three \
@@ -112,16 +112,16 @@ impl Reproduction for LenetMnist {
         ]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let whole = setting.budget.lenet_epochs;
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let whole = protocol.budget.lenet_epochs;
         let mut variants = vec![
             (
                 "lenet-inv".to_owned(),
-                LenetMnist::config(setting, LenetMnist::inv(whole), whole),
+                LenetMnist::config(protocol, LenetMnist::inv(whole), whole),
             ),
             (
                 "lenet-step".to_owned(),
-                LenetMnist::config(setting, LenetMnist::step(whole), whole),
+                LenetMnist::config(protocol, LenetMnist::step(whole), whole),
             ),
         ];
         for (label, share) in CYCLES {
@@ -131,13 +131,18 @@ impl Reproduction for LenetMnist {
             };
             variants.push((
                 label.to_owned(),
-                LenetMnist::config(setting, policy, share * whole),
+                LenetMnist::config(protocol, policy, share * whole),
             ));
         }
         Ok(variants)
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let claim = |text, numbers| Published {
             text,
@@ -167,10 +172,10 @@ impl Reproduction for LenetMnist {
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
-        Ok(usual_figures("lenet", Along::Epochs, results))
+        Ok(usual_figures("lenet", XAxis::Epochs, results))
     }
 }

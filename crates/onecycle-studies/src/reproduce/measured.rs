@@ -4,10 +4,10 @@
 //! with the run. Here are the settings for it, the numbers that claims are about, and figures over the steps of one cycle.
 
 use super::{
-    Setting,
+    Protocol,
     baseline::{images, one_cycle},
 };
-use crate::{StudyError, study::CellResult};
+use crate::{StudyError, study::RunResult};
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
 use onecycle_train::{diagnose::Diagnosis, experiment::plan, plan_view::PlanView};
 
@@ -46,30 +46,30 @@ pub(super) fn signal(diagnosis: &Diagnosis) -> f64 {
 }
 
 /// A number of the network that a run ended with; NaN where it was not measured.
-pub(super) fn at_end(run: &CellResult, value: impl Fn(&Diagnosis) -> f64) -> f64 {
+pub(super) fn at_end(run: &RunResult, value: impl Fn(&Diagnosis) -> f64) -> f64 {
     run.diagnoses.last().map_or(f64::NAN, value)
 }
 
 /// What is drawn beside a measurement, dashed on the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(super) enum RightAxis {
     Lr,
     Momentum,
 }
 
 /// A figure over the steps of one cycle, so far with its learning rate or its momentum.
 pub(super) fn over_the_cycle(
-    setting: &Setting,
+    protocol: &Protocol,
     (name, title): (&str, &str),
     y: Axis,
-    beside: Beside,
+    beside: RightAxis,
 ) -> Result<Figure, StudyError> {
-    let (_, config) = one_cycle(setting)?;
-    let view = PlanView::new(&plan(&config, Some(images(setting)))?);
+    let (_, config) = one_cycle(protocol)?;
+    let view = PlanView::new(&plan(&config, Some(images(protocol)))?);
     let tracks = view.tracks();
     let (label, track, colour) = match beside {
-        Beside::Lr => ("learning rate", Some(&tracks.lr), Colour::Blue),
-        Beside::Momentum => ("momentum", tracks.momentum.as_ref(), Colour::Blue),
+        RightAxis::Lr => ("learning rate", Some(&tracks.lr), Colour::Blue),
+        RightAxis::Momentum => ("momentum", tracks.momentum.as_ref(), Colour::Blue),
     };
     let mut figure = Figure::new(name, title, Axis::linear("steps made"), y);
     if let Some(track) = track {
@@ -79,7 +79,7 @@ pub(super) fn over_the_cycle(
         figure.series.push(series);
     }
     figure.marks = view.marks().to_vec();
-    if setting.seeds.len() > 1 {
+    if protocol.seeds.len() > 1 {
         figure.note = Some(
             "Lines: means over the seeds; areas: from the lowest to the highest seed.".to_owned(),
         );

@@ -7,18 +7,18 @@ use onecycle_burn::diagnose::HessianVerdict;
 use onecycle_stats::{SampleMean, SharpnessVerdict};
 
 use super::{
-    Claim, Published, Reproduction, Results, Setting,
+    Claim, Protocol, Published, Reproduction, Results,
     baseline::{
         CONSTANT_RATE, NOTEBOOK, ONE_CYCLE, PIECEWISE_EPOCHS, one_cycle, piecewise_epochs,
         with_final_sharpness,
     },
     claim::sound,
-    measured::{self, Beside, Measure},
+    measured::{self, Measure, RightAxis},
     usual_figures,
 };
 use crate::{
     StudyError,
-    study::{CellResult, Variant},
+    study::{RunResult, Variant},
 };
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
 use onecycle_train::{Config, diagnose::Diagnosis};
@@ -43,8 +43,8 @@ impl Reproduction for FlatMinima {
         "What small and large batches, one cycle and a piecewise constant rate find"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
-        let budget = &setting.budget;
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
+        let budget = &protocol.budget;
         vec![
             format!(
                 "Small batches of {}, large ones {} times that, under the same constant rate and for the same epochs. Keskar et \
@@ -61,12 +61,12 @@ impl Reproduction for FlatMinima {
         ]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let budget = &setting.budget;
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let budget = &protocol.budget;
         let constant = |batch: usize| {
-            let mut config = setting.config(Constant::new(CONSTANT_RATE * budget.lr_max));
+            let mut config = protocol.config(Constant::new(CONSTANT_RATE * budget.lr_max));
             config.batch_size = batch.max(1);
-            with_final_sharpness(setting, config)
+            with_final_sharpness(protocol, config)
         };
         let small = budget.batch_size / 2;
         Ok(vec![
@@ -75,12 +75,17 @@ impl Reproduction for FlatMinima {
                 LARGE.to_owned(),
                 constant(small * 2 * budget.large as usize)?,
             ),
-            piecewise_epochs(setting)?,
-            one_cycle(setting)?,
+            piecewise_epochs(protocol)?,
+            one_cycle(protocol)?,
         ])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let keskar = |text, numbers| Published {
             text,
@@ -94,8 +99,8 @@ impl Reproduction for FlatMinima {
         };
         let (small, large) = (results.get(SMALL)?, results.get(LARGE)?);
         let (piecewise, cycle) = (results.get(PIECEWISE_EPOCHS)?, results.get(ONE_CYCLE)?);
-        let eigenvalue = |run: &CellResult| measured::at_end(run, measured::eigenvalue);
-        let in_a_box = |run: &CellResult| measured::at_end(run, measured::box_sharpness);
+        let eigenvalue = |run: &RunResult| measured::at_end(run, measured::eigenvalue);
+        let in_a_box = |run: &RunResult| measured::at_end(run, measured::box_sharpness);
         Ok(vec![
             keskar(
                 "Small batches end more accurate than large ones at the same rate",
@@ -123,12 +128,12 @@ impl Reproduction for FlatMinima {
 
     fn figures(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         let all = Results(results.to_vec());
-        let mut shown = vec![along_the_cycle(setting, all.get(ONE_CYCLE)?)?];
+        let mut shown = vec![along_the_cycle(protocol, all.get(ONE_CYCLE)?)?];
         let measures: [(&str, &str, &str, Measure); 2] = [
             (
                 "flat-minima-eigenvalue",
@@ -161,7 +166,7 @@ impl Reproduction for FlatMinima {
                 shown.push((figure, format!("{caption} {}", worth(results))));
             }
         }
-        shown.extend(usual_figures(self.name(), self.along(), results));
+        shown.extend(usual_figures(self.name(), self.x_axis(), results));
         Ok(shown)
     }
 }
@@ -169,7 +174,7 @@ impl Reproduction for FlatMinima {
 /// The largest eigenvalue at the end of each run, and at the highest rate under which it was measured.
 fn end_and_peak(cycle: &Variant) -> Vec<(f64, f64)> {
     let runs = sound(cycle).runs;
-    let pair = |run: &CellResult| {
+    let pair = |run: &RunResult| {
         let rate = |one: &Diagnosis| one.conditions.lr;
         let highest = run.diagnoses.iter();
         let peak = highest.max_by(|a, b| rate(a).total_cmp(&rate(b)))?;
@@ -180,12 +185,12 @@ fn end_and_peak(cycle: &Variant) -> Vec<(f64, f64)> {
 }
 
 /// Both measures of sharpness along one cycle, with the learning rate.
-fn along_the_cycle(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+fn along_the_cycle(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
-        setting,
+        protocol,
         ("flat-minima-cycle", "Sharpness along one cycle"),
         Axis::log("curvature; per cent (logarithmic)"),
-        Beside::Lr,
+        RightAxis::Lr,
     )?;
     let curvature = cycle.diagnosed(EIGENVALUE, measured::eigenvalue);
     let in_a_box = cycle.diagnosed(BOX, measured::box_sharpness);

@@ -5,13 +5,13 @@ use std::path::Path;
 use onecycle::{Curve, Momentum as Track, OneCycle, Span};
 
 use super::{
-    Claim, Published, Reproduction, Results, Setting,
+    Claim, Protocol, Published, Reproduction, Results,
     baseline::{ONE_CYCLE, images, one_cycle, one_cycle_policy},
     usual_figures,
 };
 use crate::{
     StudyError,
-    study::{Along, Variant},
+    study::{Variant, XAxis},
 };
 use onecycle_plot::Figure;
 use onecycle_train::{
@@ -44,14 +44,14 @@ pub(super) struct Momentum;
 
 impl Momentum {
     /// Momentum that rises with the learning rate and falls with it.
-    fn opposite(setting: &Setting) -> Config {
-        let policy = one_cycle_policy(&setting.budget);
+    fn opposite(protocol: &Protocol) -> Config {
+        let policy = one_cycle_policy(&protocol.budget);
         // Legs of the plan: each half of what is not annihilation.
         let leg = match policy.annihilation {
             Span::Fraction(share) => Span::Fraction((1.0 - share) / 2.0),
             span => span,
         };
-        let mut config = setting.config(policy);
+        let mut config = protocol.config(policy);
         config.policy.momentum_curve = Some(Curve::sequence([
             (leg, Curve::linear(LOW, HIGH)),
             (leg, Curve::linear(HIGH, LOW)),
@@ -69,26 +69,31 @@ impl Reproduction for Momentum {
         "Cyclical momentum against constants and the opposite phase"
     }
 
-    fn notes(&self, _: &Setting) -> Vec<String> {
+    fn notes(&self, _: &Protocol) -> Vec<String> {
         vec!["The same one cycle of the learning rate with momentum 0.95 to 0.85 and back, with three constants, and with \
               momentum that rises and falls with the learning rate."
             .to_owned()]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let mut variants = vec![one_cycle(setting)?];
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let mut variants = vec![one_cycle(protocol)?];
         for (momentum, _) in CONSTANTS {
             let policy = OneCycle {
                 momentum: Track::Constant(momentum),
-                ..one_cycle_policy(&setting.budget)
+                ..one_cycle_policy(&protocol.budget)
             };
-            variants.push((constant_label(momentum), setting.config(policy)));
+            variants.push((constant_label(momentum), protocol.config(policy)));
         }
-        variants.push((OPPOSITE.to_owned(), Momentum::opposite(setting)));
+        variants.push((OPPOSITE.to_owned(), Momentum::opposite(protocol)));
         Ok(variants)
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let cyclical = results.get(ONE_CYCLE)?;
         let mut claims = Vec::new();
@@ -116,12 +121,12 @@ impl Reproduction for Momentum {
 
     fn figures(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
-        let images = images(setting);
-        let (_, cyclical) = one_cycle(setting)?;
+        let images = images(protocol);
+        let (_, cyclical) = one_cycle(protocol)?;
         let mut shown = vec![
             (
                 schedule_figure("momentum-schedule", &cyclical, images)?,
@@ -131,13 +136,13 @@ impl Reproduction for Momentum {
             (
                 schedule_figure(
                     "momentum-opposite-schedule",
-                    &Momentum::opposite(setting),
+                    &Momentum::opposite(protocol),
                     images,
                 )?,
                 "The opposite phase: momentum rises and falls with the rate.".to_owned(),
             ),
         ];
-        shown.extend(usual_figures(self.name(), Along::Steps, results));
+        shown.extend(usual_figures(self.name(), XAxis::Steps, results));
         Ok(shown)
     }
 }

@@ -6,10 +6,10 @@ use onecycle::Constant;
 use onecycle_stats::SampleMean;
 
 use super::{
-    Claim, Published, Reproduction, Results, Seen, Setting,
+    Claim, ClaimVerdict, Protocol, Published, Reproduction, Results,
     baseline::{CONSTANT_RATE, MICRO_BATCH, ONE_CYCLE, one_cycle},
     claim::{above, interval, sound},
-    measured::{self, Beside, Measure},
+    measured::{self, Measure, RightAxis},
     usual_figures,
 };
 use crate::{StudyError, study::Variant};
@@ -30,16 +30,16 @@ pub(super) struct NoiseScale;
 
 impl NoiseScale {
     /// A constant rate and a batch size.
-    fn variant(setting: &Setting, (of_lr, of_batch): (f64, f64)) -> (String, Config) {
-        let lr = of_lr * CONSTANT_RATE * setting.budget.lr_max;
-        let mut config = setting.config(Constant::new(lr));
-        config.batch_size = ((of_batch * setting.budget.batch_size as f64) as usize).max(1);
+    fn variant(protocol: &Protocol, (of_lr, of_batch): (f64, f64)) -> (String, Config) {
+        let lr = of_lr * CONSTANT_RATE * protocol.budget.lr_max;
+        let mut config = protocol.config(Constant::new(lr));
+        config.batch_size = ((of_batch * protocol.budget.batch_size as f64) as usize).max(1);
         let label = format!("lr-{}-batch-{}", significant(lr), config.batch_size);
         (label, config)
     }
 
-    fn labels(setting: &Setting) -> [String; 4] {
-        PAIRS.map(|pair| NoiseScale::variant(setting, pair).0)
+    fn labels(protocol: &Protocol) -> [String; 4] {
+        PAIRS.map(|pair| NoiseScale::variant(protocol, pair).0)
     }
 }
 
@@ -52,8 +52,8 @@ impl Reproduction for NoiseScale {
         "The ratio of learning rate to batch size, and gradient noise along one cycle"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
-        let budget = &setting.budget;
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
+        let budget = &protocol.budget;
         vec![
             "Constant rates and momentum 0.9; all runs see the same number of images, so curves are drawn over epochs. The last \
              variant of them has a quarter of the others' ratio."
@@ -72,22 +72,22 @@ impl Reproduction for NoiseScale {
         ]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
         let mut variants = PAIRS
-            .map(|pair| NoiseScale::variant(setting, pair))
+            .map(|pair| NoiseScale::variant(protocol, pair))
             .to_vec();
-        variants.push(one_cycle(setting)?);
+        variants.push(one_cycle(protocol)?);
         Ok(variants)
     }
 
     fn claims(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
-        let labels = NoiseScale::labels(setting);
+        let labels = NoiseScale::labels(protocol);
         let [reference, half, double, quarter] = [0, 1, 2, 3].map(|i| results.get(&labels[i]));
         let claim = |text| Published {
             text,
@@ -110,7 +110,7 @@ impl Reproduction for NoiseScale {
 
     fn figures(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -120,10 +120,10 @@ impl Reproduction for NoiseScale {
             .partition(|variant| variant.label == ONE_CYCLE);
         let mut shown = Vec::new();
         for cycle in &cycle {
-            shown.push(scale_figure(setting, cycle)?);
-            shown.push(parts_figure(setting, cycle)?);
+            shown.push(scale_figure(protocol, cycle)?);
+            shown.push(parts_figure(protocol, cycle)?);
         }
-        shown.extend(usual_figures(self.name(), self.along(), &pairs));
+        shown.extend(usual_figures(self.name(), self.x_axis(), &pairs));
         Ok(shown)
     }
 }
@@ -165,7 +165,10 @@ fn grows(cycle: &Variant) -> Claim {
         SampleMean::of_difference(&first, &last),
     );
     let (Some(first), Some(last), Some(fall)) = estimates else {
-        return published.with("not measured twice in any run".to_owned(), Seen::NotDecided);
+        return published.with(
+            "not measured twice in any run".to_owned(),
+            ClaimVerdict::NotDecided,
+        );
     };
     let scale = |signal: f64| match signal > 0.0 {
         true => format!("{} images", significant(1.0 / signal)),
@@ -182,14 +185,14 @@ fn grows(cycle: &Variant) -> Claim {
 }
 
 /// The noise scale along one cycle, with the batch size and the learning rate.
-fn scale_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+fn scale_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
-        setting,
+        protocol,
         ("noise-scale-cycle", "Gradient noise scale along one cycle"),
         Axis::log("images (logarithmic)"),
-        Beside::Lr,
+        RightAxis::Lr,
     )?;
-    let batch = setting.budget.batch_size as f64;
+    let batch = protocol.budget.batch_size as f64;
     let steps = cycle.runs.iter().map(|run| run.steps).max().unwrap_or(1) as f64;
     let batch = Series::line("batch size", vec![0.0, steps], vec![batch; 2]);
     figure.series.push(batch.colour(Colour::Black));
@@ -205,15 +208,15 @@ fn scale_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), 
 }
 
 /// The two parts of the noise scale along one cycle, and what learning rate and batch size make of the noise.
-fn parts_figure(setting: &Setting, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+fn parts_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
-        setting,
+        protocol,
         (
             "noise-scale-cycle-parts",
             "Gradient and its noise along one cycle",
         ),
         Axis::log("squared length (logarithmic)"),
-        Beside::Momentum,
+        RightAxis::Momentum,
     )?;
     let parts: [(&str, Colour, Measure); 3] = [
         ("tr Σ", Colour::Vermillion, measured::variance),

@@ -6,12 +6,12 @@ use onecycle::{Constant, OneCycle};
 use onecycle_burn::{OptimizerConfig, optim::Adam};
 
 use super::{
-    Claim, Published, Reproduction, Results, Setting,
+    Claim, Protocol, Published, Reproduction, Results,
     baseline::{ONE_CYCLE, one_cycle, one_cycle_policy},
 };
 use crate::{
     StudyError,
-    study::{Along, Variant},
+    study::{Variant, XAxis},
 };
 use onecycle_train::Config;
 
@@ -36,47 +36,52 @@ impl Reproduction for Optimizers {
         "One cycle with Adam and AdamW"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "Adam: coupled weight decay {}, AdamW: decoupled {DECOUPLED_DECAY}. Peak {LR_MAX}, beta1 0.95 to 0.85 against the \
              rate, beta2 0.999; the constant rate is {LR_CONSTANT}.",
-            setting.budget.weight_decay
+            protocol.budget.weight_decay
         )]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
         let cycle = OneCycle {
             lr_max: LR_MAX,
-            ..one_cycle_policy(&setting.budget)
+            ..one_cycle_policy(&protocol.budget)
         };
         let with = |mut config: Config, optimizer: OptimizerConfig| {
             config.optimizer.config = optimizer;
             config
         };
         let coupled = OptimizerConfig::Adam(Adam {
-            weight_decay: setting.budget.weight_decay,
+            weight_decay: protocol.budget.weight_decay,
             ..Adam::default()
         });
         let decoupled = OptimizerConfig::AdamW(Adam {
             weight_decay: DECOUPLED_DECAY,
             ..Adam::default()
         });
-        let constant = setting.config(Constant::new(LR_CONSTANT));
+        let constant = protocol.config(Constant::new(LR_CONSTANT));
         Ok(vec![
-            one_cycle(setting)?,
+            one_cycle(protocol)?,
             (
                 "adam-one-cycle".to_owned(),
-                with(setting.config(cycle.clone()), coupled),
+                with(protocol.config(cycle.clone()), coupled),
             ),
             (
                 "adamw-one-cycle".to_owned(),
-                with(setting.config(cycle), decoupled.clone()),
+                with(protocol.config(cycle), decoupled.clone()),
             ),
             ("adamw-constant".to_owned(), with(constant, decoupled)),
         ])
     }
 
-    fn claims(&self, _: &Setting, _: &Path, results: &[Variant]) -> Result<Vec<Claim>, StudyError> {
+    fn claims(
+        &self,
+        _: &Protocol,
+        _: &Path,
+        results: &[Variant],
+    ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let adamw = results.get("adamw-one-cycle")?;
         let claim = |text, numbers| Published {
@@ -94,7 +99,7 @@ impl Reproduction for Optimizers {
         ])
     }
 
-    fn along(&self) -> Along {
-        Along::Steps
+    fn x_axis(&self) -> XAxis {
+        XAxis::Steps
     }
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{Claim, Reproduced, Seen, Setting, Shown};
+use super::{Claim, ClaimVerdict, ExperimentReport, ExperimentResult, Protocol};
 use crate::{StudyError, study::VariantSummary};
 use onecycle_plot::{
     escape_xml as escape,
@@ -9,14 +9,18 @@ use onecycle_plot::{
 use onecycle_train::{FileError, files, report::Page};
 
 /// `NAME/result.json` and `NAME/index.html`.
-pub(super) fn write_one(folder: &Path, setting: &Setting, shown: &Shown) -> Result<(), StudyError> {
-    let own = folder.join(&shown.reproduced.name);
-    files::write_whole(&own.join("result.json"), &json(&shown.reproduced)?)?;
-    let mut page = Page::new(&shown.reproduced.title);
-    page.paragraph("soft", &setup(setting));
-    section(&mut page, "figures", shown)?;
+pub(super) fn write_one(
+    folder: &Path,
+    protocol: &Protocol,
+    report: &ExperimentReport,
+) -> Result<(), StudyError> {
+    let own = folder.join(&report.result.name);
+    files::write_whole(&own.join("result.json"), &json(&report.result)?)?;
+    let mut page = Page::new(&report.result.title);
+    page.paragraph("soft", &setup(protocol));
+    section(&mut page, "figures", report)?;
     page.heading("repeat", "How to repeat it");
-    page.code(&command(&shown.reproduced.name, setting));
+    page.code(&command(&report.result.name, protocol));
     Ok(files::write_whole(
         &own.join("index.html"),
         page.finish().as_bytes(),
@@ -24,17 +28,21 @@ pub(super) fn write_one(folder: &Path, setting: &Setting, shown: &Shown) -> Resu
 }
 
 /// `reproduce.json` and `reproduce.html`: all experiments on one page.
-pub(super) fn write_all(folder: &Path, setting: &Setting, all: &[Shown]) -> Result<(), StudyError> {
-    let results: Vec<&Reproduced> = all.iter().map(|shown| &shown.reproduced).collect();
+pub(super) fn write_all(
+    folder: &Path,
+    protocol: &Protocol,
+    all: &[ExperimentReport],
+) -> Result<(), StudyError> {
+    let results: Vec<&ExperimentResult> = all.iter().map(|report| &report.result).collect();
     files::write_whole(&folder.join("reproduce.json"), &json(&results)?)?;
 
     let mut page = Page::new("The 1cycle literature, repeated");
-    page.paragraph("soft", &setup(setting));
+    page.paragraph("soft", &setup(protocol));
     page.heading("claims", "Claims");
     let mut rows = Vec::new();
-    for shown in all {
-        let name = escape(&shown.reproduced.name);
-        for claim in &shown.reproduced.claims {
+    for report in all {
+        let name = escape(&report.result.name);
+        for claim in &report.result.claims {
             let mut row = vec![format!("<a href=\"#{name}\">{name}</a>")];
             row.extend(cells(claim));
             rows.push(row);
@@ -42,13 +50,13 @@ pub(super) fn write_all(folder: &Path, setting: &Setting, all: &[Shown]) -> Resu
     }
     page.table_of_sentences(&["experiment", "claim", "published", "ours", "seen"], &rows);
     page.paragraph("soft", LEGEND);
-    for shown in all {
-        let result = &shown.reproduced;
+    for report in all {
+        let result = &report.result;
         page.heading(&result.name, &format!("{}: {}", result.name, result.title));
-        section(&mut page, &format!("{}/figures", result.name), shown)?;
+        section(&mut page, &format!("{}/figures", result.name), report)?;
     }
     page.heading("repeat", "How to repeat it");
-    page.code(&command("all", setting));
+    page.code(&command("all", protocol));
     Ok(files::write_whole(
         &folder.join("reproduce.html"),
         page.finish().as_bytes(),
@@ -60,8 +68,8 @@ const LEGEND: &str = "Numbers in brackets are 95 % intervals by Student's distri
     holds both, or there is one seed only.";
 
 /// An experiment: notes, claims, variants, figures.
-fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), StudyError> {
-    let result = &shown.reproduced;
+fn section(page: &mut Page, folder: &str, report: &ExperimentReport) -> Result<(), StudyError> {
+    let result = &report.result;
     page.paragraph("soft", &format!("{}.", result.setup));
     for note in &result.notes {
         page.paragraph("", note);
@@ -80,7 +88,7 @@ fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), StudyErro
         ];
         page.table(&header, &rows);
     }
-    let figures = shown.figures.iter();
+    let figures = report.figures.iter();
     Ok(page.figures(
         folder,
         figures.map(|(figure, caption)| (figure, caption.as_str())),
@@ -89,10 +97,10 @@ fn section(page: &mut Page, folder: &str, shown: &Shown) -> Result<(), StudyErro
 
 /// Claim, published, ours, verdict, as HTML.
 fn cells(claim: &Claim) -> Vec<String> {
-    let class = match claim.seen {
-        Seen::Seen => "seen",
-        Seen::NotSeenHere => "not-seen",
-        Seen::NotDecided => "open",
+    let class = match claim.verdict {
+        ClaimVerdict::Seen => "seen",
+        ClaimVerdict::NotSeenHere => "not-seen",
+        ClaimVerdict::NotDecided => "open",
     };
     vec![
         format!(
@@ -104,7 +112,7 @@ fn cells(claim: &Claim) -> Vec<String> {
         escape(&claim.ours),
         format!(
             "<span class=\"verdict {class}\">{}</span>",
-            claim.seen.words()
+            claim.verdict.words()
         ),
     ]
 }
@@ -133,26 +141,26 @@ fn variant(variant: &VariantSummary) -> Vec<String> {
     ]
 }
 
-fn setup(setting: &Setting) -> String {
-    let changed = match setting.budget == setting.scale.budget() {
+fn setup(protocol: &Protocol) -> String {
+    let changed = match protocol.budget == protocol.size.budget() {
         true => "",
         false => ", with a changed budget",
     };
     format!(
-        "Scale {}{changed}, {} seeds, onecycle {}.",
-        setting.scale.name(),
-        setting.seeds.len(),
+        "StudySize {}{changed}, {} seeds, onecycle {}.",
+        protocol.size.name(),
+        protocol.seeds.len(),
         env!("CARGO_PKG_VERSION")
     )
 }
 
 /// The command that comes to these results again.
-fn command(name: &str, setting: &Setting) -> String {
+fn command(name: &str, protocol: &Protocol) -> String {
     format!(
         "onecycle reproduce {name} --scale {} --seeds {}{}",
-        setting.scale.name(),
-        setting.seeds.len(),
-        setting.budget.flags_over(&setting.scale.budget())
+        protocol.size.name(),
+        protocol.seeds.len(),
+        protocol.budget.flags_over(&protocol.size.budget())
     )
 }
 

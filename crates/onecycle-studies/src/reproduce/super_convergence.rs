@@ -5,13 +5,13 @@ use std::path::Path;
 use onecycle::{Clr, Momentum, Preset, Span};
 
 use super::{
-    Claim, Published, Reproduction, Results, Scale, Seen, Setting,
+    Claim, ClaimVerdict, Protocol, Published, Reproduction, Results, StudySize,
     baseline::{ONE_CYCLE, images, one_cycle, one_cycle_policy, piecewise},
     usual_figures,
 };
 use crate::{
     StudyError,
-    study::{Along, Variant},
+    study::{Variant, XAxis},
 };
 use onecycle_plot::{Axis, Colour, Figure, Series, Style, format::significant};
 use onecycle_train::Config;
@@ -36,41 +36,41 @@ pub(super) struct SuperConvergence;
 
 impl SuperConvergence {
     /// The cycle's label.
-    fn cycle(setting: &Setting) -> &'static str {
-        match setting.scale {
-            Scale::Paper => CYCLE_OF_THE_PAPER,
+    fn cycle(protocol: &Protocol) -> &'static str {
+        match protocol.size {
+            StudySize::Paper => CYCLE_OF_THE_PAPER,
             _ => ONE_CYCLE,
         }
     }
 
     /// Steps of one cycle on all images.
-    fn steps(setting: &Setting) -> u64 {
-        if setting.scale == Scale::Paper {
+    fn steps(protocol: &Protocol) -> u64 {
+        if protocol.size == StudySize::Paper {
             return PAPER_STEPS;
         }
-        let budget = &setting.budget;
-        let a_epoch = images(setting).div_ceil(budget.batch_size);
+        let budget = &protocol.budget;
+        let a_epoch = images(protocol).div_ceil(budget.batch_size);
         ((budget.epochs * a_epoch as f64).round() as u64).max(3)
     }
 
     /// A run under a policy: so many steps on this share of the images.
-    fn config(setting: &Setting, policy: impl Into<Preset>, steps: u64, share: f64) -> Config {
-        let mut config = setting.config(policy);
-        if setting.scale == Scale::Paper {
+    fn config(protocol: &Protocol, policy: impl Into<Preset>, steps: u64, share: f64) -> Config {
+        let mut config = protocol.config(policy);
+        if protocol.size == StudySize::Paper {
             config.batch_size = PAPER_BATCH;
             config.augment.pad = 0;
         }
         (config.steps, config.epochs) = (Some(steps), None);
         if share < 1.0 {
-            config.data.limit = ((share * images(setting) as f64).round() as usize).max(1);
+            config.data.limit = ((share * images(protocol) as f64).round() as usize).max(1);
         }
         config
     }
 
-    fn clr(setting: &Setting, steps: u64) -> Clr {
-        let (min, max) = match setting.scale {
-            Scale::Paper => PAPER_CLR,
-            _ => (setting.budget.lr_max / CLR_DIV, setting.budget.lr_max),
+    fn clr(protocol: &Protocol, steps: u64) -> Clr {
+        let (min, max) = match protocol.size {
+            StudySize::Paper => PAPER_CLR,
+            _ => (protocol.budget.lr_max / CLR_DIV, protocol.budget.lr_max),
         };
         Clr {
             momentum: Momentum::Constant(0.9),
@@ -93,8 +93,8 @@ impl Reproduction for SuperConvergence {
         "Super-convergence: one cycle against many times its steps"
     }
 
-    fn notes(&self, setting: &Setting) -> Vec<String> {
-        let budget = &setting.budget;
+    fn notes(&self, protocol: &Protocol) -> Vec<String> {
+        let budget = &protocol.budget;
         vec![
             format!(
                 "Piecewise constant: {}, a tenth of it from 62.5 % and a hundredth from 87.5 % of the run, momentum 0.9; once \
@@ -110,44 +110,44 @@ impl Reproduction for SuperConvergence {
         ]
     }
 
-    fn variants(&self, setting: &Setting) -> Result<Vec<(String, Config)>, StudyError> {
-        let (budget, steps) = (&setting.budget, SuperConvergence::steps(setting));
+    fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
+        let (budget, steps) = (&protocol.budget, SuperConvergence::steps(protocol));
         let long = steps * u64::from(budget.longer);
         let constant = || piecewise(budget.lr_piecewise);
-        let cycle = match setting.scale {
-            Scale::Paper => {
+        let cycle = match protocol.size {
+            StudySize::Paper => {
                 let policy = one_cycle_policy(budget);
                 (
                     CYCLE_OF_THE_PAPER.to_owned(),
-                    SuperConvergence::config(setting, policy, steps, 1.0),
+                    SuperConvergence::config(protocol, policy, steps, 1.0),
                 )
             }
-            _ => one_cycle(setting)?,
+            _ => one_cycle(protocol)?,
         };
-        let clr = SuperConvergence::clr(setting, steps);
+        let clr = SuperConvergence::clr(protocol, steps);
         let mut variants = vec![
             cycle,
             (
                 CLR.to_owned(),
-                SuperConvergence::config(setting, clr.clone(), steps, 1.0),
+                SuperConvergence::config(protocol, clr.clone(), steps, 1.0),
             ),
             (
                 SHORT.to_owned(),
-                SuperConvergence::config(setting, constant(), steps, 1.0),
+                SuperConvergence::config(protocol, constant(), steps, 1.0),
             ),
             (
                 LONG.to_owned(),
-                SuperConvergence::config(setting, constant(), long, 1.0),
+                SuperConvergence::config(protocol, constant(), long, 1.0),
             ),
         ];
         for share in &budget.fewer {
             variants.push((
                 fewer(CLR, *share),
-                SuperConvergence::config(setting, clr.clone(), steps, *share),
+                SuperConvergence::config(protocol, clr.clone(), steps, *share),
             ));
             variants.push((
                 fewer(LONG, *share),
-                SuperConvergence::config(setting, constant(), long, *share),
+                SuperConvergence::config(protocol, constant(), long, *share),
             ));
         }
         Ok(variants)
@@ -155,13 +155,13 @@ impl Reproduction for SuperConvergence {
 
     fn claims(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let (clr, long) = (results.get(CLR)?, results.get(LONG)?);
-        let cycle = results.get(SuperConvergence::cycle(setting))?;
+        let cycle = results.get(SuperConvergence::cycle(protocol))?;
         let claim = |text, numbers| Published {
             text,
             source: PAPER,
@@ -191,7 +191,7 @@ impl Reproduction for SuperConvergence {
             "87.9 against 62.3 %",
             "80.6 against 71.2 %",
         ];
-        for share in &setting.budget.fewer {
+        for share in &protocol.budget.fewer {
             // 40, 30, 20 and 10 thousand of 50.
             let index = [0.8, 0.6, 0.4, 0.2].iter().position(|known| known == share);
             let numbers = index.map_or("80.6 against 71.2 % with 10 000 of 50 000 images", |i| {
@@ -209,7 +209,7 @@ impl Reproduction for SuperConvergence {
             fewer_images.text += &format!(" ({} % of the images)", significant(100.0 * share));
             claims.push(fewer_images);
         }
-        if let Some(share) = setting.budget.fewer.iter().copied().reduce(f64::min) {
+        if let Some(share) = protocol.budget.fewer.iter().copied().reduce(f64::min) {
             claims.push(gain(&results, share)?);
         }
         Ok(claims)
@@ -217,7 +217,7 @@ impl Reproduction for SuperConvergence {
 
     fn figures(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -226,10 +226,10 @@ impl Reproduction for SuperConvergence {
             .filter(|variant| !variant.label.ends_with("-images"))
             .cloned()
             .collect();
-        let mut shown = usual_figures(self.name(), Along::Steps, &whole);
-        let shares = &setting.budget.fewer;
+        let mut shown = usual_figures(self.name(), XAxis::Steps, &whole);
+        let shares = &protocol.budget.fewer;
         if !shares.is_empty() {
-            shown.push(by_images(setting, &Results(results.to_vec()))?);
+            shown.push(by_images(protocol, &Results(results.to_vec()))?);
         }
         Ok(shown)
     }
@@ -247,7 +247,7 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
     let ratios: Vec<f64> = long
         .runs
         .iter()
-        .filter_map(|run| Some(run.reached(accuracy)?.steps as f64 / steps))
+        .filter_map(|run| Some(run.time_to_accuracy(accuracy)?.steps as f64 / steps))
         .collect();
     let all = long.runs.len();
     let percent = format!("{:.2} %", 100.0 * accuracy);
@@ -260,9 +260,9 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
             );
             // One run that never comes there is no interval, several are.
             let seen = if all > 1 {
-                Seen::Seen
+                ClaimVerdict::Seen
             } else {
-                Seen::NotDecided
+                ClaimVerdict::NotDecided
             };
             published.with(ours, seen)
         }
@@ -296,7 +296,7 @@ fn gain(results: &Results, share: f64) -> Result<Claim, StudyError> {
     );
     let all = lead(results.get(CLR)?, results.get(LONG)?);
     let Some(difference) = onecycle_stats::SampleMean::of_difference(&few, &all) else {
-        return Ok(published.with("no seed in common".to_owned(), Seen::NotDecided));
+        return Ok(published.with("no seed in common".to_owned(), ClaimVerdict::NotDecided));
     };
     let mean =
         |values: &[f64]| significant(100.0 * values.iter().sum::<f64>() / values.len() as f64);
@@ -311,14 +311,14 @@ fn gain(results: &Results, share: f64) -> Result<Claim, StudyError> {
 }
 
 /// Final accuracy over the number of images.
-fn by_images(setting: &Setting, results: &Results) -> Result<(Figure, String), StudyError> {
+fn by_images(protocol: &Protocol, results: &Results) -> Result<(Figure, String), StudyError> {
     let mut figure = Figure::new(
         "super-convergence-images",
         "Final accuracy over the number of training images",
         Axis::linear("training images"),
         Axis::linear("final validation accuracy (%)"),
     );
-    let all = images(setting) as f64;
+    let all = images(protocol) as f64;
     let names = [
         (CLR, "CLR", Colour::Blue),
         (
@@ -329,7 +329,7 @@ fn by_images(setting: &Setting, results: &Results) -> Result<(Figure, String), S
     ];
     for (label, name, colour) in names {
         let (mut x, mut mean, mut low, mut high) = (vec![], vec![], vec![], vec![]);
-        let mut shares = setting.budget.fewer.clone();
+        let mut shares = protocol.budget.fewer.clone();
         shares.push(1.0);
         shares.sort_by(f64::total_cmp);
         for share in shares {

@@ -9,14 +9,14 @@ use onecycle::{
 use onecycle_stats::SampleMean;
 
 use super::{
-    Budget, Claim, Published, Reproduction, Results, Seen, Setting,
+    Budget, Claim, ClaimVerdict, Protocol, Published, Reproduction, Results,
     baseline::one_cycle_policy,
     claim::{above, interval},
     usual_figures,
 };
 use crate::{
     StudyError,
-    study::{Along, Cell, Variant},
+    study::{RunSpec, Variant, XAxis},
 };
 use onecycle_plot::{Figure, format::significant};
 use onecycle_train::{
@@ -56,22 +56,22 @@ impl WeightDecay {
     /// The range tests of the folder. Each is kept as soon as it is made, and made where it is not there. `None` where the
     /// observer stopped them.
     fn tests(
-        setting: &Setting,
+        protocol: &Protocol,
         folder: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Option<RangeTestResult>, StudyError> {
-        let config = setting.config(one_cycle_policy(&setting.budget));
+        let config = protocol.config(one_cycle_policy(&protocol.budget));
         let parts = folder.join("weight-decay").join("range_tests");
         WeightDecay::claim_folder(&config, folder, &parts)?;
-        let mut watch = Tests {
+        let mut watch = RangeTestProgress {
             observer,
             made: 0,
-            of: DECAYS.len() * setting.seeds.len(),
+            of: DECAYS.len() * protocol.seeds.len(),
         };
         let mut found = Vec::with_capacity(watch.of);
         for (decay, seed) in DECAYS
             .iter()
-            .flat_map(|decay| setting.seeds.iter().map(move |seed| (*decay, *seed)))
+            .flat_map(|decay| protocol.seeds.iter().map(move |seed| (*decay, *seed)))
         {
             let kept = parts.join(format!("{}-seed{seed}.json", label(decay)));
             watch.made += 1;
@@ -128,14 +128,14 @@ impl WeightDecay {
 }
 
 /// Tells of range tests as a study tells of itself.
-struct Tests<'a> {
+struct RangeTestProgress<'a> {
     observer: &'a mut dyn Observer,
     /// Which test it is, of how many.
     made: usize,
     of: usize,
 }
 
-impl Observer for Tests<'_> {
+impl Observer for RangeTestProgress<'_> {
     fn range_test(&mut self, _: usize, label: &str, _: u64) {
         self.observer
             .note(&format!("range test {} of {}: {label}", self.made, self.of));
@@ -159,7 +159,7 @@ impl Reproduction for WeightDecay {
         "Weight decay: range tests, and the training that follows from each"
     }
 
-    fn notes(&self, _: &Setting) -> Vec<String> {
+    fn notes(&self, _: &Protocol) -> Vec<String> {
         vec!["Each weight decay is trained with the peak that its own range test of the same seed names; where a test names \
               none, with the scale's. Range tests are short and tell little about regularisation."
             .to_owned()]
@@ -167,30 +167,30 @@ impl Reproduction for WeightDecay {
 
     fn prepare(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         folder: &Path,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Vec<Cell>>, StudyError> {
-        let Some(found) = WeightDecay::tests(setting, folder, observer)? else {
+    ) -> Result<Option<Vec<RunSpec>>, StudyError> {
+        let Some(found) = WeightDecay::tests(protocol, folder, observer)? else {
             return Ok(None);
         };
         let groups = DECAYS.into_iter().zip(&found.groups);
         let tests = groups.flat_map(|(decay, group)| group.tests.iter().map(move |t| (decay, t)));
-        let cells = tests.map(|(decay, test)| {
-            let mut config = setting.config(OneCycle {
-                lr_max: WeightDecay::peak(named(test), &setting.budget),
-                ..one_cycle_policy(&setting.budget)
+        let specs = tests.map(|(decay, test)| {
+            let mut config = protocol.config(OneCycle {
+                lr_max: WeightDecay::peak(named(test), &protocol.budget),
+                ..one_cycle_policy(&protocol.budget)
             });
             let optimizer = config.optimizer.config.clone();
             config.optimizer.config = optimizer.with_weight_decay(decay);
-            Cell::new(label(decay), config, test.seed)
+            RunSpec::new(label(decay), config, test.seed)
         });
-        Ok(Some(cells.collect()))
+        Ok(Some(specs.collect()))
     }
 
     fn claims(
         &self,
-        setting: &Setting,
+        protocol: &Protocol,
         folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
@@ -208,7 +208,7 @@ impl Reproduction for WeightDecay {
             "figures of range tests under several weight decays",
         );
         Ok(vec![
-            larger_rates(rates, &found, setting),
+            larger_rates(rates, &found, protocol),
             claim(
                 "Weight decay 1e-4 ends more accurate than 1e-3 under a very large rate",
                 LOGS,
@@ -226,7 +226,7 @@ impl Reproduction for WeightDecay {
 
     fn figures(
         &self,
-        _: &Setting,
+        _: &Protocol,
         folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
@@ -234,7 +234,7 @@ impl Reproduction for WeightDecay {
         figure.name = "weight-decay-range-test".to_owned();
         let caption = "Range tests under several weight decays: where the loss turns up again is the largest rate.";
         let mut shown = vec![(figure, caption.to_owned())];
-        shown.extend(usual_figures(self.name(), Along::Steps, results));
+        shown.extend(usual_figures(self.name(), XAxis::Steps, results));
         Ok(shown)
     }
 }
@@ -245,12 +245,12 @@ fn named(test: &RangeTestRun) -> Option<f64> {
 }
 
 /// Whether the range tests name a larger rate for the smallest weight decay than for the largest, seed by seed.
-fn larger_rates(published: Published, found: &RangeTestResult, setting: &Setting) -> Claim {
+fn larger_rates(published: Published, found: &RangeTestResult, protocol: &Protocol) -> Claim {
     let peaks: Vec<String> = DECAYS
         .iter()
         .zip(&found.groups)
         .map(|(decay, group)| {
-            let lr = WeightDecay::peak(group.one_cycle_max(), &setting.budget);
+            let lr = WeightDecay::peak(group.one_cycle_max(), &protocol.budget);
             let own = if group.one_cycle_max().is_some() {
                 ""
             } else {
@@ -260,7 +260,7 @@ fn larger_rates(published: Published, found: &RangeTestResult, setting: &Setting
         })
         .collect();
     let (Some(large), Some(small)) = (found.groups.first(), found.groups.last()) else {
-        return published.with("no test".to_owned(), Seen::NotDecided);
+        return published.with("no test".to_owned(), ClaimVerdict::NotDecided);
     };
     let pairs = small.tests.iter().zip(&large.tests);
     let ratios: Vec<f64> = pairs
@@ -270,7 +270,7 @@ fn larger_rates(published: Published, found: &RangeTestResult, setting: &Setting
     match SampleMean::of(&ratios) {
         None => published.with(
             format!("{list}; the tests name no pair of rates"),
-            Seen::NotDecided,
+            ClaimVerdict::NotDecided,
         ),
         Some(ratio) => {
             let times = interval(&ratio, |log| significant(log.exp()));

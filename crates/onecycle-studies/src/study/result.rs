@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Cell;
+use super::RunSpec;
 use crate::StudyError;
 use onecycle_train::{
     FileError,
@@ -15,7 +15,7 @@ use onecycle_train::{
 
 /// What became of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CellResult {
+pub struct RunResult {
     /// The cell's label.
     pub label: String,
     /// Its seed.
@@ -55,16 +55,16 @@ pub struct Divergence {
 
 /// The first epoch whose end saw an accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Reached {
+pub struct TimeToAccuracy {
     /// Updates made by then.
     pub steps: u64,
     /// Seconds of training by then.
     pub seconds: f64,
 }
 
-impl CellResult {
+impl RunResult {
     /// The result of a cell whose run is done; none of one that is not.
-    pub(super) fn read(cell: &Cell, run: &RunFolder) -> Result<Option<Self>, StudyError> {
+    pub(super) fn read(spec: &RunSpec, run: &RunFolder) -> Result<Option<Self>, StudyError> {
         let diverged = match run.diverged() {
             path if path.exists() => Some(read_json::<Divergence>(&path)?),
             _ => None,
@@ -91,9 +91,9 @@ impl CellResult {
                 .into());
             }
         };
-        Ok(Some(CellResult {
-            label: cell.label.clone(),
-            seed: cell.seed,
+        Ok(Some(RunResult {
+            label: spec.label.clone(),
+            seed: spec.seed,
             final_accuracy,
             best_accuracy: best.max(final_accuracy),
             generalisation_gap,
@@ -107,11 +107,11 @@ impl CellResult {
     }
 
     /// When the validation accuracy first was at least `accuracy` (0 to 1), to the epoch; none where it never was.
-    pub fn reached(&self, accuracy: f64) -> Option<Reached> {
+    pub fn time_to_accuracy(&self, accuracy: f64) -> Option<TimeToAccuracy> {
         let mut seconds = 0.0;
         self.epochs.iter().find_map(|epoch| {
             seconds += epoch.seconds;
-            (epoch.val_accuracy >= accuracy).then_some(Reached {
+            (epoch.val_accuracy >= accuracy).then_some(TimeToAccuracy {
                 steps: epoch.steps,
                 seconds,
             })
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_accuracy_is_reached_once() {
-        let result = CellResult {
+        let result = RunResult {
             label: "a".to_owned(),
             seed: 1,
             final_accuracy: 0.7,
@@ -191,7 +191,7 @@ mod tests {
             run: PathBuf::new(),
         };
         let at = |accuracy| {
-            let reached: Option<Reached> = result.reached(accuracy);
+            let reached: Option<TimeToAccuracy> = result.time_to_accuracy(accuracy);
             reached.map(|reached| (reached.steps, reached.seconds))
         };
         assert_eq!(at(0.5), Some((10, 2.0)));

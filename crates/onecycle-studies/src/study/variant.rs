@@ -1,7 +1,7 @@
 use onecycle_stats::SampleMean;
 use serde::{Deserialize, Serialize};
 
-use super::CellResult;
+use super::RunResult;
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
 use onecycle_train::{diagnose::Diagnosis, record::EpochRecord};
 
@@ -14,7 +14,7 @@ pub struct Variant {
     /// The label.
     pub label: String,
     /// Its runs, at least one, in the order of the seeds.
-    pub runs: Vec<CellResult>,
+    pub runs: Vec<RunResult>,
 }
 
 /// A [`Variant`] in numbers.
@@ -39,12 +39,13 @@ pub struct VariantSummary {
     /// Seconds of training a run.
     pub seconds: SampleMean,
     /// When accuracies were reached.
-    pub reached: Vec<ReachedSummary>,
+    #[serde(rename = "reached")]
+    pub time_to_accuracy: Vec<TimeToAccuracySummary>,
 }
 
 /// When an accuracy was reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReachedSummary {
+pub struct TimeToAccuracySummary {
     /// Validation accuracy, 0 to 1.
     pub accuracy: f64,
     /// Runs that reached it. The estimates are over these alone.
@@ -57,7 +58,7 @@ pub struct ReachedSummary {
 
 /// What curves are drawn over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Along {
+pub enum XAxis {
     /// Updates made.
     Steps,
     /// Epochs done: images seen, where batch sizes differ.
@@ -66,7 +67,7 @@ pub enum Along {
 
 impl Variant {
     /// Results by their labels, in the order in which these first appear.
-    pub fn group(results: Vec<CellResult>) -> Vec<Variant> {
+    pub fn group(results: Vec<RunResult>) -> Vec<Variant> {
         let mut variants: Vec<Variant> = Vec::new();
         for result in results {
             match variants.iter_mut().find(|v| v.label == result.label) {
@@ -82,12 +83,12 @@ impl Variant {
 
     /// The numbers, with when each of `accuracies` (0 to 1) was reached.
     pub fn summary(&self, accuracies: &[f64]) -> VariantSummary {
-        let sound: Vec<&CellResult> = self
+        let sound: Vec<&RunResult> = self
             .runs
             .iter()
             .filter(|run| run.diverged.is_none())
             .collect();
-        let of_sound = |value: fn(&CellResult) -> Option<f64>| {
+        let of_sound = |value: fn(&RunResult) -> Option<f64>| {
             let values: Vec<f64> = sound.iter().filter_map(|run| value(run)).collect();
             SampleMean::of(&values)
         };
@@ -101,15 +102,15 @@ impl Variant {
             val_loss: of_sound(|run| Some(run.epochs.last()?.val_loss)),
             steps: self.runs.iter().map(|run| run.steps).max().unwrap_or(0),
             seconds: self.estimate(|run| run.seconds),
-            reached: accuracies
+            time_to_accuracy: accuracies
                 .iter()
-                .map(|accuracy| self.reached(*accuracy))
+                .map(|accuracy| self.time_to_accuracy(*accuracy))
                 .collect(),
         }
     }
 
     /// The estimate of a number over the seeds.
-    pub fn estimate(&self, value: impl Fn(&CellResult) -> f64) -> SampleMean {
+    pub fn estimate(&self, value: impl Fn(&RunResult) -> f64) -> SampleMean {
         let values: Vec<f64> = self.runs.iter().map(value).collect();
         // There is at least one run.
         SampleMean::of(&values).unwrap_or(SampleMean {
@@ -123,7 +124,7 @@ impl Variant {
     pub fn difference(
         &self,
         other: &Variant,
-        value: impl Fn(&CellResult) -> f64,
+        value: impl Fn(&RunResult) -> f64,
     ) -> Option<SampleMean> {
         let pairs = self.runs.iter().filter_map(|run| {
             let twin = other.runs.iter().find(|twin| twin.seed == run.seed)?;
@@ -133,15 +134,15 @@ impl Variant {
         SampleMean::of_difference(&own, &others)
     }
 
-    fn reached(&self, accuracy: f64) -> ReachedSummary {
+    fn time_to_accuracy(&self, accuracy: f64) -> TimeToAccuracySummary {
         let reached: Vec<_> = self
             .runs
             .iter()
-            .filter_map(|run| run.reached(accuracy))
+            .filter_map(|run| run.time_to_accuracy(accuracy))
             .collect();
         let steps: Vec<f64> = reached.iter().map(|reached| reached.steps as f64).collect();
         let seconds: Vec<f64> = reached.iter().map(|reached| reached.seconds).collect();
-        ReachedSummary {
+        TimeToAccuracySummary {
             accuracy,
             runs: reached.len(),
             steps: SampleMean::of(&steps),
@@ -154,14 +155,14 @@ impl Variant {
     pub fn series(
         &self,
         name: &str,
-        along: Along,
+        x_axis: XAxis,
         value: impl Fn(&EpochRecord) -> f64,
     ) -> Vec<Series> {
-        let at = |record: &EpochRecord| match along {
-            Along::Steps => record.steps as f64,
-            Along::Epochs => record.epoch as f64 + 1.0,
+        let at = |record: &EpochRecord| match x_axis {
+            XAxis::Steps => record.steps as f64,
+            XAxis::Epochs => record.epoch as f64 + 1.0,
         };
-        let curve = |run: &CellResult| {
+        let curve = |run: &RunResult| {
             let records = run.epochs.iter();
             records.map(|record| (at(record), value(record))).collect()
         };
@@ -170,7 +171,7 @@ impl Variant {
 
     /// The same through the diagnoses along the runs, over the updates made. Where a seed has no finite value, there is a gap.
     pub fn diagnosed(&self, name: &str, value: impl Fn(&Diagnosis) -> f64) -> Vec<Series> {
-        let curve = |run: &CellResult| {
+        let curve = |run: &RunResult| {
             let diagnoses = run.diagnoses.iter();
             diagnoses
                 .map(|one| (one.conditions.step as f64, value(one)))
@@ -219,17 +220,17 @@ fn banded(name: &str, curves: &[Vec<(f64, f64)>]) -> Vec<Series> {
 pub fn curves(
     name: &str,
     title: &str,
-    (along, y): (Along, Axis),
+    (x_axis, y): (XAxis, Axis),
     variants: &[(&str, &Variant)],
     value: impl Fn(&EpochRecord) -> f64,
 ) -> Figure {
-    let x = Axis::linear(match along {
-        Along::Steps => "steps made",
-        Along::Epochs => "epochs done",
+    let x = Axis::linear(match x_axis {
+        XAxis::Steps => "steps made",
+        XAxis::Epochs => "epochs done",
     });
     let mut figure = Figure::new(name, title, x, y);
     for ((name, variant), colour) in variants.iter().zip(Colour::ORDER.into_iter().cycle()) {
-        let series = variant.series(name, along, &value);
+        let series = variant.series(name, x_axis, &value);
         figure
             .series
             .extend(series.into_iter().map(|series| series.colour(colour)));
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
     use crate::study::Divergence;
 
-    fn run(label: &str, seed: u64, accuracies: &[f64]) -> CellResult {
+    fn run(label: &str, seed: u64, accuracies: &[f64]) -> RunResult {
         let epoch = |(i, val_accuracy): (usize, &f64)| EpochRecord {
             epoch: i as u64,
             steps: 10 * (i as u64 + 1),
@@ -261,7 +262,7 @@ mod tests {
             seconds: 2.0,
             images_per_second: 100.0,
         };
-        CellResult {
+        RunResult {
             label: label.to_owned(),
             seed,
             final_accuracy: accuracies[accuracies.len() - 1],
@@ -299,9 +300,18 @@ mod tests {
         // Of the run that came to its end alone.
         let gap = b.generalisation_gap.map(|gap| (gap.mean, gap.n));
         assert_eq!(gap, Some((0.5, 1)));
-        assert_eq!((a.reached[0].runs, b.reached[0].runs), (1, 1));
-        assert_eq!(a.reached[0].steps.map(|steps| steps.mean), Some(10.0));
-        assert_eq!(b.reached[0].seconds.map(|seconds| seconds.mean), Some(4.0));
+        assert_eq!(
+            (a.time_to_accuracy[0].runs, b.time_to_accuracy[0].runs),
+            (1, 1)
+        );
+        assert_eq!(
+            a.time_to_accuracy[0].steps.map(|steps| steps.mean),
+            Some(10.0)
+        );
+        assert_eq!(
+            b.time_to_accuracy[0].seconds.map(|seconds| seconds.mean),
+            Some(4.0)
+        );
         // Seed by seed: 0.6 - 0.8 and 0.9 - 0.1.
         let difference = variants[1].difference(&variants[0], |run| run.final_accuracy);
         assert!(difference.is_some_and(|difference| (difference.mean - 0.3).abs() < 1e-12));
@@ -313,7 +323,7 @@ mod tests {
             label: "a".to_owned(),
             runs: vec![run("a", 1, &[0.5, 0.6]), run("a", 2, &[0.7])],
         };
-        let series = variant.series("a", Along::Steps, |epoch| epoch.val_accuracy);
+        let series = variant.series("a", XAxis::Steps, |epoch| epoch.val_accuracy);
         let [band, line] = series.as_slice() else {
             panic!("{series:?}");
         };
@@ -330,6 +340,6 @@ mod tests {
             label: "a".to_owned(),
             runs: vec![run("a", 1, &[0.5])],
         };
-        assert_eq!(alone.series("a", Along::Epochs, |e| e.val_loss).len(), 1);
+        assert_eq!(alone.series("a", XAxis::Epochs, |e| e.val_loss).len(), 1);
     }
 }

@@ -21,14 +21,14 @@ use onecycle_train::{
 /// | `trials.jsonl` | a cycle, short or whole |
 #[derive(Debug)]
 pub(super) struct Ledger {
-    tests: Book<Ranged>,
-    trials: Book<Trial>,
+    tests: RecordFile<RangeTestRecord>,
+    trials: RecordFile<Trial>,
     _lock: RunLock,
 }
 
 /// A range test with its sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ranged {
+pub(super) struct RangeTestRecord {
     #[serde(alias = "ladder")]
     pub(super) sweep: LrSweep,
     pub(super) test: RangeTestRun,
@@ -36,12 +36,12 @@ pub(super) struct Ranged {
 
 /// The lines of one file, in memory and on the disk.
 #[derive(Debug)]
-struct Book<T> {
+struct RecordFile<T> {
     lines: Vec<T>,
     file: JsonLines<T>,
 }
 
-impl<T: Serialize + serde::de::DeserializeOwned> Book<T> {
+impl<T: Serialize + serde::de::DeserializeOwned> RecordFile<T> {
     /// Reads the whole lines. One that was cut off by a kill is removed.
     fn open(path: PathBuf) -> Result<Self, StudyError> {
         let lines = match path.exists() {
@@ -49,7 +49,7 @@ impl<T: Serialize + serde::de::DeserializeOwned> Book<T> {
             false => Vec::new(),
         };
         files::keep_lines(&path, lines.len())?;
-        Ok(Book {
+        Ok(RecordFile {
             lines,
             file: JsonLines::open(&path)?,
         })
@@ -86,8 +86,8 @@ impl Ledger {
             files::write_whole(&settings, task.config.to_toml()?.as_bytes())?;
         }
         Ok(Ledger {
-            tests: Book::open(root.join("range_tests.jsonl"))?,
-            trials: Book::open(root.join("trials.jsonl"))?,
+            tests: RecordFile::open(root.join("range_tests.jsonl"))?,
+            trials: RecordFile::open(root.join("trials.jsonl"))?,
             _lock: lock,
         })
     }
@@ -102,7 +102,7 @@ impl Ledger {
         sweep: LrSweep,
         test: RangeTestRun,
     ) -> Result<(), StudyError> {
-        self.tests.push(Ranged { sweep, test })
+        self.tests.push(RangeTestRecord { sweep, test })
     }
 
     pub(super) fn trial(&self, seed: u64, lr_max: f64, steps: u64) -> Option<&Trial> {

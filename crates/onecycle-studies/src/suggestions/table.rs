@@ -1,7 +1,7 @@
 use onecycle::range_test::Rule;
 use serde::{Deserialize, Serialize};
 
-use super::{GridPoint, Regret, Seen, Task, answer, regret};
+use super::{GridPoint, Regret, SeedRuns, Task, answer, regret};
 use onecycle_plot::{
     format::{percent, significant},
     table::align,
@@ -34,9 +34,9 @@ impl AnyRule {
 
 /// The study: `suggestions.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Suggested {
+pub struct SuggestionResults {
     /// Each rule over all tasks.
-    pub overall: Vec<Overall>,
+    pub overall: Vec<RuleSummary>,
     /// Each task.
     pub tasks: Vec<TaskResult>,
 }
@@ -59,12 +59,12 @@ pub struct TaskResult {
     /// That accuracy, 0 to 1.
     pub best_accuracy: f64,
     /// Each rule.
-    pub rules: Vec<Answers>,
+    pub rules: Vec<RuleResult>,
 }
 
 /// A rule's answers for a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Answers {
+pub struct RuleResult {
     /// The rule.
     pub rule: String,
     /// The rate that it named, one a seed.
@@ -83,7 +83,7 @@ pub struct Answers {
 
 /// A rule over all tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Overall {
+pub struct RuleSummary {
     /// The rule.
     pub rule: String,
     /// Mean over the tasks of their mean regrets, 0 to 1.
@@ -94,20 +94,20 @@ pub struct Overall {
     pub at_least: bool,
     /// The largest spread over seeds of any task.
     pub spread_worst: Option<f64>,
-    /// Answers that were refused, of all tasks and seeds.
+    /// RuleResult that were refused, of all tasks and seeds.
     pub refused: usize,
     /// Mean cost, as a share of a run's updates.
     pub cost: f64,
 }
 
 impl TaskResult {
-    pub(super) fn new(task: &Task, experiments: &[Experiment], seen: &[Seen]) -> Self {
+    pub(super) fn new(task: &Task, experiments: &[Experiment], seen: &[SeedRuns]) -> Self {
         let grid: Vec<GridPoint> = task
             .grid
             .iter()
             .enumerate()
             .map(|(i, lr_max)| {
-                let accuracy = |(one, experiment): (&Seen, &Experiment)| {
+                let accuracy = |(one, experiment): (&SeedRuns, &Experiment)| {
                     let chance = 1.0 / experiment.data.classes.len() as f64;
                     let measured = one.grid.get(i).and_then(|trial| trial.measured);
                     measured.map_or(chance, |score| score.accuracy)
@@ -134,21 +134,21 @@ impl TaskResult {
             best_lr: best.map_or(f64::NAN, |point| point.lr_max),
             best_accuracy: best.map_or(f64::NAN, |point| point.mean),
             rules: AnyRule::all()
-                .map(|rule| Answers::new(rule, &grid, steps, seen))
+                .map(|rule| RuleResult::new(rule, &grid, steps, seen))
                 .collect(),
             grid,
         }
     }
 }
 
-impl Answers {
-    fn new(rule: AnyRule, grid: &[GridPoint], steps: u64, seen: &[Seen]) -> Self {
+impl RuleResult {
+    fn new(rule: AnyRule, grid: &[GridPoint], steps: u64, seen: &[SeedRuns]) -> Self {
         let each: Vec<(Option<f64>, u64)> = seen.iter().map(|one| answer(rule, one)).collect();
         let named: Vec<f64> = each.iter().filter_map(|(lr, _)| *lr).collect();
         let regrets: Vec<Regret> = named.iter().filter_map(|lr| regret(grid, *lr)).collect();
         let shares = regrets.iter().map(|one| one.share);
         let updates: u64 = each.iter().map(|(_, updates)| *updates).sum();
-        Answers {
+        RuleResult {
             rule: rule.name().to_owned(),
             spread: spread(&named),
             regret_mean: mean(shares.clone()),
@@ -173,15 +173,15 @@ impl Answers {
     }
 }
 
-impl Suggested {
+impl SuggestionResults {
     pub(super) fn new(tasks: Vec<TaskResult>) -> Self {
         let overall = AnyRule::all().map(|rule| {
             let of_rule = |task: &TaskResult| {
                 let mut answers = task.rules.iter();
                 answers.find(|one| one.rule == rule.name()).cloned()
             };
-            let each: Vec<Answers> = tasks.iter().filter_map(of_rule).collect();
-            Overall {
+            let each: Vec<RuleResult> = tasks.iter().filter_map(of_rule).collect();
+            RuleSummary {
                 rule: rule.name().to_owned(),
                 regret_mean: mean(each.iter().filter_map(|one| one.regret_mean)),
                 regret_worst: largest(each.iter().filter_map(|one| one.regret_worst)),
@@ -195,7 +195,7 @@ impl Suggested {
                 cost: mean(each.iter().map(|one| one.cost)).unwrap_or(0.0),
             }
         });
-        Suggested {
+        SuggestionResults {
             overall: overall.collect(),
             tasks,
         }

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use onecycle_studies::{
     StudyError,
-    reproduce::{self, Budget, Reproduced, Scale, Seen, Setting},
-    study::Cell,
+    reproduce::{self, Budget, ClaimVerdict, ExperimentResult, Protocol, StudySize},
+    study::RunSpec,
 };
 use onecycle_train::{
     RunError, TrainError,
@@ -19,9 +19,9 @@ use onecycle_train::{
 use tempfile::TempDir;
 
 /// The quick scale with LeNet-5 on a few images.
-fn setting(seeds: u64) -> Setting {
-    let quick = Setting::of(Scale::Quick);
-    Setting {
+fn protocol(seeds: u64) -> Protocol {
+    let quick = Protocol::of(StudySize::Quick);
+    Protocol {
         budget: Budget {
             model: "lenet5".to_owned(),
             images: 64,
@@ -70,9 +70,9 @@ impl Observer for Watch {
 fn every_experiment_leaves_its_claims_and_figures() {
     let home = TempDir::new().unwrap();
     let all = reproduce::named("all").unwrap();
-    let setting = setting(1);
+    let protocol = protocol(1);
     let mut watch = Watch::default();
-    let results = reproduce::run(&all, &setting, home.path(), &mut watch)
+    let results = reproduce::run(&all, &protocol, home.path(), &mut watch)
         .unwrap()
         .unwrap();
     assert_eq!(watch.range_tests, 4, "a test a weight decay");
@@ -84,11 +84,11 @@ fn every_experiment_leaves_its_claims_and_figures() {
         for claim in &result.claims {
             // One seed has no interval; the schedule is no matter of chance.
             let seen = if name == "schedule" {
-                Seen::Seen
+                ClaimVerdict::Seen
             } else {
-                Seen::NotDecided
+                ClaimVerdict::NotDecided
             };
-            assert_eq!(claim.seen, seen, "{name}: {claim:?}");
+            assert_eq!(claim.verdict, seen, "{name}: {claim:?}");
             assert!(
                 !claim.published.is_empty() && !claim.ours.is_empty() && !claim.source.is_empty()
             );
@@ -113,12 +113,15 @@ fn every_experiment_leaves_its_claims_and_figures() {
         }
         assert!(page.contains(&format!("<h2 id=\"{name}\">")), "{name}");
         let own = files::read_text(&home.path().join(name).join("result.json")).unwrap();
-        assert_eq!(&serde_json::from_str::<Reproduced>(&own).unwrap(), result);
+        assert_eq!(
+            &serde_json::from_str::<ExperimentResult>(&own).unwrap(),
+            result
+        );
         assert!(home.path().join(name).join("index.html").exists());
     }
     let json = files::read_text(&home.path().join("reproduce.json")).unwrap();
     assert_eq!(
-        serde_json::from_str::<Vec<Reproduced>>(&json).unwrap(),
+        serde_json::from_str::<Vec<ExperimentResult>>(&json).unwrap(),
         results
     );
     noise_and_sharpness_are_measured(home.path(), &results);
@@ -126,7 +129,7 @@ fn every_experiment_leaves_its_claims_and_figures() {
     // The same again, and one of them alone, train nothing.
     for experiments in [all, reproduce::named("momentum").unwrap()] {
         let mut watch = Watch::default();
-        reproduce::run(&experiments, &setting, home.path(), &mut watch)
+        reproduce::run(&experiments, &protocol, home.path(), &mut watch)
             .unwrap()
             .unwrap();
         assert_eq!((watch.updates, watch.range_tests), (0, 0));
@@ -134,8 +137,8 @@ fn every_experiment_leaves_its_claims_and_figures() {
     other_settings_are_refused(home.path());
 }
 
-/// Along one cycle, and at the end of what it is compared with; figures show what the runs have measured.
-fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
+/// XAxis one cycle, and at the end of what it is compared with; figures show what the runs have measured.
+fn noise_and_sharpness_are_measured(folder: &Path, results: &[ExperimentResult]) {
     let diagnoses = |label: &str| {
         let run = folder.join("runs").join(format!("{label}-seed1"));
         diagnose::read_during_run(&RunFolder::look(&run).unwrap()).unwrap()
@@ -180,7 +183,7 @@ fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
 
     let [noise, minima] = ["noise-scale", "flat-minima"]
         .map(|name| results.iter().find(|result| result.name == name).unwrap());
-    let csv = |result: &Reproduced, figure: &str| {
+    let csv = |result: &ExperimentResult, figure: &str| {
         let path = Path::new(&result.name).join("figures").join(figure);
         assert!(result.figures.contains(&path), "{:?}", result.figures);
         files::read_text(&folder.join(path).with_extension("csv")).unwrap()
@@ -216,7 +219,7 @@ fn noise_and_sharpness_are_measured(folder: &Path, results: &[Reproduced]) {
 }
 
 fn other_settings_are_refused(folder: &Path) {
-    let mut other = setting(1);
+    let mut other = protocol(1);
     other.budget.epochs = 3.0;
     for name in ["full-cycle", "weight-decay"] {
         let experiments = reproduce::named(name).unwrap();
@@ -236,7 +239,7 @@ fn other_settings_are_refused(folder: &Path) {
 fn a_stopped_reproduction_goes_on() {
     let home = TempDir::new().unwrap();
     let momentum = reproduce::named("momentum").unwrap();
-    let setting = setting(2);
+    let protocol = protocol(2);
     // Five variants of two seeds, two epochs of four updates.
     let whole = 5 * 2 * 8;
     let (mut updates, mut stops) = (0, 0);
@@ -245,7 +248,7 @@ fn a_stopped_reproduction_goes_on() {
             stop_after: Some(11),
             ..Watch::default()
         };
-        let outcome = reproduce::run(&momentum, &setting, home.path(), &mut watch).unwrap();
+        let outcome = reproduce::run(&momentum, &protocol, home.path(), &mut watch).unwrap();
         updates += watch.updates;
         if let Some(results) = outcome {
             break results;
@@ -291,8 +294,8 @@ fn further_seeds_cost_only_themselves() {
     let experiment = reproduce::named("weight-decay").unwrap();
     let updates = |seeds: u64| {
         let mut watch = Watch::default();
-        let (setting, folder) = (setting(seeds), place.path());
-        let shown = reproduce::run(&experiment, &setting, folder, &mut watch)
+        let (protocol, folder) = (protocol(seeds), place.path());
+        let shown = reproduce::run(&experiment, &protocol, folder, &mut watch)
             .unwrap()
             .unwrap();
         for variant in &shown[0].variants {
@@ -310,20 +313,20 @@ fn further_seeds_cost_only_themselves() {
 #[test]
 fn experiments_of_every_scale_fit_together() {
     // What cannot be trained here can still be checked: labels mean one thing, and configurations are sound.
-    for scale in [Scale::Quick, Scale::Cpu, Scale::Paper] {
-        let setting = Setting::of(scale);
-        let mut known: Vec<Cell> = Vec::new();
+    for scale in [StudySize::Quick, StudySize::Cpu, StudySize::Paper] {
+        let protocol = Protocol::of(scale);
+        let mut known: Vec<RunSpec> = Vec::new();
         for experiment in reproduce::all() {
             if experiment.name() == "weight-decay" {
                 continue; // Begins with range tests.
             }
             let folder = Path::new("nowhere");
-            let cells = experiment
-                .prepare(&setting, folder, &mut Silent)
+            let specs = experiment
+                .prepare(&protocol, folder, &mut Silent)
                 .unwrap()
                 .unwrap();
-            for cell in cells {
-                let (name, config) = (cell.name(), &cell.config);
+            for spec in specs {
+                let (name, config) = (spec.name(), &spec.config);
                 config
                     .check()
                     .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -334,11 +337,11 @@ fn experiments_of_every_scale_fit_together() {
                 onecycle_train::experiment::plan(config, Some(images))
                     .unwrap_or_else(|error| panic!("{} {name}: {error}", scale.name()));
                 if let Some(other) = known.iter().find(|known| known.name() == name) {
-                    assert_eq!(*other, cell, "{} {name}", scale.name());
+                    assert_eq!(*other, spec, "{} {name}", scale.name());
                 }
-                known.push(cell);
+                known.push(spec);
             }
         }
-        assert!(known.len() > 30 * setting.seeds.len(), "{}", known.len());
+        assert!(known.len() > 30 * protocol.seeds.len(), "{}", known.len());
     }
 }

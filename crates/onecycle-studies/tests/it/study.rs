@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use onecycle_studies::{
     StudyError,
-    study::{Cell, CellResult, Outcome, Study},
+    study::{RunResult, RunSpec, Study, StudyOutcome},
 };
 use onecycle_train::{
     RunError, TrainError,
@@ -19,15 +19,15 @@ use crate::runs::config;
 /// Updates of each cell: two epochs of six.
 const STEPS: u64 = 12;
 
-fn cell(label: &str, lr_max: &str, seed: u64) -> Cell {
-    Cell::new(label, config(&[("policy.lr_max", lr_max)]), seed)
+fn spec(label: &str, lr_max: &str, seed: u64) -> RunSpec {
+    RunSpec::new(label, config(&[("policy.lr_max", lr_max)]), seed)
 }
 
 fn study() -> Study {
-    let cells = ["0.02", "0.05"]
+    let specs = ["0.02", "0.05"]
         .into_iter()
-        .flat_map(|lr| [1, 2].map(|seed| cell(&format!("lr-{lr}"), lr, seed)));
-    Study::new(cells).unwrap().without_pictures()
+        .flat_map(|lr| [1, 2].map(|seed| spec(&format!("lr-{lr}"), lr, seed)));
+    Study::new(specs).unwrap().without_pictures()
 }
 
 /// Counts updates, and stops after some.
@@ -67,15 +67,15 @@ impl Observer for Watch {
     }
 }
 
-fn finished(outcome: Outcome) -> Vec<CellResult> {
+fn finished(outcome: StudyOutcome) -> Vec<RunResult> {
     match outcome {
-        Outcome::Finished(results) => results,
+        StudyOutcome::Finished(results) => results,
         stopped => panic!("{stopped:?}"),
     }
 }
 
 /// Without what a clock says and where it lies.
-fn timeless(mut results: Vec<CellResult>) -> Vec<CellResult> {
+fn timeless(mut results: Vec<RunResult>) -> Vec<RunResult> {
     for result in &mut results {
         assert!(result.seconds > 0.0);
         result.seconds = 0.0;
@@ -121,8 +121,8 @@ fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_sam
         stops += 1;
         assert!(stops < 20);
         match outcome {
-            Outcome::Finished(results) => break results,
-            Outcome::Stopped { done, of } => assert!(done < 4 && of == 4),
+            StudyOutcome::Finished(results) => break results,
+            StudyOutcome::Stopped { done, of } => assert!(done < 4 && of == 4),
         }
     };
     assert_eq!(updates, 4 * STEPS, "an update was made twice");
@@ -134,10 +134,10 @@ fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_sam
     let results = finished(study().run(&cut, &mut watch).unwrap());
     assert_eq!((results.len(), watch.updates), (4, 0));
     let more = study()
-        .cells()
+        .specs()
         .to_vec()
         .into_iter()
-        .chain([cell("lr-0.05", "0.05", 3)]);
+        .chain([spec("lr-0.05", "0.05", 3)]);
     let mut watch = Watch::default();
     let more = Study::new(more).unwrap().without_pictures();
     let results = finished(more.run(&cut, &mut watch).unwrap());
@@ -148,8 +148,8 @@ fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_sam
 #[test]
 fn a_divergence_is_a_result() {
     let home = TempDir::new().unwrap();
-    let cells = [cell("wild", "1e30", 1), cell("calm", "0.05", 1)];
-    let study = Study::new(cells).unwrap();
+    let specs = [spec("wild", "1e30", 1), spec("calm", "0.05", 1)];
+    let study = Study::new(specs).unwrap();
     let results = finished(study.run(home.path(), &mut Silent).unwrap());
     let [wild, calm] = results.as_slice() else {
         panic!("{results:?}");
@@ -168,7 +168,7 @@ fn a_divergence_is_a_result() {
 
     let json = serde_json::to_string(&results).unwrap();
     assert_eq!(
-        serde_json::from_str::<Vec<CellResult>>(&json).unwrap(),
+        serde_json::from_str::<Vec<RunResult>>(&json).unwrap(),
         results
     );
 
@@ -183,7 +183,7 @@ fn a_divergence_is_a_result() {
 #[test]
 fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
     let home = TempDir::new().unwrap();
-    let first = Study::new([cell("b", "0.05", 1)])
+    let first = Study::new([spec("b", "0.05", 1)])
         .unwrap()
         .without_pictures();
     finished(first.run(home.path(), &mut Silent).unwrap());
@@ -191,7 +191,7 @@ fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
     assert!(!run.join("report.html").exists() && !run.join("checkpoints").exists());
     assert!(run.join("model.safetensors").exists());
 
-    let other = Study::new([cell("a", "0.05", 1), cell("b", "0.1", 1)]).unwrap();
+    let other = Study::new([spec("a", "0.05", 1), spec("b", "0.1", 1)]).unwrap();
     let error = other.run(home.path(), &mut Silent).unwrap_err();
     assert!(matches!(
         error,
@@ -204,7 +204,7 @@ fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
     assert!(!home.path().join("runs/a-seed1").exists());
 
     // The number of threads changes no result.
-    let mut same = cell("b", "0.05", 1);
+    let mut same = spec("b", "0.05", 1);
     same.config.threads = 1;
     finished(
         Study::new([same])
@@ -216,14 +216,14 @@ fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
 
 #[test]
 fn cells_need_names_of_their_own() {
-    let refused = |cells: Vec<Cell>| Study::new(cells).unwrap_err().to_string();
-    let twice = refused(vec![cell("a", "0.1", 1), cell("a", "0.2", 1)]);
+    let refused = |specs: Vec<RunSpec>| Study::new(specs).unwrap_err().to_string();
+    let twice = refused(vec![spec("a", "0.1", 1), spec("a", "0.2", 1)]);
     assert!(twice.contains("label = a-seed1"), "{twice}");
     for label in ["", "../a", "a/b", ".a", "ä"] {
-        let text = refused(vec![cell(label, "0.1", 1)]);
+        let text = refused(vec![spec(label, "0.1", 1)]);
         assert!(text.contains("letters, digits"), "{label}: {text}");
     }
-    let folder = Study::run_folder(Path::new("x"), &cell("a", "0.1", 7));
+    let folder = Study::run_folder(Path::new("x"), &spec("a", "0.1", 7));
     assert_eq!(folder, Path::new("x/runs/a-seed7"));
     assert!(fs::metadata(folder).is_err());
 }

@@ -2,7 +2,7 @@
 
 use onecycle_studies::{
     StudyError,
-    suggestions::{self, Setting, Suggested, Task},
+    suggestions::{self, SuggestionResults, SuggestionStudy, Task},
 };
 use onecycle_train::{RunError, TrainError, config::Layers, observer::Observer};
 
@@ -27,8 +27,8 @@ fn task() -> Task {
     }
 }
 
-fn setting(task: Task) -> Setting {
-    Setting {
+fn study(task: Task) -> SuggestionStudy {
+    SuggestionStudy {
         tasks: vec![task],
         seeds: vec![1, 2],
     }
@@ -50,12 +50,12 @@ impl Observer for Counter {
     }
 }
 
-fn run(folder: &std::path::Path, stop_at: u64) -> (Option<Suggested>, u64) {
+fn run(folder: &std::path::Path, stop_at: u64) -> (Option<SuggestionResults>, u64) {
     let mut counter = Counter {
         updates: 0,
         stop_at,
     };
-    let suggested = suggestions::run(&setting(task()), folder, &mut counter).unwrap();
+    let suggested = suggestions::run(&study(task()), folder, &mut counter).unwrap();
     (suggested, counter.updates)
 }
 
@@ -101,12 +101,12 @@ fn a_folder_of_other_settings_is_refused() {
         stop_at: 0,
     };
     assert_eq!(
-        suggestions::run(&setting(task()), folder.path(), nothing).unwrap(),
+        suggestions::run(&study(task()), folder.path(), nothing).unwrap(),
         None
     );
     let mut other = task();
     other.config.batch_size = 64;
-    let error = suggestions::run(&setting(other), folder.path(), nothing).unwrap_err();
+    let error = suggestions::run(&study(other), folder.path(), nothing).unwrap_err();
     assert!(
         matches!(
             error,

@@ -8,9 +8,9 @@ use onecycle_train::Config;
 const UNKNOWN: usize = 50_000;
 
 /// Says how long a study will still take, from the speed of what was trained.
-pub(super) struct Clock {
+pub(super) struct RemainingTime {
     /// Cells to train, by their index: network and images to be seen.
-    cells: BTreeMap<usize, (String, f64)>,
+    specs: BTreeMap<usize, (String, f64)>,
     /// Images seen and seconds spent, a network.
     spent: BTreeMap<String, (f64, f64)>,
     since: Instant,
@@ -18,10 +18,10 @@ pub(super) struct Clock {
     from: f64,
 }
 
-impl Clock {
-    pub(super) fn new<'a>(cells: impl Iterator<Item = (usize, &'a Config)>) -> Self {
-        Clock {
-            cells: cells
+impl RemainingTime {
+    pub(super) fn new<'a>(specs: impl Iterator<Item = (usize, &'a Config)>) -> Self {
+        RemainingTime {
+            specs: specs
                 .map(|(index, config)| (index, (config.model.clone(), images(config))))
                 .collect(),
             spent: BTreeMap::new(),
@@ -38,7 +38,7 @@ impl Clock {
 
     /// A cell is done.
     pub(super) fn end(&mut self, index: usize) {
-        if let Some((model, images)) = self.cells.remove(&index) {
+        if let Some((model, images)) = self.specs.remove(&index) {
             let (seen, seconds) = self.spent.entry(model).or_default();
             *seen += images * (1.0 - self.from);
             *seconds += self.since.elapsed().as_secs_f64();
@@ -49,7 +49,7 @@ impl Clock {
     /// not trained yet counts as fast as the others.
     pub(super) fn seconds_left(&self, index: usize, share: f64) -> Option<f64> {
         let mut spent = self.spent.clone();
-        let (model, images) = self.cells.get(&index)?;
+        let (model, images) = self.specs.get(&index)?;
         let (seen, seconds) = spent.entry(model.clone()).or_default();
         *seen += images * (share - self.from);
         *seconds += self.since.elapsed().as_secs_f64();
@@ -59,7 +59,7 @@ impl Clock {
         if all_seen <= 0.0 {
             return None;
         }
-        let left = self.cells.iter().map(|(i, (model, images))| {
+        let left = self.specs.iter().map(|(i, (model, images))| {
             let (seen, seconds) = match spent.get(model) {
                 Some((seen, seconds)) if *seen > 0.0 => (*seen, *seconds),
                 _ => (all_seen, all_seconds),
@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn what_is_left_is_in_proportion_to_the_images() {
-        let cell = |steps| Config {
+        let spec = |steps| Config {
             steps: Some(steps),
             epochs: None,
             ..Config::default()
         };
-        let cells = [cell(10), cell(30)];
-        let mut clock = Clock::new(cells.iter().enumerate());
+        let specs = [spec(10), spec(30)];
+        let mut clock = RemainingTime::new(specs.iter().enumerate());
         clock.start(0.0);
         assert_eq!(clock.seconds_left(0, 0.0), None);
         clock.since -= std::time::Duration::from_secs(10);

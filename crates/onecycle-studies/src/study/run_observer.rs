@@ -3,31 +3,31 @@ use onecycle_train::{
     record::{EpochRecord, StepRecord},
 };
 
-use super::{Cell, CellResult, clock::Clock};
+use super::{RunResult, RunSpec, remaining_time::RemainingTime};
 
 /// Turns the events of a run into those of a study.
-pub(super) struct Watch<'a> {
+pub(super) struct RunObserver<'a> {
     index: usize,
     runs: usize,
-    cell: &'a Cell,
+    spec: &'a RunSpec,
     step: u64,
     steps: u64,
-    clock: &'a mut Clock,
+    clock: &'a mut RemainingTime,
     observer: &'a mut dyn Observer,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> RunObserver<'a> {
     pub(super) fn new(
         index: usize,
         runs: usize,
-        cell: &'a Cell,
-        clock: &'a mut Clock,
+        spec: &'a RunSpec,
+        clock: &'a mut RemainingTime,
         observer: &'a mut dyn Observer,
     ) -> Self {
-        Watch {
+        RunObserver {
             index,
             runs,
-            cell,
+            spec,
             step: 0,
             steps: 1,
             clock,
@@ -43,7 +43,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The run is finished.
-    pub(super) fn end(&mut self, result: &CellResult) {
+    pub(super) fn end(&mut self, result: &RunResult) {
         self.step = self.steps;
         let position = self.position();
         self.clock.end(self.index);
@@ -59,8 +59,8 @@ impl<'a> Watch<'a> {
         RunPosition {
             index: self.index,
             runs: self.runs,
-            label: &self.cell.label,
-            seed: self.cell.seed,
+            label: &self.spec.label,
+            seed: self.spec.seed,
             step: self.step,
             steps: self.steps,
             seconds_left: self.clock.seconds_left(self.index, share),
@@ -68,7 +68,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for RunObserver<'_> {
     fn step(&mut self, record: &StepRecord) {
         self.step = record.step + 1;
         self.observer.run_position(&self.position());
