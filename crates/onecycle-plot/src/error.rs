@@ -1,9 +1,9 @@
-/// A figure that cannot be drawn.
+/// Describes why a figure cannot be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
     /// A figure has no series, or a series has no points.
-    #[error("figure {figure}: {what} is empty; there must be at least one point to draw")]
+    #[error("figure {figure}: {what} is empty; it needs at least one point")]
     EmptyFigure {
         /// The figure's name.
         figure: String,
@@ -13,7 +13,7 @@ pub enum PlotError {
 
     /// The lists of a series differ in length.
     #[error(
-        "figure {figure}, series {series:?}: {x} x values, but {y} {list} values; give as many of both"
+        "figure {figure}, series {series:?}: {x} x values, but {y} {list} values; both lists must have the same length"
     )]
     SeriesLength {
         /// The figure's name.
@@ -41,19 +41,19 @@ pub enum PlotError {
 
     /// A name that cannot be part of a file name.
     #[error(
-        "{name:?} cannot name a figure's files: use letters, digits, `-` and `_`, and begin with a letter"
+        "{name:?} cannot name the files of a figure: use letters, digits, `-` and `_`, beginning with a letter"
     )]
     FigureName {
         /// The name.
         name: String,
     },
 
-    /// The SVG could not be rendered as a PNG.
+    /// The picture could not be drawn or encoded.
     #[error("figure {figure}: cannot draw the picture: {why}")]
     Picture {
         /// The figure's name.
         figure: String,
-        /// What the renderer said.
+        /// The cause.
         why: String,
     },
 }

@@ -1,11 +1,11 @@
-//! Numbers as people read them.
+//! Formats numbers for people.
 
 /// Four significant digits; `nan` and `inf` as words.
 pub fn significant(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
         return value.to_string().to_lowercase();
     }
-    // Through the exponent of the rounded number, so that 9.99996 has the digits of 10.
+    // The exponent of the rounded number counts, so that 9.99996 is shown like 10.
     let scientific = format!("{value:.3e}");
     let exponent = scientific
         .split('e')
@@ -23,16 +23,16 @@ pub fn significant(value: f64) -> String {
     }
 }
 
-/// A share of 1 in percent with two decimals.
-pub fn percent(share: f64) -> String {
-    if share.is_finite() {
-        format!("{:.2} %", 100.0 * share)
+/// A fraction as a percentage with two decimals.
+pub fn percent(fraction: f64) -> String {
+    if fraction.is_finite() {
+        format!("{:.2} %", 100.0 * fraction)
     } else {
-        significant(share)
+        significant(fraction)
     }
 }
 
-/// Seconds as `8.1 s`, `5m03s` or `1h02m`.
+/// Seconds as `8.1 s`, `5 min 3 s` or `1 h 2 min`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return significant(seconds);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_digits() {
+    fn numbers_have_four_significant_digits() {
         let cases = [
             (0.8, "0.8"),
             (0.08333333, "0.08333"),

@@ -1,6 +1,6 @@
 //! Tables as aligned text.
 
-/// Joins cells to lines: the first column aligned left, the others right.
+/// Joins cells to lines. The first column is aligned left, the others right.
 ///
 /// Every row must have as many cells as the first one. Each line ends with a line feed.
 #[must_use]

@@ -1,19 +1,19 @@
-//! Curves as text: panels one above the other over a common axis.
+//! Plots series as text: panels below one another with a common horizontal axis.
 
 use crate::format::significant;
 
-/// The characters that curves and axes are drawn with.
+/// The characters for curves and axes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Charset {
-    /// Braille patterns, 2 × 4 dots a character, and box drawing.
+    /// Braille patterns with 2 × 4 dots per character, and box drawing characters.
     #[default]
     Braille,
-    /// ASCII only, for terminals and logs that know no more.
+    /// ASCII only, for terminals and logs without Unicode.
     Ascii,
 }
 
 impl Charset {
-    /// Dots of a character: columns and rows.
+    /// Columns and rows of dots per character.
     fn dots(self) -> (usize, usize) {
         match self {
             Self::Braille => (2, 4),
@@ -21,7 +21,7 @@ impl Charset {
         }
     }
 
-    /// Vertical axis, the same with a tick, corner, horizontal axis.
+    /// Vertical axis, vertical axis with a tick, corner, horizontal axis.
     fn axes(self) -> [char; 4] {
         match self {
             Self::Braille => ['│', '┤', '└', '─'],
@@ -30,26 +30,27 @@ impl Charset {
     }
 }
 
-/// Least width in columns.
-const LEAST_WIDTH: usize = 24;
-/// Least height of a panel's plot in lines.
-const LEAST_ROWS: usize = 2;
+/// Minimum width in columns.
+const MIN_WIDTH: usize = 24;
+/// Minimum height of a panel in lines.
+const MIN_ROWS: usize = 2;
 
-/// What stands below the plot: at its left end, in the middle where there is room, and at its right end.
+/// The labels below the horizontal axis: at its left end, in the middle if there is room, and at
+/// its right end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Below {
+pub struct XLabels {
     /// The first value.
     pub first: String,
     /// The name of the axis.
     pub name: &'static str,
-    /// The last value; empty where there is one point only.
+    /// The last value; empty if there is only one point.
     pub last: String,
 }
 
-impl Below {
-    /// Steps from 0 on.
-    pub fn steps(steps: usize) -> Below {
-        Below {
+impl XLabels {
+    /// Labels for steps that count from 0.
+    pub fn steps(steps: usize) -> XLabels {
+        XLabels {
             first: "0".to_owned(),
             name: "step",
             last: match steps {
@@ -60,35 +61,36 @@ impl Below {
     }
 }
 
-/// Draws named panels; every line ends with a line feed and has no blanks before it.
+/// Draws named panels into at most `width` columns and `height` lines (with a minimum of both).
+/// Every line ends with a line feed and has no trailing blanks.
 pub fn draw(
     panels: &[(&str, &[f64])],
-    below: &Below,
+    x_labels: &XLabels,
     width: usize,
     height: usize,
     charset: Charset,
 ) -> String {
-    // Each panel has a line for its name; the axis of steps takes two.
+    // Each panel has a line for its name; the horizontal axis takes two.
     let rows = height.saturating_sub(2 + panels.len()) / panels.len().max(1);
-    let rows = rows.max(LEAST_ROWS);
-    let scales: Vec<Scale> = panels
+    let rows = rows.max(MIN_ROWS);
+    let ranges: Vec<ValueRange> = panels
         .iter()
-        .map(|(_, values)| Scale::new(values))
+        .map(|(_, values)| ValueRange::new(values))
         .collect();
-    let labels: Vec<Vec<(usize, String)>> = scales.iter().map(|scale| scale.labels(rows)).collect();
+    let labels: Vec<Vec<(usize, String)>> = ranges.iter().map(|range| range.labels(rows)).collect();
     let margin = labels
         .iter()
         .flatten()
         .map(|(_, label)| label.chars().count())
         .max()
         .unwrap_or(0);
-    // The axis and a blank before it stand between the labels and the plot.
-    let columns = width.max(LEAST_WIDTH).saturating_sub(margin + 2).max(1);
+    // The axis and a blank separate the labels from the plot.
+    let columns = width.max(MIN_WIDTH).saturating_sub(margin + 2).max(1);
     let [bar, tick, corner, dash] = charset.axes();
     let mut lines = Vec::new();
-    for (((name, values), scale), labels) in panels.iter().zip(&scales).zip(&labels) {
+    for (((name, values), range), labels) in panels.iter().zip(&ranges).zip(&labels) {
         lines.push(format!("{:margin$} {name}", ""));
-        let plot = plot(values, scale, columns, rows, charset);
+        let plot = plot(values, range, columns, rows, charset);
         for (row, text) in plot.iter().enumerate() {
             let label = labels.iter().find(|(at, _)| *at == row);
             let (label, axis) = label.map_or(("", bar), |(_, label)| (label.as_str(), tick));
@@ -100,20 +102,20 @@ pub fn draw(
         "",
         dash.to_string().repeat(columns)
     ));
-    lines.push(format!("{:margin$}  {}", "", below.line(columns)));
+    lines.push(format!("{:margin$}  {}", "", x_labels.line(columns)));
     lines
         .iter()
         .map(|line| format!("{}\n", line.trim_end()))
         .collect()
 }
 
-/// The range of a panel.
-struct Scale {
+/// Smallest and largest value of a panel.
+struct ValueRange {
     lo: f64,
     hi: f64,
 }
 
-impl Scale {
+impl ValueRange {
     fn new(values: &[f64]) -> Self {
         let finite = values.iter().filter(|value| value.is_finite());
         let (lo, hi) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| {
@@ -126,7 +128,8 @@ impl Scale {
         self.hi - self.lo <= 1e-9 * self.hi.abs().max(self.lo.abs())
     }
 
-    /// The row, counted from the top, of `rows` rows; a flat curve lies in the middle.
+    /// The row of a value among `rows` rows, counted from the top. A constant curve lies in the
+    /// middle.
     fn row(&self, value: f64, rows: usize) -> Option<usize> {
         if !value.is_finite() {
             return None;
@@ -138,7 +141,8 @@ impl Scale {
         Some((place * (rows - 1) as f64).round() as usize)
     }
 
-    /// Values beside the axis: the largest, the smallest and, where there is room, the one between.
+    /// Labels of the vertical axis: the largest and the smallest value and, if there is room, the
+    /// one in the middle.
     fn labels(&self, rows: usize) -> Vec<(usize, String)> {
         if self.lo > self.hi {
             return Vec::new();
@@ -154,11 +158,11 @@ impl Scale {
     }
 }
 
-/// The rows of a plot. A column of dots covers one or several steps, or shares one with its neighbours; it
-/// is filled from the smallest to the largest value in it, and joined to the column before.
+/// The rows of a plot. Each column of dots covers one or several steps, or a part of one step. It
+/// is filled from the smallest to the largest of its values and joined to the column before.
 fn plot(
     values: &[f64],
-    scale: &Scale,
+    range: &ValueRange,
     columns: usize,
     rows: usize,
     charset: Charset,
@@ -171,14 +175,14 @@ fn plot(
         let from = column * values.len() / wide;
         let to = ((column + 1) * values.len() / wide).max(from + 1);
         let part = values.get(from..to).unwrap_or_default();
-        let at: Vec<Option<usize>> = part.iter().map(|value| scale.row(*value, high)).collect();
+        let at: Vec<Option<usize>> = part.iter().map(|value| range.row(*value, high)).collect();
         let inside = at.iter().flatten().copied();
         let (Some(mut top), Some(mut bottom)) = (inside.clone().min(), inside.max()) else {
             last = None;
             continue;
         };
         if let (Some(last), Some(Some(first))) = (last, at.first()) {
-            // Up to the row next to where the column before ended.
+            // Extend to the row next to the end of the previous column.
             match last.cmp(first) {
                 std::cmp::Ordering::Less => top = top.min(last + 1),
                 std::cmp::Ordering::Greater => bottom = bottom.max(last - 1),
@@ -208,13 +212,13 @@ fn plot(
         .collect()
 }
 
-/// The bit of each dot in a braille pattern, by row and column (Unicode, block U+2800).
+/// The bit of each dot in a Braille pattern, by row and column (Unicode block U+2800).
 const BRAILLE: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
-impl Below {
-    /// First and last value at the ends of the axis, its name between them where there is room.
+impl XLabels {
+    /// First and last value at the ends of the axis, with its name between them if there is room.
     fn line(&self, columns: usize) -> String {
-        let Below { first, name, last } = self;
+        let XLabels { first, name, last } = self;
         let free = columns.saturating_sub(first.chars().count() + last.chars().count());
         if last.is_empty() {
             format!("{first}  {name}")
@@ -230,7 +234,7 @@ impl Below {
 mod tests {
     use super::*;
 
-    /// Up to 0.8 and back over 41 steps, then down to 0; the momentum against it.
+    /// Rises to 0.8 and falls over 41 steps, then to 0; momentum moves opposite to it.
     fn cycle() -> (Vec<f64>, Vec<f64>) {
         let lr = |n: i32| {
             if n <= 40 {
@@ -254,7 +258,7 @@ mod tests {
         let (lr, momentum) = cycle();
         let text = draw(
             &[("learning rate", &lr), ("momentum", &momentum)],
-            &Below::steps(51),
+            &XLabels::steps(51),
             40,
             16,
             Charset::Ascii,
@@ -285,7 +289,7 @@ mod tests {
         let (lr, momentum) = cycle();
         let text = draw(
             &[("learning rate", &lr), ("momentum", &momentum)],
-            &Below::steps(51),
+            &XLabels::steps(51),
             40,
             14,
             Charset::Braille,
@@ -310,13 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn any_size_fits_what_was_asked() {
+    fn plots_fit_the_requested_size() {
         let (lr, momentum) = cycle();
         for charset in [Charset::Ascii, Charset::Braille] {
             for (width, height) in [(24, 8), (40, 10), (80, 24), (200, 60), (81, 25)] {
                 let text = draw(
                     &[("learning rate", &lr), ("momentum", &momentum)],
-                    &Below::steps(51),
+                    &XLabels::steps(51),
                     width,
                     height,
                     charset,
@@ -329,9 +333,9 @@ mod tests {
                 let widest = text.lines().map(|line| line.chars().count()).max();
                 assert_eq!(widest, Some(width), "\n{text}");
             }
-            // Too small is taken as the least that can be read.
+            // A smaller size counts as the minimum.
             assert_eq!(
-                draw(&[("lr", &lr)], &Below::steps(51), 0, 0, charset)
+                draw(&[("lr", &lr)], &XLabels::steps(51), 0, 0, charset)
                     .lines()
                     .count(),
                 5
@@ -340,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_series_are_drawn() {
+    fn unusual_series_are_drawn() {
         for values in [
             &[][..],
             &[0.1],
@@ -352,7 +356,7 @@ mod tests {
             for charset in [Charset::Ascii, Charset::Braille] {
                 let text = draw(
                     &[("lr", values)],
-                    &Below::steps(values.len()),
+                    &XLabels::steps(values.len()),
                     40,
                     10,
                     charset,
@@ -365,7 +369,7 @@ mod tests {
         }
         let flat = draw(
             &[("lr", &[0.1; 500])],
-            &Below::steps(500),
+            &XLabels::steps(500),
             30,
             8,
             Charset::Ascii,

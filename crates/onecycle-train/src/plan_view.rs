@@ -10,7 +10,7 @@ use onecycle_plot::{
     Figure, Mark,
     format::significant,
     table::align,
-    terminal::{self, Below, Charset},
+    terminal::{self, Charset, XLabels},
 };
 
 use crate::{
@@ -237,7 +237,7 @@ impl PlanView {
                 .as_deref()
                 .map(|momentum| ("momentum", momentum)),
         );
-        let below = Below::steps(self.tracks.lr.len());
+        let below = XLabels::steps(self.tracks.lr.len());
         terminal::draw(&panels, &below, width, height, charset)
     }
 }

@@ -5,7 +5,7 @@ use super::shapes::Anchor;
 use super::text::{fit, width, wrap};
 use super::{Axis, Figure, HEIGHT, Side, Style, WIDTH};
 
-/// Free border around everything.
+/// Free border on all sides.
 pub(super) const BORDER: f64 = 14.0;
 /// Font size of the title.
 pub(super) const TITLE: f64 = 18.0;
@@ -27,14 +27,14 @@ const SLANTED: f64 = 170.0;
 
 /// How the labels of the horizontal axis are set.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct XLabels {
+pub(super) struct TickLabels {
     /// Degrees by which they rise to the right; 0 for labels side by side.
     pub(super) angle: f64,
     /// Space that they take below the axis.
     pub(super) height: f64,
 }
 
-impl Default for XLabels {
+impl Default for TickLabels {
     fn default() -> Self {
         Self {
             angle: 0.0,
@@ -43,7 +43,7 @@ impl Default for XLabels {
     }
 }
 
-/// The plot's place, and its axes resolved against the data.
+/// The place of the plot, with the axes fitted to the data.
 pub(super) struct Frame<'a> {
     pub(super) figure: &'a Figure,
     pub(super) left: f64,
@@ -52,17 +52,17 @@ pub(super) struct Frame<'a> {
     pub(super) bottom: f64,
     pub(super) x: Range,
     pub(super) x_ticks: Vec<Tick>,
-    pub(super) x_labels: XLabels,
+    pub(super) x_labels: TickLabels,
     pub(super) y: Range,
     pub(super) y_ticks: Vec<Tick>,
     pub(super) y_right: Option<(&'a Axis, Range, Vec<Tick>)>,
     pub(super) note: Vec<String>,
-    /// The place and name of each mark; the name is `None` where there is no room for it.
-    pub(super) marks: Vec<(f64, Option<Name<'a>>)>,
+    /// The place and name of each mark; the name is `None` if there is no room for it.
+    pub(super) marks: Vec<(f64, Option<MarkLabel<'a>>)>,
 }
 
-/// The name of a mark, laid out.
-pub(super) struct Name<'a> {
+/// The name of a mark with its place.
+pub(super) struct MarkLabel<'a> {
     pub(super) text: &'a str,
     pub(super) anchor: Anchor,
     pub(super) x: f64,
@@ -70,7 +70,7 @@ pub(super) struct Name<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Lays out a figure whose legend takes `legend` in height.
+    /// Lays out a figure with a legend of this height.
     pub(super) fn new(figure: &'a Figure, legend: f64) -> Self {
         let note = figure.note.as_deref().map_or_else(Vec::new, |note| {
             wrap(note, NOTE, f64::from(WIDTH) - 2.0 * BORDER)
@@ -96,7 +96,7 @@ impl<'a> Frame<'a> {
             0.02,
         );
         let (x_ticks, x_labels) = match figure.x.categories.as_slice() {
-            [] => (x_ticks(&x, right - left), XLabels::default()),
+            [] => (x_ticks(&x, right - left), TickLabels::default()),
             names => category_ticks(names, &x, (left, right)),
         };
         let below = NOTE_ROW * note.len() as f64 + LABEL + x_labels.height + 14.0;
@@ -127,8 +127,9 @@ impl<'a> Frame<'a> {
         frame
     }
 
-    /// Names go to the right of their lines, or to the left at the plot's end, in three rows at most.
-    fn place_marks(&self) -> Vec<(f64, Option<Name<'a>>)> {
+    /// Places names to the right of their lines, or to the left near the right edge, in at most
+    /// three rows.
+    fn place_marks(&self) -> Vec<(f64, Option<MarkLabel<'a>>)> {
         let mut ends = [f64::NEG_INFINITY; 3];
         let mut marks: Vec<_> = self
             .figure
@@ -148,7 +149,7 @@ impl<'a> Frame<'a> {
             let row = ends.iter().position(|end| from >= *end);
             let name = row.map(|row| {
                 ends[row] = from + wide + 8.0;
-                Name {
+                MarkLabel {
                     text,
                     anchor,
                     x: at,
@@ -171,13 +172,13 @@ impl<'a> Frame<'a> {
             (Some((_, range, _)), Side::Right) => range,
             _ => &self.y,
         };
-        // Far outside of the plot is as good as just outside, and keeps coordinates short.
+        // Values far outside the plot are moved closer, which keeps coordinates short.
         let place = range.place(value)?.clamp(-1.0, 2.0);
         Some(self.bottom - place * (self.bottom - self.top))
     }
 }
 
-/// Ticks of the horizontal axis: as many as fit beside one another.
+/// Ticks of the horizontal axis, as many as fit side by side.
 fn x_ticks(range: &Range, room: f64) -> Vec<Tick> {
     let fits = |ticks: &Vec<Tick>| {
         let widths: Vec<f64> = labels(ticks)
@@ -203,7 +204,7 @@ fn category_ticks(
     names: &[String],
     range: &Range,
     (left, right): (f64, f64),
-) -> (Vec<Tick>, XLabels) {
+) -> (Vec<Tick>, TickLabels) {
     let slot = (right - left) / names.len() as f64;
     let widest = names
         .iter()
@@ -230,8 +231,8 @@ fn category_ticks(
     });
     let ticks = ticks.collect();
     let labels = match side_by_side {
-        true => XLabels::default(),
-        false => XLabels {
+        true => TickLabels::default(),
+        false => TickLabels {
             angle: SLANT,
             height: longest * sin + 1.2 * TICK,
         },

@@ -1,9 +1,9 @@
-//! Axes: their ranges, and ticks at numbers that people like.
+//! Ranges of axes, and ticks at round numbers.
 
 use super::text::{linear_labels, power_of_ten};
 use super::{Axis, Scale};
 
-/// An axis resolved against its data.
+/// The range of an axis, fitted to its data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
     lo: f64,
@@ -11,7 +11,7 @@ pub(super) struct Range {
     scale: Scale,
 }
 
-/// A place on an axis; without a label it is a minor one.
+/// A tick of an axis; one without a label is minor.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tick {
     pub(super) value: f64,
@@ -19,8 +19,9 @@ pub(super) struct Tick {
 }
 
 impl Range {
-    /// The range that `axis` asks for, or one that holds the drawable `values` with `pad` (a share of
-    /// the span) free at both ends. Without any drawable value it is 0 to 1, or 0.1 to 1 on a log axis.
+    /// The range that `axis` sets, or one that contains all drawable `values` with the fraction
+    /// `pad` of the span free at both ends. Without a drawable value it is 0 to 1, or 0.1 to 1 on a
+    /// log axis.
     pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, pad: f64) -> Self {
         let scale = axis.scale;
         let drawable = |v: f64| v.is_finite() && (scale == Scale::Linear || v > 0.0);
@@ -45,7 +46,7 @@ impl Range {
             }
             Scale::Linear => {
                 let room = pad * (hi - lo);
-                // Data that come near zero are read against zero.
+                // If the data come close to zero, the axis begins at zero.
                 let near_zero = lo >= 0.0 && lo < 0.35 * hi;
                 (lo, hi) = (if near_zero { 0.0 } else { lo - room }, hi + room);
             }
@@ -59,7 +60,8 @@ impl Range {
         Self { lo, hi, scale }
     }
 
-    /// Where `value` lies: 0 at the axis' beginning, 1 at its end; `None` where it cannot be drawn.
+    /// The place of `value`: 0 at the beginning of the axis, 1 at its end; `None` if it cannot be
+    /// drawn.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.scale {
             Scale::Linear => (value - self.lo) / (self.hi - self.lo),
@@ -78,7 +80,7 @@ impl Range {
             }
         }
         let ticks = self.linear_ticks(want);
-        // Two labels are too few to read values between them.
+        // Two labels are too few for reading values between them.
         if ticks.len() < 3 {
             self.linear_ticks(want + 2)
         } else {
@@ -105,7 +107,7 @@ impl Range {
             .collect()
     }
 
-    /// Decades, every second or third where there are many; 2 and 5 between them where there are few.
+    /// Decades, or every second or third of them if there are many; also 2 and 5 if there are few.
     fn log_ticks(&self, want: usize) -> Vec<Tick> {
         let (first, last) = (
             self.lo.log10().floor() as i32,
@@ -140,13 +142,13 @@ impl Range {
     }
 }
 
-/// Whether nothing but rounding lies between two values.
+/// Whether two values differ only by rounding.
 fn is_constant(lo: f64, hi: f64) -> bool {
     hi - lo <= 1e-9 * hi.abs().max(lo.abs())
 }
 
-/// The first of 1, 2, 2.5 and 5 times a power of ten that is at least `raw`, or up to 7 % less. 2.5
-/// itself is left out: whole numbers read better on an axis of epochs.
+/// The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `raw`, or up to 7 % less.
+/// 2.5 itself is excluded, because whole numbers read better on an axis of epochs.
 fn nice_step(raw: f64) -> f64 {
     let least = 0.93 * raw;
     let power = 10_f64.powf(least.log10().floor());
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn linear_ticks_are_nice() {
+    fn linear_ticks_are_round_numbers() {
         let axis = Axis::linear("x");
         assert_eq!(
             labels(&axis, &[0.0, 9310.0], 5),
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_range_holds_its_data() {
+    fn every_range_contains_its_data() {
         let cases: [&[f64]; 8] = [
             &[0.0],
             &[3.0],
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_of_any_range_end() {
+    fn every_range_has_a_limited_number_of_ticks() {
         for (lo, hi) in [
             (-1e300, 1e300),
             (1e-300, 1e300),

@@ -1,7 +1,7 @@
 //! Text in figures: escaping, widths, numbers.
 
-/// Escapes text for use in XML and HTML, in element content and in quoted attributes. Control characters
-/// that XML does not allow become U+FFFD.
+/// Escapes text for XML and HTML, both for element content and quoted attributes. Replaces control
+/// characters that XML does not allow by U+FFFD.
 #[must_use]
 pub fn escape_xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -21,8 +21,8 @@ pub fn escape_xml(text: &str) -> String {
     out
 }
 
-/// About the width of `text` at a font size, for fonts up to DejaVu Sans in width, the widest of those
-/// that `sans-serif` commonly stands for.
+/// Approximate width of `text` at a font size. It is an upper bound for common sans-serif fonts,
+/// the widest of which is DejaVu Sans.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     let em = |c: char| match c {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '|' | ' ' | '\'' => 0.32,
@@ -37,7 +37,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(em).sum::<f64>() * size
 }
 
-/// Cuts `text` to a width at a font size, with an ellipsis where something was cut.
+/// Cuts `text` to a width at a font size; an ellipsis marks a cut.
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_owned();
@@ -53,7 +53,7 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     format!("{}…", out.trim_end())
 }
 
-/// Breaks `text` between words into lines of a width at a font size; a longer word is cut.
+/// Breaks `text` between words into lines of a width at a font size. Cuts words that are longer.
 pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -69,20 +69,21 @@ pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
     lines
 }
 
-/// A coordinate with two decimals at most, so that files stay small and equal input gives equal bytes.
+/// A coordinate with at most two decimals, which keeps files small and makes equal input give equal
+/// bytes.
 pub(super) fn coordinate(value: f64) -> String {
     let rounded = (value * 100.0).round() / 100.0;
     // Adding zero turns -0 into 0.
     format!("{}", rounded + 0.0)
 }
 
-/// Labels for the values of a linear axis that lie `step` apart, all in the same form.
+/// Labels for the values of a linear axis with a distance of `step`, all in the same form.
 pub(super) fn linear_labels(values: &[f64], step: f64) -> Vec<String> {
     let largest = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     if largest == 0.0 {
         return values.iter().map(|_| "0".to_owned()).collect();
     }
-    // Twelve digits are within what an f64 holds exactly enough for a label.
+    // More than twelve decimals would show rounding errors of the values.
     let decimals = |step: f64| {
         (0..12)
             .find(|&d| is_whole(step * 10_f64.powi(d)))
@@ -125,7 +126,7 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6 * value.abs().max(1.0) && value.round() != 0.0
 }
 
-/// The typographic minus, and no minus before a rounded zero.
+/// The typographic minus sign, and no sign before a rounded zero.
 fn minus(text: String) -> String {
     match text.strip_prefix('-') {
         Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_all_that_markup_knows() {
+    fn escapes_all_characters_of_markup() {
         assert_eq!(
             escape_xml("<a href=\"x\">&'\u{0}"),
             "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{fffd}"
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_only_what_is_too_long() {
+    fn cuts_only_text_that_is_too_long() {
         assert_eq!(fit("short", 10.0, 100.0), "short");
         let cut = fit("a very long name of a series", 10.0, 60.0);
         assert!(cut.ends_with('…') && width(&cut, 10.0) <= 60.0, "{cut}");

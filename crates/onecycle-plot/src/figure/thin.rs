@@ -1,10 +1,10 @@
-//! Fewer points for drawing, with every peak kept.
+//! Reduces the points of a drawing and keeps every peak.
 
-/// Indices, in order, of the points that a drawing of `len` points needs.
+/// Indices, in order, of the points to draw out of `len` points.
 ///
-/// The points are taken in `buckets` runs of equal length; of each run the first and the smallest and
-/// largest by every key are kept, and of the last one the last. So no extreme is lost, and the order in
-/// which points are joined stays. Keys must hold `len` finite values each.
+/// The points are split into `buckets` runs of equal length. Each run keeps its first point and the
+/// smallest and largest by every key; the last run also keeps its last point. So no extreme is
+/// lost, and the order of the points stays the same. Each key must hold `len` finite values.
 pub(super) fn thin(len: usize, buckets: usize, keys: &[&[f64]]) -> Vec<usize> {
     if len <= buckets.max(1) * (2 * keys.len() + 1) {
         return (0..len).collect();
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn few_points_stay() {
+    fn few_points_are_all_kept() {
         let y = [1.0, 2.0, 3.0];
         assert_eq!(thin(3, 1, &[&y]), [0, 1, 2]);
         assert_eq!(thin(0, 300, &[&[]]), [0_usize; 0]);

@@ -83,7 +83,16 @@ fn the_closest_category_counts() {
     let axis = Axis::categories("variant", ["a", "b"]);
     let found = [0.4, 0.6, 1.4, 2.4, 2.6, -1.0, f64::NAN, f64::INFINITY];
     let found = found.map(|value| axis.category(value));
-    let wanted = [None, Some("a"), Some("a"), Some("b"), None, None, None, None];
+    let wanted = [
+        None,
+        Some("a"),
+        Some("a"),
+        Some("b"),
+        None,
+        None,
+        None,
+        None,
+    ];
     assert_eq!(found, wanted);
     assert_eq!(Axis::linear("step").category(1.0), None);
 }

@@ -1,8 +1,8 @@
-//! Figures as files: well formed, and sound on odd data.
+//! Files of figures: well-formed, also for unusual data.
 
 use onecycle_plot::{Axis, Figure, Mark, PlotError, Series, Style};
 
-/// All text of an SVG document, which must be well formed.
+/// All text of an SVG document. Fails if it is not well-formed.
 pub(crate) fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
     let texts = document
@@ -20,7 +20,7 @@ fn figure(series: Vec<Series>) -> Figure {
 }
 
 #[test]
-fn odd_series_are_drawn() {
+fn unusual_series_are_drawn() {
     let x = vec![0.0, 1.0, 2.0, 3.0];
     let y = vec![1.0, f64::NAN, f64::INFINITY, 2.0];
     let band = Style::Band {
@@ -69,7 +69,7 @@ fn a_gap_is_not_bridged() {
 }
 
 #[test]
-fn unsound_figures_are_refused_by_name() {
+fn inconsistent_figures_give_errors_with_the_name() {
     let empty = figure(vec![]).svg().unwrap_err();
     assert!(
         matches!(&empty, PlotError::EmptyFigure { .. }) && empty.to_string().contains("test"),

@@ -4,7 +4,7 @@ use onecycle::range_test::{OverSeeds, Rule};
 use onecycle_plot::{
     format::significant,
     table::align,
-    terminal::{self, Below, Charset},
+    terminal::{self, Charset, XLabels},
 };
 
 use super::{RangeTestCost, RangeTestResult};
@@ -42,7 +42,7 @@ impl RangeTestResult {
             .map(|(name, losses)| (*name, losses.as_slice()))
             .collect();
         let last = self.sweep.at(longest.saturating_sub(1) as u64);
-        let below = Below {
+        let below = XLabels {
             first: significant(self.sweep.at(0)),
             name: "learning rate",
             last: significant(last),
