@@ -1,13 +1,15 @@
-//! Policies side by side: the same network on the same images, over several seeds.
+//! Compares policies on the same network and images over several seeds.
 //!
-//! Every file is a variant, every seed a run of it; they are trained as a [`Study`], which can be interrupted. With the same
-//! seed all variants begin with the same weights and see the images in the same order, so they are compared seed by seed.
+//! Every file is a variant with one run per seed; all runs are trained as a [`Study`], which can be
+//! interrupted. With the same seed, all variants start from the same weights and process the images
+//! in the same order, so differences are paired by seed.
 //!
-//! **What may differ.** Files with another network or other images are refused: their numbers would not be comparable. All
-//! else may differ, and whatever does stands in the table of settings. That includes the budget (`epochs`, `steps`,
-//! `batch_size`): that a policy needs fewer steps is a claim that one wants to test. Where budgets differ, the result says so.
+//! **What may differ.** Files with different networks or images are refused, because their
+//! accuracies are not comparable. Everything else may differ, and the table of settings lists what
+//! does. That includes the budget (`epochs`, `steps`, `batch_size`): a policy may claim to need
+//! fewer steps. The result says so if budgets differ.
 //!
-//! | what it leaves | |
+//! | output | content |
 //! |---|---|
 //! | `runs/LABEL-seedN/` | each run |
 //! | `compare.json` | [`ComparisonResult`]: all numbers, all epochs of all runs |
@@ -30,7 +32,7 @@ use crate::{
 };
 use onecycle_train::{Config, ConfigError, config::Layers, figures, files, observer::Observer};
 
-/// Keys that must agree: by them accuracies are comparable.
+/// Keys that must have the same value in all variants, so that accuracies are comparable.
 const SAME: [&str; 8] = [
     "model",
     "data.name",
@@ -41,28 +43,30 @@ const SAME: [&str; 8] = [
     "data.image_size",
     "device",
 ];
-/// Keys whose difference is one of the budget.
+/// Keys that define the training budget.
 const BUDGET: [&str; 3] = ["epochs", "steps", "batch_size"];
-/// Keys that are of no interest beside others: the seeds are the comparison's own.
-const UNSEEN: [&str; 2] = ["seed", "threads"];
+/// Keys that the table of differing settings leaves out: the comparison sets the seeds, and threads
+/// do not change results.
+const UNLISTED: [&str; 2] = ["seed", "threads"];
 
-/// What to compare.
+/// A comparison to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Labels and configurations, at least two, with labels of their own.
+    /// At least two configurations with unique labels.
     variants: Vec<(String, Config)>,
     seeds: Vec<u64>,
     accuracies: Vec<f64>,
 }
 
 impl Comparison {
-    /// Reads a file a variant, which is called after it, and lays `settings` over each. The runs have the seeds `seed`,
-    /// `seed + 1`, ... of the first file. `accuracies` (between 0 and 1) are those whose steps and time are asked for; without
-    /// any, it is the largest whole per cent that all variants reach.
+    /// Reads one configuration file per variant, labelled by its file name, and applies `settings`
+    /// on top of each. The runs use the seeds `seed`, `seed + 1`, ... of the first file. The result
+    /// reports steps and time until each of `accuracies` (between 0 and 1). Without any, it uses
+    /// the largest whole per cent that all variants reach.
     ///
     /// # Errors
-    /// Fewer than two files, files of the same name, without any seed, or that cannot be compared; what is wrong with a file
-    /// or a setting.
+    /// Fewer than two files, two files of the same name, zero seeds, or files that cannot be
+    /// compared; errors in a file or a setting.
     pub fn read(
         paths: &[PathBuf],
         settings: &[(String, String)],
@@ -80,7 +84,7 @@ impl Comparison {
         Comparison::new(variants, seeds, accuracies)
     }
 
-    /// As [`read`](Self::read), of configurations that are at hand.
+    /// Like [`read`](Self::read), for configurations in memory.
     ///
     /// # Errors
     /// The same.
@@ -105,9 +109,9 @@ impl Comparison {
             )?);
         }
         let mut labels = BTreeSet::new();
-        if let Some((twice, _)) = variants.iter().find(|(label, _)| !labels.insert(label)) {
-            let expected = "files of different names: variants are called after them";
-            return Ok(wrong("files", twice.clone(), expected)?);
+        if let Some((duplicate, _)) = variants.iter().find(|(label, _)| !labels.insert(label)) {
+            let expected = "files with different names, which label the variants";
+            return Ok(wrong("files", duplicate.clone(), expected)?);
         }
         if seeds == 0 {
             return Ok(wrong("seeds", "0".to_owned(), "at least 1")?);
@@ -116,7 +120,7 @@ impl Comparison {
             return Ok(wrong(
                 "accuracies",
                 accuracy.to_string(),
-                "shares between 0 and 1, such as 0.9",
+                "numbers between 0 and 1, such as 0.9",
             )?);
         }
         let first = variants[0].1.seed;
@@ -129,16 +133,16 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// The variants' labels and configurations.
+    /// Labels and configurations of the variants.
     pub fn variants(&self) -> &[(String, Config)] {
         &self.variants
     }
 
-    /// Trains what is not trained yet in `folder`, and leaves the result there. `None` where the observer stopped it: the
-    /// same call goes on.
+    /// Trains the runs that are not finished yet in `folder` and writes the result there. Returns
+    /// `None` if the observer stopped it; the same call continues.
     ///
     /// # Errors
-    /// Those of [`Study::run`]; files that cannot be written.
+    /// The errors of [`Study::run`]; files that cannot be written.
     pub fn run(
         &self,
         folder: &Path,
@@ -148,7 +152,7 @@ impl Comparison {
             let spec = |seed: &u64| RunSpec::new(label.clone(), config.clone(), *seed);
             self.seeds.iter().map(spec)
         });
-        // By seeds first: whoever stops early has something to compare.
+        // Train seed by seed, so that an early stop leaves variants to compare.
         let mut specs: Vec<RunSpec> = specs.collect();
         specs.sort_by_key(|spec| spec.seed);
         match Study::new(specs)?.run(folder, observer)? {
@@ -173,7 +177,7 @@ impl Comparison {
         let names: BTreeSet<&String> = all.iter().flat_map(|keys| keys.keys()).collect();
         Ok(names
             .into_iter()
-            .filter(|name| !UNSEEN.contains(&name.as_str()))
+            .filter(|name| !UNLISTED.contains(&name.as_str()))
             .map(|name| DifferingSetting {
                 key: name.clone(),
                 values: all.iter().map(|keys| keys.get(name).cloned()).collect(),
@@ -205,7 +209,7 @@ impl Comparison {
     }
 }
 
-/// The file's name without its ending, with `-` for what a label cannot have.
+/// The file's name without its extension, with `-` for every character that a label cannot contain.
 fn label(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

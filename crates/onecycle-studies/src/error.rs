@@ -14,9 +14,9 @@ pub enum StudyError {
         values.join(", ")
     )]
     NotComparable {
-        /// The key with its tables.
+        /// The differing key, with its tables.
         key: String,
-        /// Each variant with its value.
+        /// Each variant with its value of the key.
         values: Vec<String>,
     },
 }

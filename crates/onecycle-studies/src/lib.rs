@@ -1,9 +1,12 @@
 //! Many training runs as one study.
 //!
-//! A [`Study`](study::Study) trains a list of cells (label, configuration, seed), each in a run folder
-//! of its own, and returns their results; stopped at any time, the same call continues. [`compare`]
-//! compares configurations over seeds, [`reproduce`] checks published claims, [`suggestions`] measures
-//! how good the suggested learning rates are.
+//! The principal type is [`Study`](study::Study): a list of runs, each given by a label, a
+//! configuration and a seed. It trains every run in a folder of its own and returns the results.
+//! After a stop or a crash, the same call continues where the last one ended.
+//!
+//! - [`compare`] compares configurations over several seeds.
+//! - [`reproduce`] repeats experiments of the 1cycle literature and tests the published claims.
+//! - [`suggestions`] measures how good the suggested learning rates are.
 
 pub mod compare;
 mod error;

@@ -1,27 +1,28 @@
-//! The figures and tables of the 1cycle literature, each by its name.
+//! Repeats the figures and tables of the 1cycle literature.
 //!
-//! A [`Reproduction`] says which runs it needs, what is claimed and published, and how to tell from the runs whether the claim
-//! shows. The verdicts are computed from 95 % intervals over the seeds, never written down. All experiments of a folder share
-//! their runs: the same variant is trained once, whoever asks for it, and what is there is not trained again.
+//! A [`Reproduction`] defines an experiment: the runs it needs, the published claims, and how to
+//! test each claim on the results. Verdicts are computed from 95 % confidence intervals over the
+//! seeds, never written by hand. All experiments in a folder share their runs: a variant that
+//! several of them need is trained once.
 //!
-//! | name | what it repeats |
+//! | name | repeats |
 //! |---|---|
 //! | `schedule`, `full-cycle`, `higher-rate`, `long-annihilation` | Gugger's notebook on the 1cycle policy |
-//! | `super-convergence` | Smith & Topin: one cycle against many times its steps; fewer images |
+//! | `super-convergence` | Smith & Topin: one cycle against many times as many steps; fewer images |
 //! | `momentum`, `weight-decay` | Smith, "A disciplined approach" |
-//! | `noise-scale` | Jastrzębski et al.: lr / batch size; McCandlish et al.: gradient noise along a run |
-//! | `flat-minima` | Keskar et al.: large batches; sharpness of what policies find, and along one cycle |
-//! | `batch-warm-start` | Keskar et al.: batches that grow |
+//! | `noise-scale` | Jastrzębski et al.: lr / batch size; McCandlish et al.: gradient noise during a run |
+//! | `flat-minima` | Keskar et al.: large batches; sharpness of the minima that policies find, and during one cycle |
+//! | `batch-warm-start` | Keskar et al.: growing batches |
 //! | `large-batch` | Goyal et al.: warm-up, linear scaling, ghost batches |
 //! | `curriculum` | Bengio et al.: easy examples first |
 //! | `lenet-mnist` | Smith's table on LeNet |
 //! | `optimizers` | one cycle with Adam and AdamW |
 //!
-//! | what it leaves | |
+//! | output | content |
 //! |---|---|
 //! | `runs/LABEL-seedN/` | each run |
 //! | `NAME/` | `result.json`, `index.html` and `figures/` of an experiment |
-//! | `reproduce.json`, `reproduce.html` | all experiments of the call, where there are several |
+//! | `reproduce.json`, `reproduce.html` | all experiments of the call, if there are several |
 
 mod baseline;
 mod batches;
@@ -56,16 +57,16 @@ use onecycle_train::{Config, ConfigError, RunError, device::Device, figures, obs
 
 use claim::{Published, Results};
 
-/// How to reproduce.
+/// The settings that all experiments of a call share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
-    /// How much it may cost.
+    /// The preset from which the budget comes.
     pub size: StudySize,
-    /// The scale's budget, or another one in its place.
+    /// The budget: the preset's own, or a changed one.
     pub budget: Budget,
     /// Seeds of the runs of each variant.
     pub seeds: Vec<u64>,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: Device,
 }
 
@@ -73,26 +74,28 @@ pub struct Protocol {
 pub trait Reproduction: Sync {
     /// Its name on the command line.
     fn name(&self) -> &'static str;
-    /// What it is about, in a line.
+    /// Its title, one line.
     fn title(&self) -> &'static str;
-    /// Network, data and epochs in words: the budget's.
+    /// Network, data and epochs as text; by default those of the budget.
     fn setup(&self, protocol: &Protocol) -> String {
         protocol.budget.words()
     }
-    /// What a reader has to know: how it differs from the original, confounds.
+    /// Notes for readers: differences from the original, confounds.
     fn notes(&self, protocol: &Protocol) -> Vec<String>;
     /// Labels and configurations to train; none by default.
     ///
     /// # Errors
-    /// Configurations that cannot be.
+    /// Invalid configurations.
     fn variants(&self, _protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
         Ok(Vec::new())
     }
-    /// What to train: each variant under each seed. Where something has to be found out before, it is kept in `folder`, and what
-    /// a cell is may depend on what its own seed found, so that further seeds change none. `None` where the observer stopped it.
+    /// The runs to train: by default each variant with each seed. An experiment that has to measure
+    /// something first keeps the measurements in `folder`. A run may depend only on measurements of
+    /// its own seed, so that further seeds do not change it. Returns `None` if the observer stopped
+    /// it.
     ///
     /// # Errors
-    /// Those of what it does.
+    /// The errors of the measurements.
     fn prepare(
         &self,
         protocol: &Protocol,
@@ -106,7 +109,7 @@ pub trait Reproduction: Sync {
         });
         Ok(Some(specs.collect()))
     }
-    /// Claims with what the results say of them.
+    /// The claims with the verdicts that follow from the results.
     ///
     /// # Errors
     /// Files of runs that cannot be read.
@@ -116,11 +119,11 @@ pub trait Reproduction: Sync {
         folder: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError>;
-    /// What the usual figures are drawn over.
+    /// Horizontal axis of the default figures.
     fn x_axis(&self) -> XAxis {
         XAxis::Epochs
     }
-    /// Figures with their captions: the usual ones, of losses and accuracy.
+    /// Figures with their captions; by default losses and accuracy.
     ///
     /// # Errors
     /// Files of runs that cannot be read.
@@ -134,7 +137,7 @@ pub trait Reproduction: Sync {
     }
 }
 
-/// All experiments, in the order of a page.
+/// All experiments, in the order of the page.
 pub fn all() -> [&'static dyn Reproduction; 14] {
     [
         &cycle::Schedule,
@@ -154,10 +157,10 @@ pub fn all() -> [&'static dyn Reproduction; 14] {
     ]
 }
 
-/// The experiments of this name; `all` names all of them.
+/// The experiment of this name; `all` for all experiments.
 ///
 /// # Errors
-/// [`ConfigError::Setting`] with the names that there are.
+/// [`ConfigError::Setting`] with the known names.
 pub fn named(name: &str) -> Result<Vec<&'static dyn Reproduction>, StudyError> {
     let found: Vec<_> = all()
         .into_iter()
@@ -177,30 +180,30 @@ pub fn named(name: &str) -> Result<Vec<&'static dyn Reproduction>, StudyError> {
     }
 }
 
-/// An experiment that was repeated: `result.json`.
+/// The result of an experiment: `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExperimentResult {
     /// Its name.
     pub name: String,
-    /// What it is about.
+    /// Its title.
     pub title: String,
-    /// The scale.
+    /// The preset from which its budget came.
     #[serde(rename = "scale")]
     pub size: StudySize,
-    /// Network, data and epochs in words.
+    /// Network, data and epochs as text.
     pub setup: String,
-    /// What a reader has to know.
+    /// Notes for readers.
     pub notes: Vec<String>,
-    /// Claims, what is published and what was measured.
+    /// The claims with the published and the measured numbers.
     pub claims: Vec<Claim>,
-    /// The variants in numbers.
+    /// Statistics of the variants.
     pub variants: Vec<VariantSummary>,
-    /// Paths of the figures below the folder, without their endings.
+    /// Paths of the figures below the folder, without extensions.
     pub figures: Vec<PathBuf>,
 }
 
 impl Protocol {
-    /// A scale as it is, with its own number of seeds.
+    /// The unchanged budget of a preset, with its number of seeds, on the CPU.
     pub fn of(size: StudySize) -> Self {
         let budget = size.budget();
         Protocol {
@@ -211,12 +214,12 @@ impl Protocol {
         }
     }
 
-    /// Whether network, data and lengths are those of the originals.
+    /// Whether network, data and number of epochs are those of the originals.
     fn is_original(&self) -> bool {
         self.size == StudySize::Paper && self.budget == StudySize::Paper.budget()
     }
 
-    /// Network, data, augmentation and optimizer of the scale under a policy.
+    /// The budget's network, data, augmentation and optimizer with a given policy.
     fn config(&self, policy: impl Into<Preset>) -> Config {
         let mut config = self.budget.base(self.device);
         config.policy.preset = policy.into();
@@ -224,17 +227,17 @@ impl Protocol {
     }
 }
 
-/// An experiment with its results and figures.
+/// The result of an experiment with its figures and captions.
 struct ExperimentReport {
     result: ExperimentResult,
     figures: Vec<(Figure, String)>,
 }
 
-/// Trains what is not trained yet in `folder`, and leaves the results there. `None` where the observer stopped it: the same
-/// call goes on.
+/// Trains the runs that are not finished yet in `folder` and writes the results there. Returns
+/// `None` if the observer stopped it; the same call continues.
 ///
 /// # Errors
-/// Those of [`Study::run`]; files that cannot be written.
+/// The errors of [`Study::run`]; files that cannot be written.
 pub fn run(
     experiments: &[&dyn Reproduction],
     protocol: &Protocol,
@@ -268,7 +271,7 @@ pub fn run(
     Ok(Some(reports.into_iter().map(|one| one.result).collect()))
 }
 
-/// Trains all cells, each once whoever asks for it.
+/// Trains all runs. A run that several experiments ask for is trained once.
 fn train(
     wanted: &[Vec<RunSpec>],
     folder: &Path,
@@ -279,7 +282,7 @@ fn train(
         match specs.iter().find(|other| other.name() == spec.name()) {
             None => specs.push(spec.clone()),
             Some(other) if other.config == spec.config => {}
-            // Two experiments mean different things by one label: a mistake in this module.
+            // Two experiments use one label for different configurations: a mistake in this module.
             Some(other) => {
                 return Err(RunError::OtherSettings {
                     run: Study::run_folder(folder, spec),
@@ -296,7 +299,7 @@ fn train(
     }
 }
 
-/// Judges an experiment and writes what it leaves.
+/// Tests the claims of an experiment and writes its files.
 fn show(
     experiment: &dyn Reproduction,
     protocol: &Protocol,
@@ -329,7 +332,7 @@ fn show(
     Ok(report)
 }
 
-/// The curves that most experiments have: validation accuracy, training and validation loss.
+/// The default figures: validation accuracy, training loss and validation loss.
 fn usual_figures(name: &str, x_axis: XAxis, results: &[Variant]) -> Vec<(Figure, String)> {
     let results = Results(results.to_vec());
     let named = results.named();
@@ -355,12 +358,12 @@ fn usual_figures(name: &str, x_axis: XAxis, results: &[Variant]) -> Vec<(Figure,
         |epoch| epoch.train_loss,
     );
     [
-        (accuracy, "Share of the validation images classified rightly after each epoch."),
+        (accuracy, "Percentage of validation images classified correctly after each epoch."),
         (val_loss, "Mean cross-entropy on the validation images after each epoch."),
-        (train_loss, "Mean cross-entropy over each epoch's training images, augmented, each before its update."),
+        (train_loss, "Mean cross-entropy over the augmented training images of each epoch, computed before each update."),
     ]
     .into_iter()
-    // Where all runs diverged in their first epoch there is nothing to draw.
+    // There is nothing to draw if all runs diverged in their first epoch.
     .filter(|(figure, _)| !figure.series.is_empty())
     .map(|(figure, caption)| (figure, caption.to_owned()))
     .collect()
@@ -371,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_that_there_are() {
+    fn an_unknown_name_lists_the_known_ones() {
         assert_eq!(named("all").map(|all| all.len()).ok(), Some(14));
         let one = named("momentum").map(|found| found[0].name());
         assert_eq!(one.ok(), Some("momentum"));

@@ -1,28 +1,31 @@
-//! Many runs as one piece of work: every cell of a table trained in a folder of its own, whatever comes in between.
+//! Trains many runs as one resumable unit of work.
 //!
-//! A [`Study`] is a list of [`RunSpec`]s. [`Study::run`] trains each in `FOLDER/runs/LABEL-seedN`. A cell with a summary is done
-//! and never trained again; one that was cut is taken up from its checkpoint; so the same call again goes on where the last
-//! one was stopped or killed, and comes to the same numbers. More cells in the same folder, further seeds say, cost only
-//! themselves. A loss that is not finite is a result of its cell, not an error of the study.
+//! A [`Study`] is a list of [`RunSpec`]s. [`Study::run`] trains each one in
+//! `FOLDER/runs/LABEL-seedN`. A run with a summary is finished and is not trained again. An
+//! interrupted run continues from its checkpoint. So repeating the same call after a stop or a
+//! crash leads to the same numbers. Adding runs to the same folder, such as further seeds, only
+//! trains the new ones. A loss that is not finite is a result of its run, not an error of the
+//! study.
 //!
 //! ```no_run
 //! use std::path::Path;
+//! use onecycle_studies::study::{RunSpec, Study, StudyOutcome};
 //! use onecycle_train::{Config, observer::Silent};
-//! use crate::{study::RunSpec, study::StudyOutcome, study::Study};
 //!
 //! let base = Config { epochs: Some(1.0), ..Config::default() };
-//! let cells = [0.1, 0.4].into_iter().flat_map(|lr_max| {
+//! let specs = [0.1, 0.4].into_iter().flat_map(|lr_max| {
 //!     let mut config = base.clone();
 //!     config.policy.preset = onecycle::OneCycle::new(lr_max).into();
 //!     [1, 2, 3].map(|seed| RunSpec::new(format!("lr-{lr_max}"), config.clone(), seed))
 //! });
-//! let study = Study::new(cells)?.without_pictures();
+//! let study = Study::new(specs)?.without_pictures();
 //! if let StudyOutcome::Finished(results) = study.run(Path::new("rates"), &mut Silent)? {
 //!     for result in results {
-//!         println!("{} seed {}: {:.2} %", result.label, result.seed, 100.0 * result.final_accuracy);
+//!         let percent = 100.0 * result.final_accuracy;
+//!         println!("{} seed {}: {percent:.2} %", result.label, result.seed);
 //!     }
 //! }
-//! # Ok::<(), crate::StudyError>(())
+//! # Ok::<(), onecycle_studies::StudyError>(())
 //! ```
 
 mod remaining_time;
@@ -53,20 +56,20 @@ use onecycle_train::{
 use remaining_time::RemainingTime;
 use run_observer::RunObserver;
 
-/// One training of a study.
+/// Describes one run of a study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSpec {
-    /// What it is called, in tables and as the name of its folder: letters, digits, `-`, `_` and `.`, a letter or digit
-    /// first. Cells of several seeds share it.
+    /// Its name in tables and in the name of its folder: letters, digits, `-`, `_` and `.`,
+    /// beginning with a letter or digit. Runs of several seeds share a label.
     pub label: String,
-    /// What is trained, its seed apart.
+    /// The configuration. Its own seed is replaced by `seed`.
     pub config: Config,
-    /// Seed of every random stream.
+    /// Seed of every random stream of the run.
     pub seed: u64,
 }
 
 impl RunSpec {
-    /// A cell of this label. `seed` takes the place of the configuration's own.
+    /// A run with this label. `seed` replaces the seed of the configuration.
     pub fn new(label: impl Into<String>, config: Config, seed: u64) -> Self {
         RunSpec {
             label: label.into(),
@@ -75,7 +78,7 @@ impl RunSpec {
         }
     }
 
-    /// Name of its folder.
+    /// Name of the run's folder, `LABEL-seedN`.
     pub fn name(&self) -> String {
         format!("{}-seed{}", self.label, self.seed)
     }
@@ -87,7 +90,7 @@ impl RunSpec {
             return Err(ConfigError::setting(
                 "label",
                 self.label.clone(),
-                "letters, digits, `-`, `_` and `.`, a letter or digit first",
+                "letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
             )
             .into());
         }
@@ -95,7 +98,7 @@ impl RunSpec {
     }
 }
 
-/// A list of cells to train.
+/// A list of runs to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Study {
     specs: Vec<RunSpec>,
@@ -105,23 +108,23 @@ pub struct Study {
 /// How a study ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StudyOutcome {
-    /// All cells are trained: a result a cell, in their order.
+    /// All runs are trained: one result per run, in their order.
     Finished(Vec<RunResult>),
-    /// The observer asked to stop. The same call goes on.
+    /// The observer asked to stop. The same call continues.
     Stopped {
-        /// Cells that are done.
+        /// Number of finished runs.
         done: usize,
-        /// Cells in all.
+        /// Number of all runs.
         of: usize,
     },
 }
 
 impl Study {
-    /// A study of these cells, trained in their order.
+    /// A study that trains these runs in their order.
     ///
     /// # Errors
-    /// [`ConfigError::Setting`] for a label that cannot name a folder, or two cells of the same label and seed; an impossible
-    /// configuration.
+    /// [`ConfigError::Setting`] for a label that cannot name a folder and for two runs with the
+    /// same label and seed; errors of an invalid configuration.
     pub fn new(specs: impl IntoIterator<Item = RunSpec>) -> Result<Self, StudyError> {
         let mut study = Study {
             specs: Vec::new(),
@@ -134,7 +137,7 @@ impl Study {
                 return Err(ConfigError::setting(
                     "label",
                     spec.name(),
-                    "another name for each spec",
+                    "a unique label and seed for each run",
                 )
                 .into());
             }
@@ -144,8 +147,8 @@ impl Study {
         Ok(study)
     }
 
-    /// The same study, whose runs leave neither figures nor a report, and no checkpoints once they are done: for hundreds of
-    /// short runs.
+    /// The same study, but its runs write neither figures nor a report, and delete their
+    /// checkpoints when they end. Use it for hundreds of short runs.
     #[must_use]
     pub fn without_pictures(self) -> Self {
         Study {
@@ -154,21 +157,22 @@ impl Study {
         }
     }
 
-    /// The cells in the order of the results.
+    /// The runs, in the order of the results.
     pub fn specs(&self) -> &[RunSpec] {
         &self.specs
     }
 
-    /// The folder of a cell's run below the study's.
+    /// The folder of a run below the study's folder.
     pub fn run_folder(folder: &Path, spec: &RunSpec) -> PathBuf {
         folder.join("runs").join(spec.name())
     }
 
-    /// Checks that what is in `folder` was made by the settings of these cells, and reads the results of those that are
-    /// done. `None` for the others. Nothing is written.
+    /// Reads the results of the finished runs in `folder`; `None` for the others. Checks that the
+    /// runs there have the same configurations. Writes nothing.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] with the run and what differs; records that cannot be read.
+    /// [`RunError::OtherSettings`] with the run and the differing keys; records that cannot be
+    /// read.
     pub fn results(&self, folder: &Path) -> Result<Vec<Option<RunResult>>, StudyError> {
         self.specs
             .iter()
@@ -178,8 +182,8 @@ impl Study {
                     return Ok(None);
                 }
                 let run = RunFolder::look(&root)?;
-                let was = run.read_run_file()?.config;
-                let differences = was.differences(&spec.config)?;
+                let previous = run.read_run_file()?.config;
+                let differences = previous.differences(&spec.config)?;
                 if !differences.is_empty() {
                     return Err(RunError::OtherSettings {
                         run: root,
@@ -192,11 +196,12 @@ impl Study {
             .collect()
     }
 
-    /// Trains what is not trained yet.
+    /// Trains all runs that are not finished yet.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] before anything is trained; [`RunError::InUse`] where another process works in `folder`;
-    /// those of [`Experiment::prepare`] and of [`Training::run`], a divergence apart.
+    /// [`RunError::OtherSettings`] before anything is trained; [`RunError::InUse`] if another
+    /// process works in `folder`; the errors of [`Experiment::prepare`] and [`Training::run`],
+    /// except for a divergence.
     pub fn run(
         &self,
         folder: &Path,
@@ -241,7 +246,7 @@ impl Study {
         ))
     }
 
-    /// Trains one cell to its end, or until the observer asks to stop.
+    /// Trains one run to its end, or until the observer asks to stop.
     fn train(
         &self,
         spec: &RunSpec,
@@ -279,7 +284,8 @@ impl Study {
         RunResult::read(spec, &run)
     }
 
-    /// Checkpoints of cells that are done, which were to be removed: the process was killed before.
+    /// Checkpoints of finished runs that remain because the process was killed before it deleted
+    /// them.
     fn left_over(&self, folder: &Path, results: &[Option<RunResult>]) -> Vec<PathBuf> {
         if self.artifacts == Artifacts::All {
             return Vec::new();

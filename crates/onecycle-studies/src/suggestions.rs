@@ -1,20 +1,22 @@
-//! How good the suggested rates are: every rule on tasks that differ, against the best peak of a grid.
+//! Measures how good the suggested learning rates are: every rule on several tasks, against the
+//! best peak of a grid.
 //!
-//! For each [`Task`] and seed: a range test on this program's own sweep and one on fastai's, the short cycles of [`search`],
-//! and a whole run of the paper's 1cycle at each peak of a grid, a factor of two apart. The regret of a rule is the best mean
-//! accuracy of the grid less the mean accuracy at the rate that it names ([`regret()`]).
+//! Each [`Task`] and seed takes a range test over this program's own sweep and one over fastai's,
+//! the short cycles of [`search`], and a complete run of the paper's 1cycle at each peak of a grid
+//! with a factor of two between peaks. The regret of a rule is the best mean accuracy of the grid
+//! minus the mean accuracy at the suggested rate ([`regret()`]).
 //!
-//! The test set plays no part. Of the held-out images a third is what the short cycles are judged by; accuracies are measured
-//! on the other two thirds.
+//! The test set is not used. A third of the held-out images decides between the short cycles;
+//! accuracies are measured on the other two thirds.
 //!
-//! All trainings are lines of a ledger in the task's folder; what is there is not trained again, so the same call goes on
-//! where the last one was stopped or killed.
+//! All trainings are lines of a ledger in the task's folder and are not repeated. So the same call
+//! continues after a stop or a crash.
 //!
-//! | what it leaves | |
+//! | output | content |
 //! |---|---|
-//! | `TASK/trials.jsonl`, `TASK/range_tests.jsonl` | what was trained |
+//! | `TASK/trials.jsonl`, `TASK/range_tests.jsonl` | all trainings |
 //! | `suggestions.json`, `suggestions.csv` | regret, range and cost of each rule and task |
-//! | `figures/` | a figure a task: accuracy over the peak, and where the rules point |
+//! | `figures/` | one figure per task: accuracy over the peak, with the suggestions |
 
 mod figures;
 mod ledger;
@@ -43,42 +45,44 @@ use onecycle_train::{
     observer::Observer,
 };
 
-/// This program's own sweep in the study: 20 steps per decade.
+/// Range of learning rates and number of steps of this program's own sweep: 20 steps per decade.
 const OWN_SWEEP: (f64, f64, u64) = (1e-4, 10.0, 100);
-/// fastai's sweep, which the rules of the other tools are given.
+/// The same for fastai's sweep, on which the rules of the other tools are applied.
 const FASTAI_SWEEP: (f64, f64, u64) = (1e-7, 10.0, 100);
 
-/// By the first of so many parts of the held-out images short cycles are judged, on the others whole runs are measured.
+/// The held-out images are split into this many parts. The first part decides between short cycles;
+/// complete runs are measured on the others.
 const PARTS: usize = 3;
 
-/// What is studied.
+/// Tasks and seeds to study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuggestionStudy {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// Seeds of each.
+    /// Seeds of each task.
     pub seeds: Vec<u64>,
 }
 
-/// All that was trained for a task under one seed.
+/// All trainings of a task with one seed.
 struct SeedRuns {
-    /// On the own sweep.
+    /// Range test over this program's own sweep.
     own: RangeTestRun,
-    /// On fastai's.
+    /// Range test over fastai's sweep.
     fastai: RangeTestRun,
-    /// The search by short cycles; none where the range test names no rate to begin at.
+    /// The search by short cycles; `None` if the range test suggests no rate to start from.
     search: Option<CycleSearch>,
-    /// Updates of those cycles.
+    /// Updates of all short cycles.
     searched: u64,
-    /// A whole run a peak of the grid.
+    /// One complete run per peak of the grid.
     grid: Vec<Trial>,
 }
 
-/// Trains what is not trained yet in `folder`, and leaves the results there. `None` where the observer stopped it.
+/// Trains what is missing in `folder` and writes the results there. Returns `None` if the observer
+/// stopped it; the same call continues.
 ///
 /// # Errors
-/// [`RunError::OtherSettings`] where `folder` is of other settings; those of [`find::find`] and of [`trial::run`]; files that
-/// cannot be read or written.
+/// [`RunError::OtherSettings`] if `folder` was made with other settings; the errors of
+/// [`range_test::test`] and [`trial::run`]; files that cannot be read or written.
 pub fn run(
     study: &SuggestionStudy,
     folder: &Path,
@@ -87,23 +91,23 @@ pub fn run(
     let mut results = Vec::with_capacity(study.tasks.len());
     for task in &study.tasks {
         let mut ledger = Ledger::open(folder, task)?;
-        let mut seen = Vec::with_capacity(study.seeds.len());
+        let mut runs = Vec::with_capacity(study.seeds.len());
         let experiments = range_test::prepare(&task.config, &study.seeds, None)?;
         for experiment in &experiments {
             observer.note(&format!("{}, seed {}", task.name, experiment.config.seed));
             match of_seed(task, experiment, &mut ledger, observer)? {
                 None => return Ok(None),
-                Some(one) => seen.push(one),
+                Some(one) => runs.push(one),
             }
         }
-        results.push(TaskResult::new(task, &experiments, &seen));
+        results.push(TaskResult::new(task, &experiments, &runs));
         let suggested = SuggestionResults::new(results.clone());
         write(&suggested, folder)?;
     }
     Ok(Some(SuggestionResults::new(results)))
 }
 
-/// What one task and seed need, from the ledger or trained now.
+/// The trainings of one task and seed, from the ledger or made now.
 fn of_seed(
     task: &Task,
     experiment: &Experiment,
@@ -212,19 +216,19 @@ fn cycle(
     Ok(trial)
 }
 
-/// What a rule says of one seed's trainings, and the updates that it took.
-fn answer(rule: table::AnyRule, seen: &SeedRuns) -> (Option<f64>, u64) {
+/// The rate that a rule suggests from the trainings of one seed, and the updates that it took.
+fn suggested_lr(rule: table::AnyRule, runs: &SeedRuns) -> (Option<f64>, u64) {
     let of = |curve: &LossCurve, rule: Rule| rule.apply(curve).lr;
     match rule {
         table::AnyRule::ShortCycles => {
-            let suggestion = seen.search.as_ref().map(CycleSearch::suggestion);
-            let updates = seen.own.cost.updates + seen.searched;
+            let suggestion = runs.search.as_ref().map(CycleSearch::suggestion);
+            let updates = runs.own.cost.updates + runs.searched;
             (suggestion.and_then(|suggestion| suggestion.lr), updates)
         }
         table::AnyRule::Curve(rule @ (Rule::OneCycleMax | Rule::Constant)) => {
-            (of(&seen.own.curve, rule), seen.own.cost.updates)
+            (of(&runs.own.curve, rule), runs.own.cost.updates)
         }
-        table::AnyRule::Curve(rule) => (of(&seen.fastai.curve, rule), seen.fastai.cost.updates),
+        table::AnyRule::Curve(rule) => (of(&runs.fastai.curve, rule), runs.fastai.cost.updates),
     }
 }
 

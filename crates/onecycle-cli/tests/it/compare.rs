@@ -157,7 +157,7 @@ fn a_comparison_survives_any_number_of_stops() {
         "±",
         "setting",
         "policy.kind",
-        "95 % interval of the difference",
+        "95 % confidence interval of the difference",
         "cut/compare.html",
     ] {
         assert!(told.contains(part), "{part}: {told}");

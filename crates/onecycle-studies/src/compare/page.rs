@@ -3,7 +3,7 @@ use crate::StudyError;
 use onecycle_plot::Figure;
 use onecycle_train::report::Page;
 
-/// `compare.html`: one page that needs nothing else.
+/// `compare.html`: one self-contained page.
 pub(super) fn html(
     compared: &ComparisonResult,
     figures: &[(Figure, &str)],
@@ -28,9 +28,10 @@ pub(super) fn html(
     page.paragraph(
         "soft",
         &format!(
-            "Means over {seeds} seeds, ± half of the 95 % interval by Student's distribution. Gap: validation less training \
-             loss of the last epoch. Steps and time to an accuracy: by the end of the first epoch that had it, over the runs \
-             that had. A run that diverged counts with the accuracy of guessing."
+            "Mean over {seeds} seeds ± half the width of the 95 % confidence interval (Student's t). \
+             Gap: validation loss minus training loss of the last epoch. Steps and time to an accuracy: \
+             until the end of the first epoch that reached it, over the runs that did. A diverged run \
+             counts with the accuracy of guessing."
         ),
     );
     page.heading("figures", "Figures");
@@ -41,8 +42,8 @@ pub(super) fn html(
     page.table(&header, &compared.setting_rows());
     page.paragraph(
         "soft",
-        "All else is the same. Every run has a folder of its own under runs/, with its whole configuration in run.toml. All \
-         numbers: compare.json.",
+        "All other settings are the same. Every run has its own folder under runs/ with its complete \
+         configuration in run.toml. All numbers are in compare.json.",
     );
     Ok(page.finish())
 }

@@ -13,39 +13,39 @@ use onecycle_plot::{
 pub struct ComparisonResult {
     /// Settings in which the variants differ.
     pub settings: Vec<DifferingSetting>,
-    /// Whether one of these is of the budget: epochs, steps or batch size.
+    /// Whether one of these belongs to the budget: epochs, steps or batch size.
     pub budgets_differ: bool,
-    /// Validation accuracies, 0 to 1, whose steps and time are in `variants`.
+    /// Validation accuracies, 0 to 1, for which `variants` has steps and time.
     pub accuracies: Vec<f64>,
-    /// The variants in the order in which they were given.
+    /// The variants in the order of the files.
     pub variants: Vec<VariantSummary>,
-    /// Each variant but the first against the first.
+    /// Each further variant compared with the first.
     pub differences: Vec<AccuracyDifference>,
     /// All runs with all their epochs.
     pub runs: Vec<RunResult>,
 }
 
-/// A setting and its value in each variant.
+/// A setting with its value in each variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DifferingSetting {
     /// The key with its tables.
     pub key: String,
-    /// Its value as TOML, none where it is not set; a value a variant.
+    /// Its value in each variant as TOML; `None` if not set.
     pub values: Vec<Option<String>>,
-    /// Whether it is one of the budget.
+    /// Whether it belongs to the budget.
     pub of_the_budget: bool,
 }
 
-/// How much more accurate a variant is than another, at the end.
+/// Difference in final accuracy between two variants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccuracyDifference {
     /// The variant.
     pub label: String,
-    /// The one it is compared with.
+    /// The variant it is compared with.
     pub against: String,
-    /// Difference of the final validation accuracies, 0 to 1, seed by seed.
+    /// Difference of the final validation accuracies, -1 to 1, paired by seed.
     pub final_accuracy: SampleMean,
-    /// In words.
+    /// The conclusion as a sentence.
     pub verdict: String,
 }
 
@@ -73,7 +73,7 @@ impl ComparisonResult {
         }
     }
 
-    /// Names of the columns of [`rows`](Self::rows).
+    /// Column names of [`rows`](Self::rows).
     pub(super) fn header(&self) -> Vec<String> {
         let fixed = [
             "variant",
@@ -81,7 +81,7 @@ impl ComparisonResult {
             "best accuracy",
             "gap",
             "steps",
-            "time a run",
+            "time per run",
         ];
         let reached = self.accuracies.iter().flat_map(|accuracy| {
             let accuracy = significant(100.0 * accuracy);
@@ -97,7 +97,7 @@ impl ComparisonResult {
             .collect()
     }
 
-    /// A row a variant, with 95 % intervals.
+    /// One row per variant, with 95 % confidence intervals.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let row = |variant: &VariantSummary| {
             let seeds = variant.seeds.len();
@@ -129,7 +129,7 @@ impl ComparisonResult {
         self.variants.iter().map(row).collect()
     }
 
-    /// What there is to say besides the table, a sentence an item.
+    /// The conclusions, one sentence per item.
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<String> = self
             .differences
@@ -144,14 +144,14 @@ impl ComparisonResult {
                 .map(|setting| setting.key.as_str())
                 .collect();
             sentences.push(format!(
-                "The budgets differ ({}): compare the steps and times, not the accuracies alone.",
+                "The budgets differ ({}): compare steps and times as well as accuracies.",
                 keys.join(", ")
             ));
         }
         sentences
     }
 
-    /// Tables of the results and of the settings that differ, as text.
+    /// The results and the differing settings as text tables.
     pub fn table(&self) -> String {
         let mut rows = vec![self.header()];
         rows.extend(self.rows());
@@ -198,7 +198,7 @@ impl ComparisonResult {
                     &named,
                     |epoch| 100.0 * epoch.val_accuracy,
                 ),
-                "Share of the validation images classified rightly after each epoch.",
+                "Percentage of validation images classified correctly after each epoch.",
             ),
             (
                 curves(
@@ -218,7 +218,7 @@ impl ComparisonResult {
                     &named,
                     |epoch| epoch.train_loss,
                 ),
-                "Mean cross-entropy over each epoch's training images, augmented, each before its update.",
+                "Mean cross-entropy over the augmented training images of each epoch, computed before each update.",
             ),
             (
                 curves(
@@ -228,13 +228,13 @@ impl ComparisonResult {
                     &named,
                     |epoch| epoch.generalisation_gap,
                 ),
-                "Validation less training loss: it grows where a network over-fits.",
+                "Validation loss minus training loss. It grows if a network over-fits.",
             ),
         ];
         figures.retain(|(figure, _)| !figure.series.is_empty());
         figures.push((
             finals(variants),
-            "Final validation accuracy of each run, and the mean over the seeds with its 95 % interval.",
+            "Final validation accuracy of each run, with the 95 % confidence interval of the mean over the seeds.",
         ));
         figures
     }
@@ -246,17 +246,17 @@ impl AccuracyDifference {
         let (a, b) = (&variant.label, &against.label);
         let points = significant(100.0 * difference.mean.abs());
         let verdict = match (difference.sign(), difference.interval()) {
-            (Sign::Above, _) => format!("{a} is more accurate than {b}, by {points} points"),
-            (Sign::Below, _) => format!("{a} is less accurate than {b}, by {points} points"),
+            (Sign::Above, _) => format!("{a} is more accurate than {b} by {points} points"),
+            (Sign::Below, _) => format!("{a} is less accurate than {b} by {points} points"),
             (Sign::Open, None) => format!(
-                "{a} against {b}: {} points in one seed, which decides nothing",
+                "{a} and {b} differ by {} points in one seed; one seed cannot decide",
                 significant(100.0 * difference.mean)
             ),
-            (Sign::Open, Some(_)) => format!("{a} against {b}: not decided by these seeds"),
+            (Sign::Open, Some(_)) => format!("{a} and {b}: not decided by these seeds"),
         };
         let interval = difference.interval().map_or(String::new(), |(low, high)| {
             let [low, high] = [low, high].map(|end| significant(100.0 * end));
-            format!(" (95 % interval of the difference: {low} to {high} points)")
+            format!(" (95 % confidence interval of the difference: {low} to {high} points)")
         });
         Some(AccuracyDifference {
             label: a.clone(),
@@ -267,7 +267,7 @@ impl AccuracyDifference {
     }
 }
 
-/// The largest whole per cent that the mean final accuracy of every variant reaches.
+/// The largest whole per cent that the mean final accuracy of every variant reaches, as a fraction.
 fn common(variants: &[Variant]) -> Option<f64> {
     let lowest = variants
         .iter()

@@ -1,4 +1,4 @@
-//! Large batches: batches that grow at the start of a run, warm-up, linear scaling, ghost batches.
+//! Large batches: growing batches at the start of a run, warm-up, linear scaling, ghost batches.
 
 use std::path::Path;
 
@@ -14,11 +14,12 @@ use onecycle_train::Config;
 const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), section 3";
 const GOYAL: &str = "Goyal et al., \"Accurate, large minibatch SGD\" (2017), tables 1 and 2";
 
-/// What counts as equal, a share of 1.
+/// Final accuracies count as equal within this fraction.
 const MARGIN: f64 = 0.01;
-/// Share of the run in which batches grow, or the rate does.
+/// Fraction of the run in which the batches or the rate grow.
 const GROWTH: f64 = 0.25;
-/// Share of the run that is warm-up: 5 of 90 epochs; in short runs a tenth, which is then some steps.
+/// Fraction of the run that is warm-up. The paper uses 5 of 90 epochs; short runs use a tenth, so
+/// that it has several steps.
 const WARM_UP: f64 = 0.1;
 
 fn large_batch(protocol: &Protocol) -> usize {
@@ -29,14 +30,14 @@ fn large_batch(protocol: &Protocol) -> usize {
 pub(super) struct BatchWarmStart;
 
 impl BatchWarmStart {
-    /// The rate stays, then falls in a straight line.
+    /// The rate is constant, then falls linearly.
     fn late(protocol: &Protocol) -> Sequence {
         let lr = protocol.budget.lr_max;
         let stay = Linear { lr, lr_final: lr };
         Sequence::new([(Span::Fraction(GROWTH), stay.into())], Linear::new(lr))
     }
 
-    /// The rate rises, then falls in a straight line.
+    /// The rate rises, then falls linearly.
     fn rising(protocol: &Protocol) -> Sequence {
         let lr = protocol.budget.lr_max;
         let rise = Linear {
@@ -59,27 +60,28 @@ impl Reproduction for BatchWarmStart {
     }
 
     fn title(&self) -> &'static str {
-        "Batches that grow over the first epochs, against a rate that does"
+        "Growing batches against a growing learning rate over the first epochs"
     }
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
-            "Large batches of {} in all runs. Growing batches: an eighth, a quarter and half of that over the first quarter of \
-             the epochs. Growing rate: from a tenth of the peak in that time. Then the rate falls to 0 in a straight line. \
-             All runs see the same number of images; the one with growing batches makes more steps.",
+            "All runs use large batches of {}. Growing batches: an eighth, a quarter and a half of that \
+             over the first quarter of the epochs. Growing rate: from a tenth of the peak over the same \
+             time. Then the rate falls linearly to 0. All runs see the same number of images; the run \
+             with growing batches makes more steps.",
             large_batch(protocol)
         )]
     }
 
     fn variants(&self, protocol: &Protocol) -> Result<Vec<(String, Config)>, StudyError> {
         let large = large_batch(protocol) as u64;
-        let of_the_growth = |share: f64| Span::Epochs(share * GROWTH * protocol.budget.epochs);
+        let growth_span = |share: f64| Span::Epochs(share * GROWTH * protocol.budget.epochs);
         let mut growing = BatchWarmStart::config(protocol, BatchWarmStart::late(protocol));
         growing.policy.batch_size = Some(BatchSizes::Piecewise(vec![
             (Span::Epochs(0.0), (large / 8).max(1)),
-            (of_the_growth(1.0 / 3.0), (large / 4).max(1)),
-            (of_the_growth(2.0 / 3.0), (large / 2).max(1)),
-            (of_the_growth(1.0), large),
+            (growth_span(1.0 / 3.0), (large / 4).max(1)),
+            (growth_span(2.0 / 3.0), (large / 2).max(1)),
+            (growth_span(1.0), large),
         ]));
         Ok(vec![
             ("growing-batches".to_owned(), growing),
@@ -105,12 +107,12 @@ impl Reproduction for BatchWarmStart {
         let claim = |text| Published {
             text,
             source: KESKAR,
-            numbers: "figure 5 (two other networks): no gain after a few epochs of small batches, a gain after enough of them",
+            numbers: "figure 5 (two other networks): no gain after a few epochs of small batches, a gain after more",
         };
         Ok(vec![
-            claim("Batches that grow end more accurate than large ones from the start")
+            claim("Growing batches end more accurate than large batches from the start")
                 .more_accurate(growing, results.get("large-batches")?, 0.0),
-            claim("Batches that grow do what a growing rate does (within 1 point)").alike(
+            claim("Growing batches are as accurate as a growing rate (within 1 point)").alike(
                 growing,
                 results.get("growing-rate")?,
                 MARGIN,
@@ -134,8 +136,9 @@ impl Reproduction for LargeBatch {
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         let budget = &protocol.budget;
         vec![format!(
-            "Small batches of {}, large ones of {} with {} times the rate ({}), warm-up over a tenth of the run (5 of 90 epochs \
-             in the paper), ghost batches of {}. The rate falls to a tenth at 62.5 % and 87.5 % of the run.",
+            "Small batches of {}; large batches of {} with {} times the rate ({}), warm-up over a tenth \
+             of the run (5 of 90 epochs in the paper) and ghost batches of {}. The rate drops to a tenth \
+             at 62.5 % and 87.5 % of the run.",
             budget.batch_size,
             large_batch(protocol),
             budget.large,
@@ -160,7 +163,7 @@ impl Reproduction for LargeBatch {
         let mut ghosts = large(warm_up.clone().into());
         ghosts.ghost_batch = budget.batch_size;
         Ok(vec![
-            // The same run as in other experiments.
+            // Shared with other experiments.
             piecewise_epochs(protocol)?,
             (
                 "large-not-scaled".to_owned(),
@@ -193,12 +196,12 @@ impl Reproduction for LargeBatch {
         };
         Ok(vec![
             claim(
-                "Large batches with linear scaling, warm-up and ghost batches end like small ones (within 1 point)",
+                "Large batches with linear scaling, warm-up and ghost batches are as accurate as small ones (within 1 point)",
                 "76.26 % with batches of 8192, 76.40 % with 256 (±0.09, ±0.12; ResNet-50 on ImageNet)",
             )
             .alike(ghosts, small, MARGIN),
             claim(
-                "Warm-up helps a scaled rate",
+                "With a scaled rate, warm-up makes the result more accurate",
                 "76.26 % against 75.16 % without (±0.09, ±0.37)",
             )
             .more_accurate(
@@ -207,13 +210,13 @@ impl Reproduction for LargeBatch {
                 0.0,
             ),
             claim(
-                "Without scaling the rate, large batches end less accurate than with scaling and warm-up",
+                "Large batches end less accurate without scaling the rate than with scaling and warm-up",
                 "58.33 % against 76.26 % (±0.10, ±0.09)",
             )
             .more_accurate(ghosts, results.get("large-not-scaled")?, 0.0),
             claim(
-                "Statistics of ghost batches are at least as good as those of the whole batch (at most 1 point less)",
-                "statistics over 32 images a worker in all runs, no comparison",
+                "Batch norm over ghost batches is as accurate as over the whole batch (at most 1 point less)",
+                "all runs use statistics over 32 images per worker; no comparison",
             )
             .more_accurate(ghosts, results.get("large-warm-up")?, MARGIN),
         ])

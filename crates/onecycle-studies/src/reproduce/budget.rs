@@ -6,67 +6,70 @@ use serde::{Deserialize, Serialize};
 use crate::StudyError;
 use onecycle_train::{Config, ConfigError, device::Device};
 
-/// How much a reproduction may cost.
+/// Presets of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StudySize {
-    /// All of them in less than half an hour on two cores: a small residual network on 6 000 images of Fashion-MNIST.
+    /// All experiments in less than half an hour on two cores: a small residual network on 6 000
+    /// images of Fashion-MNIST.
     Quick,
-    /// All of them in some hours on two cores: ResNet-20 on CIFAR-10.
+    /// All experiments in several hours on two cores: ResNet-20 on CIFAR-10.
     Cpu,
-    /// The original's network, data and epochs: a GPU's work.
+    /// Network, data and epochs of the originals; needs a GPU.
     Paper,
 }
 
-/// What the cells of a scale have in common. Experiments state where they differ from it.
+/// Network, data and lengths that the runs share. Each experiment documents where it differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Network.
     pub model: String,
     /// Data set.
     pub data: String,
-    /// Training images, the first so many; 0 for all.
+    /// Number of training images, taken from the start of the set; 0 for all.
     pub images: usize,
-    /// RangeTestRun images, the first so many; 0 for all.
+    /// Number of test images, taken from the start of the set; 0 for all.
     pub test_images: usize,
-    /// Epochs of a run of one cycle.
+    /// Epochs of one cycle.
     pub epochs: f64,
-    /// Images an update.
+    /// Images per update.
     pub batch_size: usize,
     /// Weight decay.
     pub weight_decay: f64,
     /// Pixels of padding before a random crop.
     pub pad: usize,
-    /// Peak of one cycle.
+    /// Peak learning rate of one cycle.
     pub lr_max: f64,
-    /// First rate of the piecewise constant policy; a tenth and a hundredth follow.
+    /// First rate of the piecewise constant policy; it drops to a tenth and a hundredth.
     pub lr_piecewise: f64,
-    /// Times the steps of one cycle that the piecewise constant policy gets in `super-convergence`.
+    /// In `super-convergence`, the piecewise constant policy gets this many times the steps of one
+    /// cycle.
     pub longer: u32,
-    /// Shares of the images in `super-convergence` with fewer images.
+    /// Fractions of the images for the part of `super-convergence` with fewer images.
     pub fewer: Vec<f64>,
-    /// Times the batch size in `large-batch`.
+    /// In `large-batch`, the factor on the batch size.
     pub large: u32,
     /// `lenet-mnist`: network, `lenet-caffe` in the paper.
     pub lenet_model: String,
     /// `lenet-mnist`: data set.
     pub lenet_data: String,
-    /// `lenet-mnist`: epochs of the policies to beat; one cycle gets 12/85, 25/85 and all of it.
+    /// `lenet-mnist`: epochs of the competing policies; one cycle gets 12/85, 25/85 and all of
+    /// them.
     pub lenet_epochs: f64,
-    /// `lenet-mnist`: images an update.
+    /// `lenet-mnist`: images per update.
     pub lenet_batch_size: usize,
-    /// `noise-scale`, `flat-minima`: diagnoses along a run of one cycle, the last one at its end.
+    /// `noise-scale`, `flat-minima`: number of diagnoses during one cycle, the last one at its end.
     pub diagnoses: u64,
-    /// Micro-batches of 32 images for the noise scale of each.
+    /// Micro-batches of 32 images per measurement of the noise scale.
     pub noise_batches: usize,
-    /// Training images for curvature and sharpness of each.
+    /// Training images per measurement of curvature and sharpness.
     pub surface_images: usize,
-    /// Runs of each variant.
+    /// Runs per variant.
     pub seeds: usize,
 }
 
 impl StudySize {
-    /// Its name.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             StudySize::Quick => "quick",
@@ -75,7 +78,7 @@ impl StudySize {
         }
     }
 
-    /// Its budget: all that a scale is, in one table.
+    /// Its budget.
     pub fn budget(self) -> Budget {
         // model, data, images, test images, epochs, batch, weight decay, pad
         let (model, data, images, test_images, epochs, batch_size, weight_decay, pad) = match self {
@@ -103,7 +106,8 @@ impl StudySize {
             StudySize::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
             StudySize::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
         };
-        // Losses and gradients of 6 000 images a diagnosis; of 40 000 at the paper's scale.
+        // Each diagnosis computes losses and gradients of 6 000 images; 40 000 with the paper's
+        // budget.
         let (diagnoses, noise_batches, surface_images) = match self {
             StudySize::Quick => (6, 64, 128),
             StudySize::Cpu => (8, 64, 128),
@@ -149,7 +153,7 @@ impl FromStr for StudySize {
 }
 
 impl Budget {
-    /// Network, data, augmentation and optimizer; the policy is still the default one.
+    /// Network, data, augmentation and optimizer, with the default policy.
     pub(super) fn base(&self, device: Device) -> Config {
         let mut config = Config {
             epochs: Some(self.epochs),
@@ -172,7 +176,7 @@ impl Budget {
         config
     }
 
-    /// In words: network, data, epochs.
+    /// Network, data and epochs as text.
     pub(super) fn words(&self) -> String {
         format!(
             "{} on {} ({}), {} epochs of batches of {}",
@@ -184,7 +188,7 @@ impl Budget {
         )
     }
 
-    /// How many images there are to train on and to test with.
+    /// Numbers of training and test images as text.
     pub(super) fn images_in_words(&self) -> String {
         let of = |images: usize| match images {
             0 => "all".to_owned(),
@@ -197,7 +201,7 @@ impl Budget {
         )
     }
 
-    /// The flags that put this budget in the place of another one.
+    /// The command-line flags that turn `other` into this budget.
     pub(super) fn flags_over(&self, other: &Budget) -> String {
         let flags = [
             ("--model", &self.model, &other.model),

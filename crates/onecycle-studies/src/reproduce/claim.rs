@@ -8,36 +8,36 @@ use crate::{
 use onecycle_plot::format::{percent, significant};
 use onecycle_train::ConfigError;
 
-/// A claim of the literature beside what was measured here.
+/// A published claim with our measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
-    /// What is claimed.
+    /// The claim.
     pub text: String,
-    /// By whom, and where.
+    /// Who made it, and where.
     pub source: String,
-    /// The numbers published for it.
+    /// The published numbers.
     pub published: String,
-    /// Those measured here.
+    /// The numbers measured here.
     pub ours: String,
-    /// What follows from them.
+    /// The verdict on the claim.
     #[serde(rename = "seen")]
     pub verdict: ClaimVerdict,
 }
 
-/// Whether a claim shows in the results.
+/// Verdict on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimVerdict {
-    /// The 95 % interval lies wholly on the claimed side.
+    /// The whole 95 % confidence interval lies on the claimed side.
     Seen,
-    /// It lies wholly on the other side.
+    /// The whole interval lies on the other side.
     NotSeenHere,
-    /// It holds both: more seeds, or a larger experiment, would have to decide.
+    /// The interval contains both sides. Deciding takes more seeds or a larger experiment.
     NotDecided,
 }
 
 impl ClaimVerdict {
-    /// In words.
+    /// The verdict as text.
     pub fn words(self) -> &'static str {
         match self {
             ClaimVerdict::Seen => "seen",
@@ -47,7 +47,7 @@ impl ClaimVerdict {
     }
 }
 
-/// Where a claim stands, and its numbers there.
+/// A claim with its source and the published numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     pub(super) text: &'static str,
@@ -56,7 +56,7 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// The claim with what was measured.
+    /// Completes the claim with our measurement.
     pub(super) fn with(self, ours: String, verdict: ClaimVerdict) -> Claim {
         Claim {
             text: self.text.to_owned(),
@@ -67,7 +67,8 @@ impl Published {
         }
     }
 
-    /// A claim that the final accuracy of `a` is above that of `b`, or at most `margin` (a share of 1) below it.
+    /// Tests that the final accuracy of `a` is above that of `b`, or at most `margin` (a fraction)
+    /// below it.
     pub(super) fn more_accurate(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
         let difference = a.difference(b, |run| run.final_accuracy);
         let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
@@ -76,7 +77,7 @@ impl Published {
         self.with(against(a, b, difference), verdict)
     }
 
-    /// A claim that a number of the runs is larger for `a` than for `b`. Runs that diverged do not count.
+    /// Tests that a number is larger for `a` than for `b`. Diverged runs do not count.
     pub(super) fn larger(
         self,
         a: &Variant,
@@ -96,8 +97,8 @@ impl Published {
         }
     }
 
-    /// A claim that a positive number, `what`, is larger for `a` than for `b`, by the ratios seed by seed. Runs that diverged do
-    /// not count.
+    /// Tests that a positive number, `what`, is larger for `a` than for `b`, by the ratios paired
+    /// by seed. Diverged runs do not count.
     pub(super) fn times_larger(
         self,
         a: &Variant,
@@ -113,8 +114,8 @@ impl Published {
         self.larger_ratio(what, &twins.collect::<Vec<_>>())
     }
 
-    /// A claim that the first number of each pair is the larger one, by the ratios. Numbers that are not positive, and NaN for
-    /// one that was not measured, leave it open.
+    /// Tests that the first number of each pair is the larger one, by the mean log ratio. The claim
+    /// stays undecided if a number is not positive, or NaN because it was not measured.
     pub(super) fn larger_ratio(self, what: &str, pairs: &[(f64, f64)]) -> Claim {
         let estimate = |of: fn(&(f64, f64)) -> f64| {
             let logs: Vec<f64> = pairs.iter().map(|pair| of(pair).ln()).collect();
@@ -141,7 +142,8 @@ impl Published {
         }
     }
 
-    /// A claim that `a` and `b` end alike: their difference lies within `margin` (a share of 1) of 0.
+    /// Tests that the final accuracies of `a` and `b` are equal: their difference lies within
+    /// `margin` (a fraction) of 0.
     pub(super) fn alike(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
         let difference = a.difference(b, |run| run.final_accuracy);
         let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
@@ -151,7 +153,7 @@ impl Published {
     }
 }
 
-/// The variant without the runs that diverged.
+/// The variant without its diverged runs.
 pub(super) fn sound(variant: &Variant) -> Variant {
     Variant {
         label: variant.label.clone(),
@@ -164,7 +166,7 @@ pub(super) fn sound(variant: &Variant) -> Variant {
     }
 }
 
-/// Whether an estimate lies above a bound.
+/// Tests whether a mean lies above a bound.
 pub(super) fn above(estimate: SampleMean, bound: f64) -> ClaimVerdict {
     let shifted = SampleMean {
         mean: estimate.mean - bound,
@@ -177,7 +179,7 @@ pub(super) fn above(estimate: SampleMean, bound: f64) -> ClaimVerdict {
     }
 }
 
-/// Whether an estimate lies within `margin` of 0.
+/// Tests whether a mean lies within `margin` of 0.
 pub(super) fn within(estimate: SampleMean, margin: f64) -> ClaimVerdict {
     match estimate.interval() {
         Some((low, high)) if low > -margin && high < margin => ClaimVerdict::Seen,
@@ -217,19 +219,19 @@ pub(super) fn interval(estimate: &SampleMean, number: impl Fn(f64) -> String) ->
     }
 }
 
-/// The variants of an experiment by their labels.
+/// The variants of an experiment, found by label.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Results(pub(super) Vec<Variant>);
 
 impl Results {
-    /// The variant of this label.
+    /// The variant with this label.
     pub(super) fn get(&self, label: &str) -> Result<&Variant, StudyError> {
         let found = self.0.iter().find(|variant| variant.label == label);
         Ok(found
-            .ok_or_else(|| ConfigError::setting("variant", label, "one of the experiment's own"))?)
+            .ok_or_else(|| ConfigError::setting("variant", label, "a label of this experiment"))?)
     }
 
-    /// All of them under their labels, for figures.
+    /// All variants with their labels, for figures.
     pub(super) fn named(&self) -> Vec<(&str, &Variant)> {
         self.0
             .iter()
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_interval_decides() {
+    fn only_a_confidence_interval_decides() {
         let cases = [
             (0.02, Some(0.01), 0.0, ClaimVerdict::Seen),
             (0.02, Some(0.03), 0.0, ClaimVerdict::NotDecided),
@@ -283,14 +285,15 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_told_by_its_factor() {
+    fn a_ratio_is_tested_by_its_logarithm() {
         let published = Published {
             text: "",
             source: "",
             numbers: "",
         };
         let claim = |pairs: &[(f64, f64)]| published.larger_ratio("x", pairs);
-        // Factors 2, 4 and 8: the mean is 4, the interval 4 times or by 2^(4.303 / sqrt 3).
+        // Factors 2, 4 and 8: the mean is 4, and the interval spans a factor of 2^(4.303 / sqrt 3)
+        // on either side.
         let found = claim(&[(2.0, 1.0), (8.0, 2.0), (8.0, 1.0)]);
         assert_eq!(found.ours, "x 5.04 against 1.26; ratio 4 (0.7149 to 22.38)");
         assert_eq!(found.verdict, ClaimVerdict::NotDecided);

@@ -1,4 +1,4 @@
-//! Bengio: easy examples first, against and together with one cycle.
+//! Bengio et al.: easy examples first, against and together with one cycle.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::{
 use onecycle_train::{Config, config::CurriculumConfig};
 
 const PAPER: &str = "Bengio et al., \"Curriculum learning\" (2009), section 4";
-/// Share of the run after which all images are drawn from.
+/// Fraction of the run after which epochs draw from all images.
 const UNTIL: f64 = 0.5;
 
 /// `curriculum`.
@@ -43,8 +43,9 @@ impl Reproduction for CurriculumFirst {
     }
 
     fn notes(&self, _: &Protocol) -> Vec<String> {
-        vec!["How hard an image is, the same network says after one epoch of its own: by its loss. The first epoch draws from \
-              the easiest quarter, from the middle of the run on from all images. The cost of the scoring epoch is not counted."
+        vec!["The difficulty of an image is its loss under the same network after one separate epoch of \
+              training. The first epoch draws from the easiest quarter of the images; from the middle of \
+              the run on, epochs draw from all images. The cost of the scoring epoch is not counted."
             .to_owned()]
     }
 
@@ -79,11 +80,11 @@ impl Reproduction for CurriculumFirst {
         };
         let easy = results.get("constant-easy-first")?;
         Ok(vec![
-            claim("Easy examples first end more accurate than a random order, at a constant rate")
+            claim("At a constant rate, easy examples first end more accurate than a random order")
                 .more_accurate(easy, results.get("constant")?, 0.0),
-            claim("Easy examples first add to one cycle")
+            claim("Easy examples first make one cycle more accurate")
                 .more_accurate(results.get("one-cycle-easy-first")?, results.get(ONE_CYCLE)?, 0.0),
-            claim("Easy examples first at a constant rate do what one cycle does (at most 1 point less)")
+            claim("Easy examples first at a constant rate are as accurate as one cycle (at most 1 point less)")
                 .more_accurate(easy, results.get(ONE_CYCLE)?, 0.01),
         ])
     }

@@ -1,4 +1,4 @@
-//! Gugger's notebook on the 1cycle policy: its schedule, and the runs of its figures.
+//! Gugger's notebook on the 1cycle policy: its schedule and the runs of its figures.
 
 use std::path::Path;
 
@@ -24,12 +24,13 @@ use onecycle_train::{
 const HIGHER: &str = "higher-rate";
 const LONG: &str = "long-annihilation";
 
-/// The higher peak over the usual one, 3 over 0.8; its start is a twentieth of it.
+/// The higher peak relative to the usual one, 3 to 0.8. Its start is a twentieth of it.
 const HIGHER_PEAK: f64 = 3.0 / 0.8;
 const HIGHER_DIV: f64 = 20.0;
-/// Epochs of the higher rate over those of the full cycle.
+/// Epochs of the higher rate relative to the full cycle.
 const HIGHER_EPOCHS: f64 = 50.0 / 95.0;
-/// What the higher rate may lose, a share of 1: published are 1.2 points in 50 epochs.
+/// Accepted loss of accuracy at the higher rate, a fraction. The paper reports 1.2 points for 50
+/// epochs.
 const HIGHER_MARGIN: f64 = 0.015;
 
 /// `schedule`: the learning rate and momentum of the policy.
@@ -45,7 +46,7 @@ impl Reproduction for Schedule {
     }
 
     fn notes(&self, _: &Protocol) -> Vec<String> {
-        vec!["A plan, not a training: 0.08 to 0.8 and back in two legs of 41 epochs of 98 steps, then 13 epochs down to 0.0008.".to_owned()]
+        vec!["A plan without training: from 0.08 to 0.8 and back in two legs of 41 epochs of 98 steps, then down to 0.0008 in 13 epochs.".to_owned()]
     }
 
     fn claims(&self, _: &Protocol, _: &Path, _: &[Variant]) -> Result<Vec<Claim>, StudyError> {
@@ -54,11 +55,12 @@ impl Reproduction for Schedule {
         let steps = [0, leg, 2 * leg, plan.steps() - 1];
         let rates = steps.map(|step| plan.at(step).lr);
         let wanted = [0.08, 0.8, 0.08, 0.0008];
-        // To a step's difference: the notebook's 41 epochs are 82 of 95, here legs are whole steps of the whole run.
+        // Up to one step: the notebook's 41 epochs are 82 of 95, while the legs here are whole
+        // steps of the run.
         let step = 0.72 / leg as f64;
         let near = rates.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= step);
         let published = Published {
-            text: "The rate goes up and down in two equal legs, then far below its start",
+            text: "The rate rises and falls in two equal legs, then drops far below its start",
             source: NOTEBOOK,
             numbers: "0.08, 0.8, 0.08, 0.0008 at epochs 0, 41, 82 and 95",
         };
@@ -79,7 +81,7 @@ impl Reproduction for Schedule {
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         let mut figure = PlanView::new(&notebook_plan()?).figure();
         figure.name = "schedule".to_owned();
-        let caption = "Learning rate and momentum of each step: two straight legs, then the annihilation; momentum mirrors the rate.";
+        let caption = "Learning rate and momentum of each step: two linear legs, then annihilation. Momentum mirrors the rate.";
         Ok(vec![(figure, caption.to_owned())])
     }
 }
@@ -112,7 +114,7 @@ impl Reproduction for FullCycle {
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
-            "Peak {}, the start a tenth of it, the end a hundredth of that; 13/95 of the run are annihilation.",
+            "The peak is {}, the start a tenth of it and the end a hundredth of the start. Annihilation takes 13/95 of the run.",
             protocol.budget.lr_max
         )]
     }
@@ -133,13 +135,13 @@ impl Reproduction for FullCycle {
         // Gain in accuracy from the epoch with the highest rate to the end.
         let after_peak = run.estimate(|run| run.final_accuracy - at_peak(run));
         let second_half = Published {
-            text: "Accuracy is still well below its end when the rate is highest; it comes when the rate falls",
+            text: "Most of the final accuracy is gained after the peak, while the rate falls",
             source: NOTEBOOK,
             numbers: "figure: validation loss falls in the last phases",
         };
         let points = |share: f64| significant(100.0 * share);
         let gain = format!(
-            "{} points after the epoch of the peak",
+            "{} points gained after the epoch of the peak",
             interval(&after_peak, points)
         );
         let reached = Published {
@@ -163,13 +165,14 @@ impl Reproduction for FullCycle {
     }
 }
 
-/// A claim of an accuracy, `value`, that only the original's network, data and length can bear out.
+/// Tests a claimed accuracy `value`, which only the network, data and length of the original can
+/// confirm.
 fn level(published: Published, accuracy: &SampleMean, value: f64, original: bool) -> Claim {
-    // Few seeds that differ much have an interval beyond what an accuracy can be.
+    // With few seeds that differ much, the interval exceeds the possible accuracies.
     let percent = |share: f64| format!("{:.2} %", 100.0 * share.clamp(0.0, 1.0));
     let ours = interval(accuracy, percent);
     if !original {
-        let ours = format!("{ours}, with another network, data or length");
+        let ours = format!("{ours}, with a different network, data or length");
         return published.with(ours, ClaimVerdict::NotDecided);
     }
     let seen = match accuracy.interval() {
@@ -180,13 +183,14 @@ fn level(published: Published, accuracy: &SampleMean, value: f64, original: bool
     published.with(ours, seen)
 }
 
-/// Validation accuracy after the epoch whose end had the highest rate.
+/// Validation accuracy after the epoch that ended with the highest rate.
 fn at_peak(run: &RunResult) -> f64 {
     let peak = run.epochs.iter().max_by(|a, b| a.lr.total_cmp(&b.lr));
     peak.map_or(f64::NAN, |epoch| epoch.val_accuracy)
 }
 
-/// Training loss of each step and validation loss of each epoch, with the learning rate; of the first seed.
+/// Training loss of each step and validation loss of each epoch, with the learning rate, for the
+/// first seed.
 fn losses(
     name: &str,
     results: &[Variant],
@@ -209,8 +213,8 @@ fn losses(
             figure.right = Some(onecycle_plot::Axis::linear("learning rate"));
             figure.series.insert(0, rate(&steps));
             let caption = format!(
-                "Training and validation loss of {label}, seed {}, with the learning rate. While the rate is high the \
-                 validation loss stays up or swings; it falls with the rate.",
+                "Training and validation loss of {label}, seed {}, with the learning rate. While the rate \
+                 is high, the validation loss stays high or oscillates; it falls with the rate.",
                 run.seed
             );
             shown.push((figure, caption));
@@ -247,8 +251,8 @@ impl Reproduction for HigherRate {
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
-            "Peak {} ({HIGHER_PEAK} times that of the full cycle, as 3 is of 0.8), the start a twentieth of it, 50/95 of the \
-             epochs, a tenth of them annihilation.",
+            "The peak is {}, {HIGHER_PEAK} times that of the full cycle (3 instead of 0.8), and the start \
+             a twentieth of it. The run takes 50/95 of the epochs, a tenth of them annihilation.",
             significant(HIGHER_PEAK * protocol.budget.lr_max)
         )]
     }
@@ -270,7 +274,7 @@ impl Reproduction for HigherRate {
     ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
         let published = Published {
-            text: "With a peak 3.75 times as high, half the epochs lose less than 1.5 points",
+            text: "With a peak 3.75 times as high, half the epochs cost less than 1.5 points",
             source: NOTEBOOK,
             numbers: "92.31 % in 50 epochs, 93.08 % in 70, against 93.53 % in 95",
         };
@@ -288,7 +292,7 @@ impl Reproduction for HigherRate {
     }
 }
 
-/// `long-annihilation`: half of the run at small rates over-fits.
+/// `long-annihilation`: spending half of the run at small rates over-fits.
 pub(super) struct LongAnnihilation;
 
 impl Reproduction for LongAnnihilation {
@@ -297,12 +301,12 @@ impl Reproduction for LongAnnihilation {
     }
 
     fn title(&self) -> &'static str {
-        "A smaller cycle and half of the run as annihilation"
+        "A shorter cycle, with half of the run as annihilation"
     }
 
     fn notes(&self, _: &Protocol) -> Vec<String> {
         vec![
-            "The same peak and the same epochs as the full cycle; half of them are annihilation."
+            "Same peak and epochs as the full cycle, but half of the epochs are annihilation."
                 .to_owned(),
         ]
     }
@@ -324,7 +328,7 @@ impl Reproduction for LongAnnihilation {
         let results = Results(results.to_vec());
         let (long, full) = (results.get(LONG)?, results.get(ONE_CYCLE)?);
         let less_accurate = Published {
-            text: "With half of the run as annihilation the network ends less accurate",
+            text: "With half of the run as annihilation, the network ends less accurate",
             source: NOTEBOOK,
             numbers: "93.53 % (13 of 95 epochs) against 92.58 % (half)",
         };

@@ -1,4 +1,5 @@
-//! Smith's table on LeNet and MNIST: one cycle in 12 epochs against the inv and step policies in 85.
+//! Smith's table on LeNet and MNIST: one cycle in 12 epochs against the `inv` and `step` policies
+//! in 85.
 
 use std::path::Path;
 
@@ -14,14 +15,14 @@ use onecycle_plot::Figure;
 use onecycle_train::Config;
 
 const PAPER: &str = "Smith, \"A disciplined approach\" (2018), the table on LeNet and MNIST";
-/// Epochs of the policies to beat, in the paper.
+/// Epochs of the competing policies in the paper.
 const WHOLE: f64 = 85.0;
-/// Epochs of one cycle, in the paper.
+/// Epochs of one cycle in the paper.
 const SHORT: f64 = 12.0;
 const MIDDLE: f64 = 25.0;
-/// Caffe's `inv`: `lr (1 + gamma n)^-power`, with its values for LeNet.
+/// Caffe's `inv` policy: `lr (1 + gamma n)^-power`, with its values for LeNet.
 const INV: (f64, f64, f64) = (0.01, 1e-4, 0.75);
-/// Peak of one cycle over the constant rates' start.
+/// Peak of one cycle relative to the first rate of the other policies.
 const PEAK: f64 = 10.0;
 const WEIGHT_DECAY: f64 = 5e-4;
 
@@ -42,12 +43,13 @@ impl LenetMnist {
         config
     }
 
-    /// `inv` as a value an epoch. `steps` an epoch are those of the paper, whatever the batch size.
+    /// The `inv` policy with one value per epoch. It counts the steps per epoch of the paper,
+    /// whatever the batch size.
     fn inv(epochs: f64) -> PiecewiseConstant {
         let (lr, gamma, power) = INV;
-        let (whole, a_epoch) = (epochs.ceil().max(1.0) as u32, WHOLE / epochs * 118.0);
+        let (whole, per_epoch) = (epochs.ceil().max(1.0) as u32, WHOLE / epochs * 118.0);
         PiecewiseConstant::new((0..whole).map(|epoch| {
-            let step = f64::from(epoch) * a_epoch;
+            let step = f64::from(epoch) * per_epoch;
             let rate = lr * (1.0 + gamma * step).powf(-power);
             (Span::Epochs(f64::from(epoch)), rate)
         }))
@@ -64,7 +66,7 @@ impl LenetMnist {
     }
 }
 
-/// Names with the share of 85 epochs that one cycle has.
+/// Labels, each with the fraction of 85 epochs that one cycle gets.
 const CYCLES: [(&str, f64); 3] = [
     ("lenet-one-cycle-12", SHORT / WHOLE),
     ("lenet-one-cycle-25", MIDDLE / WHOLE),
@@ -77,7 +79,7 @@ impl Reproduction for LenetMnist {
     }
 
     fn title(&self) -> &'static str {
-        "LeNet: one cycle in 12 epochs against 85 epochs of inv and step policies"
+        "LeNet: one cycle in 12 epochs against 85 epochs of the inv and step policies"
     }
 
     fn setup(&self, protocol: &Protocol) -> String {
@@ -95,13 +97,14 @@ impl Reproduction for LenetMnist {
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![
             format!(
-                "Weight decay {WEIGHT_DECAY}, no augmentation; the numbers 12, 25 and 85 in the labels are shares of {} epochs.",
+                "Weight decay {WEIGHT_DECAY}, no augmentation. The labels' 12, 25 and 85 stand for that many \
+                 85ths of {} epochs.",
                 protocol.budget.lenet_epochs
             ),
             format!(
-                "inv: Caffe's {} (1 + {} n)^-{}, a value an epoch; step: {} with a tenth and a hundredth from half and three \
-                 quarters of the run on, momentum 0.9; one cycle: {} to {} and momentum 0.95 to 0.85. These rates are ours where \
-                 the paper's table does not state them.",
+                "inv: Caffe's {} (1 + {} n)^-{}, one value per epoch. step: {}, dropping to a tenth and a \
+                 hundredth after half and three quarters of the run. Both use momentum 0.9. One cycle: rate \
+                 {} to {}, momentum 0.95 to 0.85. We chose the rates that the paper's table does not state.",
                 INV.0,
                 INV.1,
                 INV.2,

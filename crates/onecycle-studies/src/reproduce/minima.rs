@@ -1,4 +1,5 @@
-//! What small and large batches, one cycle and a piecewise constant rate find: accuracy, and how sharp the minima are.
+//! The minima that small and large batches, one cycle and a piecewise constant rate find: accuracy
+//! and sharpness.
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ const KESKAR: &str = "Keskar et al., \"On large-batch training\" (2017), tables 
 const SMALL: &str = "small-batch";
 const LARGE: &str = "large-batch-same-rate";
 
-/// What sharpness is measured by.
+/// Names of the measures of sharpness.
 const EIGENVALUE: &str = "largest eigenvalue";
 const BOX: &str = "ε-sharpness (%)";
 
@@ -40,22 +41,23 @@ impl Reproduction for FlatMinima {
     }
 
     fn title(&self) -> &'static str {
-        "What small and large batches, one cycle and a piecewise constant rate find"
+        "Minima found by small and large batches, one cycle and a piecewise constant rate"
     }
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         let budget = &protocol.budget;
         vec![
             format!(
-                "Small batches of {}, large ones {} times that, under the same constant rate and for the same epochs. Keskar et \
-                 al. trained to convergence; these runs do not.",
+                "Small batches of {} and large batches of {} times that, at the same constant rate and for \
+                 the same epochs. Keskar et al. trained to convergence; these runs do not.",
                 budget.batch_size / 2,
                 2 * budget.large
             ),
             format!(
-                "Sharpness is measured on {} training images with batch norm in evaluation, the same ones for all variants of a \
-                 seed: the largest eigenvalue of the loss's Hessian, and Keskar's ε-sharpness for ε = 1e-3, whose ascent is a \
-                 lower bound. Both depend on the scale of the weights, so they compare runs on the same network alone.",
+                "Sharpness is measured on {} training images, the same for all variants of a seed, with batch \
+                 norm in evaluation mode: the largest eigenvalue of the Hessian of the loss, and Keskar's \
+                 ε-sharpness for ε = 1e-3, whose ascent gives a lower bound. Both depend on the scale of the \
+                 weights, so they only compare runs of the same network.",
                 budget.surface_images
             ),
         ]
@@ -95,7 +97,7 @@ impl Reproduction for FlatMinima {
         let notebook = |text| Published {
             text,
             source: NOTEBOOK,
-            numbers: "said, without a number",
+            numbers: "stated without a number",
         };
         let (small, large) = (results.get(SMALL)?, results.get(LARGE)?);
         let (piecewise, cycle) = (results.get(PIECEWISE_EPOCHS)?, results.get(ONE_CYCLE)?);
@@ -108,20 +110,20 @@ impl Reproduction for FlatMinima {
             )
             .more_accurate(small, large, 0.0),
             keskar(
-                "Large batches end in sharper minima than small ones: ε-sharpness",
+                "Large batches end in sharper minima than small ones (ε-sharpness)",
                 "707 against 28.6 (C1), 925 against 8.68 (C2)",
             )
             .times_larger(large, small, BOX, in_a_box),
             keskar(
-                "The same by the largest eigenvalue of the Hessian",
+                "Large batches end in sharper minima than small ones (largest eigenvalue of the Hessian)",
                 "related to ε-sharpness, not measured",
             )
             .times_larger(large, small, EIGENVALUE, eigenvalue),
             notebook("Large rates find flatter minima: a piecewise constant rate ends with a larger ε-sharpness than one cycle")
                 .times_larger(piecewise, cycle, BOX, in_a_box),
-            notebook("The same by the largest eigenvalue of the Hessian")
+            notebook("Large rates find flatter minima: a piecewise constant rate ends with a larger eigenvalue of the Hessian than one cycle")
                 .times_larger(piecewise, cycle, EIGENVALUE, eigenvalue),
-            notebook("Within one cycle the place is flat while the rate is high, and steeper at the end")
+            notebook("Within one cycle, the loss surface is flatter at the highest rate than at the end")
                 .larger_ratio("largest eigenvalue at the end and at the peak", &end_and_peak(cycle)),
         ])
     }
@@ -133,7 +135,7 @@ impl Reproduction for FlatMinima {
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         let all = Results(results.to_vec());
-        let mut shown = vec![along_the_cycle(protocol, all.get(ONE_CYCLE)?)?];
+        let mut shown = vec![during_the_cycle(protocol, all.get(ONE_CYCLE)?)?];
         let measures: [(&str, &str, &str, Measure); 2] = [
             (
                 "flat-minima-eigenvalue",
@@ -157,13 +159,13 @@ impl Reproduction for FlatMinima {
             );
             figure.series = ends(results, value);
             figure.note = Some(
-                "Marks: mean of the logarithm over the seeds, and the ends of its 95 % interval."
+                "Markers: geometric mean over the seeds and the ends of its 95 % confidence interval."
                     .to_owned(),
             );
-            // Where all runs diverged there is nothing to draw.
+            // There is nothing to draw if all runs diverged.
             if !figure.series.is_empty() {
-                let caption = "How sharp the minima are that each policy ends in: further right is sharper, higher is more accurate.";
-                shown.push((figure, format!("{caption} {}", worth(results))));
+                let caption = "Sharpness of the minimum that each policy ends in: further right is sharper, higher is more accurate.";
+                shown.push((figure, format!("{caption} {}", unreliable(results))));
             }
         }
         shown.extend(usual_figures(self.name(), self.x_axis(), results));
@@ -171,7 +173,7 @@ impl Reproduction for FlatMinima {
     }
 }
 
-/// The largest eigenvalue at the end of each run, and at the highest rate under which it was measured.
+/// The largest eigenvalue at the end of each run and at the highest rate at which it was measured.
 fn end_and_peak(cycle: &Variant) -> Vec<(f64, f64)> {
     let runs = sound(cycle).runs;
     let pair = |run: &RunResult| {
@@ -184,11 +186,11 @@ fn end_and_peak(cycle: &Variant) -> Vec<(f64, f64)> {
     runs.iter().filter_map(pair).collect()
 }
 
-/// Both measures of sharpness along one cycle, with the learning rate.
-fn along_the_cycle(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
+/// Both measures of sharpness during one cycle, with the learning rate.
+fn during_the_cycle(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
         protocol,
-        ("flat-minima-cycle", "Sharpness along one cycle"),
+        ("flat-minima-cycle", "Sharpness during one cycle"),
         Axis::log("curvature; per cent (logarithmic)"),
         RightAxis::Lr,
     )?;
@@ -201,13 +203,13 @@ fn along_the_cycle(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, Stri
             .series
             .extend(series.map(|series| series.colour(colour)));
     }
-    let caption = "Largest eigenvalue of the Hessian and ε-sharpness along one cycle, with the learning rate. Large rates are said \
-        to keep the network out of sharp minima: look whether both are low while the rate is high, and how far they rise when \
-        it falls.";
+    let caption = "Largest eigenvalue of the Hessian and ε-sharpness during one cycle, with the learning \
+        rate. Large rates are said to keep the network out of sharp minima. If so, both are low while the \
+        rate is high and rise when it falls.";
     Ok((figure, caption.to_owned()))
 }
 
-/// A variant a colour: mean and 95 % interval of a measure at the end, at the height of the mean accuracy.
+/// Mean and 95 % interval of a final measure at the mean accuracy, one colour per variant.
 fn ends(results: &[Variant], value: Measure) -> Vec<Series> {
     let mut all = Vec::new();
     for (variant, colour) in results.iter().zip(Colour::ORDER.into_iter().cycle()) {
@@ -229,8 +231,8 @@ fn ends(results: &[Variant], value: Measure) -> Vec<Series> {
     all
 }
 
-/// How many of the last measurements are not what they should be.
-fn worth(results: &[Variant]) -> String {
+/// Counts the final measurements that are unreliable, as a sentence.
+fn unreliable(results: &[Variant]) -> String {
     let last = || {
         let runs = results.iter().flat_map(|variant| &variant.runs);
         runs.filter(|run| run.diverged.is_none())
@@ -241,8 +243,9 @@ fn worth(results: &[Variant]) -> String {
     let hessian = last().filter_map(|one| one.hessian.as_ref());
     let unsure = hessian.filter(|one| one.verdict != HessianVerdict::Ok);
     format!(
-        "Of {} runs, {} have an ascent that was still rising, a lower bound of the ε-sharpness, and {} a Hessian that is not \
-         smooth at the scale of the measurement or did not converge.",
+        "Of {} runs, {} stopped the ascent while it was still rising, so their ε-sharpness is a lower \
+         bound; for {}, the Hessian is not smooth at the scale of the measurement or its eigenvalues did \
+         not converge.",
         last().count(),
         rising.count(),
         unsure.count()

@@ -1,4 +1,5 @@
-//! Smith: momentum that runs against the learning rate, beside constants and the opposite phase.
+//! Smith: momentum that moves opposite to the learning rate, against constant momentum and the
+//! reverse phase.
 
 use std::path::Path;
 
@@ -23,16 +24,16 @@ use onecycle_train::{
 
 const PAPER: &str = "Smith, \"A disciplined approach\" (2018), section 4.3";
 const OPPOSITE: &str = "momentum-opposite";
-/// Constants with the published accuracy of each, beside 92.0 % with a cycle.
+/// Constant momenta, each with the published accuracies: cyclical momentum against the constant.
 const CONSTANTS: [(f64, &str); 3] = [
     (0.85, "92.0 against 90.8 % (±0.1 to 0.3)"),
     (0.90, "92.0 against 91.4 % (±0.1 to 0.3)"),
     (0.95, "92.0 against 92.1 % (±0.1 to 0.3)"),
 ];
-/// Bounds of the cycle.
+/// Bounds of the momentum cycle.
 const HIGH: f64 = 0.95;
 const LOW: f64 = 0.85;
-/// What counts as equal, a share of 1.
+/// Final accuracies count as equal within this fraction.
 const MARGIN: f64 = 0.01;
 
 fn constant_label(momentum: f64) -> String {
@@ -43,10 +44,10 @@ fn constant_label(momentum: f64) -> String {
 pub(super) struct Momentum;
 
 impl Momentum {
-    /// Momentum that rises with the learning rate and falls with it.
+    /// Momentum that rises and falls with the learning rate.
     fn opposite(protocol: &Protocol) -> Config {
         let policy = one_cycle_policy(&protocol.budget);
-        // Legs of the plan: each half of what is not annihilation.
+        // The two legs share what annihilation leaves.
         let leg = match policy.annihilation {
             Span::Fraction(share) => Span::Fraction((1.0 - share) / 2.0),
             span => span,
@@ -66,12 +67,12 @@ impl Reproduction for Momentum {
     }
 
     fn title(&self) -> &'static str {
-        "Cyclical momentum against constants and the opposite phase"
+        "Cyclical momentum against constant momentum and the reverse phase"
     }
 
     fn notes(&self, _: &Protocol) -> Vec<String> {
-        vec!["The same one cycle of the learning rate with momentum 0.95 to 0.85 and back, with three constants, and with \
-              momentum that rises and falls with the learning rate."
+        vec!["All runs use the same cycle of the learning rate: with momentum from 0.95 to 0.85 and back, with \
+              three constants, and with momentum that rises and falls with the learning rate."
             .to_owned()]
     }
 
@@ -107,13 +108,13 @@ impl Reproduction for Momentum {
             claims.push(match momentum {
                 0.85 => published("Cyclical momentum ends more accurate than a constant 0.85").more_accurate(cyclical, constant, 0.0),
                 0.90 => published("Cyclical momentum ends more accurate than a constant 0.90").more_accurate(cyclical, constant, 0.0),
-                _ => published("Cyclical momentum ends like a constant 0.95 (within 1 point), with a wider range of good rates").alike(cyclical, constant, MARGIN),
+                _ => published("Cyclical momentum is as accurate as a constant 0.95 (within 1 point), over a wider range of rates").alike(cyclical, constant, MARGIN),
             });
         }
         let published = Published {
-            text: "Momentum in the opposite phase is worse",
+            text: "Momentum in phase with the learning rate ends less accurate",
             source: PAPER,
-            numbers: "said, without a number",
+            numbers: "stated without a number",
         };
         claims.push(published.more_accurate(cyclical, results.get(OPPOSITE)?, 0.0));
         Ok(claims)
@@ -130,8 +131,7 @@ impl Reproduction for Momentum {
         let mut shown = vec![
             (
                 schedule_figure("momentum-schedule", &cyclical, images)?,
-                "Learning rate and momentum: the momentum is lowest where the rate is highest."
-                    .to_owned(),
+                "Learning rate and momentum: momentum is lowest at the highest rate.".to_owned(),
             ),
             (
                 schedule_figure(
@@ -139,7 +139,7 @@ impl Reproduction for Momentum {
                     &Momentum::opposite(protocol),
                     images,
                 )?,
-                "The opposite phase: momentum rises and falls with the rate.".to_owned(),
+                "The reverse phase: momentum rises and falls with the rate.".to_owned(),
             ),
         ];
         shown.extend(usual_figures(self.name(), XAxis::Steps, results));

@@ -1,4 +1,4 @@
-//! The noise of stochastic gradients: the ratio of learning rate to batch size, and what is measured along one cycle.
+//! Gradient noise: the ratio of learning rate to batch size, and measurements during one cycle.
 
 use std::path::Path;
 
@@ -20,16 +20,17 @@ const JASTRZEBSKI: &str = "Jastrzębski et al., \"Three factors influencing mini
 const MCCANDLISH: &str =
     "McCandlish et al., \"An empirical model of large-batch training\" (2018, arXiv:1812.06162)";
 
-/// What counts as equal, a share of 1.
+/// Final accuracies count as equal within this fraction.
 const MARGIN: f64 = 0.01;
-/// Factors on learning rate and batch size. The first is the reference; the next two hold the ratio, the last quarters it.
+/// Factors on learning rate and batch size. The first pair is the reference, the next two keep the
+/// ratio, the last has a quarter of it.
 const PAIRS: [(f64, f64); 4] = [(1.0, 1.0), (0.5, 0.5), (2.0, 2.0), (0.5, 2.0)];
 
 /// `noise-scale`.
 pub(super) struct NoiseScale;
 
 impl NoiseScale {
-    /// A constant rate and a batch size.
+    /// A constant rate with a batch size.
     fn variant(protocol: &Protocol, (of_lr, of_batch): (f64, f64)) -> (String, Config) {
         let lr = of_lr * CONSTANT_RATE * protocol.budget.lr_max;
         let mut config = protocol.config(Constant::new(lr));
@@ -49,25 +50,26 @@ impl Reproduction for NoiseScale {
     }
 
     fn title(&self) -> &'static str {
-        "The ratio of learning rate to batch size, and gradient noise along one cycle"
+        "The ratio of learning rate to batch size, and gradient noise during one cycle"
     }
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         let budget = &protocol.budget;
         vec![
-            "Constant rates and momentum 0.9; all runs see the same number of images, so curves are drawn over epochs. The last \
-             variant of them has a quarter of the others' ratio."
+            "Constant rates with momentum 0.9. All runs see the same number of images, so curves are drawn \
+             over epochs. The last of these variants has a quarter of the ratio of the others."
                 .to_owned(),
             format!(
-                "Gradient noise is measured {} times along one cycle, each time on {} micro-batches of {} augmented training \
-                 images with batch norm in evaluation. The noise scale is tr Σ / |G|²: the variance of one image's gradient \
-                 over the squared length of the mean one. Where noise hides the mean, its reciprocal still has a value.",
+                "Gradient noise is measured {} times during one cycle, each time on {} micro-batches of {} \
+                 augmented training images with batch norm in evaluation mode. The noise scale is \
+                 tr Σ / |G|²: the variance of the gradient of one image divided by the squared length of \
+                 the mean gradient. If noise hides the mean, its reciprocal still has a value.",
                 budget.diagnoses,
                 budget.noise_batches,
                 MICRO_BATCH
             ),
-            "The growth along the run is judged by the ratio of end to start; the difference of the reciprocals, which was \
-             tried first, did not decide it."
+            "The growth during the run is tested by the ratio of end to start. The difference of the \
+             reciprocals was tried first and was not significant."
                 .to_owned(),
         ]
     }
@@ -92,15 +94,15 @@ impl Reproduction for NoiseScale {
         let claim = |text| Published {
             text,
             source: JASTRZEBSKI,
-            numbers: "figures: curves of equal ratio lie on one another",
+            numbers: "figures: curves of equal ratio coincide",
         };
         let reference = reference?;
         Ok(vec![
-            claim("Half the rate with half the batch ends alike (within 1 point)")
+            claim("Half the rate with half the batch is as accurate (within 1 point)")
                 .alike(half?, reference, MARGIN),
-            claim("Twice the rate with twice the batch ends alike (within 1 point)")
+            claim("Twice the rate with twice the batch is as accurate (within 1 point)")
                 .alike(double?, reference, MARGIN),
-            claim("A quarter of the ratio ends with a larger training loss after as many epochs")
+            claim("A quarter of the ratio ends with a larger training loss after the same epochs")
                 .larger(quarter?, reference, "training loss", |run| {
                     run.epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss)
                 }),
@@ -128,13 +130,13 @@ impl Reproduction for NoiseScale {
     }
 }
 
-/// Whether the noise scale at the end of one cycle is above that of the first measurement: by their ratio, or by the difference of
-/// the reciprocals where noise hides the gradient in a run.
+/// Tests that the noise scale at the end of one cycle is above the first measurement: by their
+/// ratio, or by the difference of the reciprocals if noise hides the gradient in a run.
 fn grows(cycle: &Variant) -> Claim {
     let published = Published {
-        text: "The gradient noise scale grows along the run",
+        text: "The gradient noise scale grows during the run",
         source: MCCANDLISH,
-        numbers: "said in the abstract: it increases as the loss decreases over a run",
+        numbers: "abstract: it increases as the loss decreases during training",
     };
     let runs = sound(cycle).runs;
     let ends: Vec<(&Diagnosis, &Diagnosis)> = runs
@@ -172,7 +174,7 @@ fn grows(cycle: &Variant) -> Claim {
     };
     let scale = |signal: f64| match signal > 0.0 {
         true => format!("{} images", significant(1.0 / signal)),
-        false => "too large to be told".to_owned(),
+        false => "too large to measure".to_owned(),
     };
     let ours = format!(
         "{} at step {}, {} at the end; |G|² / tr Σ falls by {}",
@@ -184,11 +186,11 @@ fn grows(cycle: &Variant) -> Claim {
     published.with(ours, above(fall, 0.0))
 }
 
-/// The noise scale along one cycle, with the batch size and the learning rate.
+/// The noise scale during one cycle, with the batch size and the learning rate.
 fn scale_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
         protocol,
-        ("noise-scale-cycle", "Gradient noise scale along one cycle"),
+        ("noise-scale-cycle", "Gradient noise scale during one cycle"),
         Axis::log("images (logarithmic)"),
         RightAxis::Lr,
     )?;
@@ -201,19 +203,20 @@ fn scale_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String)
     figure
         .series
         .extend(scale.map(|series| series.colour(Colour::Vermillion)));
-    let caption = "Batch size at which the gradient's noise is as large as the gradient, tr Σ / |G|², with the batch size of the run \
-        and the learning rate. Means over the seeds are those of the reciprocal; there is a gap where noise hides the gradient. \
-        Compare: McCandlish et al. (2018), who find that it grows as the loss falls.";
+    let caption = "Batch size at which the noise of the gradient is as large as the gradient, tr Σ / |G|², \
+        with the batch size of the run and the learning rate. Means over the seeds are taken of the \
+        reciprocal; the curve has a gap if noise hides the gradient. McCandlish et al. (2018) find that \
+        the noise scale grows as the loss falls.";
     Ok((figure, caption.to_owned()))
 }
 
-/// The two parts of the noise scale along one cycle, and what learning rate and batch size make of the noise.
+/// The two parts of the noise scale during one cycle, and the noise of an update.
 fn parts_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String), StudyError> {
     let mut figure = measured::over_the_cycle(
         protocol,
         (
             "noise-scale-cycle-parts",
-            "Gradient and its noise along one cycle",
+            "Gradient and its noise during one cycle",
         ),
         Axis::log("squared length (logarithmic)"),
         RightAxis::Momentum,
@@ -231,13 +234,14 @@ fn parts_figure(protocol: &Protocol, cycle: &Variant) -> Result<(Figure, String)
             .series
             .extend(series.map(|series| series.colour(colour)));
     }
-    let caption = "Variance of one image's gradient, squared length of the mean gradient, and the variance times lr / batch size: the \
-        noise that, after Jastrzębski et al. (2018), decides how wide the minima are that SGD ends in. It follows the learning \
-        rate; momentum runs against it.";
+    let caption = "Variance of the gradient of one image, squared length of the mean gradient, and the \
+        variance times lr / batch size. According to Jastrzębski et al. (2018), the last one determines \
+        the width of the minima that SGD finds. It follows the learning rate and is opposite to the \
+        momentum.";
     Ok((figure, caption.to_owned()))
 }
 
-/// A curve or band of reciprocals.
+/// The reciprocals of a curve or band.
 fn inverted(series: Series) -> Series {
     let of = |values: Vec<f64>| -> Vec<f64> { values.into_iter().map(f64::recip).collect() };
     let (y, style) = match series.style {

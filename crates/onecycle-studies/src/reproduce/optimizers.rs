@@ -19,9 +19,9 @@ const SOURCE: &str = "Gugger & Howard, \"AdamW and super-convergence is now the 
 /// Peak of one cycle with Adam, and the usual constant rate.
 const LR_MAX: f64 = 0.006;
 const LR_CONSTANT: f64 = 0.001;
-/// Weight decay of AdamW: decoupled, so it is multiplied by the learning rate.
+/// Decoupled weight decay of AdamW, which is multiplied by the learning rate.
 const DECOUPLED_DECAY: f64 = 0.1;
-/// What Adam may lose against SGD, a share of 1.
+/// Accepted loss of accuracy against SGD, a fraction.
 const MARGIN: f64 = 0.01;
 
 /// `optimizers`.
@@ -38,8 +38,9 @@ impl Reproduction for Optimizers {
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
-            "Adam: coupled weight decay {}, AdamW: decoupled {DECOUPLED_DECAY}. Peak {LR_MAX}, beta1 0.95 to 0.85 against the \
-             rate, beta2 0.999; the constant rate is {LR_CONSTANT}.",
+            "Adam has coupled weight decay {}, AdamW decoupled weight decay {DECOUPLED_DECAY}. The peak is \
+             {LR_MAX}, beta1 moves from 0.95 to 0.85 and back opposite to the rate, beta2 is 0.999; the \
+             constant rate is {LR_CONSTANT}.",
             protocol.budget.weight_decay
         )]
     }
@@ -92,9 +93,9 @@ impl Reproduction for Optimizers {
         Ok(vec![
             claim("AdamW with one cycle ends more accurate than at a constant rate", "92.8 % in 5 epochs on Fashion-MNIST (fastai course, AdamW with one cycle, another network)")
                 .more_accurate(adamw, results.get("adamw-constant")?, 0.0),
-            claim("AdamW with one cycle does as well as SGD with one cycle (at most 1 point less)", "said of well chosen rates; no number repeated here")
+            claim("AdamW with one cycle is as accurate as SGD with one cycle (at most 1 point less)", "stated for well-chosen rates; the number is not repeated here")
                 .more_accurate(adamw, results.get(ONE_CYCLE)?, MARGIN),
-            claim("Decoupled weight decay is better than coupled", "said; no number repeated here")
+            claim("Decoupled weight decay ends more accurate than coupled", "stated; the number is not repeated here")
                 .more_accurate(adamw, results.get("adam-one-cycle")?, 0.0),
         ])
     }

@@ -8,7 +8,7 @@ use onecycle_plot::{
 };
 use onecycle_train::{FileError, files, report::Page};
 
-/// `NAME/result.json` and `NAME/index.html`.
+/// Writes `NAME/result.json` and `NAME/index.html`.
 pub(super) fn write_one(
     folder: &Path,
     protocol: &Protocol,
@@ -27,7 +27,7 @@ pub(super) fn write_one(
     )?)
 }
 
-/// `reproduce.json` and `reproduce.html`: all experiments on one page.
+/// Writes `reproduce.json` and `reproduce.html`: all experiments on one page.
 pub(super) fn write_all(
     folder: &Path,
     protocol: &Protocol,
@@ -36,7 +36,7 @@ pub(super) fn write_all(
     let results: Vec<&ExperimentResult> = all.iter().map(|report| &report.result).collect();
     files::write_whole(&folder.join("reproduce.json"), &json(&results)?)?;
 
-    let mut page = Page::new("The 1cycle literature, repeated");
+    let mut page = Page::new("Reproduction of the 1cycle literature");
     page.paragraph("soft", &setup(protocol));
     page.heading("claims", "Claims");
     let mut rows = Vec::new();
@@ -63,11 +63,12 @@ pub(super) fn write_all(
     )?)
 }
 
-const LEGEND: &str = "Numbers in brackets are 95 % intervals by Student's distribution over the seeds; differences are taken seed \
-    by seed. Seen: the whole interval lies on the claimed side. Not seen here: it lies wholly on the other side. Not decided: it \
-    holds both, or there is one seed only.";
+const LEGEND: &str = "Numbers in brackets are 95 % confidence intervals over the seeds (Student's t). \
+    Differences are paired by seed. Seen: the whole interval lies on the claimed side. Not seen here: \
+    the whole interval lies on the other side. Not decided: the interval contains both sides, or there \
+    is only one seed.";
 
-/// An experiment: notes, claims, variants, figures.
+/// One experiment: notes, claims, variants, figures.
 fn section(page: &mut Page, folder: &str, report: &ExperimentReport) -> Result<(), StudyError> {
     let result = &report.result;
     page.paragraph("soft", &format!("{}.", result.setup));
@@ -84,7 +85,7 @@ fn section(page: &mut Page, folder: &str, report: &ExperimentReport) -> Result<(
             "best accuracy",
             "gap",
             "steps",
-            "time a run",
+            "time per run",
         ];
         page.table(&header, &rows);
     }
@@ -95,7 +96,7 @@ fn section(page: &mut Page, folder: &str, report: &ExperimentReport) -> Result<(
     )?)
 }
 
-/// Claim, published, ours, verdict, as HTML.
+/// Claim, published numbers, our numbers and verdict as HTML.
 fn cells(claim: &Claim) -> Vec<String> {
     let class = match claim.verdict {
         ClaimVerdict::Seen => "seen",
@@ -154,7 +155,7 @@ fn setup(protocol: &Protocol) -> String {
     )
 }
 
-/// The command that comes to these results again.
+/// The command that repeats these results.
 fn command(name: &str, protocol: &Protocol) -> String {
     format!(
         "onecycle reproduce {name} --scale {} --seeds {}{}",

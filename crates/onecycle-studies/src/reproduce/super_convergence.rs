@@ -1,4 +1,5 @@
-//! Smith & Topin: one cycle against a piecewise constant rate that is given many times its steps, and fewer images.
+//! Smith & Topin: one cycle against a piecewise constant rate with many times as many steps, and
+//! fewer images.
 
 use std::path::Path;
 
@@ -19,23 +20,23 @@ use onecycle_train::Config;
 const PAPER: &str =
     "Smith & Topin, \"Super-Convergence\" (2018), figure 1 and the logs published with it";
 const CLR: &str = "clr";
-/// At the paper's scale the runs have a batch size and augmentation of their own.
+/// With the paper's budget, the runs have their own batch size and augmentation.
 const CYCLE_OF_THE_PAPER: &str = "one-cycle-batch-1000";
 const SHORT: &str = "piecewise";
 const LONG: &str = "piecewise-long";
 
-/// Images in the paper's batches, and steps of its CLR run.
+/// Batch size of the paper, and the steps of its CLR run.
 const PAPER_BATCH: usize = 1000;
 const PAPER_STEPS: u64 = 10_000;
-/// Peak and start of its CLR.
+/// Start and peak of its CLR.
 const PAPER_CLR: (f64, f64) = (0.1, 3.0);
-/// Ratio of peak to start elsewhere.
+/// Ratio of peak to start with the other budgets.
 const CLR_DIV: f64 = 30.0;
 /// `super-convergence`.
 pub(super) struct SuperConvergence;
 
 impl SuperConvergence {
-    /// The cycle's label.
+    /// Label of the one-cycle run.
     fn cycle(protocol: &Protocol) -> &'static str {
         match protocol.size {
             StudySize::Paper => CYCLE_OF_THE_PAPER,
@@ -53,7 +54,7 @@ impl SuperConvergence {
         ((budget.epochs * a_epoch as f64).round() as u64).max(3)
     }
 
-    /// A run under a policy: so many steps on this share of the images.
+    /// A run with a policy, a number of steps and a fraction of the images.
     fn config(protocol: &Protocol, policy: impl Into<Preset>, steps: u64, share: f64) -> Config {
         let mut config = protocol.config(policy);
         if protocol.size == StudySize::Paper {
@@ -79,7 +80,7 @@ impl SuperConvergence {
     }
 }
 
-/// Label of a variant on a share of the images.
+/// Label of a variant that trains on a fraction of the images.
 fn fewer(label: &str, share: f64) -> String {
     format!("{label}-{}-images", significant(share))
 }
@@ -90,22 +91,22 @@ impl Reproduction for SuperConvergence {
     }
 
     fn title(&self) -> &'static str {
-        "Super-convergence: one cycle against many times its steps"
+        "Super-convergence: one cycle against many times as many steps"
     }
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         let budget = &protocol.budget;
         vec![
             format!(
-                "Piecewise constant: {}, a tenth of it from 62.5 % and a hundredth from 87.5 % of the run, momentum 0.9; once \
-                 for as many steps as one cycle, once for {} times as many. CLR: one triangle, momentum 0.9. With fewer images \
-                 the steps stay the same.",
+                "Piecewise constant: {}, dropping to a tenth after 62.5 % and a hundredth after 87.5 % of the \
+                 run, momentum 0.9; once for as many steps as one cycle, once for {} times as many. CLR: one \
+                 triangle, momentum 0.9. With fewer images, the number of steps stays the same.",
                 budget.lr_piecewise, budget.longer
             ),
-            "Confound of the original: its baseline ran with another momentum of the batch norm's running statistics than its \
-             CLR runs. Here it is the same in all runs (a new batch weighs 0.1)."
+            "Confound of the original: its baseline and its CLR runs used different momenta for the running \
+             statistics of batch norm. Here it is the same in all runs (a new batch weighs 0.1)."
                 .to_owned(),
-            "Others measured no super-convergence on plain three-layer networks; see the verdicts for what was seen here."
+            "Others found no super-convergence on plain three-layer networks; the verdicts show our result."
                 .to_owned(),
         ]
     }
@@ -169,17 +170,17 @@ impl Reproduction for SuperConvergence {
         };
         let mut claims = vec![
             claim(
-                "CLR ends more accurate than a piecewise constant rate that is given many times its steps",
+                "CLR ends more accurate than a piecewise constant rate with many times as many steps",
                 "92.44 % in 10 000 steps against 90.32 % in 80 000",
             )
             .more_accurate(clr, long, 0.0),
             claim(
-                "So does one cycle",
+                "One cycle ends more accurate than a piecewise constant rate with many times as many steps",
                 "93.53 % in 9 310 steps (Gugger) against 91.25 % in 64 000 (He et al., ResNet-20)",
             )
             .more_accurate(cycle, long, 0.0),
             claim(
-                "In the same number of steps one cycle ends more accurate than a piecewise constant rate",
+                "One cycle ends more accurate than a piecewise constant rate with the same number of steps",
                 "figure 1: the curves at 10 000 steps",
             )
             .more_accurate(cycle, results.get(SHORT)?, 0.0),
@@ -192,13 +193,13 @@ impl Reproduction for SuperConvergence {
             "80.6 against 71.2 %",
         ];
         for share in &protocol.budget.fewer {
-            // 40, 30, 20 and 10 thousand of 50.
+            // 40, 30, 20 and 10 thousand of 50 thousand images.
             let index = [0.8, 0.6, 0.4, 0.2].iter().position(|known| known == share);
             let numbers = index.map_or("80.6 against 71.2 % with 10 000 of 50 000 images", |i| {
                 published[i]
             });
             let mut fewer_images = claim(
-                "With fewer images CLR is ahead of many times its steps at a piecewise constant rate",
+                "With fewer images, CLR ends more accurate than a piecewise constant rate with many times as many steps",
                 numbers,
             )
             .more_accurate(
@@ -235,10 +236,11 @@ impl Reproduction for SuperConvergence {
     }
 }
 
-/// How many of its steps the long run needs for the accuracy that one cycle ends with.
+/// Tests how many times the steps of one cycle the long run needs for the final accuracy of one
+/// cycle.
 fn ratio(cycle: &Variant, long: &Variant) -> Claim {
     let published = Published {
-        text: "To the accuracy that one cycle ends with, the piecewise constant rate needs more steps, if it comes there at all",
+        text: "The piecewise constant rate needs more steps to reach the final accuracy of one cycle, or never reaches it",
         source: PAPER,
         numbers: "more than 8 times: 90.32 % after 80 000 steps, 92.44 % after 10 000",
     };
@@ -255,10 +257,10 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
         None => {
             let times = long.runs.iter().map(|run| run.steps).max().unwrap_or(0) as f64 / steps;
             let ours = format!(
-                "{percent} not reached by any of {all} runs in {} times the steps",
+                "none of {all} runs reached {percent} within {} times the steps",
                 significant(times)
             );
-            // One run that never comes there is no interval, several are.
+            // A single run that never gets there decides nothing; several do.
             let seen = if all > 1 {
                 ClaimVerdict::Seen
             } else {
@@ -268,7 +270,7 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
         }
         Some(ratio) => {
             let ours = format!(
-                "{percent} after {} times the steps, reached by {} of {all} runs",
+                "{percent} after {} times the steps, in {} of {all} runs",
                 super::claim::interval(&ratio, significant),
                 ratios.len()
             );
@@ -277,10 +279,10 @@ fn ratio(cycle: &Variant, long: &Variant) -> Claim {
     }
 }
 
-/// Whether the lead is larger on few images than on all.
+/// Tests that the lead of CLR is larger on few images than on all.
 fn gain(results: &Results, share: f64) -> Result<Claim, StudyError> {
     let published = Published {
-        text: "The fewer images, the larger the lead",
+        text: "The fewer images, the larger the lead of CLR",
         source: PAPER,
         numbers: "2.1 points with 50 000 images, 9.4 with 10 000",
     };
@@ -323,7 +325,7 @@ fn by_images(protocol: &Protocol, results: &Results) -> Result<(Figure, String),
         (CLR, "CLR", Colour::Blue),
         (
             LONG,
-            "piecewise constant, many times the steps",
+            "piecewise constant, many times as many steps",
             Colour::Vermillion,
         ),
     ];
@@ -355,6 +357,6 @@ fn by_images(protocol: &Protocol, results: &Results) -> Result<(Figure, String),
                 .colour(colour),
         );
     }
-    let caption = "Final validation accuracy with all and with fewer training images; the steps stay the same.";
+    let caption = "Final validation accuracy with all and with fewer training images, at the same number of steps.";
     Ok((figure, caption.to_owned()))
 }

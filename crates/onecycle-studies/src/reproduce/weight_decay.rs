@@ -1,4 +1,4 @@
-//! Smith: range tests under several weight decays, and the training that follows from each.
+//! Smith: range tests with several weight decays, and the training that follows from each.
 
 use std::path::{Path, PathBuf};
 
@@ -29,11 +29,11 @@ use onecycle_train::{
     observer::Observer,
 };
 
-/// From much too large to hardly any; the logs have 1e-3 to 1e-6.
+/// From much too large to almost none. The logs have 1e-3 to 1e-6.
 const DECAYS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 /// Steps of the range tests.
 const NUM_STEPS: u64 = 150;
-/// A rate that a range test names is taken down to four digits, as a person would.
+/// Rounds a suggested rate to four digits, as a person would write it.
 fn rounded(lr: f64) -> f64 {
     format!("{lr:.3e}").parse().unwrap_or(lr)
 }
@@ -53,8 +53,8 @@ impl WeightDecay {
         folder.join("weight-decay").join("range_test.json")
     }
 
-    /// The range tests of the folder. Each is kept as soon as it is made, and made where it is not there. `None` where the
-    /// observer stopped them.
+    /// Reads the range tests in the folder and makes those that are missing. Each one is saved as
+    /// soon as it ends. Returns `None` if the observer stopped it.
     fn tests(
         protocol: &Protocol,
         folder: &Path,
@@ -62,7 +62,7 @@ impl WeightDecay {
     ) -> Result<Option<RangeTestResult>, StudyError> {
         let config = protocol.config(one_cycle_policy(&protocol.budget));
         let parts = folder.join("weight-decay").join("range_tests");
-        WeightDecay::claim_folder(&config, folder, &parts)?;
+        WeightDecay::check_folder(&config, folder, &parts)?;
         let mut watch = RangeTestProgress {
             observer,
             made: 0,
@@ -100,8 +100,8 @@ impl WeightDecay {
         Ok(found)
     }
 
-    /// Checks that what is in the folder was made by this configuration, or writes down that it will be.
-    fn claim_folder(config: &Config, folder: &Path, parts: &Path) -> Result<(), StudyError> {
+    /// Checks that the folder was made with this configuration, or writes the configuration there.
+    fn check_folder(config: &Config, folder: &Path, parts: &Path) -> Result<(), StudyError> {
         let configured = folder.join("weight-decay").join("range_test.toml");
         if configured.exists() {
             let differences = Config::read(&configured)?.differences(config)?;
@@ -121,16 +121,16 @@ impl WeightDecay {
         )?)
     }
 
-    /// The peak by range tests: what they name, or the budget's where they name none.
+    /// The peak that the range tests suggest, or the peak of the budget if they suggest none.
     fn peak(named: Option<f64>, budget: &Budget) -> f64 {
         named.map_or(budget.lr_max, rounded)
     }
 }
 
-/// Tells of range tests as a study tells of itself.
+/// Reports range tests as notes, like a study reports its runs.
 struct RangeTestProgress<'a> {
     observer: &'a mut dyn Observer,
-    /// Which test it is, of how many.
+    /// Number of the current test, and of all tests.
     made: usize,
     of: usize,
 }
@@ -160,8 +160,9 @@ impl Reproduction for WeightDecay {
     }
 
     fn notes(&self, _: &Protocol) -> Vec<String> {
-        vec!["Each weight decay is trained with the peak that its own range test of the same seed names; where a test names \
-              none, with the scale's. Range tests are short and tell little about regularisation."
+        vec!["Each weight decay is trained with the peak that its own range test with the same seed suggests, \
+              or with the usual peak if the test suggests none. Range tests are short and say little about \
+              regularisation."
             .to_owned()]
     }
 
@@ -205,12 +206,12 @@ impl Reproduction for WeightDecay {
         let rates = claim(
             "A smaller weight decay allows a larger learning rate",
             DISCIPLINED,
-            "figures of range tests under several weight decays",
+            "figures of range tests with several weight decays",
         );
         Ok(vec![
             larger_rates(rates, &found, protocol),
             claim(
-                "Weight decay 1e-4 ends more accurate than 1e-3 under a very large rate",
+                "At a very large rate, weight decay 1e-4 ends more accurate than 1e-3",
                 LOGS,
                 "92.44 % with 1e-4; 1e-3 diverges",
             )
@@ -232,19 +233,20 @@ impl Reproduction for WeightDecay {
     ) -> Result<Vec<(Figure, String)>, StudyError> {
         let mut figure = found::figure(&RangeTestResult::read(&WeightDecay::record(folder))?);
         figure.name = "weight-decay-range-test".to_owned();
-        let caption = "Range tests under several weight decays: where the loss turns up again is the largest rate.";
+        let caption = "Range tests with several weight decays. The loss starts to rise again at the largest usable rate.";
         let mut shown = vec![(figure, caption.to_owned())];
         shown.extend(usual_figures(self.name(), XAxis::Steps, results));
         Ok(shown)
     }
 }
 
-/// The peak that a range test names.
+/// The peak that a range test suggests.
 fn named(test: &RangeTestRun) -> Option<f64> {
     Rule::OneCycleMax.apply(&test.curve).lr
 }
 
-/// Whether the range tests name a larger rate for the smallest weight decay than for the largest, seed by seed.
+/// Tests that the range tests suggest a larger rate for the smallest weight decay than for the
+/// largest, paired by seed.
 fn larger_rates(published: Published, found: &RangeTestResult, protocol: &Protocol) -> Claim {
     let peaks: Vec<String> = DECAYS
         .iter()
@@ -254,7 +256,7 @@ fn larger_rates(published: Published, found: &RangeTestResult, protocol: &Protoc
             let own = if group.one_cycle_max().is_some() {
                 ""
             } else {
-                ", none named"
+                ", none suggested"
             };
             format!("{decay:e}: {}{own}", significant(lr))
         })
@@ -269,12 +271,12 @@ fn larger_rates(published: Published, found: &RangeTestResult, protocol: &Protoc
     let list = peaks.join("; ");
     match SampleMean::of(&ratios) {
         None => published.with(
-            format!("{list}; the tests name no pair of rates"),
+            format!("{list}; no seed has a suggestion for both decays"),
             ClaimVerdict::NotDecided,
         ),
         Some(ratio) => {
             let times = interval(&ratio, |log| significant(log.exp()));
-            let ours = format!("{list}; ratio of smallest to largest decay {times}");
+            let ours = format!("{list}; ratio between the smallest and the largest decay {times}");
             published.with(ours, above(ratio, 0.0))
         }
     }

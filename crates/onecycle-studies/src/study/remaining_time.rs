@@ -4,17 +4,17 @@ use onecycle_vision::catalog;
 
 use onecycle_train::Config;
 
-/// Training images of a data set that is not known by name. Only the ratios between cells matter.
+/// Assumed number of training images of an unknown data set. Only the ratios between runs matter.
 const UNKNOWN: usize = 50_000;
 
-/// Says how long a study will still take, from the speed of what was trained.
+/// Estimates the remaining time of a study from the measured speed of its finished runs.
 pub(super) struct RemainingTime {
-    /// Cells to train, by their index: network and images to be seen.
+    /// Runs to train, by index: the network and the number of images that the run processes.
     specs: BTreeMap<usize, (String, f64)>,
-    /// Images seen and seconds spent, a network.
+    /// Images processed and seconds spent, per network.
     spent: BTreeMap<String, (f64, f64)>,
     since: Instant,
-    /// Share of the current cell that was done when it was taken up.
+    /// Fraction of the current run that was finished when it was resumed.
     from: f64,
 }
 
@@ -30,13 +30,13 @@ impl RemainingTime {
         }
     }
 
-    /// A cell begins with this share of it done.
+    /// Starts the clock of a run of which the fraction `share` is finished.
     pub(super) fn start(&mut self, share: f64) {
         self.since = Instant::now();
         self.from = share;
     }
 
-    /// A cell is done.
+    /// Records the end of a run.
     pub(super) fn end(&mut self, index: usize) {
         if let Some((model, images)) = self.specs.remove(&index) {
             let (seen, seconds) = self.spent.entry(model).or_default();
@@ -45,8 +45,9 @@ impl RemainingTime {
         }
     }
 
-    /// Seconds until all cells are done, `share` of cell `index` being so; none before anything is known. A network that was
-    /// not trained yet counts as fast as the others.
+    /// Seconds until all runs are finished if the fraction `share` of run `index` is finished;
+    /// `None` before anything is known. Assumes the average speed for a network that was not
+    /// trained yet.
     pub(super) fn seconds_left(&self, index: usize, share: f64) -> Option<f64> {
         let mut spent = self.spent.clone();
         let (model, images) = self.specs.get(&index)?;
@@ -71,7 +72,7 @@ impl RemainingTime {
     }
 }
 
-/// Images that a run sees.
+/// Number of images that a run processes.
 fn images(config: &Config) -> f64 {
     if let Some(steps) = config.steps {
         return steps as f64 * config.batch_size as f64;
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_in_proportion_to_the_images() {
+    fn remaining_time_is_proportional_to_the_images() {
         let spec = |steps| Config {
             steps: Some(steps),
             epochs: None,
@@ -102,7 +103,7 @@ mod tests {
         clock.start(0.0);
         assert_eq!(clock.seconds_left(0, 0.0), None);
         clock.since -= std::time::Duration::from_secs(10);
-        // Half of the first in ten seconds: five steps more of it, and 30.
+        // Ten seconds for half of the first run: five more steps of it and 30 of the next remain.
         let left = clock.seconds_left(0, 0.5).unwrap_or_default();
         assert!((left - 70.0).abs() < 1.0, "{left}");
         clock.since -= std::time::Duration::from_secs(10);

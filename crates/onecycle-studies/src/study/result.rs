@@ -13,57 +13,58 @@ use onecycle_train::{
     run_folder::RunFolder,
 };
 
-/// What became of a cell.
+/// The result of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
-    /// The cell's label.
+    /// The run's label.
     pub label: String,
     /// Its seed.
     pub seed: u64,
-    /// Share of the validation images classified rightly at the end, 0 to 1; that of guessing where the run diverged.
+    /// Final validation accuracy, 0 to 1; the accuracy of guessing if the run diverged.
     pub final_accuracy: f64,
-    /// The largest such share after any epoch; that of guessing where there was none.
+    /// Highest validation accuracy after any epoch; at least `final_accuracy`.
     pub best_accuracy: f64,
-    /// Validation less training loss of the last epoch; infinite where the run diverged.
+    /// Validation loss minus training loss of the last epoch; infinite if the run diverged.
     #[serde(with = "onecycle::not_finite")]
     pub generalisation_gap: f64,
     /// Updates made.
     pub steps: u64,
-    /// Time of training in seconds, evaluation left out; up to the last whole epoch where the run diverged.
+    /// Training time in seconds without evaluation; up to the last complete epoch if the run
+    /// diverged.
     pub seconds: f64,
-    /// Where the loss was no longer finite.
+    /// The step at which the loss was not finite; `None` if the run ended normally.
     pub diverged: Option<Divergence>,
     /// Training and validation loss and accuracy after each epoch.
     pub epochs: Vec<EpochRecord>,
-    /// What the run measured of itself along its way, where its configuration says so.
+    /// The diagnoses recorded during the run, if its configuration asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnoses: Vec<Diagnosis>,
-    /// The run's folder, which holds a line a step, and the model unless the run diverged.
+    /// The run's folder, with one line per step, and with the model unless the run diverged.
     pub run: PathBuf,
 }
 
-/// A loss that was not finite: `diverged.json`.
+/// A loss that is not finite: `diverged.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Divergence {
-    /// The update that would have been made.
+    /// The update that was not made.
     pub step: u64,
-    /// Learning rate there.
+    /// Learning rate of that update.
     pub lr: f64,
-    /// Accuracy of guessing, 1 / classes: what a network of such weights is worth.
+    /// Accuracy of guessing, 1 / number of classes. It counts as the accuracy of the diverged run.
     pub chance: f64,
 }
 
-/// The first epoch whose end saw an accuracy.
+/// Steps and time until the end of the first epoch that reached an accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TimeToAccuracy {
-    /// Updates made by then.
+    /// Updates made by the end of that epoch.
     pub steps: u64,
-    /// Seconds of training by then.
+    /// Seconds of training by the end of that epoch.
     pub seconds: f64,
 }
 
 impl RunResult {
-    /// The result of a cell whose run is done; none of one that is not.
+    /// Reads the result of a finished run; `None` if it is not finished.
     pub(super) fn read(spec: &RunSpec, run: &RunFolder) -> Result<Option<Self>, StudyError> {
         let diverged = match run.diverged() {
             path if path.exists() => Some(read_json::<Divergence>(&path)?),
@@ -81,7 +82,7 @@ impl RunResult {
         let (final_accuracy, generalisation_gap, steps) = match (&diverged, epochs.last()) {
             (Some(diverged), _) => (diverged.chance, f64::INFINITY, diverged.step),
             (None, Some(last)) => (last.val_accuracy, last.generalisation_gap, last.steps),
-            // A run ends with an epoch; without one its summary is another run's.
+            // Every run ends with an epoch. Without one, the summary belongs to another run.
             (None, None) => {
                 return Err(FileError::TooFewLines {
                     path: run.epochs(),
@@ -106,7 +107,8 @@ impl RunResult {
         }))
     }
 
-    /// When the validation accuracy first was at least `accuracy` (0 to 1), to the epoch; none where it never was.
+    /// Steps and time until the end of the first epoch with a validation accuracy of at least
+    /// `accuracy` (0 to 1); `None` if there is no such epoch.
     pub fn time_to_accuracy(&self, accuracy: f64) -> Option<TimeToAccuracy> {
         let mut seconds = 0.0;
         self.epochs.iter().find_map(|epoch| {
@@ -118,7 +120,7 @@ impl RunResult {
         })
     }
 
-    /// Reads `summary.json` of its run; none where it diverged.
+    /// Reads the run's `summary.json`; `None` if the run diverged.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accuracy_is_reached_once() {
+    fn time_to_accuracy_is_that_of_the_first_epoch() {
         let result = RunResult {
             label: "a".to_owned(),
             seed: 1,

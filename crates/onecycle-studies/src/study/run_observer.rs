@@ -5,7 +5,7 @@ use onecycle_train::{
 
 use super::{RunResult, RunSpec, remaining_time::RemainingTime};
 
-/// Turns the events of a run into those of a study.
+/// Forwards the events of one run to the observer of the study, with the position of the run.
 pub(super) struct RunObserver<'a> {
     index: usize,
     runs: usize,
@@ -35,14 +35,14 @@ impl<'a> RunObserver<'a> {
         }
     }
 
-    /// The run begins or continues at `step` of `steps`.
+    /// Reports that the run begins or continues at `step` of `steps`.
     pub(super) fn begin(&mut self, step: u64, steps: u64) {
         (self.step, self.steps) = (step, steps);
         self.clock.start(step as f64 / steps as f64);
         self.observer.run_begin(&self.position());
     }
 
-    /// The run is finished.
+    /// Reports that the run has ended.
     pub(super) fn end(&mut self, result: &RunResult) {
         self.step = self.steps;
         let position = self.position();

@@ -5,10 +5,10 @@ use super::RunResult;
 use onecycle_plot::{Axis, Colour, Figure, Series, Style};
 use onecycle_train::{diagnose::Diagnosis, record::EpochRecord};
 
-/// More epochs than this are drawn without markers.
+/// Curves with more epochs are drawn without markers.
 const MARKERS: usize = 40;
 
-/// The runs of one label, a run a seed.
+/// The runs of one label, one per seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
     /// The label.
@@ -17,56 +17,56 @@ pub struct Variant {
     pub runs: Vec<RunResult>,
 }
 
-/// A [`Variant`] in numbers.
+/// Statistics of a [`Variant`] over its seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VariantSummary {
     /// The label.
     pub label: String,
     /// Seeds of its runs.
     pub seeds: Vec<u64>,
-    /// Runs that diverged. They count with the accuracy of guessing.
+    /// Number of diverged runs. They count with the accuracy of guessing.
     pub diverged: usize,
-    /// Validation accuracy at the end, 0 to 1.
+    /// Final validation accuracy, 0 to 1.
     pub final_accuracy: SampleMean,
-    /// Largest validation accuracy after any epoch, 0 to 1.
+    /// Highest validation accuracy after any epoch, 0 to 1.
     pub best_accuracy: SampleMean,
-    /// Validation less training loss of the last epoch, over the runs that did not diverge.
+    /// Validation loss minus training loss of the last epoch, over the runs that did not diverge.
     pub generalisation_gap: Option<SampleMean>,
     /// Validation loss of the last epoch, over the runs that did not diverge.
     pub val_loss: Option<SampleMean>,
-    /// Updates of a run that came to its end.
+    /// Updates of a complete run.
     pub steps: u64,
-    /// Seconds of training a run.
+    /// Seconds of training per run.
     pub seconds: SampleMean,
-    /// When accuracies were reached.
+    /// Steps and time until the requested accuracies.
     #[serde(rename = "reached")]
     pub time_to_accuracy: Vec<TimeToAccuracySummary>,
 }
 
-/// When an accuracy was reached.
+/// Steps and time until an accuracy, over the seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeToAccuracySummary {
     /// Validation accuracy, 0 to 1.
     pub accuracy: f64,
-    /// Runs that reached it. The estimates are over these alone.
+    /// Number of runs that reached it. The means are over these runs only.
     pub runs: usize,
-    /// Updates made by the end of the first epoch with it.
+    /// Updates until the end of the first epoch with this accuracy.
     pub steps: Option<SampleMean>,
-    /// Seconds of training by then.
+    /// Seconds of training until the same epoch.
     pub seconds: Option<SampleMean>,
 }
 
-/// What curves are drawn over.
+/// The horizontal axis of curves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum XAxis {
     /// Updates made.
     Steps,
-    /// Epochs done: images seen, where batch sizes differ.
+    /// Complete epochs. Use them to compare by images seen if batch sizes differ.
     Epochs,
 }
 
 impl Variant {
-    /// Results by their labels, in the order in which these first appear.
+    /// Groups results by label, in the order in which the labels first appear.
     pub fn group(results: Vec<RunResult>) -> Vec<Variant> {
         let mut variants: Vec<Variant> = Vec::new();
         for result in results {
@@ -81,7 +81,7 @@ impl Variant {
         variants
     }
 
-    /// The numbers, with when each of `accuracies` (0 to 1) was reached.
+    /// The statistics, with the steps and time until each of `accuracies` (0 to 1).
     pub fn summary(&self, accuracies: &[f64]) -> VariantSummary {
         let sound: Vec<&RunResult> = self
             .runs
@@ -109,10 +109,10 @@ impl Variant {
         }
     }
 
-    /// The estimate of a number over the seeds.
+    /// Mean and confidence interval of a number over the seeds.
     pub fn estimate(&self, value: impl Fn(&RunResult) -> f64) -> SampleMean {
         let values: Vec<f64> = self.runs.iter().map(value).collect();
-        // There is at least one run.
+        // There is always at least one run.
         SampleMean::of(&values).unwrap_or(SampleMean {
             mean: f64::NAN,
             half_width: None,
@@ -120,7 +120,8 @@ impl Variant {
         })
     }
 
-    /// The estimate of how much larger a number is here than in `other`, seed by seed over the seeds that both have.
+    /// Mean and confidence interval of `value` here minus `value` in `other`, paired by seed;
+    /// `None` without a common seed.
     pub fn difference(
         &self,
         other: &Variant,
@@ -150,8 +151,8 @@ impl Variant {
         }
     }
 
-    /// A curve through the means after each epoch, over a band from the lowest to the highest seed. An epoch counts the runs
-    /// that came to it.
+    /// The mean of a value after each epoch as a line, over a band from the lowest to the highest
+    /// seed. Each epoch averages the runs that reached it.
     pub fn series(
         &self,
         name: &str,
@@ -169,7 +170,8 @@ impl Variant {
         banded(name, &self.runs.iter().map(curve).collect::<Vec<_>>())
     }
 
-    /// The same through the diagnoses along the runs, over the updates made. Where a seed has no finite value, there is a gap.
+    /// Like [`series`](Self::series), for a number of the diagnoses recorded during the runs, over
+    /// the updates made. There is a gap wherever a seed has no finite value.
     pub fn diagnosed(&self, name: &str, value: impl Fn(&Diagnosis) -> f64) -> Vec<Series> {
         let curve = |run: &RunResult| {
             let diagnoses = run.diagnoses.iter();
@@ -181,7 +183,7 @@ impl Variant {
     }
 }
 
-/// A curve through the means of curves, each a list of (x, y), over a band from the lowest to the highest of them.
+/// The mean of curves, each a list of (x, y), over a band from the lowest to the highest of them.
 fn banded(name: &str, curves: &[Vec<(f64, f64)>]) -> Vec<Series> {
     let longest = curves.iter().map(Vec::len).max().unwrap_or(0);
     let (mut x, mut mean, mut low, mut high) = (vec![], vec![], vec![], vec![]);
@@ -216,7 +218,7 @@ fn banded(name: &str, curves: &[Vec<(f64, f64)>]) -> Vec<Series> {
     vec![band.style(Style::Band { upper: high }), line]
 }
 
-/// Curves of several variants, a colour each.
+/// Curves of several variants, in one colour each.
 pub fn curves(
     name: &str,
     title: &str,
@@ -225,8 +227,8 @@ pub fn curves(
     value: impl Fn(&EpochRecord) -> f64,
 ) -> Figure {
     let x = Axis::linear(match x_axis {
-        XAxis::Steps => "steps made",
-        XAxis::Epochs => "epochs done",
+        XAxis::Steps => "steps",
+        XAxis::Epochs => "epochs",
     });
     let mut figure = Figure::new(name, title, x, y);
     for ((name, variant), colour) in variants.iter().zip(Colour::ORDER.into_iter().cycle()) {
@@ -236,9 +238,7 @@ pub fn curves(
             .extend(series.into_iter().map(|series| series.colour(colour)));
     }
     if variants.iter().any(|(_, variant)| variant.runs.len() > 1) {
-        figure.note = Some(
-            "Lines: means over the seeds; areas: from the lowest to the highest seed.".to_owned(),
-        );
+        figure.note = Some("Lines: mean over the seeds. Areas: lowest to highest seed.".to_owned());
     }
     figure
 }
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_are_put_together_by_label() {
+    fn runs_are_grouped_by_label() {
         let mut gone = run("b", 2, &[0.3]);
         gone.diverged = Some(Divergence {
             step: 12,
@@ -297,7 +297,7 @@ mod tests {
         let [b, a] = [0, 1].map(|i| variants[i].summary(&[0.7]));
         assert_eq!((b.diverged, b.seeds), (1, vec![1, 2]));
         assert!((b.final_accuracy.mean - 0.45).abs() < 1e-12);
-        // Of the run that came to its end alone.
+        // The gap of the run that did not diverge.
         let gap = b.generalisation_gap.map(|gap| (gap.mean, gap.n));
         assert_eq!(gap, Some((0.5, 1)));
         assert_eq!(
@@ -312,7 +312,7 @@ mod tests {
             b.time_to_accuracy[0].seconds.map(|seconds| seconds.mean),
             Some(4.0)
         );
-        // Seed by seed: 0.6 - 0.8 and 0.9 - 0.1.
+        // Paired by seed: 0.6 - 0.8 and 0.9 - 0.1.
         let difference = variants[1].difference(&variants[0], |run| run.final_accuracy);
         assert!(difference.is_some_and(|difference| (difference.mean - 0.3).abs() < 1e-12));
     }
@@ -328,7 +328,11 @@ mod tests {
             panic!("{series:?}");
         };
         assert_eq!(line.x, [10.0, 20.0]);
-        assert_eq!(line.y, [0.6, 0.6], "the mean of those that came so far");
+        assert_eq!(
+            line.y,
+            [0.6, 0.6],
+            "the mean of the runs that reached the epoch"
+        );
         assert_eq!(band.y, [0.5, 0.6]);
         assert_eq!(
             band.style,

@@ -1,14 +1,14 @@
 use super::TaskResult;
 use onecycle_plot::{Axis, Colour, Figure, Mark, Series, Style};
 
-/// The rules that are marked: this program's, and fastai's default.
+/// Rules shown in the figure, with their labels: those of this program and fastai's default.
 const MARKED: [(&str, &str); 3] = [
     ("short_cycles", "short cycles"),
     ("one_cycle_max", "one_cycle_max"),
     ("valley", "fastai valley"),
 ];
 
-/// Accuracy over the peak: the mean over seeds, their band, and where the rules point.
+/// Accuracy over the peak: mean and band over the seeds, with the suggestions as marks.
 pub(super) fn figure(task: &TaskResult) -> Figure {
     let mut figure = Figure::new(
         format!("suggestions-{}", task.name),
@@ -40,13 +40,13 @@ pub(super) fn figure(task: &TaskResult) -> Figure {
         .series
         .push(line.style(Style::LinePoints).colour(colour));
     for (rule, label) in MARKED {
-        let answers = task.rules.iter().find(|one| one.rule == rule);
-        let mut named: Vec<f64> = answers
+        let result = task.rules.iter().find(|one| one.rule == rule);
+        let mut suggested: Vec<f64> = result
             .map(|one| one.lr.iter().flatten().copied().collect())
             .unwrap_or_default();
-        named.sort_by(f64::total_cmp);
-        // The middle seed's.
-        if let Some(x) = named.get(named.len().saturating_sub(1) / 2) {
+        suggested.sort_by(f64::total_cmp);
+        // The median over the seeds.
+        if let Some(x) = suggested.get(suggested.len().saturating_sub(1) / 2) {
             figure.marks.push(Mark {
                 x: *x,
                 label: label.to_owned(),

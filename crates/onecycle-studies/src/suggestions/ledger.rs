@@ -12,13 +12,13 @@ use onecycle_train::{
     run_folder::RunLock,
 };
 
-/// All that was trained for a task, in its folder: what is there is not trained again.
+/// All trainings of a task, stored in its folder so that none is repeated.
 ///
-/// | file | a line |
+/// | file | content |
 /// |---|---|
-/// | `run.toml` | the settings, its seed apart |
-/// | `range_tests.jsonl` | a range test |
-/// | `trials.jsonl` | a cycle, short or whole |
+/// | `run.toml` | the configuration; its seed does not matter |
+/// | `range_tests.jsonl` | one range test per line |
+/// | `trials.jsonl` | one cycle per line, short or complete |
 #[derive(Debug)]
 pub(super) struct Ledger {
     tests: RecordFile<RangeTestRecord>,
@@ -34,7 +34,7 @@ pub(super) struct RangeTestRecord {
     pub(super) test: RangeTestRun,
 }
 
-/// The lines of one file, in memory and on the disk.
+/// The lines of one file, in memory and on disk.
 #[derive(Debug)]
 struct RecordFile<T> {
     lines: Vec<T>,
@@ -42,7 +42,7 @@ struct RecordFile<T> {
 }
 
 impl<T: Serialize + serde::de::DeserializeOwned> RecordFile<T> {
-    /// Reads the whole lines. One that was cut off by a kill is removed.
+    /// Reads the complete lines. Removes a last line that a crash cut off.
     fn open(path: PathBuf) -> Result<Self, StudyError> {
         let lines = match path.exists() {
             true => files::read_json_lines(&path)?.values,
@@ -63,11 +63,11 @@ impl<T: Serialize + serde::de::DeserializeOwned> RecordFile<T> {
 }
 
 impl Ledger {
-    /// The ledger of a task below `folder`.
+    /// Opens the ledger of a task below `folder`.
     ///
     /// # Errors
-    /// [`RunError::InUse`] where another process works on the task; [`RunError::OtherSettings`] where the folder is of other
-    /// settings; files that cannot be read or written.
+    /// [`RunError::InUse`] if another process works on the task; [`RunError::OtherSettings`] if the
+    /// folder was made with other settings; files that cannot be read or written.
     pub(super) fn open(folder: &Path, task: &Task) -> Result<Self, StudyError> {
         let root = folder.join(task.name);
         files::create_folder(&root)?;

@@ -1,20 +1,21 @@
-//! What a rule's answers cost against the best rate of a grid.
+//! Regret of a suggestion: the accuracy that it loses against the best rate of a grid.
 
 use serde::{Deserialize, Serialize};
 
-/// The mean accuracy over seeds at one peak.
+/// The accuracy of all seeds at one peak.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GridPoint {
-    /// The peak.
+    /// The peak learning rate.
     pub lr_max: f64,
-    /// Share of held-out images classified rightly at the end, one a seed; that of guessing where the cycle diverged.
+    /// Final accuracy on held-out images for each seed, 0 to 1; the accuracy of guessing if the
+    /// cycle diverged.
     pub accuracies: Vec<f64>,
     /// Their mean.
     pub mean: f64,
 }
 
 impl GridPoint {
-    /// A point from the accuracies of its seeds.
+    /// Makes a point from the accuracies of its seeds.
     pub fn new(lr_max: f64, accuracies: Vec<f64>) -> Self {
         let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
         GridPoint {
@@ -25,18 +26,21 @@ impl GridPoint {
     }
 }
 
-/// The regret of one answer.
+/// The regret of one suggestion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
-    /// Best mean accuracy of the grid less the mean accuracy at the answer, 0 to 1.
+    /// Best mean accuracy of the grid minus the mean accuracy at the suggestion, 0 to 1.
     pub share: f64,
-    /// The answer lies outside the grid. The accuracy at the grid's end stands for it, so the regret is at least this.
+    /// Whether the suggestion lies outside the grid. The accuracy at the end of the grid then
+    /// stands in, so the true regret may be larger.
     pub at_least: bool,
 }
 
-/// The regret of the peak `lr`, by the grid's means and straight lines on log-lr between them. Points stand by rising rate.
+/// The regret of the peak `lr`. The accuracy between grid points is interpolated linearly in
+/// log(lr); the points must be sorted by rate. Returns `None` for an empty grid.
 ///
-/// The mean over seeds at both ends: what the answer is worth, not how lucky its seed was. None without a point.
+/// Both accuracies are means over the seeds, so the regret measures the suggestion and not the luck
+/// of its seed.
 pub fn regret(grid: &[GridPoint], lr: f64) -> Option<Regret> {
     let best = grid.iter().map(|point| point.mean).fold(f64::NAN, f64::max);
     let (first, last) = (grid.first()?, grid.last()?);
@@ -69,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn straight_lines_on_log_lr() {
+    fn interpolates_linearly_in_log_lr() {
         let at = |lr| regret(&grid(), lr).unwrap();
         assert!(at(0.2).share.abs() < 1e-12);
         assert!((at(0.1).share - 0.1).abs() < 1e-12);
@@ -78,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_the_grid_it_is_at_least_the_ends() {
+    fn outside_the_grid_regret_is_a_lower_bound() {
         let below = regret(&grid(), 0.01).unwrap();
         let above = regret(&grid(), 3.0).unwrap();
         assert!(below.at_least && (below.share - 0.1).abs() < 1e-12);

@@ -1,14 +1,14 @@
 use onecycle::range_test::Rule;
 use serde::{Deserialize, Serialize};
 
-use super::{GridPoint, Regret, SeedRuns, Task, answer, regret};
+use super::{GridPoint, Regret, SeedRuns, Task, regret, suggested_lr};
 use onecycle_plot::{
     format::{percent, significant},
     table::align,
 };
 use onecycle_train::Experiment;
 
-/// Whatever names a rate.
+/// A method that suggests a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnyRule {
     /// The search by short cycles.
@@ -18,7 +18,7 @@ pub(super) enum AnyRule {
 }
 
 impl AnyRule {
-    /// All of them, this program's own first.
+    /// All methods, those of this program first.
     fn all() -> impl Iterator<Item = AnyRule> {
         let curves = Rule::ALL.into_iter().map(AnyRule::Curve);
         std::iter::once(AnyRule::ShortCycles).chain(curves)
@@ -32,7 +32,7 @@ impl AnyRule {
     }
 }
 
-/// The study: `suggestions.json`.
+/// The results of the study: `suggestions.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuggestionResults {
     /// Each rule over all tasks.
@@ -41,18 +41,18 @@ pub struct SuggestionResults {
     pub tasks: Vec<TaskResult>,
 }
 
-/// A task, its grid and what the rules named.
+/// A task with its grid and the suggestions of all rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// Its name.
     pub name: String,
-    /// Network, data, batch size and optimizer in words.
+    /// Network, data, batch size and optimizer as text.
     pub setup: String,
-    /// Updates of a whole run.
+    /// Updates of a complete run.
     pub steps: u64,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Accuracy at each peak.
+    /// Accuracies at each peak.
     pub grid: Vec<GridPoint>,
     /// Peak with the best mean accuracy.
     pub best_lr: f64,
@@ -62,22 +62,22 @@ pub struct TaskResult {
     pub rules: Vec<RuleResult>,
 }
 
-/// A rule's answers for a task.
+/// The suggestions of a rule for a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleResult {
     /// The rule.
     pub rule: String,
-    /// The rate that it named, one a seed.
+    /// The suggested rate for each seed; `None` if the rule made no suggestion.
     pub lr: Vec<Option<f64>>,
-    /// Largest over smallest of them.
+    /// Ratio of the largest to the smallest suggestion.
     pub spread: Option<f64>,
-    /// Mean regret over the seeds with an answer, 0 to 1.
+    /// Mean regret over the seeds with a suggestion, 0 to 1.
     pub regret_mean: Option<f64>,
-    /// Worst of them.
+    /// Largest of these regrets.
     pub regret_worst: Option<f64>,
-    /// Some answer lies outside the grid, and the true regret is larger.
+    /// Whether a suggestion lies outside the grid, so that the true regret may be larger.
     pub at_least: bool,
-    /// Updates that an answer took, as a share of a run's; the mean over seeds.
+    /// Updates per suggestion as a fraction of a complete run, averaged over the seeds.
     pub cost: f64,
 }
 
@@ -88,20 +88,20 @@ pub struct RuleSummary {
     pub rule: String,
     /// Mean over the tasks of their mean regrets, 0 to 1.
     pub regret_mean: Option<f64>,
-    /// The worst regret of any task and seed.
+    /// The largest regret of any task and seed.
     pub regret_worst: Option<f64>,
-    /// Some answer lies outside its grid.
+    /// Whether a suggestion lies outside its grid.
     pub at_least: bool,
-    /// The largest spread over seeds of any task.
+    /// The largest `spread` of any task.
     pub spread_worst: Option<f64>,
-    /// RuleResult that were refused, of all tasks and seeds.
+    /// Number of tasks and seeds without a suggestion.
     pub refused: usize,
-    /// Mean cost, as a share of a run's updates.
+    /// Mean cost as a fraction of a complete run.
     pub cost: f64,
 }
 
 impl TaskResult {
-    pub(super) fn new(task: &Task, experiments: &[Experiment], seen: &[SeedRuns]) -> Self {
+    pub(super) fn new(task: &Task, experiments: &[Experiment], runs: &[SeedRuns]) -> Self {
         let grid: Vec<GridPoint> = task
             .grid
             .iter()
@@ -112,7 +112,7 @@ impl TaskResult {
                     let measured = one.grid.get(i).and_then(|trial| trial.measured);
                     measured.map_or(chance, |score| score.accuracy)
                 };
-                let each = seen.iter().zip(experiments).map(accuracy);
+                let each = runs.iter().zip(experiments).map(accuracy);
                 GridPoint::new(*lr_max, each.collect())
             })
             .collect();
@@ -134,7 +134,7 @@ impl TaskResult {
             best_lr: best.map_or(f64::NAN, |point| point.lr_max),
             best_accuracy: best.map_or(f64::NAN, |point| point.mean),
             rules: AnyRule::all()
-                .map(|rule| RuleResult::new(rule, &grid, steps, seen))
+                .map(|rule| RuleResult::new(rule, &grid, steps, runs))
                 .collect(),
             grid,
         }
@@ -142,15 +142,19 @@ impl TaskResult {
 }
 
 impl RuleResult {
-    fn new(rule: AnyRule, grid: &[GridPoint], steps: u64, seen: &[SeedRuns]) -> Self {
-        let each: Vec<(Option<f64>, u64)> = seen.iter().map(|one| answer(rule, one)).collect();
-        let named: Vec<f64> = each.iter().filter_map(|(lr, _)| *lr).collect();
-        let regrets: Vec<Regret> = named.iter().filter_map(|lr| regret(grid, *lr)).collect();
+    fn new(rule: AnyRule, grid: &[GridPoint], steps: u64, runs: &[SeedRuns]) -> Self {
+        let each: Vec<(Option<f64>, u64)> =
+            runs.iter().map(|one| suggested_lr(rule, one)).collect();
+        let suggested: Vec<f64> = each.iter().filter_map(|(lr, _)| *lr).collect();
+        let regrets: Vec<Regret> = suggested
+            .iter()
+            .filter_map(|lr| regret(grid, *lr))
+            .collect();
         let shares = regrets.iter().map(|one| one.share);
         let updates: u64 = each.iter().map(|(_, updates)| *updates).sum();
         RuleResult {
             rule: rule.name().to_owned(),
-            spread: spread(&named),
+            spread: spread(&suggested),
             regret_mean: mean(shares.clone()),
             regret_worst: largest(shares),
             at_least: regrets.iter().any(|one| one.at_least),
@@ -159,10 +163,10 @@ impl RuleResult {
         }
     }
 
-    /// The rates in words: smallest to largest.
+    /// The range of suggestions as text.
     fn range(&self) -> String {
-        let named = self.lr.iter().flatten().copied();
-        let (low, high) = named.fold((f64::INFINITY, 0.0_f64), |(low, high), lr| {
+        let suggested = self.lr.iter().flatten().copied();
+        let (low, high) = suggested.fold((f64::INFINITY, 0.0_f64), |(low, high), lr| {
             (low.min(lr), high.max(lr))
         });
         match low <= high {
@@ -177,8 +181,8 @@ impl SuggestionResults {
     pub(super) fn new(tasks: Vec<TaskResult>) -> Self {
         let overall = AnyRule::all().map(|rule| {
             let of_rule = |task: &TaskResult| {
-                let mut answers = task.rules.iter();
-                answers.find(|one| one.rule == rule.name()).cloned()
+                let mut results = task.rules.iter();
+                results.find(|one| one.rule == rule.name()).cloned()
             };
             let each: Vec<RuleResult> = tasks.iter().filter_map(of_rule).collect();
             RuleSummary {
@@ -201,14 +205,14 @@ impl SuggestionResults {
         }
     }
 
-    /// Tables for people: all rules over all tasks, then each task.
+    /// Text tables: all rules over all tasks, then each task.
     pub fn text(&self) -> String {
         let header = [
             "rule",
             "mean regret",
             "worst",
             "spread over seeds",
-            "no answer",
+            "no suggestion",
             "cost",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
@@ -248,7 +252,7 @@ impl SuggestionResults {
         text
     }
 
-    /// A line a task, rule and seed.
+    /// CSV with one line per task, rule and seed.
     pub fn csv(&self) -> String {
         let mut text = String::from("task,rule,seed,lr,regret,at_least,cost\n");
         for task in &self.tasks {
@@ -284,14 +288,14 @@ fn factor(spread: Option<f64>) -> String {
     spread.map_or_else(|| "–".to_owned(), |spread| format!("{spread:.2}"))
 }
 
-/// Two digits: rates of several seeds side by side.
+/// Rounds to two digits, for ranges.
 fn short(lr: f64) -> String {
     significant(format!("{lr:.1e}").parse().unwrap_or(lr))
 }
 
-fn spread(named: &[f64]) -> Option<f64> {
-    let low = named.iter().copied().reduce(f64::min)?;
-    let high = named.iter().copied().reduce(f64::max)?;
+fn spread(suggested: &[f64]) -> Option<f64> {
+    let low = suggested.iter().copied().reduce(f64::min)?;
+    let high = suggested.iter().copied().reduce(f64::max)?;
     Some(high / low)
 }
 

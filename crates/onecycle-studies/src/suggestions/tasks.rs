@@ -1,23 +1,24 @@
 use crate::StudyError;
 use onecycle_train::{Config, ConfigError, config::Layers};
 
-/// Settings that all tasks share: the paper's 1cycle, and every tenth training image held out. The test set plays no part.
+/// Settings of all tasks: every tenth training image is held out, and the policy is the default,
+/// the paper's 1cycle. The test set is not used.
 const COMMON: [(&str, &str); 1] = [("data.validation", "0.1")];
-/// The grid's rates are this one times powers of two.
+/// The rates of all grids are powers of two times this rate.
 const ANCHOR: f64 = 0.1;
 
-/// A training whose best peak is looked for.
+/// A training whose best peak the study looks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Its name, also that of its folder.
+    /// Its name, also the name of its folder.
     pub name: &'static str,
     /// Data, network, optimizer and length.
     pub config: Config,
-    /// The grid's peaks, a factor of two apart.
+    /// The peaks of the grid, with a factor of two between them.
     pub grid: Vec<f64>,
 }
 
-/// A task as it is written down: name, settings, exponents of the lowest and the highest peak.
+/// A row of the task table: name, settings, exponents of the lowest and the highest peak.
 type Line = (
     &'static str,
     &'static [(&'static str, &'static str)],
@@ -112,15 +113,15 @@ const TASKS: [Line; 9] = [
     ),
 ];
 
-/// Names of the tasks, in their order.
+/// Names of all tasks, in order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TASKS.iter().map(|(name, ..)| *name)
 }
 
-/// The tasks of these names, all where there is none.
+/// The tasks with these names; all tasks if there is no name.
 ///
 /// # Errors
-/// [`ConfigError::Setting`] with the names that there are.
+/// [`ConfigError::Setting`] with the known names.
 pub fn tasks(wanted: &[String]) -> Result<Vec<Task>, StudyError> {
     if let Some(unknown) = wanted
         .iter()
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_task_holds_images_out_and_says_its_length() -> Result<(), StudyError> {
+    fn every_task_holds_out_images_and_sets_its_steps() -> Result<(), StudyError> {
         let all = tasks(&[])?;
         assert_eq!(all.len(), TASKS.len());
         for task in all {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_task_is_told_the_known_ones() {
+    fn an_unknown_task_lists_the_known_ones() {
         let error = tasks(&["lenet".to_owned()]).map_or_else(|e| e.to_string(), |_| String::new());
         assert!(error.contains("lenet-mnist"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! All integration tests of this crate in one binary: each further binary would link Burn once more.
+//! All integration tests of this crate in one binary, because each binary links Burn.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod reproduce;

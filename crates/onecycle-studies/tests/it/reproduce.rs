@@ -1,4 +1,4 @@
-//! All experiments of the literature with a budget of seconds: what they leave, and that nothing is trained twice.
+//! All experiments with a tiny budget: their files, and that nothing is trained twice.
 
 use std::{fs, path::Path};
 
@@ -18,7 +18,7 @@ use onecycle_train::{
 
 use tempfile::TempDir;
 
-/// The quick scale with LeNet-5 on a few images.
+/// The quick budget with LeNet-5 and very few images.
 fn protocol(seeds: u64) -> Protocol {
     let quick = Protocol::of(StudySize::Quick);
     Protocol {
@@ -44,7 +44,7 @@ fn protocol(seeds: u64) -> Protocol {
     }
 }
 
-/// Counts updates, and stops after some.
+/// Counts updates and stops after a number of them.
 #[derive(Default)]
 struct Watch {
     updates: u64,
@@ -75,14 +75,14 @@ fn every_experiment_leaves_its_claims_and_figures() {
     let results = reproduce::run(&all, &protocol, home.path(), &mut watch)
         .unwrap()
         .unwrap();
-    assert_eq!(watch.range_tests, 4, "a test a weight decay");
+    assert_eq!(watch.range_tests, 4, "one test per weight decay");
     let page = fs::read_to_string(home.path().join("reproduce.html")).unwrap();
     assert_eq!(results.len(), 14);
     for result in &results {
         let name = &result.name;
         assert!(!result.claims.is_empty(), "{name}");
         for claim in &result.claims {
-            // One seed has no interval; the schedule is no matter of chance.
+            // One seed gives no confidence interval. Only the schedule does not depend on chance.
             let seen = if name == "schedule" {
                 ClaimVerdict::Seen
             } else {
@@ -126,7 +126,7 @@ fn every_experiment_leaves_its_claims_and_figures() {
     );
     noise_and_sharpness_are_measured(home.path(), &results);
 
-    // The same again, and one of them alone, train nothing.
+    // Repeating all experiments, or one of them, trains nothing.
     for experiments in [all, reproduce::named("momentum").unwrap()] {
         let mut watch = Watch::default();
         reproduce::run(&experiments, &protocol, home.path(), &mut watch)
@@ -137,7 +137,8 @@ fn every_experiment_leaves_its_claims_and_figures() {
     other_settings_are_refused(home.path());
 }
 
-/// XAxis one cycle, and at the end of what it is compared with; figures show what the runs have measured.
+/// Diagnoses are recorded during one cycle and at the end of the runs compared with it; figures
+/// show the recorded values.
 fn noise_and_sharpness_are_measured(folder: &Path, results: &[ExperimentResult]) {
     let diagnoses = |label: &str| {
         let run = folder.join("runs").join(format!("{label}-seed1"));
@@ -166,7 +167,7 @@ fn noise_and_sharpness_are_measured(folder: &Path, results: &[ExperimentResult])
         assert!(trace.is_finite() && trace > 0.0);
         assert!(noise.micro_batches.gradient.value.is_finite());
     }
-    // Half and twice the batches, for the same epochs.
+    // Half and twice the batch size, for the same epochs.
     for (label, last) in [
         ("small-batch", 16),
         ("large-batch-same-rate", 4),
@@ -177,7 +178,7 @@ fn noise_and_sharpness_are_measured(folder: &Path, results: &[ExperimentResult])
         sharp(&found[0]);
         assert!(found[0].noise.is_none());
     }
-    // Nothing else is.
+    // No other run is diagnosed.
     assert!(diagnoses("momentum-0.90").is_empty());
     assert!(diagnoses("one-cycle-easy-first").is_empty());
 
@@ -236,7 +237,7 @@ fn other_settings_are_refused(folder: &Path) {
 }
 
 #[test]
-fn a_stopped_reproduction_goes_on() {
+fn a_stopped_reproduction_continues() {
     let home = TempDir::new().unwrap();
     let momentum = reproduce::named("momentum").unwrap();
     let protocol = protocol(2);
@@ -269,14 +270,14 @@ fn a_stopped_reproduction_goes_on() {
         );
         assert!(variant.final_accuracy.half_width.is_some());
     }
-    // What was measured before a stop is kept, and not measured again.
+    // Measurements from before the stop are kept and not repeated.
     for (label, wanted) in [("one-cycle", vec![4, 8]), ("momentum-0.90", vec![])] {
         let run = home.path().join("runs").join(format!("{label}-seed2"));
         let found = diagnose::read_during_run(&RunFolder::look(&run).unwrap()).unwrap();
         let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
         assert_eq!(steps, wanted, "{label}");
     }
-    // The opposite phase: momentum is highest where the rate is.
+    // The reverse phase: momentum is highest at the highest rate.
     let steps =
         fs::read_to_string(home.path().join("runs/momentum-opposite-seed1/steps.jsonl")).unwrap();
     let steps: Vec<StepRecord> = steps
@@ -287,9 +288,9 @@ fn a_stopped_reproduction_goes_on() {
     assert_eq!((steps[0].momentum, peak.momentum), (Some(0.85), Some(0.95)));
 }
 
-/// What a seed's runs are does not depend on the others: not even where a range test names their peak.
+/// The runs of a seed do not depend on the other seeds, even if a range test suggests their peak.
 #[test]
-fn further_seeds_cost_only_themselves() {
+fn further_seeds_train_only_their_own_runs() {
     let place = TempDir::new().unwrap();
     let experiment = reproduce::named("weight-decay").unwrap();
     let updates = |seeds: u64| {
@@ -305,20 +306,21 @@ fn further_seeds_cost_only_themselves() {
     };
     // Four weight decays, two epochs of four updates.
     assert_eq!(updates(1), (4 * 8, 4));
-    // Tests that are kept are not told of.
+    // Saved range tests are not reported again.
     assert_eq!(updates(3), (2 * 4 * 8, 2 * 4));
     assert_eq!(updates(3), (0, 0));
 }
 
 #[test]
-fn experiments_of_every_scale_fit_together() {
-    // What cannot be trained here can still be checked: labels mean one thing, and configurations are sound.
-    for scale in [StudySize::Quick, StudySize::Cpu, StudySize::Paper] {
-        let protocol = Protocol::of(scale);
+fn experiments_of_every_size_fit_together() {
+    // These budgets are too large to train here. Labels and configurations can still be checked:
+    // one label means one configuration, and all are valid.
+    for size in [StudySize::Quick, StudySize::Cpu, StudySize::Paper] {
+        let protocol = Protocol::of(size);
         let mut known: Vec<RunSpec> = Vec::new();
         for experiment in reproduce::all() {
             if experiment.name() == "weight-decay" {
-                continue; // Begins with range tests.
+                continue; // It starts with range tests.
             }
             let folder = Path::new("nowhere");
             let specs = experiment
@@ -335,9 +337,9 @@ fn experiments_of_every_scale_fit_together() {
                     limit => limit,
                 };
                 onecycle_train::experiment::plan(config, Some(images))
-                    .unwrap_or_else(|error| panic!("{} {name}: {error}", scale.name()));
+                    .unwrap_or_else(|error| panic!("{} {name}: {error}", size.name()));
                 if let Some(other) = known.iter().find(|known| known.name() == name) {
-                    assert_eq!(*other, spec, "{} {name}", scale.name());
+                    assert_eq!(*other, spec, "{} {name}", size.name());
                 }
                 known.push(spec);
             }

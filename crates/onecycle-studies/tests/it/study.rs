@@ -1,4 +1,4 @@
-//! Studies: done once, whatever comes in between; divergences as results; other settings refused.
+//! Studies: no run is trained twice, divergences are results, other settings are refused.
 
 use std::{fs, path::Path};
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::runs::config;
 
-/// Updates of each cell: two epochs of six.
+/// Updates per run: two epochs of six.
 const STEPS: u64 = 12;
 
 fn spec(label: &str, lr_max: &str, seed: u64) -> RunSpec {
@@ -30,7 +30,7 @@ fn study() -> Study {
     Study::new(specs).unwrap().without_pictures()
 }
 
-/// Counts updates, and stops after some.
+/// Counts updates and stops after a number of them.
 #[derive(Default)]
 struct Watch {
     updates: u64,
@@ -74,7 +74,7 @@ fn finished(outcome: StudyOutcome) -> Vec<RunResult> {
     }
 }
 
-/// Without what a clock says and where it lies.
+/// The results without times and paths.
 fn timeless(mut results: Vec<RunResult>) -> Vec<RunResult> {
     for result in &mut results {
         assert!(result.seconds > 0.0);
@@ -88,7 +88,7 @@ fn timeless(mut results: Vec<RunResult>) -> Vec<RunResult> {
 }
 
 #[test]
-fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_same() {
+fn a_study_stopped_many_times_repeats_nothing_and_gives_the_same_results() {
     let home = TempDir::new().unwrap();
     let mut watch = Watch::default();
     let whole = finished(study().run(&home.path().join("whole"), &mut watch).unwrap());
@@ -110,7 +110,7 @@ fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_sam
     let cut = home.path().join("cut");
     let (mut updates, mut stops) = (0, 0);
     let results = loop {
-        // Within an epoch, at its end, at a cell's end.
+        // Stop within an epoch, at its end, and at the end of a run.
         let stop_after = Some([5, 1, 6, 12][stops % 4]);
         let mut watch = Watch {
             stop_after,
@@ -129,7 +129,7 @@ fn a_study_that_was_stopped_again_and_again_repeats_nothing_and_comes_to_the_sam
     assert!(stops > 4);
     assert_eq!(timeless(results), timeless(whole));
 
-    // Once more changes nothing; further cells cost themselves alone.
+    // Another call changes nothing; additional runs only train themselves.
     let mut watch = Watch::default();
     let results = finished(study().run(&cut, &mut watch).unwrap());
     assert_eq!((results.len(), watch.updates), (4, 0));
@@ -181,7 +181,7 @@ fn a_divergence_is_a_result() {
 }
 
 #[test]
-fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
+fn a_folder_with_other_settings_is_refused_before_training() {
     let home = TempDir::new().unwrap();
     let first = Study::new([spec("b", "0.05", 1)])
         .unwrap()
@@ -203,7 +203,7 @@ fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
     }
     assert!(!home.path().join("runs/a-seed1").exists());
 
-    // The number of threads changes no result.
+    // The number of threads does not change results.
     let mut same = spec("b", "0.05", 1);
     same.config.threads = 1;
     finished(
@@ -215,7 +215,7 @@ fn a_folder_of_other_settings_is_refused_before_anything_is_trained() {
 }
 
 #[test]
-fn cells_need_names_of_their_own() {
+fn runs_need_unique_names() {
     let refused = |specs: Vec<RunSpec>| Study::new(specs).unwrap_err().to_string();
     let twice = refused(vec![spec("a", "0.1", 1), spec("a", "0.2", 1)]);
     assert!(twice.contains("label = a-seed1"), "{twice}");

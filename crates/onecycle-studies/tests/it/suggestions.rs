@@ -1,4 +1,4 @@
-//! The study of the suggested rates, on a task of seconds.
+//! The study of suggestions on a tiny task.
 
 use onecycle_studies::{
     StudyError,
@@ -6,7 +6,7 @@ use onecycle_studies::{
 };
 use onecycle_train::{RunError, TrainError, config::Layers, observer::Observer};
 
-/// LeNet-5 on 300 images, a grid of two peaks.
+/// LeNet-5 on 300 images with a grid of two peaks.
 fn task() -> Task {
     let settings = [
         ("model", "lenet5"),
@@ -34,7 +34,7 @@ fn study(task: Task) -> SuggestionStudy {
     }
 }
 
-/// Counts updates, and stops before one of them.
+/// Counts updates and stops before one of them.
 struct Counter {
     updates: u64,
     stop_at: u64,
@@ -60,7 +60,7 @@ fn run(folder: &std::path::Path, stop_at: u64) -> (Option<SuggestionResults>, u6
 }
 
 #[test]
-fn stopped_anywhere_it_goes_on_to_the_same_numbers() {
+fn a_stopped_study_continues_to_the_same_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, all) = run(&folder.path().join("whole"), u64::MAX);
     let whole = whole.unwrap();
@@ -86,7 +86,7 @@ fn stopped_anywhere_it_goes_on_to_the_same_numbers() {
         let answered = one.lr.iter().flatten().count() > 0;
         assert_eq!(one.regret_mean.is_some(), answered, "{}", one.rule);
     }
-    // The search costs its range test and more.
+    // The search costs more than its range test.
     assert!(task.rules[0].cost > task.rules[1].cost);
     let csv = std::fs::read_to_string(parts.join("suggestions.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 2 * task.rules.len());
@@ -94,7 +94,7 @@ fn stopped_anywhere_it_goes_on_to_the_same_numbers() {
 }
 
 #[test]
-fn a_folder_of_other_settings_is_refused() {
+fn a_folder_with_other_settings_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = &mut Counter {
         updates: 0,
