@@ -37,3 +37,8 @@ pub use error::PlotError;
 pub use figure::{
     Axis, Colour, Figure, HEIGHT, Mark, PNG_SCALE, Scale, Series, Side, Style, WIDTH, escape_xml,
 };
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

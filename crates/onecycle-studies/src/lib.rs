@@ -15,3 +15,8 @@ pub mod study;
 pub mod suggestions;
 
 pub use error::StudyError;
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
