@@ -1,10 +1,15 @@
-//! A checkpoint whose checksum is right, whatever is behind it; and the same bytes as a model.
+//! A checkpoint with a correct checksum and arbitrary content, and the same bytes as a model file:
+//! reading either must succeed or return an error.
 #![no_main]
 
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use onecycle_lab::{checkpoint::Checkpoint, config::Device, device, predict::Classifier};
+use onecycle_train::{
+    checkpoint::Checkpoint,
+    device::{self, Device},
+    predict::Classifier,
+};
 use sha2::{Digest, Sha256};
 
 fuzz_target!(|payload: &[u8]| {
@@ -19,7 +24,7 @@ fuzz_target!(|payload: &[u8]| {
     }
     let path = folder.path().join("model.safetensors");
     fs::write(&path, payload).expect("a temporary file");
-    let device = device::open(Device::Cpu).expect("the CPU is always there");
+    let device = device::open(Device::Cpu).expect("the CPU is always available");
     if let Err(error) = Classifier::load(&path, &device) {
         assert!(!error.to_string().is_empty());
     }

@@ -1,4 +1,5 @@
-//! An archive of CIFAR-10: the bytes as they are, or as the contents of gzip.
+//! An archive of CIFAR-10 with arbitrary bytes, or arbitrary content compressed by gzip: loading must
+//! succeed or return an error.
 #![no_main]
 
 use std::{fs, io::Write};

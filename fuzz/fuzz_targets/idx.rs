@@ -1,4 +1,5 @@
-//! One of four IDX files, packed or not, among three good ones.
+//! A data set of four IDX files of which one has arbitrary content, compressed or not. Loading must
+//! succeed with consistent data or return an error.
 #![no_main]
 
 use std::{fs, io::Write};
@@ -43,7 +44,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     match Source::at(folder.path()).load() {
         Ok(data) => {
-            assert!(data.train.images().all(|image| image.len() == data.shape.len()));
+            assert!(
+                data.train
+                    .images()
+                    .all(|image| image.len() == data.shape.len())
+            );
             let classes = data.classes.len() as u32;
             assert!(data.train.labels().iter().all(|label| *label < classes));
         }

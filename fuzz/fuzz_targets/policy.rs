@@ -1,10 +1,11 @@
-//! A policy and the length of a run: a plan whose rates are finite at every step, or an error.
+//! A policy and the length of a run: resolving must return an error, or a plan whose rates are finite
+//! at every step.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use onecycle::{Policy, Preset, Run};
 
-/// Longer plans are made of the same formulas.
+/// Steps that are checked; longer plans use the same formulas.
 const STEPS: u64 = 200;
 
 fuzz_target!(|bytes: &[u8]| {
