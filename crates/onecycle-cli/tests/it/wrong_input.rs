@@ -309,6 +309,24 @@ fn a_run_that_diverges() {
     assert_eq!(answer.err.lines().count(), 1, "{}", answer.err);
     assert!(answer.err.contains("not finite at step"), "{}", answer.err);
     assert!(answer.err.contains("lr_max"), "{}", answer.err);
+    assert!(
+        answer.err.contains("`--on-divergence retry`"),
+        "{}",
+        answer.err
+    );
+    // A run that has retried in vain is not told to retry.
+    let retrying = [
+        "--lr-max",
+        "1e30",
+        "--on-divergence",
+        "retry",
+        "--out",
+        "retried",
+    ];
+    let answer = place.onecycle(&[&args[..], &retrying].concat());
+    assert_eq!(answer.code, 1);
+    assert!(answer.err.contains("after 8 retries"), "{}", answer.err);
+    assert!(!answer.err.contains("--on-divergence"), "{}", answer.err);
 }
 
 #[test]

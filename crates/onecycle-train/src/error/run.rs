@@ -26,10 +26,9 @@ pub enum RunError {
 
     /// The loss is not finite.
     #[error(
-        "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`, \
-         set `optimizer.clip_norm`, or let the run retry from a checkpoint with `--on-divergence retry`. The last \
-         checkpoint is in {}",
-        after(*retries), run.display()
+        "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`{}. \
+         The last checkpoint is in {}",
+        after(*retries), other_remedies(*retries), run.display()
     )]
     Diverged {
         /// The update that was not made. If the loss on the validation images is not finite, the
@@ -211,6 +210,18 @@ fn after(retries: usize) -> String {
         0 => String::new(),
         1 => " after 1 retry".to_owned(),
         n => format!(" after {n} retries"),
+    }
+}
+
+/// Remedies for a diverged run besides a lower learning rate. Retrying is suggested only to a run
+/// that has not retried.
+fn other_remedies(retries: usize) -> &'static str {
+    match retries {
+        0 => {
+            ", set `optimizer.clip_norm`, or let the run retry from a checkpoint with \
+             `--on-divergence retry`"
+        }
+        _ => " or set `optimizer.clip_norm`",
     }
 }
 
