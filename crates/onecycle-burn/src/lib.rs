@@ -48,8 +48,10 @@ pub mod nn;
 pub mod optim;
 pub mod range_test;
 pub mod state;
+pub mod step;
 
 pub use error::BurnError;
 pub use learner::PlanDriver;
 pub use optim::{Optimizer, OptimizerConfig};
 pub use range_test::range_test;
+pub use step::{StepOutcome, TrainingStep, training_step};

@@ -34,17 +34,14 @@
 
 use std::time::{Duration, Instant};
 
-use burn::{
-    module::Module,
-    optim::{GradientsAccumulator, GradientsParams},
-    tensor::Tensor,
-};
+use burn::{module::Module, tensor::Tensor};
 use onecycle::range_test::{LossCurve, RangeTest, StopReason};
 
 use crate::{
     BurnError,
     optim::{Ignorable, Optimizer},
     state,
+    step::{TrainingStep, loss_value},
 };
 
 /// Where the losses of a range test come from: batches, forward pass and loss, exactly as in training.
@@ -139,39 +136,31 @@ pub fn range_test<M: Module, F: Feed<M>>(
     let mut model = state::fork(model);
     let mut optimizer = optimizer.clone().ignore(Ignorable::BatchSize);
     'test: while let Some(hyper) = test.next_hyper() {
-        let share = 1.0 / f64::from(test.accumulation());
-        let mut sum = GradientsAccumulator::new();
-        let mut stop = false;
+        let mut step = TrainingStep::accumulating(test.accumulation());
         for _ in 0..test.accumulation() {
-            let step = Instant::now();
+            let timer = Instant::now();
             let Some(loss) = feed.loss(&model)? else {
                 break 'test;
             };
-            let value = scalar(&loss);
-            cost.training += step.elapsed();
-            stop = test.record(value).is_break();
-            if stop {
-                break;
+            let value = loss_value(&loss);
+            cost.training += timer.elapsed();
+            if test.record(value).is_break() {
+                break 'test;
             }
-            let step = Instant::now();
-            let loss = if share < 1.0 { loss * share } else { loss };
-            let grads = GradientsParams::from_grads(loss.backward(), &model);
-            sum.accumulate(&model, grads);
-            cost.training += step.elapsed();
+            let timer = Instant::now();
+            step.backward(&loss, &model);
+            cost.training += timer.elapsed();
         }
-        if stop {
-            break;
-        }
-        let step = Instant::now();
-        (model, _) = optimizer.step(&hyper, model, sum.grads())?;
+        let timer = Instant::now();
+        (model, _) = step.update(model, &mut optimizer, &hyper)?;
         cost.updates += 1;
-        cost.training += step.elapsed();
+        cost.training += timer.elapsed();
         if test.recorded() > 0 {
-            let step = Instant::now();
+            let timer = Instant::now();
             let measured = feed.validate(&model, test.recorded())?;
             if measured != Measured::default() {
                 test.record_validation(measured.loss, measured.accuracy);
-                cost.validation += step.elapsed();
+                cost.validation += timer.elapsed();
             }
         }
     }
@@ -182,10 +171,4 @@ pub fn range_test<M: Module, F: Feed<M>>(
         .saturating_sub(cost.training)
         .saturating_sub(cost.validation);
     Ok(Tested { curve, stop, cost })
-}
-
-/// A loss as a number, whatever its type; NaN for an empty tensor.
-fn scalar(loss: &Tensor<1>) -> f64 {
-    let data = loss.clone().without_autodiff().into_data();
-    data.iter::<f64>().next().unwrap_or(f64::NAN)
 }

@@ -8,7 +8,10 @@ use burn::{
 use onecycle_stats::Block;
 
 use super::Objective;
-use crate::{BurnError, state};
+use crate::{
+    BurnError, state,
+    step::{gradients, loss_value},
+};
 
 /// A fork of a module, with its trainable weights as one vector of float64.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ impl<M: Module> Subject<M> {
         let batches = objective.batches();
         let mut sum = 0.0;
         for batch in 0..batches {
-            sum += scalar(&objective.loss(&model, batch)?);
+            sum += loss_value(&objective.loss(&model, batch)?);
         }
         Ok(sum / batches as f64)
     }
@@ -135,8 +138,8 @@ impl<M: Module> Subject<M> {
         objective: &mut O,
     ) -> Result<(f64, Vec<f64>), O::Error> {
         let loss = objective.loss(model, batch)?;
-        let value = scalar(&loss);
-        let grads = GradientsParams::from_grads(loss.backward(), model);
+        let value = loss_value(&loss);
+        let grads = gradients(&loss, model);
         // A parameter that the loss does not depend on has no gradient.
         let mut gradient = vec![0.0; self.weights.len()];
         model.visit(&mut GradientReader {
@@ -146,12 +149,6 @@ impl<M: Module> Subject<M> {
         });
         Ok((value, gradient))
     }
-}
-
-/// A loss as a number, whatever its type; NaN for an empty tensor.
-fn scalar(loss: &Tensor<1>) -> f64 {
-    let data = loss.clone().without_autodiff().into_data();
-    data.iter::<f64>().next().unwrap_or(f64::NAN)
 }
 
 /// Turns training flags off and leaves the rest, gradients included.
