@@ -19,7 +19,7 @@ use onecycle::Plan;
 
 use crate::{
     BurnError,
-    optim::{Memory, OptimizerConfig, Rates, update},
+    optim::{OptimizerConfig, ParamState, Rates, update},
     state::TensorMap,
 };
 
@@ -62,7 +62,7 @@ impl PlanDriver {
                 return Err(BurnError::UnusedHyper {
                     hyper: "batch_size",
                     value: batch_size as f64,
-                    optimizer: config.name(),
+                    optimizer: config.kind(),
                 });
             }
         }
@@ -134,8 +134,7 @@ impl Optimizer for PlanOptimizer {
         let config = &self.driver.config;
         let rates = Rates {
             lr,
-            momentum: hyper.momentum.unwrap_or(config.momentum()),
-            weight_decay: hyper.weight_decay.unwrap_or(config.weight_decay()),
+            ..Rates::new(&hyper, config)
         };
         let shape = tensor.shape();
         let mut state = state.unwrap_or_default();
@@ -150,23 +149,13 @@ impl Optimizer for PlanOptimizer {
     }
 
     fn to_device<const D: usize>(state: PlanState, device: &Device) -> PlanState {
-        let transfer = |tensor: Option<Tensor<1>>| tensor.map(|tensor| tensor.to_device(device));
-        PlanState(Memory {
-            velocity: transfer(state.0.velocity),
-            mean: transfer(state.0.mean),
-            square: transfer(state.0.square),
-            square_max: transfer(state.0.square_max),
-            ..state.0
-        })
+        PlanState(state.0.to_device(device))
     }
 }
 
 /// What [`PlanOptimizer`] remembers of one parameter.
 #[derive(Debug, Clone, Default)]
-pub struct PlanState(Memory);
-
-/// Names under which one parameter's state is kept in Burn's record.
-const FIELDS: [&str; 5] = ["velocity", "mean", "square", "square_max", "counters"];
+pub struct PlanState(ParamState);
 
 impl RecordState for PlanState {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
@@ -178,12 +167,12 @@ impl RecordState for PlanState {
     }
 
     fn state_unflatten(prefix: &str, src: &mut StateSource, device: &Device) -> Option<Self> {
-        let mut memory = Memory::default();
-        for field in FIELDS {
+        let mut state = ParamState::default();
+        for field in ParamState::FIELDS {
             if let Some(data) = src.take_tensor(prefix, field) {
-                memory.restore(field, data, device).then_some(())?;
+                state.restore(field, data, device).then_some(())?;
             }
         }
-        Some(PlanState(memory))
+        Some(PlanState(state))
     }
 }

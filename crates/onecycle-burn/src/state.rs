@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
 
-use crate::{BurnError, optim::Memory};
+use crate::BurnError;
 
 /// Tensors by name, in the order of their names.
 pub type TensorMap = BTreeMap<String, TensorData>;
@@ -158,47 +158,5 @@ impl ModuleMapper for Writer {
             new = new.require_grad();
         }
         Param::from_mapped_value(id, new, mapper)
-    }
-}
-
-impl Memory {
-    pub(crate) fn save(&self, path: &str, map: &mut TensorMap) {
-        let tensors = [
-            ("velocity", &self.velocity),
-            ("mean", &self.mean),
-            ("square", &self.square),
-            ("square_max", &self.square_max),
-        ];
-        for (field, tensor) in tensors {
-            if let Some(tensor) = tensor {
-                map.insert(format!("{path}/{field}"), tensor.clone().into_data());
-            }
-        }
-        // A product of -1 cannot occur and stands for "not used".
-        let counters = vec![self.steps as f64, self.beta1_product.unwrap_or(-1.0)];
-        map.insert(format!("{path}/counters"), TensorData::new(counters, [2]));
-    }
-
-    /// Takes one tensor of [`Memory::save`]; false for a field that does not exist.
-    pub(crate) fn restore(&mut self, field: &str, data: TensorData, device: &Device) -> bool {
-        if field == "counters" {
-            let mut counters = data.iter::<f64>();
-            let (Some(steps), Some(product)) = (counters.next(), counters.next()) else {
-                return false;
-            };
-            self.steps = steps as u64;
-            self.beta1_product = (product >= 0.0).then_some(product);
-            return true;
-        }
-        let dtype = data.dtype();
-        let tensor = Tensor::<1>::from_data(data, (device, dtype));
-        match field {
-            "velocity" => self.velocity = Some(tensor),
-            "mean" => self.mean = Some(tensor),
-            "square" => self.square = Some(tensor),
-            "square_max" => self.square_max = Some(tensor),
-            _ => return false,
-        }
-        true
     }
 }

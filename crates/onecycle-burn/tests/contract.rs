@@ -10,7 +10,7 @@ use burn::{
 use onecycle::Hyper;
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
-    optim::{Group, Ignorable, Sgd},
+    optim::{Ignorable, ParamGroup, Sgd},
     state,
 };
 
@@ -50,7 +50,7 @@ fn no_decay_spares_rank_one() {
     let device = Device::flex().autodiff();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd())
         .unwrap()
-        .with_groups(vec![Group::no_decay_on_bias_and_norm()])
+        .with_groups(vec![ParamGroup::no_decay_on_bias_and_norm()])
         .unwrap();
     let model = net(&device);
     let grads = grads(&model, 0.0);

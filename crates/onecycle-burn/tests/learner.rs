@@ -78,7 +78,7 @@ fn burns(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap {
 #[test]
 fn both_ways_give_the_same_bits() {
     for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
-        assert_eq!(ours(&config), burns(&config, None), "{}", config.name());
+        assert_eq!(ours(&config), burns(&config, None), "{}", config.kind());
     }
 }
 
@@ -89,7 +89,7 @@ fn burns_records_bring_back_step_and_state() {
             burns(&config, None),
             burns(&config, Some(13)),
             "{}",
-            config.name()
+            config.kind()
         );
     }
 }

@@ -196,16 +196,6 @@ impl OptimizerConfig {
         })
     }
 
-    /// Name of the optimizer, as in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            OptimizerConfig::Sgd(_) => "sgd",
-            OptimizerConfig::Adam(_) => "adam",
-            OptimizerConfig::AdamW(_) => "adamw",
-            OptimizerConfig::RmsProp(_) => "rmsprop",
-        }
-    }
-
     /// Momentum (SGD, RMSprop) or beta1 (Adam, AdamW) in force where the policy sets none.
     pub fn momentum(&self) -> f64 {
         match self {

@@ -6,7 +6,8 @@
 
 mod clip;
 mod config;
-mod groups;
+mod param_group;
+mod param_state;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ use burn::{
 use onecycle::Hyper;
 
 pub use config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
-pub use groups::{Group, Select};
+pub use param_group::{ParamGroup, Select};
 
-pub(crate) use rules::{Memory, Rates, update};
+pub(crate) use param_state::ParamState;
+pub(crate) use rules::{Rates, update};
 
 use crate::{
     BurnError,
@@ -41,20 +43,20 @@ pub enum Ignorable {
 /// that was built anew.
 ///
 /// ```
-/// use onecycle_burn::optim::{Group, Optimizer, OptimizerConfig};
+/// use onecycle_burn::optim::{ParamGroup, Optimizer, OptimizerConfig};
 ///
 /// let optimizer = Optimizer::new(OptimizerConfig::sgd())?
-///     .with_groups(vec![Group::no_decay_on_bias_and_norm()])?
+///     .with_groups(vec![ParamGroup::no_decay_on_bias_and_norm()])?
 ///     .with_clip_norm(1.0)?;
 /// # Ok::<(), onecycle_burn::BurnError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    groups: Vec<Group>,
+    groups: Vec<ParamGroup>,
     clip_norm: Option<f64>,
     ignore_batch_size: bool,
-    memory: BTreeMap<String, Memory>,
+    state: BTreeMap<String, ParamState>,
 }
 
 /// What is known of a step after it was made.
@@ -79,7 +81,7 @@ impl Optimizer {
             groups: Vec::new(),
             clip_norm: None,
             ignore_batch_size: false,
-            memory: BTreeMap::new(),
+            state: BTreeMap::new(),
         })
     }
 
@@ -87,8 +89,8 @@ impl Optimizer {
     ///
     /// # Errors
     /// A multiplier that is negative or not finite.
-    pub fn with_groups(mut self, groups: Vec<Group>) -> Result<Self, BurnError> {
-        groups.iter().try_for_each(Group::check)?;
+    pub fn with_groups(mut self, groups: Vec<ParamGroup>) -> Result<Self, BurnError> {
+        groups.iter().try_for_each(ParamGroup::check)?;
         self.groups = groups;
         Ok(self)
     }
@@ -142,7 +144,7 @@ impl Optimizer {
             return Err(BurnError::UnusedHyper {
                 hyper: "batch_size",
                 value: batch_size as f64,
-                optimizer: self.config.name(),
+                optimizer: self.config.kind(),
             });
         }
         let mut report = StepReport {
@@ -156,7 +158,7 @@ impl Optimizer {
             report.grad_norm = Some(norm);
             report.clipped = scale < 1.0;
         }
-        let base = self.resolve_rates(hyper);
+        let base = Rates::new(hyper, &self.config);
         let mut updater = Updater {
             optimizer: self,
             path: ModulePath::default(),
@@ -171,8 +173,8 @@ impl Optimizer {
     /// number of steps and the product of beta1 (float64).
     pub fn state(&self) -> TensorMap {
         let mut map = TensorMap::new();
-        for (path, memory) in &self.memory {
-            memory.save(path, &mut map);
+        for (path, state) in &self.state {
+            state.save(path, &mut map);
         }
         map
     }
@@ -183,35 +185,27 @@ impl Optimizer {
     /// [`BurnError::UnexpectedTensor`] for a name that no optimizer state has.
     pub fn load_state(&mut self, state: TensorMap, device: &Device) -> Result<(), BurnError> {
         let device = device.clone().without_autodiff();
-        let mut restored: BTreeMap<String, Memory> = BTreeMap::new();
+        let mut restored: BTreeMap<String, ParamState> = BTreeMap::new();
         for (name, data) in state {
             let Some((path, field)) = name.rsplit_once('/') else {
                 return Err(BurnError::UnexpectedTensor { name });
             };
-            let memory = restored.entry(path.to_owned()).or_default();
-            if !memory.restore(field, data, &device) {
+            let of_param = restored.entry(path.to_owned()).or_default();
+            if !of_param.restore(field, data, &device) {
                 return Err(BurnError::UnexpectedTensor { name });
             }
         }
-        self.memory = restored;
+        self.state = restored;
         Ok(())
-    }
-
-    fn resolve_rates(&self, hyper: &Hyper) -> Rates {
-        Rates {
-            lr: hyper.lr,
-            momentum: hyper.momentum.unwrap_or(self.config.momentum()),
-            weight_decay: hyper.weight_decay.unwrap_or(self.config.weight_decay()),
-        }
     }
 
     fn rates_of(&self, base: Rates, path: &str, rank: usize) -> Rates {
         match self.groups.iter().find(|group| group.matches(path, rank)) {
             None => base,
             Some(group) => Rates {
-                lr: base.lr * group.lr,
+                lr: base.lr * group.scale.lr,
                 momentum: base.momentum,
-                weight_decay: base.weight_decay * group.weight_decay,
+                weight_decay: base.weight_decay * group.scale.weight_decay,
             },
         }
     }
@@ -258,13 +252,13 @@ impl ModuleMapper for Updater<'_> {
         if self.scale != 1.0 {
             grad = grad * self.scale;
         }
-        let memory = self.optimizer.memory.entry(path).or_default();
+        let state = self.optimizer.state.entry(path).or_default();
         let flat = update(
             &self.optimizer.config,
             rates,
             tensor.without_autodiff().reshape([-1]),
             grad,
-            memory,
+            state,
         );
         let mut tensor = flat.reshape(shape);
         if tracked {

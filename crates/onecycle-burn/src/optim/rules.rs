@@ -5,9 +5,13 @@
 //! ([`cpu`]), in the same order.
 
 use burn::tensor::Tensor;
+use onecycle::Hyper;
 use onecycle_kernels as kernels;
 
-use super::config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
+use super::{
+    config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd},
+    param_state::ParamState,
+};
 use crate::cpu;
 
 /// What a step uses for one parameter, after the plan, the defaults and the parameter's group are combined.
@@ -19,21 +23,15 @@ pub(crate) struct Rates {
     pub(crate) weight_decay: f64,
 }
 
-/// What an optimizer remembers of one parameter. All tensors are flat.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Memory {
-    /// Updates made so far.
-    pub(crate) steps: u64,
-    /// Product of all beta1 so far (Adam).
-    pub(crate) beta1_product: Option<f64>,
-    /// SGD's and RMSprop's velocity.
-    pub(crate) velocity: Option<Tensor<1>>,
-    /// Running mean of the gradient.
-    pub(crate) mean: Option<Tensor<1>>,
-    /// Running mean of the squared gradient.
-    pub(crate) square: Option<Tensor<1>>,
-    /// Largest running mean of the squared gradient so far (AMSGrad).
-    pub(crate) square_max: Option<Tensor<1>>,
+impl Rates {
+    /// The rates of `hyper`; those that it leaves open are the optimizer's own.
+    pub(crate) fn new(hyper: &Hyper, config: &OptimizerConfig) -> Self {
+        Rates {
+            lr: hyper.lr,
+            momentum: hyper.momentum.unwrap_or(config.momentum()),
+            weight_decay: hyper.weight_decay.unwrap_or(config.weight_decay()),
+        }
+    }
 }
 
 /// One update: new weights from weights `w` and gradient `g`.
@@ -42,15 +40,15 @@ pub(crate) fn update(
     rates: Rates,
     w: Tensor<1>,
     g: Tensor<1>,
-    memory: &mut Memory,
+    state: &mut ParamState,
 ) -> Tensor<1> {
     let w = match config {
-        OptimizerConfig::Sgd(sgd) => update_sgd(sgd, rates, w, g, memory),
-        OptimizerConfig::Adam(adam) => update_adam(adam, false, rates, w, g, memory),
-        OptimizerConfig::AdamW(adam) => update_adam(adam, true, rates, w, g, memory),
-        OptimizerConfig::RmsProp(rms) => update_rmsprop(rms, rates, w, g, memory),
+        OptimizerConfig::Sgd(sgd) => update_sgd(sgd, rates, w, g, state),
+        OptimizerConfig::Adam(adam) => update_adam(adam, false, rates, w, g, state),
+        OptimizerConfig::AdamW(adam) => update_adam(adam, true, rates, w, g, state),
+        OptimizerConfig::RmsProp(rms) => update_rmsprop(rms, rates, w, g, state),
     };
-    memory.steps += 1;
+    state.steps += 1;
     w
 }
 
@@ -59,7 +57,7 @@ fn update_sgd(
     rates: Rates,
     w: Tensor<1>,
     g: Tensor<1>,
-    memory: &mut Memory,
+    state: &mut ParamState,
 ) -> Tensor<1> {
     if rates.momentum != 0.0 && cpu::supports(&w) {
         let step = kernels::Sgd {
@@ -71,8 +69,8 @@ fn update_sgd(
             nesterov: sgd.nesterov,
             gradient_scale: 1.0,
         };
-        let (w, velocity) = cpu::sgd(w, memory.velocity.take(), g, step);
-        memory.velocity = Some(velocity);
+        let (w, velocity) = cpu::sgd(w, state.momentum_buffer.take(), g, step);
+        state.momentum_buffer = Some(velocity);
         return w;
     }
     let (w, g) = if sgd.decoupled {
@@ -84,11 +82,11 @@ fn update_sgd(
     if rates.momentum == 0.0 {
         return w - g * rates.lr;
     }
-    let v = match memory.velocity.take() {
+    let v = match state.momentum_buffer.take() {
         None => g.clone(),
         Some(v) => v * rates.momentum + g.clone() * (1.0 - sgd.dampening),
     };
-    memory.velocity = Some(v.clone());
+    state.momentum_buffer = Some(v.clone());
     let step = if sgd.nesterov {
         g + v * rates.momentum
     } else {
@@ -103,18 +101,18 @@ fn update_adam(
     rates: Rates,
     w: Tensor<1>,
     g: Tensor<1>,
-    memory: &mut Memory,
+    state: &mut ParamState,
 ) -> Tensor<1> {
     let beta1 = rates.momentum;
-    let product = memory.beta1_product.unwrap_or(1.0) * beta1;
-    let power = (memory.steps + 1) as f64;
+    let product = state.beta1_product.unwrap_or(1.0) * beta1;
+    let power = (state.steps + 1) as f64;
     let start_weight = match adam.bias_correction {
         BiasCorrection::Exact => product,
         BiasCorrection::Torch => beta1.powf(power),
     };
     let lr_corrected = rates.lr / (1.0 - start_weight);
     let root_correction = (1.0 - adam.beta2.powf(power)).sqrt();
-    memory.beta1_product = Some(product);
+    state.beta1_product = Some(product);
 
     if !adam.amsgrad && cpu::supports(&w) {
         let (weight_decay, shrink) = match decoupled {
@@ -131,9 +129,9 @@ fn update_adam(
             shrink,
             gradient_scale: 1.0,
         };
-        let state = [memory.mean.take(), memory.square.take()];
-        let (w, [mean, square]) = cpu::adam(w, state, g, step);
-        (memory.mean, memory.square) = (Some(mean), Some(square));
+        let averages = [state.exp_avg.take(), state.exp_avg_sq.take()];
+        let (w, [mean, square]) = cpu::adam(w, averages, g, step);
+        (state.exp_avg, state.exp_avg_sq) = (Some(mean), Some(square));
         return w;
     }
     let (w, g) = if decoupled {
@@ -142,22 +140,22 @@ fn update_adam(
         let g = add_decay(g, &w, rates.weight_decay);
         (w, g)
     };
-    let mean = running_mean(memory.mean.take(), g.clone(), beta1);
-    let square = running_mean(memory.square.take(), g.clone() * g, adam.beta2);
+    let mean = running_mean(state.exp_avg.take(), g.clone(), beta1);
+    let square = running_mean(state.exp_avg_sq.take(), g.clone() * g, adam.beta2);
     let under_root = if adam.amsgrad {
-        let largest = match memory.square_max.take() {
+        let largest = match state.max_exp_avg_sq.take() {
             None => square.clone(),
             Some(largest) => largest.max_pair(square.clone()),
         };
-        memory.square_max = Some(largest.clone());
+        state.max_exp_avg_sq = Some(largest.clone());
         largest
     } else {
         square.clone()
     };
     let denominator = under_root.sqrt() / root_correction + adam.eps;
 
-    memory.square = Some(square);
-    memory.mean = Some(mean.clone());
+    state.exp_avg_sq = Some(square);
+    state.exp_avg = Some(mean.clone());
     w - mean / denominator * lr_corrected
 }
 
@@ -166,14 +164,14 @@ fn update_rmsprop(
     rates: Rates,
     w: Tensor<1>,
     g: Tensor<1>,
-    memory: &mut Memory,
+    state: &mut ParamState,
 ) -> Tensor<1> {
     let g = add_decay(g, &w, rates.weight_decay);
-    let square = running_mean(memory.square.take(), g.clone() * g.clone(), rms.alpha);
-    memory.square = Some(square.clone());
+    let square = running_mean(state.exp_avg_sq.take(), g.clone() * g.clone(), rms.alpha);
+    state.exp_avg_sq = Some(square.clone());
     let root = if rms.centered {
-        let mean = running_mean(memory.mean.take(), g.clone(), rms.alpha);
-        memory.mean = Some(mean.clone());
+        let mean = running_mean(state.exp_avg.take(), g.clone(), rms.alpha);
+        state.exp_avg = Some(mean.clone());
         (square - mean.clone() * mean).sqrt()
     } else {
         square.sqrt()
@@ -182,11 +180,11 @@ fn update_rmsprop(
     if rates.momentum == 0.0 {
         return w - step * rates.lr;
     }
-    let v = match memory.velocity.take() {
+    let v = match state.momentum_buffer.take() {
         None => step,
         Some(v) => v * rates.momentum + step,
     };
-    memory.velocity = Some(v.clone());
+    state.momentum_buffer = Some(v.clone());
     w - v * rates.lr
 }
 

@@ -24,7 +24,7 @@ use burn::{
 use onecycle::Hyper;
 use onecycle_burn::{
     Optimizer, OptimizerConfig,
-    optim::{Adam, BiasCorrection, Group, RmsProp, Sgd},
+    optim::{Adam, BiasCorrection, ParamGroup, RmsProp, Sgd},
     state,
 };
 use onecycle_test_support::{Tolerance, assert_series, golden_as, numbers};
@@ -137,7 +137,7 @@ fn optimizer(case: &Case) -> Optimizer {
     let groups = ["a", "b", "c"]
         .iter()
         .zip(&case.weight_decay)
-        .map(|(name, decay)| Group::prefix(*name, 1.0, *decay))
+        .map(|(name, decay)| ParamGroup::prefix(*name, 1.0, *decay))
         .collect();
     let optimizer = Optimizer::new(config(case))
         .unwrap()

@@ -1,6 +1,6 @@
 use onecycle_burn::{
     Optimizer, OptimizerConfig,
-    optim::{Group, Ignorable, Sgd},
+    optim::{Ignorable, ParamGroup, Sgd},
 };
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use toml::Table;
@@ -119,7 +119,7 @@ impl DiagnoseConfig {
 /// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop` | the optimizer |
 /// | `clip_norm` | none | > 0 | largest norm of the whole gradient; a longer one is scaled down |
 /// | `no_decay_on_bias_and_norm` | true | | no weight decay on parameters of rank 1 |
-/// | `groups` | none | | parameter groups, see [`Group`] |
+/// | `groups` | none | | parameter groups, see [`ParamGroup`] |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct OptimizerSection {
@@ -130,7 +130,7 @@ pub struct OptimizerSection {
     /// No weight decay on parameters of rank 1.
     pub no_decay_on_bias_and_norm: bool,
     /// Parameter groups; the first one that matches a parameter applies.
-    pub groups: Vec<Group>,
+    pub groups: Vec<ParamGroup>,
 }
 
 impl Default for OptimizerSection {
@@ -155,7 +155,7 @@ impl OptimizerSection {
     pub fn build(&self) -> Result<Optimizer, ConfigError> {
         let mut groups = self.groups.clone();
         if self.no_decay_on_bias_and_norm {
-            groups.push(Group::no_decay_on_bias_and_norm());
+            groups.push(ParamGroup::no_decay_on_bias_and_norm());
         }
         let optimizer = Optimizer::new(self.config.clone())?
             .with_groups(groups)?
@@ -175,7 +175,7 @@ struct Common {
     clip_norm: Option<f64>,
     no_decay_on_bias_and_norm: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    groups: Vec<Group>,
+    groups: Vec<ParamGroup>,
 }
 
 impl Default for Common {
