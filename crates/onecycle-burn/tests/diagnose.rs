@@ -10,7 +10,7 @@ use onecycle::Hyper;
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
     diagnose::{HessianVerdict, Objective, Subject},
-    nn::{BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, cross_entropy},
+    nn::{BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, cross_entropy},
     state,
 };
 use onecycle_stats::{Ascent, SharpnessVerdict, Spectrum, StatsError, slice_points};
@@ -93,9 +93,11 @@ fn gradients_through_a_folded_norm() {
     let x = TensorData::new(vec![3.0f32, 0.0, 0.0, 1.0], [2, 2, 1, 1]);
     let x = Tensor::<4>::from_data(x, &device);
     let mut objective = |model: &Normed| -> Result<Tensor<1>, BurnError> {
-        let output = model
-            .norm
-            .forward_after(&model.conv, x.clone(), None, false);
+        let layer = ConvNorm {
+            conv: &model.conv,
+            norm: &model.norm,
+        };
+        let output = layer.forward(x.clone());
         Ok(output.square().mean())
     };
     let subject = Subject::new(&model).unwrap();
@@ -193,8 +195,11 @@ struct Net {
 
 impl Net {
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = self.norm.forward_after(&self.conv, x, None, true);
-        self.fc.forward(x.reshape([-1, 12]))
+        let layer = ConvNorm {
+            conv: &self.conv,
+            norm: &self.norm,
+        };
+        self.fc.forward(layer.forward_relu(x).reshape([-1, 12]))
     }
 }
 

@@ -3,11 +3,13 @@
 //! Burn's own layers keep a linear weight as `[in, out]`, put the biased variance into the running statistics and
 //! initialise lazily from one global random stream. These here match PyTorch, so that weights pass between the two
 //! unchanged, and draw from a stream that the caller names. On the CPU they run on the kernels of [`onecycle_kernels`],
-//! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, `forward_after`) costs no further
+//! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, [`ConvNorm`]) costs no further
 //! walk over memory there.
 
 mod branch;
 mod conv;
+mod conv_norm;
+mod epilogue;
 mod init;
 mod linear;
 mod loss;
@@ -16,6 +18,7 @@ mod pool;
 
 pub use branch::{add, branch};
 pub use conv::{Conv2d, Conv2dShape};
+pub use conv_norm::ConvNorm;
 pub use init::Init;
 pub(crate) use init::normal;
 pub use linear::Linear;

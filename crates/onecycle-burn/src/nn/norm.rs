@@ -2,25 +2,25 @@ use burn::{
     module::{Flag, Module, Param, RunningState},
     tensor::{
         Device, Tensor, TensorData,
-        activation::relu,
         module::{batch_norm, batch_norm_train},
     },
 };
 
-use super::{Conv2d, add, init::filled};
+use super::{epilogue::Epilogue, init::filled};
 use crate::cpu::{self, GhostBatches, Normalised};
 
 /// Added to the variance under the root.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
+/// Weight of a new batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
 
-fn options(relu: bool) -> cpu::NormOptions {
+/// Settings of the CPU kernels.
+pub(super) fn options(relu: bool) -> cpu::NormOptions {
     cpu::NormOptions {
         epsilon: EPSILON,
         relu,
     }
 }
-/// Weight of a new batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy 2015), as PyTorch's `BatchNorm2d`.
 ///
@@ -73,126 +73,70 @@ impl BatchNorm2d {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.apply(input, None, false)
+        self.apply(input, Epilogue::none())
     }
 
     /// [`BatchNorm2d::forward`], then ReLU.
     pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
-        self.apply(input, None, true)
-    }
-
-    /// `forward(conv.forward(input))`, and ReLU where asked for, after adding `residual` where there is one: the layers of a
-    /// residual network (He et al. 2016). On the CPU the two layers share their walks over memory.
-    pub fn forward_after(
-        &self,
-        conv: &Conv2d,
-        input: Tensor<4>,
-        residual: Option<Tensor<4>>,
-        with_relu: bool,
-    ) -> Tensor<4> {
-        let on_the_cpu = cpu::supports(&input);
-        if self.trains(&input) {
-            if let (true, Some((kernel, window))) = (on_the_cpu, conv.kernel()) {
-                return self.take_in(cpu::conv_norm_train(
-                    input,
-                    kernel,
-                    [self.weight.val(), self.bias.val()],
-                    residual,
-                    cpu::ConvNormOptions {
-                        window,
-                        ghost: self.ghost_batch,
-                        norm: options(with_relu),
-                    },
-                ));
-            }
-        } else if on_the_cpu && (residual.is_none() || input.device().is_autodiff()) {
-            // A residual would cost walks of its own, which the kernel without gradients spares.
-            return self.folded(conv, input, residual, with_relu);
-        }
-        self.apply(conv.forward(input), residual, with_relu)
+        self.apply(input, Epilogue::relu())
     }
 
     /// Whether the batch's own statistics normalise this input.
-    fn trains(&self, input: &Tensor<4>) -> bool {
+    pub(super) fn trains(&self, input: &Tensor<4>) -> bool {
         input.device().is_autodiff() && self.training.is_enabled()
     }
 
     /// Running mean and variance, on the device of a gradient or on the plain one.
-    fn running(&self, autodiff: bool) -> [Tensor<1>; 2] {
+    pub(super) fn running(&self, autodiff: bool) -> [Tensor<1>; 2] {
         [&self.running_mean, &self.running_var].map(|state| {
             let plain = state.value_sync().without_autodiff();
             if autodiff { plain.autodiff() } else { plain }
         })
     }
 
-    /// Evaluation on the CPU: normalising by fixed statistics is a scale and a shift of each channel, which
-    /// the convolution takes into its weights and its bias.
-    fn folded(
-        &self,
-        conv: &Conv2d,
-        input: Tensor<4>,
-        residual: Option<Tensor<4>>,
-        with_relu: bool,
-    ) -> Tensor<4> {
-        let [mean, variance] = self.running(input.device().is_autodiff());
-        let scale = self.weight.val() / (variance + EPSILON).sqrt();
-        let shift = self.bias.val() - mean * scale.clone();
-        match residual {
-            None => conv.forward_scaled(input, scale, shift, with_relu),
-            Some(residual) => {
-                let sum = add(conv.forward_scaled(input, scale, shift, false), residual);
-                if with_relu { relu(sum) } else { sum }
-            }
-        }
+    /// Scale and shift.
+    pub(super) fn affine(&self) -> [Tensor<1>; 2] {
+        [self.weight.val(), self.bias.val()]
     }
 
-    fn apply(&self, input: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool) -> Tensor<4> {
-        let affine = [self.weight.val(), self.bias.val()];
-        if !self.trains(&input) {
-            let autodiff = input.device().is_autodiff();
-            let running = self.running(autodiff);
-            if !autodiff && cpu::supports(&input) {
-                return cpu::batch_norm(input, affine, running, residual, options(with_relu));
-            }
-            let ([weight, bias], [mean, variance]) = (affine, running);
-            let output = batch_norm(input, weight, bias, mean, variance, EPSILON);
-            return finish(output, residual, with_relu);
+    /// Normalises `[batch, channels, height, width]`, then adds and activates as `epilogue` says.
+    pub(super) fn apply(&self, input: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
+        if self.trains(&input) {
+            return self.track(self.normalise(input, epilogue));
         }
-        self.take_in(self.normalise(input, residual, with_relu))
+        let autodiff = input.device().is_autodiff();
+        let (affine, running) = (self.affine(), self.running(autodiff));
+        if !autodiff && cpu::supports(&input) {
+            let Epilogue { residual, relu } = epilogue;
+            return cpu::batch_norm(input, affine, running, residual, options(relu));
+        }
+        let ([weight, bias], [mean, variance]) = (affine, running);
+        epilogue.apply(batch_norm(input, weight, bias, mean, variance, EPSILON))
     }
 
-    /// Normalises `[batch, channels, height, width]`, each run of images by its own statistics.
-    fn normalise(
-        &self,
-        input: Tensor<4>,
-        residual: Option<Tensor<4>>,
-        with_relu: bool,
-    ) -> Normalised {
+    /// Normalises each ghost batch by its own statistics.
+    fn normalise(&self, input: Tensor<4>, epilogue: Epilogue) -> Normalised {
         if cpu::supports(&input) {
-            let affine = [self.weight.val(), self.bias.val()];
+            let Epilogue { residual, relu } = epilogue;
             let ghost = self.ghost_batch;
-            return cpu::batch_norm_train(input, affine, residual, ghost, options(with_relu));
+            return cpu::batch_norm_train(input, self.affine(), residual, ghost, options(relu));
         }
-        self.normalise_by_burn(input, residual, with_relu)
+        self.normalise_by_burn(input, epilogue)
     }
 
-    /// The same by Burn's operations.
-    fn normalise_by_burn(
-        &self,
-        input: Tensor<4>,
-        residual: Option<Tensor<4>>,
-        with_relu: bool,
-    ) -> Normalised {
+    /// [`normalise`](Self::normalise) by Burn's operations.
+    pub(super) fn normalise_by_burn(&self, input: Tensor<4>, epilogue: Epilogue) -> Normalised {
         let runs = self.runs(input.dims()[0]);
         if let [_] = runs[..] {
-            let [weight, bias] = [self.weight.val(), self.bias.val()];
+            let [weight, bias] = self.affine();
             let result = batch_norm_train(input, weight, bias, EPSILON);
             return Normalised {
-                output: finish(result.output, residual, with_relu),
+                output: epilogue.apply(result.output),
                 mean: result.mean.unsqueeze(),
                 variance: result.variance.unsqueeze(),
             };
         }
+        let Epilogue { residual, relu } = epilogue;
         let residuals: Vec<Option<Tensor<4>>> = match residual {
             None => vec![None; runs.len()],
             Some(residual) => {
@@ -202,7 +146,7 @@ impl BatchNorm2d {
         };
         let parts = input.split(self.ghost_batch, 0).into_iter().zip(residuals);
         let parts: Vec<Normalised> = parts
-            .map(|(run, residual)| self.normalise_by_burn(run, residual, with_relu))
+            .map(|(run, residual)| self.normalise_by_burn(run, Epilogue { residual, relu }))
             .collect();
         let (mut outputs, mut means, mut variances) = (vec![], vec![], vec![]);
         for part in parts {
@@ -225,7 +169,7 @@ impl BatchNorm2d {
 
     /// Takes the means and the unbiased variances, of several runs their means weighted by images, into the running
     /// statistics, and hands the output on.
-    fn take_in(&self, normalised: Normalised) -> Tensor<4> {
+    pub(super) fn track(&self, normalised: Normalised) -> Tensor<4> {
         let Normalised {
             output,
             mean,
@@ -263,15 +207,6 @@ fn unbiased(count: f64) -> Option<f64> {
     (count > 1.0).then(|| count / (count - 1.0))
 }
 
-/// What follows the normalisation.
-fn finish(output: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool) -> Tensor<4> {
-    let output = match residual {
-        Some(residual) => output + residual,
-        None => output,
-    };
-    if with_relu { relu(output) } else { output }
-}
-
 /// `running = 0.9 running + 0.1 batch`.
 fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     let old = running.value_sync();
@@ -283,8 +218,6 @@ fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Conv2dShape, Init};
-    use rand_chacha::rand_core::SeedableRng;
 
     /// Channel 0 holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
     #[test]
@@ -343,13 +276,13 @@ mod tests {
             let mut ghosts = BatchNorm2d::new(2, &device);
             ghosts.ghost_batch = 2;
             let whole = images(0..5);
+            let epilogue = |residual: &Tensor<4>| Epilogue {
+                residual: Some(residual.clone()),
+                relu: with_relu,
+            };
             let output = match by_burn {
-                false => ghosts.apply(whole.clone(), Some(whole.clone()), with_relu),
-                true => ghosts.take_in(ghosts.normalise_by_burn(
-                    whole.clone(),
-                    Some(whole.clone()),
-                    with_relu,
-                )),
+                false => ghosts.apply(whole.clone(), epilogue(&whole)),
+                true => ghosts.track(ghosts.normalise_by_burn(whole.clone(), epilogue(&whole))),
             };
             let grads = loss(output.clone()).backward();
             let (got, got_grad) = (read(output), read(whole.grad(&grads).expect("a gradient")));
@@ -360,7 +293,7 @@ mod tests {
                 let norm = BatchNorm2d::new(2, &device);
                 let share = range.len() as f64 / 5.0;
                 let part = images(range);
-                let output = norm.apply(part.clone(), Some(part.clone()), with_relu);
+                let output = norm.apply(part.clone(), epilogue(&part));
                 let grads = loss(output.clone()).backward();
                 known.extend(read(output));
                 known_grad.extend(read(part.grad(&grads).expect("a gradient")));
@@ -387,107 +320,6 @@ mod tests {
                     assert!((got - known).abs() < most, "{got} for {known}");
                 }
             }
-        }
-    }
-
-    /// Convolution and batch norm in one, over whole batches and ghosts, are what Burn's own operations make of them.
-    #[test]
-    fn behind_a_convolution_ghosts_are_those_of_burn() {
-        let device = Device::flex().autodiff();
-        let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
-        // Direct, by Winograd's algorithm, and with a stride.
-        for (channels, size, stride) in [(3, 5, 1), (16, 8, 1), (16, 8, 2)] {
-            for (ghost, with_residual) in [(0, true), (2, false), (2, true), (7, false)] {
-                let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-                let shape = Conv2dShape {
-                    stride,
-                    ..Conv2dShape::same(channels, channels, 3)
-                };
-                let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
-                let values: Vec<f32> = (0..5 * channels * size * size)
-                    .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
-                    .collect();
-                let run = |fused: bool| {
-                    let mut norm = BatchNorm2d::new(channels, &device);
-                    norm.ghost_batch = ghost;
-                    let data = TensorData::new(values.clone(), [5, channels, size, size]);
-                    let x = Tensor::<4>::from_data(data, &device).require_grad();
-                    let residual = with_residual.then(|| conv.forward(x.clone()).detach() * 0.5);
-                    let output = if fused {
-                        norm.forward_after(&conv, x.clone(), residual, true)
-                    } else {
-                        norm.take_in(norm.normalise_by_burn(
-                            conv.forward(x.clone()),
-                            residual,
-                            true,
-                        ))
-                    };
-                    let grads = (output.clone() * output.clone()).sum().backward();
-                    let mut numbers = read(output);
-                    numbers.extend(read(x.grad(&grads).expect("a gradient")));
-                    numbers.extend(read(conv.weight.val().grad(&grads).expect("a gradient")));
-                    for values in [&norm.weight, &norm.bias] {
-                        let gradient = values.val().grad(&grads).expect("a gradient");
-                        numbers.extend(gradient.into_data().iter::<f64>());
-                    }
-                    for state in [&norm.running_mean, &norm.running_var] {
-                        numbers.extend(state.value().into_data().iter::<f64>());
-                    }
-                    numbers
-                };
-                let (got, known) = (run(true), run(false));
-                assert_eq!(got.len(), known.len());
-                let largest = known.iter().fold(0f64, |largest, v| largest.max(v.abs()));
-                for (got, known) in got.iter().zip(&known) {
-                    let what = format!("{channels} channels, stride {stride}, ghost {ghost}");
-                    assert!(
-                        (got - known).abs() < 1e-5 * largest,
-                        "{what}: {got} for {known}"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A frozen layer computes what an evaluated one does, folded into the convolution or not, and changes no statistics.
-    #[test]
-    fn frozen_evaluates_with_gradients() {
-        let device = Device::flex().autodiff();
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-        let shape = Conv2dShape::same(2, 3, 3).with_bias();
-        for shape in [
-            shape,
-            Conv2dShape {
-                bias: false,
-                ..shape
-            },
-        ] {
-            let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
-            let norm = BatchNorm2d::new(3, &device);
-            let values: Vec<f32> = (0..2 * 2 * 25).map(|i| (i as f32 * 0.7).sin()).collect();
-            let data = TensorData::new(values, [2, 2, 5, 5]);
-            let input = Tensor::<4>::from_data(data.clone(), &device);
-            // Statistics that are neither the first ones nor the batch's.
-            norm.forward(conv.forward(input.clone()) * 3.0 + 1.0);
-            let (frozen, plain) = (norm.clone().freeze(), norm.valid());
-            let plain_input = Tensor::<4>::from_data(data, &Device::flex());
-            let expected = plain.forward_relu(conv.valid().forward(plain_input));
-            let read = |t: Tensor<4>| t.into_data().iter::<f64>().collect::<Vec<f64>>();
-            let expected = read(expected);
-            let residual = conv.forward(input.clone()) * 0.0;
-            for output in [
-                frozen.forward_after(&conv, input.clone(), None, true),
-                frozen.forward_after(&conv, input.clone(), Some(residual), true),
-                frozen.forward_relu(conv.forward(input.clone())),
-            ] {
-                for (got, expected) in read(output.clone()).iter().zip(&expected) {
-                    assert!((got - expected).abs() < 1e-5, "{got} for {expected}");
-                }
-                let grads = output.sum().backward();
-                assert!(conv.weight.val().grad(&grads).is_some());
-            }
-            let variance = |norm: &BatchNorm2d| norm.running_var.value_sync().into_data();
-            assert_eq!(variance(&frozen), variance(&plain));
         }
     }
 

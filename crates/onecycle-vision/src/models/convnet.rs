@@ -4,7 +4,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, global_average_pool2d, max_pool2d,
+    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, global_average_pool2d, max_pool2d,
 };
 
 /// Channels of the three convolutions.
@@ -70,6 +70,6 @@ impl ConvNet {
 fn layer(conv: &Conv2d, norm: Option<&BatchNorm2d>, x: Tensor<4>) -> Tensor<4> {
     match norm {
         None => conv.forward_relu(x),
-        Some(norm) => norm.forward_after(conv, x, None, true),
+        Some(norm) => ConvNorm { conv, norm }.forward_relu(x),
     }
 }

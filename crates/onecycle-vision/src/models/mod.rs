@@ -12,6 +12,7 @@
 //!
 //! [`Model`] holds any of them by name.
 
+mod conv_bn;
 mod convnet;
 mod error;
 mod lenet;
@@ -27,12 +28,13 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
+pub use conv_bn::ConvBn;
 pub use convnet::ConvNet;
 pub use error::ModelError;
 pub use lenet::{CaffeLeNet, LeNet5};
 pub use mlp::Mlp;
-pub use resnet::{BasicBlock, ResNet, ResNetShape, Shortcut};
-pub use resnet9::{ConvNormRelu, ResNet9};
+pub use resnet::{BasicBlock, ResNet, ResNetShape};
+pub use resnet9::ResNet9;
 
 use crate::ImageShape;
 

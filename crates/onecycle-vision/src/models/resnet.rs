@@ -6,8 +6,10 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, Init, Linear, branch, global_average_pool2d,
+    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, branch, global_average_pool2d,
 };
+
+use super::ConvBn;
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]
@@ -16,14 +18,8 @@ pub struct BasicBlock {
     bn1: BatchNorm2d,
     conv2: Conv2d,
     bn2: BatchNorm2d,
-    shortcut: Option<Shortcut>,
-}
-
-/// Projection to another number of channels or half the side: a 1 × 1 convolution and batch norm (He's option B).
-#[derive(Module, Debug)]
-pub struct Shortcut {
-    conv: Conv2d,
-    bn: BatchNorm2d,
+    /// Projection to another number of channels or half the side: a 1 × 1 convolution and batch norm (He's option B).
+    shortcut: Option<ConvBn>,
 }
 
 impl BasicBlock {
@@ -45,32 +41,33 @@ impl BasicBlock {
             bn2: BatchNorm2d::new(channels_out, device),
             shortcut: projects.then(|| {
                 let shape = Conv2dShape::same(channels_in, channels_out, 1).with_stride(stride);
-                Shortcut {
-                    conv: Conv2d::new(shape, Init::KaimingFanOut, rng, device),
-                    bn: BatchNorm2d::new(channels_out, device),
-                }
+                ConvBn::new(shape, rng, device)
             }),
         }
     }
 
     fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm2d> {
-        let shortcut = self.shortcut.as_mut().map(|projection| &mut projection.bn);
+        let shortcut = self.shortcut.as_mut().map(ConvBn::norm);
         [&mut self.bn1, &mut self.bn2].into_iter().chain(shortcut)
     }
 
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let first = ConvNorm {
+            conv: &self.conv1,
+            norm: &self.bn1,
+        };
+        let second = ConvNorm {
+            conv: &self.conv2,
+            norm: &self.bn2,
+        };
         let [x, shortcut] = branch(x);
-        let y = self.bn1.forward_after(&self.conv1, x, None, true);
+        let y = first.forward_relu(x);
         let shortcut = match &self.shortcut {
             None => shortcut,
-            Some(projection) => {
-                projection
-                    .bn
-                    .forward_after(&projection.conv, shortcut, None, false)
-            }
+            Some(projection) => projection.layer().forward(shortcut),
         };
-        self.bn2.forward_after(&self.conv2, y, Some(shortcut), true)
+        second.forward_residual(y, shortcut)
     }
 }
 
@@ -148,7 +145,11 @@ impl ResNet {
 
     /// `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.bn1.forward_after(&self.conv1, images, None, true);
+        let stem = ConvNorm {
+            conv: &self.conv1,
+            norm: &self.bn1,
+        };
+        let mut x = stem.forward_relu(images);
         for block in self.stage1.iter().chain(&self.stage2).chain(&self.stage3) {
             x = block.forward(x);
         }
