@@ -1,12 +1,10 @@
-//! The zoo: sizes that are known by hand, and the smallest images.
+//! Numbers of parameters counted by hand, and the smallest images that each network accepts.
 
 // A test that cannot build its network should say where.
 #![allow(clippy::unwrap_used)]
 
-use burn::{
-    module::Module,
-    tensor::{Device, Distribution, Tensor},
-};
+use burn::tensor::{Device, Distribution, Tensor};
+use onecycle_burn::state;
 use onecycle_vision::{
     ImageShape,
     models::{Architecture, Model, ModelError},
@@ -21,23 +19,52 @@ fn build(name: &str, shape: ImageShape) -> Result<Model, ModelError> {
 }
 
 #[test]
-fn parameters_are_those_counted_by_hand() {
+fn numbers_of_parameters_are_those_counted_by_hand() {
+    let mnist = ImageShape::new(1, 28, 28);
+    let cifar = ImageShape::new(3, 32, 32);
     let cases = [
-        // 5 x 5 windows: 6 (1 x 25 + 1), 16 (6 x 25 + 1); units: 120 (400 + 1), 84 (120 + 1), 10 (84 + 1).
-        ("lenet5", 61_706),
+        // 5 x 5 windows: 6 (1 x 25 + 1), 16 (6 x 25 + 1); units: 120 (400 + 1), 84 (120 + 1), 10
+        // (84 + 1).
+        ("lenet5", mnist, 61_706),
         // 20 (25 + 1), 50 (20 x 25 + 1), 500 (800 + 1), 10 (500 + 1).
-        ("lenet-caffe", 431_080),
+        ("lenet-caffe", mnist, 431_080),
         // 256 (784 + 1), 128 (256 + 1), 10 (128 + 1).
-        ("mlp", 235_146),
+        ("mlp", mnist, 235_146),
+        // Convolutions 16 (27), 32 (16 x 9), 64 (32 x 9), each channel with scale and shift, 10 (64
+        // + 1).
+        ("convnet", cifar, 24_346),
+        // The same with a bias per channel instead of scale and shift.
+        ("convnet-plain", cifar, 24_234),
+        // Stem 32 (9 + 2); blocks 32 (2 x 32 x 9 + 4), 64 (96 x 9 + 32 + 6), 128 (192 x 9 + 64 +
+        // 6); 10 (128 + 1).
+        ("resnet-small", mnist, 308_074),
+        // Stem 16 (27 + 2); blocks 16 (2 x 16 x 9 + 4), 32 (48 x 9 + 16 + 6), 64 (96 x 9 + 32 + 6);
+        // 10 (64 + 1).
+        ("resnet8", cifar, 78_042),
+        // Each further block per stage: 16 (292) + 32 (2 x 32 x 9 + 4) + 64 (2 x 64 x 9 + 4) = 97
+        // 216.
+        ("resnet20", cifar, 78_042 + 2 * 97_216),
+        ("resnet32", cifar, 78_042 + 4 * 97_216),
+        ("resnet44", cifar, 78_042 + 6 * 97_216),
+        ("resnet56", cifar, 78_042 + 8 * 97_216),
+        ("resnet110", cifar, 78_042 + 17 * 97_216),
+        // 64 (27 + 2), 128 (64 x 9 + 2), 2 x 128 (128 x 9 + 2), 256 (128 x 9 + 2), 512 (256 x 9 +
+        // 2), 2 x 512 (512 x 9 + 2), 10 (512 + 1).
+        ("resnet9", cifar, 6_573_130),
     ];
-    for (name, parameters) in cases {
-        let model = build(name, ImageShape::new(1, 28, 28)).unwrap();
-        assert_eq!(model.num_params(), parameters, "{name}");
+    assert_eq!(cases.len(), Architecture::names().count());
+    for (name, shape, parameters) in cases {
+        let weights = state::weights(&build(name, shape).unwrap());
+        let trainable = weights
+            .iter()
+            .filter(|(name, _)| !name.contains("running_"));
+        let count: usize = trainable.map(|(_, data)| data.num_elements()).sum();
+        assert_eq!(count, parameters, "{name}");
     }
 }
 
 #[test]
-fn every_network_takes_its_smallest_image_and_refuses_less() {
+fn each_network_accepts_its_smallest_image_and_refuses_smaller_ones() {
     for name in Architecture::names() {
         let side = name.parse::<Architecture>().unwrap().min_side();
         let model = build(name, ImageShape::new(3, side, side)).unwrap();

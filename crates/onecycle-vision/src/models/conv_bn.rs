@@ -10,7 +10,8 @@ pub struct ConvBn {
 }
 
 impl ConvBn {
-    /// Weights of the convolution drawn from `rng` (He et al. 2015, see [`Init::KaimingFanOut`]).
+    /// Builds the two layers. The weights of the convolution are drawn from `rng`
+    /// ([`Init::KaimingFanOut`]).
     pub(super) fn new(shape: Conv2dShape, rng: &mut impl Rng, device: &Device) -> Self {
         ConvBn {
             conv: Conv2d::new(shape, Init::KaimingFanOut, rng, device),

@@ -10,8 +10,21 @@ use onecycle_burn::nn::{
 /// Channels of the three convolutions.
 const CHANNELS: [usize; 3] = [16, 32, 64];
 
-/// Three 3 × 3 convolutions with 16, 32 and 64 channels, ReLU after each and a pool between them, global average,
-/// linear layer. With or without batch norm; without, the convolutions have a bias.
+/// A small convolutional network, with or without batch norm. Without it, the convolutions have a
+/// bias.
+///
+/// | layer | output for 3 × 32 × 32 |
+/// |---|---|
+/// | `conv1` 3 × 3, `bn1`, ReLU | 16 × 32 × 32 |
+/// | max pool 2 × 2 | 16 × 16 × 16 |
+/// | `conv2` 3 × 3, `bn2`, ReLU | 32 × 16 × 16 |
+/// | max pool 2 × 2 | 32 × 8 × 8 |
+/// | `conv3` 3 × 3, `bn3`, ReLU | 64 × 8 × 8 |
+/// | global average, `fc` | classes |
+///
+/// For three channels and 10 classes it has 24 346 parameters with batch norm, 24 234 without.
+/// Weights start with [`Init::Uniform`]. Not from a paper: a network that trains in seconds on a
+/// CPU.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     conv1: Conv2d,
@@ -24,7 +37,7 @@ pub struct ConvNet {
 }
 
 impl ConvNet {
-    /// Weights drawn from `rng` in the order of the layers.
+    /// Builds a network with weights drawn from `rng` in the order of the layers.
     pub fn new(
         batch_norm: bool,
         channels_in: usize,
@@ -58,7 +71,7 @@ impl ConvNet {
         norms.into_iter().flatten().collect()
     }
 
-    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(layer(&self.conv1, self.bn1.as_ref(), images), 2);
         let x = max_pool2d(layer(&self.conv2, self.bn2.as_ref(), x), 2);
@@ -67,6 +80,7 @@ impl ConvNet {
     }
 }
 
+/// Convolution, batch norm if any, ReLU.
 fn layer(conv: &Conv2d, norm: Option<&BatchNorm2d>, x: Tensor<4>) -> Tensor<4> {
     match norm {
         None => conv.forward_relu(x),

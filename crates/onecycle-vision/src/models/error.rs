@@ -1,27 +1,27 @@
-/// Why a network of the zoo cannot be built.
+/// Why a network cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// No network has this name.
     #[error("model `{name}` is unknown; known models: {known}")]
     UnknownModel {
-        /// The name that was given.
+        /// The given name.
         name: String,
         /// All names, separated by commas.
         known: String,
     },
-    /// The network would pool the image away.
+    /// The image is too small: after the pools of the network no pixel would be left.
     #[error(
         "model `{model}` needs images of at least {min_side} x {min_side} pixels, these have {height} x {width}"
     )]
     ImageTooSmall {
         /// Name of the network.
         model: String,
-        /// Height of the images.
+        /// Height of the images, in pixels.
         height: usize,
-        /// Width of the images.
+        /// Width of the images, in pixels.
         width: usize,
-        /// Smallest height and width.
+        /// Smallest height and width, in pixels.
         min_side: usize,
     },
 }

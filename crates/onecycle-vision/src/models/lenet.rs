@@ -5,10 +5,21 @@ use burn::{
 };
 use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear, max_pool2d};
 
-/// LeNet-5 (LeCun et al. 1998) in its present-day form: ReLU and max pooling.
+/// LeNet-5 (LeCun et al. 1998, "Gradient-based learning applied to document recognition", section
+/// II.B) in its usual modern form: ReLU instead of tanh, max pooling instead of trained
+/// subsampling, full connections in `conv2`, and a linear output layer.
 ///
-/// `conv1` 5 × 5 with 6 channels and padding 2, pool, `conv2` 5 × 5 with 16 channels, pool, then 120, 84 and
-/// `classes` units.
+/// | layer | output for 1 × 28 × 28 |
+/// |---|---|
+/// | `conv1` 5 × 5, padding 2, ReLU | 6 × 28 × 28 |
+/// | max pool 2 × 2 | 6 × 14 × 14 |
+/// | `conv2` 5 × 5, ReLU | 16 × 10 × 10 |
+/// | max pool 2 × 2 | 16 × 5 × 5 |
+/// | `fc1`, ReLU | 120 |
+/// | `fc2`, ReLU | 84 |
+/// | `fc3` | classes |
+///
+/// For 1 × 28 × 28 and 10 classes it has 61 706 parameters. Weights start with [`Init::Uniform`].
 #[derive(Module, Debug)]
 pub struct LeNet5 {
     conv1: Conv2d,
@@ -19,10 +30,12 @@ pub struct LeNet5 {
 }
 
 impl LeNet5 {
-    /// Smallest side of an image that leaves at least one value a channel after both pools.
+    /// Smallest side of an image, in pixels, that leaves at least one value per channel after both
+    /// pools.
     pub const MIN_SIDE: usize = 12;
 
-    /// A network for images of `height × width`, both at least [`LeNet5::MIN_SIDE`], weights drawn from `rng`.
+    /// Builds a network for images of `height × width`, both at least [`LeNet5::MIN_SIDE`], with
+    /// weights drawn from `rng` in the order of the layers.
     pub fn new(
         channels_in: usize,
         [height, width]: [usize; 2],
@@ -43,7 +56,7 @@ impl LeNet5 {
         }
     }
 
-    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(self.conv1.forward_relu(images), 2);
         let x = max_pool2d(self.conv2.forward_relu(x), 2);
@@ -52,11 +65,20 @@ impl LeNet5 {
     }
 }
 
-/// Caffe's LeNet for MNIST (`examples/mnist/lenet_train_test.prototxt`): no activation between convolution and pool, and
-/// a bias that starts at 0.
+/// Caffe's LeNet for MNIST (`examples/mnist/lenet_train_test.prototxt`). There is no activation
+/// between convolution and pool.
 ///
-/// `conv1` 5 × 5 with 20 channels, pool, `conv2` 5 × 5 with 50 channels, pool, both without padding, then 500 units with
-/// ReLU and `classes` units. Weights start uniform with variance `1/fan_in` ([`Init::XavierFanIn`]).
+/// | layer | output for 1 × 28 × 28 |
+/// |---|---|
+/// | `conv1` 5 × 5 | 20 × 24 × 24 |
+/// | max pool 2 × 2 | 20 × 12 × 12 |
+/// | `conv2` 5 × 5 | 50 × 8 × 8 |
+/// | max pool 2 × 2 | 50 × 4 × 4 |
+/// | `fc1`, ReLU | 500 |
+/// | `fc2` | classes |
+///
+/// For 1 × 28 × 28 and 10 classes it has 431 080 parameters. Weights start uniform with variance
+/// `1/fan_in` ([`Init::XavierFanIn`]), biases at 0.
 #[derive(Module, Debug)]
 pub struct CaffeLeNet {
     conv1: Conv2d,
@@ -66,10 +88,12 @@ pub struct CaffeLeNet {
 }
 
 impl CaffeLeNet {
-    /// Smallest side of an image that leaves at least one value a channel after both pools.
+    /// Smallest side of an image, in pixels, that leaves at least one value per channel after both
+    /// pools.
     pub const MIN_SIDE: usize = 16;
 
-    /// A network for images of `height × width`, both at least [`CaffeLeNet::MIN_SIDE`], weights drawn from `rng`.
+    /// Builds a network for images of `height × width`, both at least [`CaffeLeNet::MIN_SIDE`],
+    /// with weights drawn from `rng` in the order of the layers.
     pub fn new(
         channels_in: usize,
         [height, width]: [usize; 2],
@@ -89,7 +113,7 @@ impl CaffeLeNet {
         }
     }
 
-    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(self.conv1.forward(images), 2);
         let x = max_pool2d(self.conv2.forward(x), 2);

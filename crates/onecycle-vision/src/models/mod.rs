@@ -1,16 +1,25 @@
-//! Networks whose weights pass to PyTorch and back unchanged.
+//! Networks for small images. Their weights can be exchanged with PyTorch unchanged.
 //!
-//! | name | network | smallest side |
-//! |---|---|---|
-//! | `lenet5` | [`LeNet5`]: LeCun et al. 1998, with ReLU and max pooling | 12 |
-//! | `lenet-caffe` | [`CaffeLeNet`]: Caffe's example for MNIST, 20 and 50 channels | 16 |
-//! | `convnet`, `convnet-plain` | [`ConvNet`]: three convolutions, with and without batch norm | 4 |
-//! | `mlp` | [`Mlp`]: a multi-layer perceptron with two hidden layers | 1 |
-//! | `resnet-small` | [`ResNet`] with a stem of stride 2 and one block a stage, for 28 × 28 | 4 |
-//! | `resnet8`, `resnet20`, `32`, `44`, `56`, `110` | [`ResNet`]: He et al. 2016, section 4.2, projection shortcuts | 4 |
-//! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 8 |
+//! | name | network | parameters | smallest side |
+//! |---|---|---|---|
+//! | `lenet5` | [`LeNet5`]: LeCun et al. 1998, with ReLU and max pooling | 61 706 | 12 |
+//! | `lenet-caffe` | [`CaffeLeNet`]: Caffe's example for MNIST | 431 080 | 16 |
+//! | `mlp` | [`Mlp`]: a multi-layer perceptron with two hidden layers | 235 146 | 1 |
+//! | `resnet-small` | [`ResNet`] for 28 × 28 pixels, stem of stride 2 | 308 074 | 4 |
+//! | `convnet` | [`ConvNet`]: three convolutions with batch norm | 24 346 | 4 |
+//! | `convnet-plain` | [`ConvNet`]: three convolutions without batch norm | 24 234 | 4 |
+//! | `resnet8` | [`ResNet`]: He et al. 2016, section 4.2 | 78 042 | 4 |
+//! | `resnet20` | the same, deeper | 272 474 | 4 |
+//! | `resnet32` | | 466 906 | 4 |
+//! | `resnet44` | | 661 338 | 4 |
+//! | `resnet56` | | 855 770 | 4 |
+//! | `resnet110` | | 1 730 714 | 4 |
+//! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 6 573 130 | 8 |
 //!
-//! [`Model`] holds any of them by name.
+//! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
+//! 28, the others for 3 × 32 × 32. The smallest side is in pixels.
+//!
+//! [`Model`] holds any of them; [`Architecture`] is its name.
 
 mod conv_bn;
 mod convnet;
@@ -38,7 +47,7 @@ pub use resnet9::ResNet9;
 
 use crate::ImageShape;
 
-/// A network of the zoo, by name.
+/// A network, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// [`LeNet5`].
@@ -54,9 +63,9 @@ pub enum Architecture {
     Mlp,
     /// [`ResNet`] for 28 × 28 images.
     ResNetSmall,
-    /// He's [`ResNet`] of depth `6 blocks + 2`.
+    /// [`ResNet`] of He et al. with depth `6 blocks + 2`.
     ResNet {
-        /// Blocks a stage.
+        /// Blocks per stage.
         blocks: usize,
     },
     /// [`ResNet9`].
@@ -81,12 +90,12 @@ const ARCHITECTURES: [(&str, Architecture); 13] = [
 ];
 
 impl Architecture {
-    /// Names of all networks.
+    /// The names of all networks.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ARCHITECTURES.iter().map(|(name, _)| *name)
     }
 
-    /// Smallest height and width of an image that the network can take.
+    /// Smallest height and width of an image that the network accepts, in pixels.
     pub fn min_side(self) -> usize {
         match self {
             Architecture::LeNet5 => LeNet5::MIN_SIDE,
@@ -123,9 +132,10 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// Any network of the zoo: images `[batch, channels, height, width]` to logits `[batch, classes]`.
+/// Any of the networks: images `[batch, channels, height, width]` to logits `[batch, classes]`.
 #[derive(Module, Debug)]
-// Networks are built once and moved seldom; boxing the larger ones would put a pointer into every path of the module.
+// Networks are built once and rarely moved, so boxing the larger variants would only add an
+// indirection.
 #[allow(clippy::large_enum_variant)]
 pub enum Model {
     /// A [`LeNet5`].
@@ -143,7 +153,8 @@ pub enum Model {
 }
 
 impl Model {
-    /// Builds a network for images of `shape`; weights are drawn from `rng` in the order of the layers.
+    /// Builds a network for images of `shape`. Weights are drawn from `rng` in the order of the
+    /// layers.
     ///
     /// # Errors
     /// [`ModelError::ImageTooSmall`] if the network would pool the image away.
@@ -186,7 +197,8 @@ impl Model {
         })
     }
 
-    /// Sets [`ghost_batch`](onecycle_burn::nn::BatchNorm2d::ghost_batch) of every batch norm; a network without any stays as it is.
+    /// Sets [`ghost_batch`](onecycle_burn::nn::BatchNorm2d::ghost_batch) of each batch norm.
+    /// Networks without batch norm are unchanged.
     #[must_use]
     pub fn with_ghost_batch(mut self, images: usize) -> Self {
         let norms = match &mut self {
@@ -201,7 +213,7 @@ impl Model {
         self
     }
 
-    /// Logits `[batch, classes]` of normalised images `[batch, channels, height, width]`.
+    /// Maps normalised images `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         match self {
             Model::LeNet5(model) => model.forward(images),

@@ -1,4 +1,5 @@
-//! Residual networks for small images (He et al. 2016, "Deep residual learning", section 4.2).
+//! Residual networks for small images (He et al. 2016, "Deep residual learning for image
+//! recognition", section 4.2).
 
 use crate::random::Rng;
 use burn::{
@@ -11,19 +12,22 @@ use onecycle_burn::nn::{
 
 use super::ConvBn;
 
-/// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
+/// A residual block: `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))` with two 3 × 3
+/// convolutions.
 #[derive(Module, Debug)]
 pub struct BasicBlock {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     conv2: Conv2d,
     bn2: BatchNorm2d,
-    /// Projection to another number of channels or half the side: a 1 × 1 convolution and batch norm (He's option B).
+    /// Projection to another number of channels or half the side: a 1 × 1 convolution and batch
+    /// norm (option B of section 3.3). `None` for the identity.
     shortcut: Option<ConvBn>,
 }
 
 impl BasicBlock {
-    /// A block from `channels_in` to `channels_out` channels; a `stride` of 2 halves the side.
+    /// Builds a block from `channels_in` to `channels_out` channels. A `stride` of 2 halves height
+    /// and width.
     pub fn new(
         channels_in: usize,
         channels_out: usize,
@@ -51,7 +55,8 @@ impl BasicBlock {
         [&mut self.bn1, &mut self.bn2].into_iter().chain(shortcut)
     }
 
-    /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`.
+    /// Maps `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, sides
+    /// rounded up.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let first = ConvNorm {
             conv: &self.conv1,
@@ -74,16 +79,18 @@ impl BasicBlock {
 /// Depth, width and stem of a [`ResNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResNetShape {
-    /// Blocks a stage.
+    /// Blocks per stage.
     pub blocks: usize,
-    /// Channels of the three stages; the first is the stem's as well.
+    /// Channels of the three stages. The first is also that of the stem.
     pub channels: [usize; 3],
-    /// Stride of the stem's 3 × 3 convolution.
+    /// Stride of the 3 × 3 convolution of the stem.
     pub stem_stride: usize,
 }
 
 impl ResNetShape {
-    /// He's network of depth `6 blocks + 2`, with 16, 32 and 64 channels.
+    /// The network of He et al. with depth `6 blocks + 2` and 16, 32 and 64 channels. It differs
+    /// from theirs in the projection of the two blocks that change the number of channels (option
+    /// B; they use A on CIFAR-10).
     pub fn he(blocks: usize) -> Self {
         ResNetShape {
             blocks,
@@ -92,8 +99,9 @@ impl ResNetShape {
         }
     }
 
-    /// A network for 28 × 28 images on a laptop's CPU: one block a stage of 32, 64 and 128 channels, and a stem of
-    /// stride 2 that leaves a quarter of the pixels.
+    /// A network that trains fast on a laptop's CPU with images of 28 × 28 pixels: one block per
+    /// stage with 32, 64 and 128 channels, and a stem of stride 2 that leaves a quarter of the
+    /// pixels.
     pub fn small() -> Self {
         ResNetShape {
             blocks: 1,
@@ -103,7 +111,20 @@ impl ResNetShape {
     }
 }
 
-/// Three stages of residual blocks after a convolution; the second and third stage halve the side.
+/// Three stages of residual blocks after a convolution.
+///
+/// | layer | output with [`ResNetShape::he`] | with [`ResNetShape::small`] |
+/// |---|---|---|
+/// | images | 3 × 32 × 32 | 1 × 28 × 28 |
+/// | `conv1` 3 × 3, `bn1`, ReLU | 16 × 32 × 32 | 32 × 14 × 14 |
+/// | `stage1`: [`BasicBlock`]s | 16 × 32 × 32 | 32 × 14 × 14 |
+/// | `stage2`: the first halves the side | 32 × 16 × 16 | 64 × 7 × 7 |
+/// | `stage3`: the first halves the side | 64 × 8 × 8 | 128 × 4 × 4 |
+/// | global average, `fc` | classes | classes |
+///
+/// With `n` blocks per stage, three channels and 10 classes, the former has
+/// `78 042 + 97 216 (n - 1)` parameters: 272 474 for ResNet-20. The latter has 308 074 parameters
+/// for one channel and 10 classes. Convolutions start with [`Init::KaimingFanOut`].
 #[derive(Module, Debug)]
 pub struct ResNet {
     conv1: Conv2d,
@@ -115,7 +136,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Weights drawn from `rng` in the order of the layers.
+    /// Builds a network with weights drawn from `rng` in the order of the layers.
     pub fn new(
         shape: ResNetShape,
         channels_in: usize,
@@ -143,7 +164,7 @@ impl ResNet {
         [&mut self.bn1].into_iter().chain(of_blocks).collect()
     }
 
-    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let stem = ConvNorm {
             conv: &self.conv1,
@@ -157,7 +178,7 @@ impl ResNet {
     }
 }
 
-/// `blocks` blocks, the first of which changes channels and side.
+/// A stage of `blocks` blocks. The first one changes channels and side.
 fn stage(
     blocks: usize,
     channels_in: usize,

@@ -9,13 +9,26 @@ use onecycle_burn::nn::{
 
 use super::ConvBn;
 
-/// Factor on the logits, from the original.
+/// Factor on the logits, as in the original.
 const LOGIT_SCALE: f64 = 0.125;
 
-/// A wide residual network of nine weight layers that trains in few epochs (Page 2018, "How to train your ResNet").
+/// A wide residual network with nine weight layers that trains in few epochs (Page 2018, "How to
+/// train your ResNet", part 4: "Architecture").
 ///
-/// `prep` 64 channels; `layer1` 128, pool, residual; `layer2` 256, pool; `layer3` 512, pool, residual; global
-/// maximum; `fc` without bias in the original, here with one; logits times 0.125.
+/// | layer, each 3 × 3, batch norm, ReLU | output for 3 × 32 × 32 |
+/// |---|---|
+/// | `prep` | 64 × 32 × 32 |
+/// | `layer1`, max pool 2 × 2 | 128 × 16 × 16 |
+/// | `residual1`: two layers, added to their input | 128 × 16 × 16 |
+/// | `layer2`, max pool 2 × 2 | 256 × 8 × 8 |
+/// | `layer3`, max pool 2 × 2 | 512 × 4 × 4 |
+/// | `residual3`: two layers, added to their input | 512 × 4 × 4 |
+/// | global maximum | 512 |
+/// | `fc`, times 0.125 | classes |
+///
+/// For three channels and 10 classes it has 6 573 130 parameters. Differs from the original, where
+/// `fc` has no bias. Convolutions start with
+/// [`Init::KaimingFanOut`](onecycle_burn::nn::Init::KaimingFanOut).
 #[derive(Module, Debug)]
 pub struct ResNet9 {
     prep: ConvBn,
@@ -28,10 +41,11 @@ pub struct ResNet9 {
 }
 
 impl ResNet9 {
-    /// Smallest side of an image that survives three pools.
+    /// Smallest side of an image, in pixels, that leaves at least one value per channel after three
+    /// pools.
     pub const MIN_SIDE: usize = 8;
 
-    /// Weights drawn from `rng` in the order of the layers.
+    /// Builds a network with weights drawn from `rng` in the order of the layers.
     pub fn new(channels_in: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
         let mut layer = |from, to| ConvBn::new(Conv2dShape::same(from, to, 3), rng, device);
         let (prep, layer1) = (layer(channels_in, 64), layer(64, 128));
@@ -62,7 +76,7 @@ impl ResNet9 {
         layers.map(ConvBn::norm).collect()
     }
 
-    /// `[batch, channels, height, width]` to logits `[batch, classes]`.
+    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.prep.layer().forward_relu(images);
         let x = max_pool2d(self.layer1.layer().forward_relu(x), 2);
