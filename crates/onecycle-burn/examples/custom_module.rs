@@ -1,19 +1,23 @@
-//! A module of one's own, trained by the 1cycle policy.
+//! A module of your own: a range test finds the learning rate, the 1cycle policy trains.
 //!
 //! `cargo run --release -p onecycle-burn --example custom_module`
 
 use burn::{
     module::Module,
-    optim::GradientsParams,
-    tensor::{Device, Int, Tensor, activation::relu},
+    tensor::{Device, Int, Tensor},
 };
-use onecycle::{OneCycle, Run};
+use onecycle::{
+    OneCycle, Run,
+    range_test::{LrSweep, RangeTest, Rule},
+};
 use onecycle_burn::{
-    Optimizer, OptimizerConfig,
+    BurnError, Optimizer, OptimizerConfig,
     nn::{Linear, cross_entropy},
+    range_test, training_step,
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
+/// Points `[batch, 2]` to logits `[batch, 2]`.
 #[derive(Module, Debug)]
 struct Perceptron {
     hidden: Linear,
@@ -22,7 +26,7 @@ struct Perceptron {
 
 impl Perceptron {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.out.forward(relu(self.hidden.forward(x)))
+        self.out.forward(self.hidden.forward_relu(x))
     }
 }
 
@@ -45,21 +49,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         hidden: Linear::new(2, 32, &mut rng, &device),
         out: Linear::new(32, 2, &mut rng, &device),
     };
-    let (x, labels) = circle(&device);
-    let plan = OneCycle::new(1.0).policy()?.resolve(&Run::steps(500))?;
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd())?;
+    let (x, labels) = circle(&device);
+    let loss = |model: &Perceptron| cross_entropy(model.forward(x.clone()), labels.clone(), 0.0);
+
+    // The range test trains copies. Model and optimizer stay as they are.
+    let test = RangeTest::new(LrSweep::exponential(1e-3, 100.0, 100)?);
+    let mut feed = |model: &Perceptron| Ok::<_, BurnError>(Some(loss(model)));
+    let tested = range_test(&model, &optimizer, test, &mut feed)?;
+    let answer = Rule::OneCycleMax.apply(&tested.curve);
+    let lr_max = answer.lr.ok_or("the range test found no learning rate")?;
+    println!("learning rate {lr_max:.3}");
+
+    let plan = OneCycle::new(lr_max).policy()?.resolve(&Run::steps(500))?;
     for step in 0..plan.steps() {
         let hyper = plan.at(step);
-        let loss = cross_entropy(model.forward(x.clone()), labels.clone(), 0.0);
+        let outcome;
+        (model, outcome) = training_step(model, &mut optimizer, &hyper, |model| {
+            Ok::<_, BurnError>(loss(model))
+        })?;
         if step % 100 == 99 {
-            println!(
-                "{step}: {:.4} -> {:.4}",
-                hyper.lr,
-                loss.clone().into_scalar::<f32>()
-            );
+            println!("step {step}: lr {:.4}, loss {:.4}", hyper.lr, outcome.loss);
         }
-        let grads = GradientsParams::from_grads(loss.backward(), &model);
-        (model, _) = optimizer.step(&hyper, model, grads)?;
     }
     Ok(())
 }
