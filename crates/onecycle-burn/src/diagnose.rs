@@ -1,23 +1,31 @@
-//! Noise scale, curvature, sharpness and loss slices of any Burn module. The mathematics, with formulas and sources, is
-//! [`onecycle_stats`]; here are the gradients.
+//! Noise scale, curvature, sharpness and loss slices of any Burn module.
 //!
-//! A [`Subject`] is a fork of the module whose weights are one flat vector, so the module given is never touched: weights,
-//! running statistics and training flags stay bit for bit what they were. Burn's own random numbers are not drawn from.
+//! This module computes the gradients. The mathematics, with formulas and sources, is in
+//! [`onecycle_stats`].
 //!
-//! **The fork evaluates.** Its training flags are off, as [`Module::freeze`] sets them, and its weights still take gradients:
-//! batch norm normalises by its running statistics, dropout passes everything. The loss is then a mean over independent
-//! images, whatever the batches, which is what the noise scale's formulas and the very notion of a loss surface need. It is
-//! the surface that validation sees; that of training, where batch norm normalises by the batch, is another one.
+//! A [`Subject`] is a fork of the module whose weights are one flat vector. The original is never
+//! changed: weights, running statistics and training flags stay bit-identical. Burn's random stream
+//! is not used.
 //!
-//! **Products with the Hessian** are finite differences of gradients, as Burn has no second derivative:
+//! **The fork is in evaluation mode.** Its training flags are off, as after [`Module::freeze`], but
+//! its weights still have gradients. Batch norm normalises by its running statistics, and dropout
+//! does nothing. The loss is then a mean over independent images, however they are divided into
+//! batches. The formulas of the noise scale and the notion of a loss surface require this. It is
+//! the loss surface of validation; that of training, where batch norm normalises by the batch,
+//! differs.
+//!
+//! **Products with the Hessian** are finite differences of gradients, because Burn has no second
+//! derivatives:
 //!
 //! ```text
 //! H v ≈ (g(x + h v) - g(x - h v)) / (2 h),   h ‖v‖ = r (1 + ‖x‖)
 //! ```
 //!
-//! with `r` = 1e-3 in single precision and 6e-6, the third root of the rounding unit, in double (Nocedal & Wright, "Numerical
-//! Optimization", section 8.1). The error is of order h² by the curve of the gradient and of order 1e-7 ‖g‖ / h by rounding;
-//! with ReLU it is the mean curvature over the step that is measured. [`Hessian::step_error`] is the error as it was.
+//! with `r` = 1e-3 in single precision and `r` = 6e-6, the cube root of the unit roundoff, in
+//! double precision (Nocedal & Wright, "Numerical Optimization", section 8.1). The truncation error
+//! is of order h², the rounding error of order 1e-7 ‖g‖ / h in single precision. With ReLU, the
+//! product measures the mean curvature over the step. [`Hessian::step_error`] is the measured
+//! error.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -58,19 +66,20 @@ use rand_core::Rng;
 
 use crate::{BurnError, nn::normal};
 
-/// A loss as a mean over micro-batches: always the same ones, each over as many images.
+/// A loss as a mean over micro-batches, which are always the same and of equal size.
 ///
-/// A closure `FnMut(&M) -> Result<Tensor<1>, E>` is one of a single batch.
+/// A closure `FnMut(&M) -> Result<Tensor<1>, E>` is an objective with one micro-batch.
 pub trait Objective<M> {
-    /// What can go wrong.
+    /// Error of the source of batches.
     type Error: From<BurnError>;
 
-    /// Micro-batches that there are, at least 1.
+    /// Number of micro-batches, at least 1.
     fn batches(&self) -> usize {
         1
     }
 
-    /// The loss, `[1]`, of `model` on micro-batch `batch`, counted from 0: the mean over its images.
+    /// Returns the loss of `model` on micro-batch `batch` (counted from 0): the mean over its
+    /// images, shape `[1]`.
     ///
     /// # Errors
     /// Those of the source of batches. They end the diagnosis.
@@ -90,13 +99,16 @@ where
 }
 
 impl<M: Module> Subject<M> {
-    /// The gradients of all micro-batches, of `batch_size` images each, in `groups` groups of equal size; what is left
-    /// over at the end is not looked at. Each group serves as a big batch.
+    /// Collects the gradients of all micro-batches, of `batch_size` images each, in `groups` groups
+    /// of equal size. Each group serves as a big batch; micro-batches left over at the end are
+    /// ignored.
     ///
-    /// Cost: one gradient of each micro-batch.
+    /// Cost: one gradient per micro-batch.
     ///
     /// # Errors
-    /// Those of the objective; no group or fewer micro-batches than groups, a gradient that is not finite.
+    /// - Those of the objective.
+    /// - [`BurnError::Diagnosis`] if `groups` is 0 or more than the number of micro-batches, or if
+    ///   a gradient is not finite.
     pub fn noise<O: Objective<M>>(
         &self,
         batch_size: u64,
@@ -109,7 +121,7 @@ impl<M: Module> Subject<M> {
             return Err(failed(StatsError::OutOfRange {
                 name: "groups",
                 value: groups as f64,
-                expected: "at least 1, and no more than there are micro-batches",
+                expected: "at least 1 and at most the number of micro-batches",
             }));
         }
         let mut noise = GradientNoise::new(batch_size).map_err(failed)?;
@@ -125,7 +137,8 @@ impl<M: Module> Subject<M> {
         Ok(noise)
     }
 
-    /// Keskar's ε-sharpness, see [`epsilon_sharpness`]; where a gradient is exactly 0, the first step's sign is random.
+    /// Keskar's ε-sharpness, see [`epsilon_sharpness`]. If a gradient is exactly 0, the sign of the
+    /// first step is random.
     ///
     /// Cost: `ascent.steps + 1` gradient evaluations.
     ///
@@ -144,24 +157,28 @@ impl<M: Module> Subject<M> {
         found.map_err(Failure::into_error)
     }
 
-    /// A random direction, normal in each weight and then filter-normalised (see [`filter_normalise`]). Filters are the slices
-    /// of a tensor along its first dimension, as PyTorch and this crate's layers have them; tensors of one dimension, biases
-    /// and the weights of batch norm, are left out. A `Linear` of Burn's own, `[in, out]`, is normalised by its inputs.
+    /// Draws a random direction, normal in each weight, and normalises it by filters (see
+    /// [`filter_normalise`]).
+    ///
+    /// Filters are the slices of a tensor along its first dimension, as in PyTorch and in the
+    /// layers of this crate. Tensors of one dimension (biases, and the weights of batch norm) get
+    /// 0. Burn's own `Linear` has weights `[in, out]`, so its filters are its inputs.
     ///
     /// # Errors
-    /// Weights that are not finite.
+    /// [`BurnError::Diagnosis`] for weights that are not finite.
     pub fn direction(&self, rng: &mut impl Rng) -> Result<Vec<f64>, BurnError> {
         let mut direction = random(self.weights().len(), rng);
         filter_normalise(&mut direction, self.weights(), &self.blocks())?;
         Ok(direction)
     }
 
-    /// Losses at `weights + alpha direction` for each of `alphas`.
+    /// Returns the losses at `weights + alpha · direction` for each of `alphas`.
     ///
-    /// Cost: a forward pass a point.
+    /// Cost: one forward pass per point and micro-batch.
     ///
     /// # Errors
-    /// Those of the objective; a direction of another length.
+    /// - Those of the objective.
+    /// - [`BurnError::Diagnosis`] if `direction` has another length than the weights.
     pub fn slice<O: Objective<M>>(
         &self,
         direction: &[f64],
@@ -180,12 +197,12 @@ impl<M: Module> Subject<M> {
     }
 }
 
-/// A vector of standard normal numbers.
+/// A vector of `len` standard normal numbers.
 fn random(len: usize, rng: &mut impl Rng) -> Vec<f64> {
     (0..len).map(|_| normal(rng)).collect()
 }
 
-/// What can end an iteration: the objective, or the mathematics.
+/// An error of the objective, or of the mathematics.
 enum Failure<E> {
     Objective(E),
     Mathematics(StatsError),

@@ -1,72 +1,72 @@
 use onecycle::Hyper;
 
-/// What can go wrong between a policy and a Burn module.
+/// Errors of this crate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BurnError {
-    /// The plan sets a hyper-parameter that this optimizer has no use for.
+    /// The plan sets a hyper-parameter that the optimizer does not use.
     #[error(
         "the policy sets {hyper} = {value}, which {optimizer} does not use; leave it out of the policy, or allow it with `Optimizer::ignore`"
     )]
     UnusedHyper {
         /// Name of the hyper-parameter, as in [`Hyper`].
         hyper: &'static str,
-        /// The value that the plan gave.
+        /// Value from the plan.
         value: f64,
         /// Name of the optimizer.
         optimizer: &'static str,
     },
-    /// A hyper-parameter is outside of the range in which the update is defined.
+    /// A hyper-parameter is outside the range in which the update is defined.
     #[error("{hyper} = {value} at an optimizer step: expected {expected}")]
     HyperOutOfRange {
         /// Name of the hyper-parameter, as in [`Hyper`].
         hyper: &'static str,
-        /// The value that was given.
+        /// The given value.
         value: f64,
-        /// The range in words.
+        /// The permitted range, in words.
         expected: &'static str,
     },
-    /// An option of the optimizer is outside of its range.
+    /// An option of the optimizer is outside its range.
     #[error("optimizer option {option} = {value}: expected {expected}")]
     InvalidOption {
         /// Name of the option, as in the configuration.
         option: &'static str,
-        /// The value that was given.
+        /// The given value.
         value: f64,
-        /// The range in words.
+        /// The permitted range, in words.
         expected: &'static str,
     },
     /// Options of the optimizer contradict each other.
     #[error("optimizer options contradict each other: {0}")]
     Contradiction(&'static str),
-    /// A tensor that was to be restored is missing.
+    /// A tensor that should be restored is missing.
     #[error("tensor `{name}` is missing; the file may belong to another model")]
     MissingTensor {
         /// Path of the parameter in the module.
         name: String,
     },
-    /// A tensor stands in the file that the module has no place for.
-    #[error("tensor `{name}` has no place in this model; the file may belong to another model")]
+    /// The tensors to restore include one that the module does not have.
+    #[error("this model has no tensor `{name}`; the file may belong to another model")]
     UnexpectedTensor {
-        /// Name of the tensor in the file.
+        /// Name of the tensor.
         name: String,
     },
-    /// A tensor has another shape than the parameter it belongs to.
+    /// A tensor differs in shape from its parameter.
     #[error("tensor `{name}` has shape {found:?}, the model expects {expected:?}")]
     ShapeMismatch {
         /// Path of the parameter in the module.
         name: String,
-        /// Shape that was found.
+        /// Shape of the tensor.
         found: Vec<usize>,
         /// Shape of the parameter.
         expected: Vec<usize>,
     },
-    /// A module that is to be diagnosed has nothing to take a gradient of.
+    /// A module to diagnose has no trainable parameter.
     #[error(
-        "the module has no parameter that requires a gradient; give one on a device with autodiff that is not frozen"
+        "the module has no parameter that requires a gradient; it must be on a device with autodiff and not be frozen"
     )]
     NothingTrainable,
-    /// A diagnosis is impossible, or met a number that is not finite.
+    /// A diagnosis got impossible arguments, or met a number that is not finite.
     #[error("diagnosis: {0}")]
     Diagnosis(#[from] onecycle_stats::StatsError),
 }

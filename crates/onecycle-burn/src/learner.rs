@@ -1,9 +1,10 @@
-//! A plan drives Burn's own `Learner`, momentum included.
+//! An adaptor by which a plan drives Burn's own `Learner`, momentum included.
 //!
-//! Burn hands its optimizer a learning rate a step and nothing else. [`PlanDriver`] makes a scheduler and an
-//! optimizer that share one step counter: the scheduler advances it, the optimizer looks up the whole
-//! [`Hyper`](onecycle::Hyper) of that step in the plan. Burn saves and restores the counter with the scheduler's record, so a
-//! resumed training goes on at the right step.
+//! Burn passes only a learning rate to its optimizer at each step. [`PlanDriver`] creates a
+//! scheduler and an optimizer that share one step counter: the scheduler advances it, and the
+//! optimizer looks up the whole [`Hyper`](onecycle::Hyper) of that step in the plan. Burn saves and
+//! restores the counter with the scheduler's record, so a resumed training continues at the right
+//! step.
 
 use std::sync::{
     Arc,
@@ -23,7 +24,7 @@ use crate::{
     state::TensorMap,
 };
 
-/// Makes the scheduler and the optimizer by which a plan drives Burn's `Learner`.
+/// Creates the scheduler and the optimizer by which a plan drives Burn's `Learner`.
 ///
 /// ```
 /// use burn::lr_scheduler::LrScheduler;
@@ -43,16 +44,18 @@ use crate::{
 pub struct PlanDriver {
     plan: Arc<Plan>,
     config: OptimizerConfig,
-    /// Number of updates for which the scheduler was asked so far.
+    /// Number of learning rates that the scheduler has returned so far.
     asked: Arc<AtomicU64>,
 }
 
 impl PlanDriver {
-    /// A driver at step 0.
+    /// Creates a driver at step 0.
     ///
     /// # Errors
-    /// Options out of range, a plan whose rates an update cannot use, or one that sets a batch size: Burn's own
-    /// data loader has a fixed one.
+    /// - [`BurnError::InvalidOption`] or [`BurnError::Contradiction`] for options out of range.
+    /// - [`BurnError::HyperOutOfRange`] for a plan with rates that an update cannot use.
+    /// - [`BurnError::UnusedHyper`] for a plan that sets a batch size, because Burn's data loader
+    ///   has a fixed one.
     pub fn new(plan: Plan, config: OptimizerConfig) -> Result<Self, BurnError> {
         config.check()?;
         for step in 0..plan.steps() {
@@ -73,14 +76,15 @@ impl PlanDriver {
         })
     }
 
-    /// The scheduler to hand to the `Learner`.
+    /// The scheduler to pass to the `Learner`.
     pub fn scheduler(&self) -> PlanScheduler {
         PlanScheduler {
             driver: self.clone(),
         }
     }
 
-    /// The optimizer to hand to the `Learner`. It only works together with [`PlanDriver::scheduler`].
+    /// The optimizer to pass to the `Learner`. It only works together with
+    /// [`PlanDriver::scheduler`].
     pub fn optimizer(&self) -> PlanOptimizer {
         PlanOptimizer {
             driver: self.clone(),
@@ -88,7 +92,7 @@ impl PlanDriver {
     }
 }
 
-/// Burn's view of a plan: a learning rate a step. See [`PlanDriver`].
+/// A Burn scheduler that returns the learning rates of a plan. See [`PlanDriver`].
 #[derive(Debug, Clone)]
 pub struct PlanScheduler {
     driver: PlanDriver,
@@ -111,9 +115,9 @@ impl LrScheduler for PlanScheduler {
     }
 }
 
-/// Burn's view of an optimizer whose momentum and weight decay follow a plan. See [`PlanDriver`].
+/// A Burn optimizer whose momentum and weight decay follow a plan. See [`PlanDriver`].
 ///
-/// The learning rate is the one that Burn passes, so that rates of parameter groups set there hold.
+/// It uses the learning rate that Burn passes, so Burn's own per-group rates take effect.
 #[derive(Debug, Clone)]
 pub struct PlanOptimizer {
     driver: PlanDriver,
@@ -153,7 +157,7 @@ impl Optimizer for PlanOptimizer {
     }
 }
 
-/// What [`PlanOptimizer`] remembers of one parameter.
+/// State of [`PlanOptimizer`] for one parameter.
 #[derive(Debug, Clone, Default)]
 pub struct PlanState(ParamState);
 

@@ -1,10 +1,14 @@
-//! The LR range test of any Burn module, by the optimizers of this crate.
+//! The LR range test (Smith 2017, section 3.3) of any Burn module, with the optimizers of this
+//! crate.
 //!
-//! [`range_test`] trains a fork of the module by a copy of the optimizer while the learning rate climbs, and throws both
-//! away. Module and optimizer are borrowed unchanged; weights, running statistics and optimizer state are bit for bit
-//! what they were, however the test ends. What the [`Feed`] holds is its own: a loader that is a pure function of seed and
-//! position has nothing to restore. Burn's own random numbers (dropout) come from one stream of the process that cannot be
-//! read back; a module that draws from it during training goes on elsewhere in that stream.
+//! [`range_test`] trains a fork of the module by a copy of the optimizer while the learning rate
+//! rises, and drops both. Weights, running statistics and optimizer state of the originals stay
+//! bit-identical, however the test ends.
+//!
+//! Two things are outside its control. The [`Feed`] restores its own state if it has any; a loader
+//! that is a pure function of seed and position has none. Burn draws random numbers (for dropout)
+//! from one stream per process that cannot be saved, so a module that uses it continues at another
+//! position of that stream after the test.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -44,21 +48,21 @@ use crate::{
     step::{TrainingStep, loss_value},
 };
 
-/// Where the losses of a range test come from: batches, forward pass and loss, exactly as in training.
+/// Supplies the losses of a range test: batches, forward pass and loss, exactly as in training.
 ///
-/// A closure `FnMut(&M) -> Result<Option<Tensor<1>>, E>` is one that never validates.
+/// A closure `FnMut(&M) -> Result<Option<Tensor<1>>, E>` is a feed without validation.
 pub trait Feed<M> {
-    /// What can go wrong.
+    /// Error of the source of batches.
     type Error: From<BurnError>;
 
-    /// The loss, `[1]`, of `model` on the next micro-batch; `None` ends the test here.
+    /// Returns the loss of `model` on the next micro-batch, shape `[1]`. `None` ends the test.
     ///
     /// # Errors
     /// Those of the source of batches. They end the test.
     fn loss(&mut self, model: &M) -> Result<Option<Tensor<1>>, Self::Error>;
 
-    /// Loss and accuracy (0 to 1) of `model` on a validation set. Asked after every recorded update, with their
-    /// number so far; by default there is none.
+    /// Returns loss and accuracy (0 to 1) of `model` on a validation set. Called after each
+    /// recorded update with the number of recorded updates. Measures nothing by default.
     ///
     /// # Errors
     /// Those of the validation. They end the test.
@@ -79,7 +83,7 @@ where
     }
 }
 
-/// What a validation in the course of a range test found.
+/// Result of a validation during a range test.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
     /// Loss on the validation set.
@@ -88,40 +92,43 @@ pub struct Measured {
     pub accuracy: Option<f64>,
 }
 
-/// A range test that was made.
+/// Result of a range test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tested {
-    /// What it recorded.
+    /// The recorded losses.
     pub curve: LossCurve,
-    /// Why it ended; `None` where the feed ended it.
+    /// Why it ended; `None` if the feed ended it.
     pub stop: Option<StopReason>,
-    /// What it cost.
+    /// Time that it took.
     pub cost: Cost,
 }
 
 /// Time of a range test.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
-    /// Updates made, warm-up included.
+    /// Updates made, including the warm-up.
     pub updates: u64,
-    /// What a plain training of as many updates does: batches, losses, gradients, updates.
+    /// Time of the work that a training of the same length does: batches, losses, gradients,
+    /// updates.
     pub training: Duration,
-    /// Validations along the way.
+    /// Time of the validations.
     pub validation: Duration,
-    /// All else: the fork, and the test's own arithmetic.
+    /// Remaining time: the fork, and the arithmetic of the test itself.
     pub overhead: Duration,
 }
 
 impl Cost {
-    /// What an update costs more than one of a plain training, as a share of it. NaN where none was made.
+    /// Overhead per update, as a fraction of the time that an update takes in a training. NaN if no
+    /// update was made.
     pub fn overhead_share(&self) -> f64 {
         self.overhead.as_secs_f64() / self.training.as_secs_f64()
     }
 }
 
-/// Makes a range test of `model` as it stands, with `optimizer` as it stands, on forks of both.
+/// Runs a range test that starts from the present state of `model` and `optimizer`, on copies of
+/// both.
 ///
-/// The batch size of the test's base is taken for the feed's business.
+/// The feed is assumed to apply the batch size of the test's base hyper-parameters.
 ///
 /// # Errors
 /// Those of the feed and of [`Optimizer::step`].

@@ -1,7 +1,7 @@
 //! Weights and optimizer state as named tensors.
 //!
-//! Names are the parameters' paths in the module, `stage1.0.conv1.weight`. With the layers of [`nn`](crate::nn)
-//! they are the names that PyTorch's `state_dict` has for the same network.
+//! Names are the paths of parameters in the module, such as `stage1.0.conv1.weight`. With the
+//! layers of [`nn`](crate::nn) they are those of PyTorch's `state_dict` for the same network.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use burn::{
 
 use crate::BurnError;
 
-/// Tensors by name, in the order of their names.
+/// Tensors by name, sorted by name.
 pub type TensorMap = BTreeMap<String, TensorData>;
 
-/// All float tensors of a module: weights, and running statistics.
+/// Returns all float tensors of a module: weights and running statistics.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -37,16 +37,20 @@ pub fn weights<M: Module>(model: &M) -> TensorMap {
         path: ModulePath::default(),
         tensors: TensorMap::new(),
     };
-    // The validation copy has running statistics that were synchronised.
+    // Running statistics are synchronised in the validation copy.
     model.valid().visit(&mut reader);
     reader.tensors
 }
 
-/// Puts the tensors of `weights` into `model`, element types converted to the model's.
+/// Replaces the tensors of `model` by those of `weights`, converted to the element types of the
+/// model.
 ///
 /// # Errors
-/// A tensor that is missing, of another shape, or that the model has no place for. The model given is consumed
-/// either way.
+/// - [`BurnError::MissingTensor`] if `weights` lacks a tensor of the model.
+/// - [`BurnError::UnexpectedTensor`] if `weights` has a tensor that the model lacks.
+/// - [`BurnError::ShapeMismatch`] if a tensor has another shape than in the model.
+///
+/// The model is consumed in any case.
 pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnError> {
     let mut writer = Writer {
         path: ModulePath::default(),
@@ -63,18 +67,19 @@ pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnEr
     Ok(model)
 }
 
-/// A copy of a module that shares nothing with it.
+/// Returns a copy of a module that shares nothing with it.
 ///
-/// `Clone` is not that: a clone's running statistics are the original's, by an `Arc`, and training one changes both.
-/// Parameters keep their identities, so the optimizer's state fits the copy.
+/// `Clone` does not: a clone shares the running statistics of batch norm through an `Arc`, so
+/// training one changes both. Parameters keep their identifiers, so the state of an optimizer fits
+/// the copy.
 pub fn fork<M: Module>(model: &M) -> M {
-    // Going to evaluation and back makes running statistics anew, synchronised.
+    // Switching to evaluation and back creates new, synchronised running statistics.
     model.valid().train()
 }
 
-/// Where a visitor stands in a module.
+/// The path of the parameter that a visitor is at.
 ///
-/// The variant of an enum leaves no trace: a network keeps its names whether or not an enum holds it.
+/// Variants of enums are left out, so a network has the same names whether or not an enum holds it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ModulePath(Vec<String>);
 
@@ -96,11 +101,12 @@ impl ModulePath {
     }
 }
 
-/// Burn names the container of a variant `Enum:TYPE`.
+/// Burn calls the container of an enum's variant `Enum:TYPE`.
 fn is_enum(container: &str) -> bool {
     container.starts_with("Enum:")
 }
 
+/// Collects all float tensors.
 struct Reader {
     path: ModulePath,
     tensors: TensorMap,
@@ -121,9 +127,12 @@ impl ModuleVisitor for Reader {
     }
 }
 
+/// Replaces all float tensors.
 struct Writer {
     path: ModulePath,
+    /// Tensors not used yet.
     tensors: TensorMap,
+    /// The first error.
     error: Option<BurnError>,
 }
 

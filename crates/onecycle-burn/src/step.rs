@@ -1,7 +1,8 @@
 //! One training step: loss, gradients, update.
 //!
-//! [`training_step`] is the whole step as one function. [`TrainingStep`] is the same step in two halves, backward pass
-//! and update, for loops that check or measure something in between, or that accumulate gradients over micro-batches.
+//! [`training_step`] is the whole step as one function. [`TrainingStep`] is the same step in two
+//! halves, backward pass and update, for loops that check or measure something in between, or that
+//! accumulate gradients over micro-batches.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -47,18 +48,21 @@ use crate::{
 pub struct StepOutcome {
     /// The loss before the update.
     pub loss: f64,
-    /// The optimizer's report, with the gradient norm if gradients are clipped. `None` if the loss was not finite: then
-    /// model and optimizer are unchanged.
+    /// The optimizer's report, with the gradient norm if gradients are clipped. `None` if the loss
+    /// was not finite: then weights and optimizer state are unchanged. Running statistics of batch
+    /// norm are not, because the forward pass has updated them.
     pub update: Option<StepReport>,
 }
 
-/// Makes one training step: computes the loss, its gradients, and one update of `model` by `optimizer` under `hyper`.
+/// Makes one training step: computes the loss, its gradients, and one update of `model` by
+/// `optimizer` under `hyper`.
 ///
-/// `loss` runs the forward pass and returns the loss, shape `[1]`. A loss that is NaN or infinite skips the update; see
-/// [`StepOutcome::update`].
+/// `loss` runs the forward pass and returns the loss, shape `[1]`. A loss that is NaN or infinite
+/// skips the update; see [`StepOutcome::update`].
 ///
 /// # Errors
-/// Those of `loss` and of [`Optimizer::step`]. The model is then lost; clone it first if it is needed afterwards.
+/// Those of `loss` and of [`Optimizer::step`]. The model is then lost; clone it first if it is
+/// needed afterwards.
 pub fn training_step<M, E, F>(
     model: M,
     optimizer: &mut Optimizer,
@@ -73,7 +77,8 @@ where
     let loss = loss(&model)?;
     let mut step = TrainingStep::new();
     step.backward(&loss, &model);
-    // Read after the backward pass was started: an accelerator then computes gradients while this thread waits.
+    // Read after the backward pass was started: an accelerator then computes gradients while this
+    // thread waits.
     let loss = loss_value(&loss);
     if !loss.is_finite() {
         return Ok((model, StepOutcome { loss, update: None }));
@@ -121,8 +126,8 @@ impl<M: Module> TrainingStep<M> {
         TrainingStep::accumulating(1)
     }
 
-    /// A step over `micro_batches` micro-batches, at least 1: its gradient is the mean of theirs. Call
-    /// [`backward`](Self::backward) once per micro-batch.
+    /// A step over `micro_batches` micro-batches, at least 1: its gradient is the mean of theirs.
+    /// Call [`backward`](Self::backward) once per micro-batch.
     pub fn accumulating(micro_batches: u32) -> Self {
         TrainingStep {
             share: 1.0 / f64::from(micro_batches.max(1)),
@@ -130,7 +135,8 @@ impl<M: Module> TrainingStep<M> {
         }
     }
 
-    /// Runs the backward pass from `loss`, shape `[1]`, and keeps the gradients of the parameters of `model`.
+    /// Runs the backward pass from `loss`, shape `[1]`, and keeps the gradients of the parameters
+    /// of `model`.
     pub fn backward(&mut self, loss: &Tensor<1>, model: &M) {
         let gradients = if self.share < 1.0 {
             gradients(&(loss.clone() * self.share), model)

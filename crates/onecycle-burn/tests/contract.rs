@@ -1,4 +1,4 @@
-//! What an optimizer promises besides its arithmetic.
+//! Guarantees of the optimizers besides their arithmetic: parameter groups, clipping, errors.
 
 #![allow(clippy::unwrap_used)]
 
@@ -46,7 +46,7 @@ fn values(net: &Net, name: &str) -> Vec<f32> {
 }
 
 #[test]
-fn no_decay_spares_rank_one() {
+fn no_decay_on_bias_and_norm_skips_parameters_of_rank_one() {
     let device = Device::flex().autodiff();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd())
         .unwrap()
@@ -64,7 +64,7 @@ fn no_decay_spares_rank_one() {
 }
 
 #[test]
-fn decoupled_decay_stays_out_of_the_velocity() {
+fn decoupled_decay_does_not_enter_the_velocity() {
     let device = Device::flex().autodiff();
     let sgd = Sgd {
         decoupled: true,
@@ -82,7 +82,7 @@ fn decoupled_decay_stays_out_of_the_velocity() {
 }
 
 #[test]
-fn clipping_looks_at_all_tensors_together() {
+fn clipping_uses_the_norm_over_all_tensors() {
     let device = Device::flex().autodiff();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd())
         .unwrap()
@@ -99,7 +99,7 @@ fn clipping_looks_at_all_tensors_together() {
 }
 
 #[test]
-fn parameters_without_gradient_stay() {
+fn parameters_without_a_gradient_do_not_change() {
     let device = Device::flex().autodiff();
     let model = net(&device);
     let loss = model.weight.val().sum();
@@ -112,7 +112,7 @@ fn parameters_without_gradient_stay() {
 }
 
 #[test]
-fn batch_size_is_an_error_until_someone_takes_it() {
+fn a_batch_size_is_an_error_unless_ignored() {
     let device = Device::flex().autodiff();
     let hyper = Hyper {
         batch_size: Some(64),
@@ -137,7 +137,7 @@ fn batch_size_is_an_error_until_someone_takes_it() {
 }
 
 #[test]
-fn impossible_rates_are_refused() {
+fn hyper_parameters_out_of_range_are_refused() {
     let device = Device::flex().autodiff();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd()).unwrap();
     for bad in [

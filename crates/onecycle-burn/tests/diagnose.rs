@@ -1,4 +1,4 @@
-//! Diagnoses of modules whose answer is known, and that they leave everything as it was.
+//! Diagnoses of modules with known answers, and that diagnoses leave modules bit-identical.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use burn::{
@@ -20,7 +20,7 @@ fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(5)
 }
 
-/// Six weights in two tensors, whose loss is `Σ λ w² / 2`.
+/// Six weights in two tensors, with the loss `Σ λ w² / 2`.
 #[derive(Module, Debug)]
 struct Quadratic {
     matrix: Param<Tensor<2>>,
@@ -71,7 +71,7 @@ fn the_spectrum_of_a_quadratic() {
     }
 }
 
-/// Loss and gradient through a convolution that is normalised by fixed statistics, by hand.
+/// Loss and gradient through a convolution with fixed normalisation, against values computed by hand.
 #[test]
 fn gradients_through_a_folded_norm() {
     #[derive(Module, Debug)]
@@ -89,7 +89,7 @@ fn gradients_through_a_folded_norm() {
         conv,
         norm: BatchNorm2d::new(1, &device),
     };
-    // Pixels (3, 0) and (0, 1): the fresh statistics, mean 0 and variance 1, leave them as they are.
+    // Pixels (3, 0) and (0, 1). The initial statistics, mean 0 and variance 1, do not change them.
     let x = TensorData::new(vec![3.0f32, 0.0, 0.0, 1.0], [2, 2, 1, 1]);
     let x = Tensor::<4>::from_data(x, &device);
     let mut objective = |model: &Normed| -> Result<Tensor<1>, BurnError> {
@@ -101,7 +101,8 @@ fn gradients_through_a_folded_norm() {
         Ok(output.square().mean())
     };
     let subject = Subject::new(&model).unwrap();
-    // Four weights: two of the kernel, scale γ and shift β. The loss is ((3 a γ + β)² + (b γ + β)²) / 2.
+    // Four weights: two of the kernel, scale γ and shift β. The loss is
+    // ((3 a γ + β)² + (b γ + β)²) / 2.
     let [a, b, gamma, beta]: [f64; 4] = [0.5, -2.0, 1.5, 0.25];
     let known = (3.0 * a * gamma + beta).powi(2) / 2.0 + (b * gamma + beta).powi(2) / 2.0;
     let weights = [a, b, gamma, beta];
@@ -130,7 +131,7 @@ fn gradients_through_a_folded_norm() {
 #[test]
 fn the_sharpness_of_a_quadratic() {
     let device = Device::flex().autodiff();
-    // At the saddle: up along five weights, down along the last.
+    // At the saddle: the loss rises along five weights and falls along the last.
     let subject = Subject::new(&Quadratic::new([0.0; 6], &device)).unwrap();
     let ascent = Ascent {
         epsilon: 0.01,
@@ -138,7 +139,7 @@ fn the_sharpness_of_a_quadratic() {
     };
     let found = subject.sharpness(&ascent, &mut rng(), &mut loss).unwrap();
     let uphill: f64 = LAMBDA[..5].iter().map(|l| f64::from(*l)).sum();
-    // The descent along the last weight is not taken: its random first step is taken back by the gradient.
+    // The ascent does not move along the last weight: the gradient undoes its random first step.
     let low = 100.0 * (uphill - 1.0) * 1e-4 / 2.0;
     let high = 100.0 * uphill * 1e-4 / 2.0;
     assert!(
@@ -155,7 +156,7 @@ fn slices_of_a_quadratic() {
     let weights = [0.3, -1.0, 2.0, 0.1, -0.4, 0.7];
     let subject = Subject::new(&Quadratic::new(weights, &device)).unwrap();
     let direction = subject.direction(&mut rng()).unwrap();
-    // Filters of the matrix are its rows; the vector is left out.
+    // Filters of the matrix are its rows; the vector is excluded.
     let length = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
     for row in 0..2 {
         let d = length(&direction[2 * row..][..2]);
@@ -185,7 +186,7 @@ fn slices_of_a_quadratic() {
     ));
 }
 
-/// Convolution, batch norm, a linear layer, trained a little.
+/// Convolution, batch norm and a linear layer.
 #[derive(Module, Debug)]
 struct Net {
     conv: Conv2d,
@@ -229,6 +230,7 @@ impl Objective<Net> for Images {
     }
 }
 
+/// A network after six steps, and the images.
 fn trained() -> (Net, Images) {
     let device = Device::flex().autodiff();
     let mut images = Images(device.clone());
@@ -253,7 +255,7 @@ fn trained() -> (Net, Images) {
     (model, images)
 }
 
-/// All of a diagnosis.
+/// Runs all diagnoses.
 fn diagnose(model: &Net, objective: &mut impl Objective<Net, Error = BurnError>) {
     let subject = Subject::new(model).unwrap();
     let noise = subject.noise(8, 3, objective).unwrap();
@@ -267,7 +269,7 @@ fn diagnose(model: &Net, objective: &mut impl Objective<Net, Error = BurnError>)
     subject.slice(&direction, &alphas, objective).unwrap();
 }
 
-/// Sees what is evaluated.
+/// Records what is evaluated.
 struct Watched<'a> {
     images: Images,
     original: &'a Net,
@@ -295,7 +297,7 @@ impl Objective<Net> for Watched<'_> {
 }
 
 #[test]
-fn everything_is_as_it_was() {
+fn the_module_stays_bit_identical() {
     let (model, images) = trained();
     let before = state::weights(&model);
     let flag = model.norm.training.is_enabled();
@@ -306,7 +308,7 @@ fn everything_is_as_it_was() {
         statistics: Vec::new(),
     };
     diagnose(&model, &mut watched);
-    // It did evaluate elsewhere, and never by the batch's statistics.
+    // It did evaluate at other weights, and never with statistics of the batch.
     assert!(watched.other_weights > 100, "{}", watched.other_weights);
     assert!(
         watched
@@ -316,7 +318,7 @@ fn everything_is_as_it_was() {
     );
     assert_eq!(state::weights(&model), before);
     assert_eq!((flag, model.norm.training.is_enabled()), (true, true));
-    // The module still trains as before.
+    // The module can still train.
     let mut images = Images(Device::flex().autodiff());
     images.loss(&model, 0).unwrap();
     assert_ne!(
@@ -325,9 +327,9 @@ fn everything_is_as_it_was() {
     );
 }
 
-/// An objective that fails ends the diagnosis with its own error.
+/// An error of the objective ends the diagnosis and is returned.
 #[test]
-fn errors_of_the_objective_come_through() {
+fn errors_of_the_objective_are_returned() {
     #[derive(Debug, PartialEq)]
     enum Fault {
         Burn(BurnError),
@@ -363,9 +365,9 @@ fn errors_of_the_objective_come_through() {
     assert!(error.to_string().contains("groups"), "{error}");
 }
 
-/// The fork's loss is that of an evaluation, and its noise that of the gradients one by one.
+/// The loss of the fork equals that of an evaluation, and its noise agrees with the mean gradient.
 #[test]
-fn the_fork_evaluates() {
+fn the_fork_is_in_evaluation_mode() {
     let (model, mut images) = trained();
     let subject = Subject::new(&model).unwrap();
     let loss = subject.loss(subject.weights(), &mut images).unwrap();
@@ -391,9 +393,9 @@ fn the_fork_evaluates() {
 }
 
 #[test]
-fn what_has_no_gradients_is_refused() {
+fn a_module_without_gradients_is_refused() {
     let (model, _) = trained();
-    // A module in evaluation is one that can train.
+    // A module from `valid()` can still train.
     let subject = Subject::new(&model.valid()).unwrap();
     assert_eq!(subject.weights(), Subject::new(&model).unwrap().weights());
     let error = Subject::new(&model.freeze()).unwrap_err();

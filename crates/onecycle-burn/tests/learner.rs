@@ -1,6 +1,6 @@
-//! The adaptor to Burn's `Learner` against this crate's own optimizer: the same bits.
+//! The adaptor to Burn's `Learner` gives the same bits as the optimizer of this crate.
 //!
-//! Burn's training loop asks the scheduler once, then steps the optimizer once; so does this test.
+//! Like Burn's training loop, the test calls the scheduler once and then the optimizer once per step.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,7 +30,7 @@ fn net() -> Net {
     }
 }
 
-/// Gradients that depend on the weights, so that any difference between two runs grows.
+/// Gradients that depend on the weights, so that a difference between two runs grows.
 fn grads(net: &Net) -> GradientsParams {
     let loss = net.weight.val().powi_scalar(4).sum() + net.bias.val().exp().sum();
     GradientsParams::from_grads(loss.backward(), net)
@@ -44,7 +44,8 @@ fn plan() -> Plan {
         .unwrap()
 }
 
-fn ours(config: &OptimizerConfig) -> TensorMap {
+/// Weights after training with this crate's optimizer.
+fn with_optimizer(config: &OptimizerConfig) -> TensorMap {
     let (plan, mut net) = (plan(), net());
     let mut optimizer = Optimizer::new(config.clone()).unwrap();
     for step in 0..plan.steps() {
@@ -54,8 +55,8 @@ fn ours(config: &OptimizerConfig) -> TensorMap {
     state::weights(&net)
 }
 
-/// Burn's way; saved and restored before step `interrupted`.
-fn burns(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap {
+/// Weights after training with the adaptor, saved and restored before step `interrupted`.
+fn with_adaptor(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap {
     let mut driver = PlanDriver::new(plan(), config.clone()).unwrap();
     let mut scheduler = driver.scheduler();
     let mut optimizer = ModuleOptimizer::from(driver.optimizer());
@@ -76,18 +77,11 @@ fn burns(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap {
 }
 
 #[test]
-fn both_ways_give_the_same_bits() {
-    for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
-        assert_eq!(ours(&config), burns(&config, None), "{}", config.kind());
-    }
-}
-
-#[test]
-fn burns_records_bring_back_step_and_state() {
+fn adaptor_and_optimizer_give_the_same_bits() {
     for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
         assert_eq!(
-            burns(&config, None),
-            burns(&config, Some(13)),
+            with_optimizer(&config),
+            with_adaptor(&config, None),
             "{}",
             config.kind()
         );
@@ -95,7 +89,19 @@ fn burns_records_bring_back_step_and_state() {
 }
 
 #[test]
-fn a_plan_that_sets_the_batch_size_is_refused() {
+fn records_restore_step_and_state() {
+    for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
+        assert_eq!(
+            with_adaptor(&config, None),
+            with_adaptor(&config, Some(13)),
+            "{}",
+            config.kind()
+        );
+    }
+}
+
+#[test]
+fn a_plan_with_a_batch_size_is_refused() {
     let plan = OneCycle::new(0.05)
         .policy()
         .unwrap()

@@ -1,4 +1,4 @@
-//! A range test leaves everything bit for bit as it was, however it ends.
+//! A range test leaves module and optimizer bit-identical, however it ends.
 
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +41,7 @@ impl Net {
     }
 }
 
-/// Batches that are a function of their position.
+/// Batches that are a pure function of their position.
 struct Batches {
     device: Device,
     position: u64,
@@ -68,7 +68,8 @@ impl Batches {
     }
 }
 
-/// A network that was trained a little, so that running statistics and optimizer state are not those of the start.
+/// A network after five steps, so that running statistics and optimizer state differ from their
+/// initial values.
 fn trained(config: OptimizerConfig) -> (Net, Optimizer) {
     let mut batches = Batches::new();
     let mut model = Net::new(&batches.device);
@@ -123,7 +124,7 @@ impl From<BurnError> for Failure {
 }
 
 #[test]
-fn everything_is_as_it_was_however_it_ends() {
+fn model_and_optimizer_stay_bit_identical_however_the_test_ends() {
     for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
         let (model, optimizer) = trained(config);
         let before = hash(&model, &optimizer);
@@ -160,13 +161,13 @@ fn everything_is_as_it_was_however_it_ends() {
         assert_eq!((interrupted.stop, interrupted.curve.len()), (None, 20));
         let error = run(RangeTest::new(sweep()), Some(Err(Failure::Disk))).unwrap_err();
         assert_eq!(error, Failure::Disk);
-        // The test did train something: the hash can tell.
+        // The test did train its copies, and the hash detects it.
         assert!(seen.iter().filter(|other| **other != before).count() > 20);
         assert_eq!(state::weights(&model), weights);
     }
 }
 
-/// What the test sees is what a training at these rates would see.
+/// The recorded losses equal those of a training with the same rates.
 #[test]
 fn losses_are_those_of_a_training() {
     let (model, optimizer) = trained(OptimizerConfig::sgd());
@@ -199,9 +200,9 @@ fn losses_are_those_of_a_training() {
     assert_eq!(tested.curve.conditions().batch_size, Some(8));
 }
 
-/// Two micro-batches of the same images are one batch of them.
+/// Accumulating two micro-batches of the same images equals one batch.
 #[test]
-fn micro_batches_add_up() {
+fn accumulated_micro_batches_equal_one_batch() {
     let (model, optimizer) = trained(OptimizerConfig::sgd());
     let sweep = LrSweep::exponential(1e-3, 0.1, 6).unwrap();
     let run = |accumulation: u32| {
@@ -225,7 +226,7 @@ fn micro_batches_add_up() {
 }
 
 #[test]
-fn validation_along_the_way() {
+fn validations_during_the_test_are_recorded() {
     struct Watched(Batches);
     impl Feed<Net> for Watched {
         type Error = BurnError;

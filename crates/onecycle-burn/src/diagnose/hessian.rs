@@ -7,38 +7,42 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Objective, Subject, random};
 
-/// Step of the differences, as a share of the weights' length, in single precision. Rounding of weights and gradients asks
-/// for a large one, the curve of the gradient, and ReLU, for a small one: on a trained `resnet-small` with 500 images the
-/// step's error was 14, 3.5, 6 and 13 per cent for shares of 3e-3, 1e-3, 3e-4 and 1e-4.
+/// Step of the finite differences in single precision, as a fraction of the length of the weight
+/// vector. Rounding of weights and gradients favours a large step; the curvature of the gradient,
+/// and ReLU, favour a small one. On a trained `resnet-small` with 500 images, the error was 14 %,
+/// 3.5 %, 6 % and 13 % for steps of 3e-3, 1e-3, 3e-4 and 1e-4.
 const SINGLE: f64 = 1e-3;
-/// The same in double precision: the third root of its rounding unit, 2.2e-16.
+/// The same in double precision: the cube root of the unit roundoff, 2.2e-16.
 const DOUBLE: f64 = 6e-6;
-/// Largest error of a product by differences, as a share of it.
+/// Largest acceptable relative error of a product.
 const LARGEST_ERROR: f64 = 0.1;
 
-/// Eigenvalues of the Hessian, and what products by finite differences were worth.
+/// Eigenvalues of the Hessian, and the accuracy of the finite differences.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hessian {
     /// The eigenvalues.
     pub curvature: Curvature,
-    /// Length of the difference between the products by steps of 2 h and h, over three times the latter's: what the error of
-    /// order h² would be. Measured on the first product's own direction, in which large eigenvalues prevail.
+    /// Relative error of a product, estimated by Richardson's method: `‖p(2h) - p(h)‖ / (3 ‖p(h)‖)`
+    /// for products `p` with steps `2h` and `h`, assuming an error of order h². Measured in the
+    /// direction of the first product, where large eigenvalues dominate.
     pub step_error: f64,
-    /// Gradient evaluations that it took.
+    /// Number of gradient evaluations.
     pub gradients: usize,
-    /// What it is worth.
+    /// Whether the eigenvalues can be trusted.
     pub verdict: HessianVerdict,
 }
 
-/// What a [`Hessian`] is worth.
+/// Whether the eigenvalues of a [`Hessian`] can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HessianVerdict {
-    /// The largest eigenvalues are known.
+    /// The largest eigenvalues have converged.
     Ok,
-    /// The products were used up before the largest eigenvalues were found: they are lower bounds.
+    /// The limit on products was reached before the largest eigenvalues converged: they are lower
+    /// bounds.
     NotConverged,
-    /// The step's error is more than 10 per cent: the loss is not smooth at this scale, or flat to within rounding.
+    /// The error of the products is above 10 %: the loss is not smooth at this scale, or flat
+    /// within rounding.
     NotSmooth,
 }
 
@@ -53,13 +57,16 @@ impl fmt::Display for HessianVerdict {
 }
 
 impl<M: Module> Subject<M> {
-    /// The largest eigenvalues of the loss's Hessian at the module's weights, by [`lanczos`] from a random start.
+    /// Computes the largest eigenvalues of the Hessian of the loss at the module's weights, by
+    /// [`lanczos`] from a random start.
     ///
-    /// Cost: two gradient evaluations a product, and four more: the start is multiplied once beforehand, which brings out
-    /// the large eigenvalues, and the result serves to measure the step's error.
+    /// Cost: two gradient evaluations per product, and six more. Two multiply the start once
+    /// beforehand, which amplifies the large eigenvalues; four measure the error of the finite
+    /// differences in the resulting direction.
     ///
     /// # Errors
-    /// Those of the objective and of [`lanczos`]; a gradient that is not finite.
+    /// Those of the objective and of [`lanczos`];
+    /// [`BurnError::Diagnosis`](crate::BurnError::Diagnosis) for a gradient that is not finite.
     pub fn hessian<O: Objective<M>>(
         &self,
         spectrum: &Spectrum,
@@ -107,7 +114,7 @@ impl<M: Module> Subject<M> {
         })
     }
 
-    /// The Hessian times `v`, by gradients at a distance of `step` to both sides.
+    /// The Hessian times `v`, from the gradients at a distance of `step` on both sides.
     fn product<O: Objective<M>>(
         &self,
         v: &[f64],
@@ -132,6 +139,7 @@ impl<M: Module> Subject<M> {
     }
 }
 
+/// Euclidean norm.
 fn length(v: &[f64]) -> f64 {
     v.iter().map(|v| v * v).sum::<f64>().sqrt()
 }

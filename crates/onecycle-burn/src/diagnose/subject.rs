@@ -13,17 +13,17 @@ use crate::{
     step::{gradients, loss_value},
 };
 
-/// A fork of a module, with its trainable weights as one vector of float64.
+/// A fork of a module whose trainable weights are one vector of float64.
 #[derive(Debug)]
 pub struct Subject<M> {
-    /// Shares nothing with the module that it was made of. Its training flags are off.
+    /// Shares nothing with the original. Its training flags are off.
     fork: M,
     parts: Vec<Part>,
     weights: Vec<f64>,
     double: bool,
 }
 
-/// A trainable parameter, and where it lies in the vector.
+/// A trainable parameter and its range in the vector.
 #[derive(Debug, Clone)]
 struct Part {
     id: ParamId,
@@ -32,10 +32,11 @@ struct Part {
 }
 
 impl<M: Module> Subject<M> {
-    /// Takes a fork of `model`: all its float parameters that require a gradient, in the order of the module.
+    /// Forks `model`. The vector contains all float parameters that require a gradient, in the
+    /// order of the module.
     ///
     /// # Errors
-    /// [`BurnError::NothingTrainable`].
+    /// [`BurnError::NothingTrainable`] if no parameter requires a gradient.
     pub fn new(model: &M) -> Result<Self, BurnError> {
         let fork = state::fork(model).map(&mut FlagsOff);
         let mut reader = Reader {
@@ -55,7 +56,7 @@ impl<M: Module> Subject<M> {
         })
     }
 
-    /// The weights of the module.
+    /// The weights of the original module.
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }
@@ -65,7 +66,8 @@ impl<M: Module> Subject<M> {
         self.double
     }
 
-    /// The tensors of the vector, and their filters: see [`direction`](Subject::direction).
+    /// The tensors that make up the vector, and the length of their filters; see
+    /// [`direction`](Subject::direction).
     pub fn blocks(&self) -> Vec<Block> {
         let block = |part: &Part| Block {
             len: part.range.len(),
@@ -77,10 +79,10 @@ impl<M: Module> Subject<M> {
         self.parts.iter().map(block).collect()
     }
 
-    /// The module with these weights, in evaluation but with gradients.
+    /// Returns the module with these weights, in evaluation mode but with gradients.
     ///
     /// # Panics
-    /// For another number of weights than the module has.
+    /// If the number of weights differs from that of the module.
     pub fn at(&self, weights: &[f64]) -> M {
         assert_eq!(weights.len(), self.weights.len(), "number of weights");
         self.fork.clone().map(&mut Writer {
@@ -89,7 +91,7 @@ impl<M: Module> Subject<M> {
         })
     }
 
-    /// Loss and gradient at some weights: means over all micro-batches.
+    /// Returns loss and gradient at `weights`, as means over all micro-batches.
     ///
     /// # Errors
     /// Those of the objective.
@@ -112,7 +114,7 @@ impl<M: Module> Subject<M> {
         Ok((loss * share, sum))
     }
 
-    /// Loss at some weights: the mean over all micro-batches.
+    /// Returns the loss at `weights`, as the mean over all micro-batches.
     ///
     /// # Errors
     /// Those of the objective.
@@ -130,7 +132,7 @@ impl<M: Module> Subject<M> {
         Ok(sum / batches as f64)
     }
 
-    /// Loss and gradient of `model`, which [`at`](Self::at) made, on one micro-batch.
+    /// Returns loss and gradient on one micro-batch of `model`, a result of [`at`](Self::at).
     pub(super) fn batch_gradient<O: Objective<M>>(
         &self,
         model: &M,
@@ -140,7 +142,7 @@ impl<M: Module> Subject<M> {
         let loss = objective.loss(model, batch)?;
         let value = loss_value(&loss);
         let grads = gradients(&loss, model);
-        // A parameter that the loss does not depend on has no gradient.
+        // Parameters that the loss does not depend on have no gradient; theirs is 0.
         let mut gradient = vec![0.0; self.weights.len()];
         model.visit(&mut GradientReader {
             parts: &self.parts,
@@ -151,7 +153,7 @@ impl<M: Module> Subject<M> {
     }
 }
 
-/// Turns training flags off and leaves the rest, gradients included.
+/// Turns training flags off. Unlike `freeze`, it keeps gradients.
 struct FlagsOff;
 
 impl ModuleMapper for FlagsOff {
@@ -160,6 +162,7 @@ impl ModuleMapper for FlagsOff {
     }
 }
 
+/// Collects the trainable parameters.
 struct Reader {
     parts: Vec<Part>,
     weights: Vec<f64>,
@@ -169,7 +172,7 @@ struct Reader {
 impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        // Running statistics are none.
+        // Running statistics and frozen parameters are not part of the vector.
         if !tensor.is_require_grad() {
             return;
         }
@@ -185,6 +188,7 @@ impl ModuleVisitor for Reader {
     }
 }
 
+/// Replaces the trainable parameters by values of the vector.
 struct Writer<'a> {
     parts: &'a [Part],
     weights: &'a [f64],
@@ -203,6 +207,7 @@ impl ModuleMapper for Writer<'_> {
     }
 }
 
+/// Copies the gradients of the trainable parameters into one vector.
 struct GradientReader<'a> {
     parts: &'a [Part],
     grads: &'a GradientsParams,

@@ -7,10 +7,11 @@ use rand_core::Rng;
 use super::Init;
 use crate::cpu;
 
-/// Two-dimensional convolution with a square kernel, as PyTorch's `Conv2d`.
+/// Two-dimensional convolution with a square kernel, like PyTorch's `Conv2d`.
 ///
-/// Input `[batch, in, height, width]`, weight `[out, in, kernel, kernel]`, output `[batch, out, height', width']`
-/// with `height' = (height + 2 padding - kernel) / stride + 1`, rounded down.
+/// Input `[batch, in, height, width]`, weight `[out, in, kernel, kernel]`, output
+/// `[batch, out, height', width']` with `height' = (height + 2 padding - kernel) / stride + 1`,
+/// rounded down.
 #[derive(Module, Debug)]
 pub struct Conv2d {
     /// `[out, in, kernel, kernel]`.
@@ -28,18 +29,18 @@ pub struct Conv2dShape {
     pub channels_in: usize,
     /// Channels of the output.
     pub channels_out: usize,
-    /// Side of the kernel.
+    /// Height and width of the kernel.
     pub kernel: usize,
-    /// Step from one window to the next.
+    /// Pixels from one window to the next.
     pub stride: usize,
     /// Rows and columns of zeros on each side.
     pub padding: usize,
-    /// Whether a bias is added.
+    /// Whether there is a bias.
     pub bias: bool,
 }
 
 impl Conv2dShape {
-    /// A kernel of odd side with the padding that keeps height and width, stride 1 and no bias.
+    /// A kernel of odd size with the padding that preserves height and width, stride 1 and no bias.
     pub fn same(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
         Conv2dShape {
             channels_in,
@@ -51,24 +52,25 @@ impl Conv2dShape {
         }
     }
 
-    /// With another stride.
+    /// Replaces the stride.
     pub fn with_stride(self, stride: usize) -> Self {
         Conv2dShape { stride, ..self }
     }
 
-    /// With another padding.
+    /// Replaces the padding.
     pub fn with_padding(self, padding: usize) -> Self {
         Conv2dShape { padding, ..self }
     }
 
-    /// With a bias.
+    /// Adds a bias.
     pub fn with_bias(self) -> Self {
         Conv2dShape { bias: true, ..self }
     }
 }
 
 impl Conv2d {
-    /// A convolution whose weights are drawn from `rng`; so is its bias, if any, with [`Init::Uniform`], else it is 0.
+    /// Creates a convolution with weights drawn from `rng`. A bias is drawn after them with
+    /// [`Init::Uniform`], else it is 0.
     pub fn new(shape: Conv2dShape, init: Init, rng: &mut impl Rng, device: &Device) -> Self {
         let area = shape.kernel * shape.kernel;
         let (fan_in, fan_out) = (shape.channels_in * area, shape.channels_out * area);
@@ -98,7 +100,7 @@ impl Conv2d {
         self.apply(input, true)
     }
 
-    /// Weight and window of a convolution without a bias.
+    /// Weight and window; `None` if there is a bias.
     pub(super) fn kernel(&self) -> Option<(Tensor<4>, cpu::Window)> {
         self.bias
             .is_none()
@@ -112,7 +114,8 @@ impl Conv2d {
         }
     }
 
-    /// `scale conv(input) + shift`, channel by channel, then ReLU where asked for. `scale` and `shift` are `[out]`.
+    /// `scale · conv(input) + shift` per channel, then ReLU if `with_relu`. `scale` and `shift`
+    /// have shape `[out]`.
     pub(super) fn forward_scaled(
         &self,
         input: Tensor<4>,

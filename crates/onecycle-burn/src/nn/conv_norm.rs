@@ -9,7 +9,8 @@ use crate::cpu;
 
 /// A convolution and the batch norm after it, computed as one layer.
 ///
-/// It borrows the two modules, so that a network keeps them in fields of its own, with PyTorch's names:
+/// It borrows the two modules, so that a network keeps them in fields of its own, with PyTorch's
+/// names:
 ///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};
@@ -39,8 +40,9 @@ use crate::cpu;
 /// assert!(state::weights(&stem).contains_key("conv1.weight"));
 /// ```
 ///
-/// On the CPU the two share their passes over memory. In training, the convolution sums up the statistics while its
-/// output is in cache. In evaluation, the normalisation is folded into weights and bias of the convolution.
+/// On the CPU the two share their passes over memory. In training, the convolution sums up the
+/// statistics while its output is in cache. In evaluation, the normalisation is folded into weights
+/// and bias of the convolution.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvNorm<'a> {
     /// Applied first.
@@ -50,7 +52,8 @@ pub struct ConvNorm<'a> {
 }
 
 impl ConvNorm<'_> {
-    /// `norm(conv(x))`: `[batch, in, height, width]` to `[batch, out, height', width']`, see [`Conv2d`].
+    /// `norm(conv(x))`: `[batch, in, height, width]` to `[batch, out, height', width']`, see
+    /// [`Conv2d`].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.apply(x, Epilogue::none())
     }
@@ -60,8 +63,8 @@ impl ConvNorm<'_> {
         self.apply(x, Epilogue::relu())
     }
 
-    /// `relu(norm(conv(x)) + residual)`, the end of a residual block (He et al. 2016). `residual` has the shape of the
-    /// output.
+    /// `relu(norm(conv(x)) + residual)`, the end of a residual block (He et al. 2016). `residual`
+    /// has the shape of the output.
     pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         self.apply(x, Epilogue::residual_relu(residual))
     }
@@ -84,15 +87,15 @@ impl ConvNorm<'_> {
                 ));
             }
         } else if on_cpu && (epilogue.residual.is_none() || x.device().is_autodiff()) {
-            // After a folded layer, adding a residual takes a pass of its own. The kernel that normalises without
-            // gradients adds it in the same pass.
+            // After a folded layer, adding a residual takes a pass of its own. The kernel that
+            // normalises without gradients adds it in the same pass.
             return self.folded(x, epilogue);
         }
         self.norm.apply(self.conv.forward(x), epilogue)
     }
 
-    /// Evaluation on the CPU. Normalising by fixed statistics scales and shifts each channel, so weights and bias of
-    /// the convolution can do it.
+    /// Evaluation on the CPU. Normalising by fixed statistics scales and shifts each channel, so
+    /// weights and bias of the convolution can do it.
     fn folded(&self, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
         let [mean, variance] = self.norm.running(x.device().is_autodiff());
         let [weight, bias] = self.norm.affine();
@@ -115,12 +118,12 @@ mod tests {
     };
     use rand_chacha::rand_core::SeedableRng;
 
-    /// Convolution and batch norm in one, over whole batches and ghosts, are what Burn's own operations make of them.
+    /// The fused layer agrees with Burn's operations, for whole batches and ghost batches.
     #[test]
-    fn behind_a_convolution_ghosts_are_those_of_burn() {
+    fn agrees_with_operations_of_burn() {
         let device = Device::flex().autodiff();
         let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
-        // Direct, by Winograd's algorithm, and with a stride.
+        // Direct convolution, Winograd's algorithm, and a stride of 2.
         for (channels, size, stride) in [(3, 5, 1), (16, 8, 1), (16, 8, 2)] {
             for (ghost, with_residual) in [(0, true), (2, false), (2, true), (7, false)] {
                 let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
@@ -181,7 +184,8 @@ mod tests {
         }
     }
 
-    /// A frozen layer computes what an evaluated one does, folded into the convolution or not, and changes no statistics.
+    /// A frozen layer computes the same as an evaluated one, folded into the convolution or not,
+    /// and changes no statistics.
     #[test]
     fn frozen_evaluates_with_gradients() {
         let device = Device::flex().autodiff();
@@ -199,7 +203,7 @@ mod tests {
             let values: Vec<f32> = (0..2 * 2 * 25).map(|i| (i as f32 * 0.7).sin()).collect();
             let data = TensorData::new(values, [2, 2, 5, 5]);
             let input = Tensor::<4>::from_data(data.clone(), &device);
-            // Statistics that are neither the first ones nor the batch's.
+            // Statistics that differ from the initial ones and from those of the batch.
             norm.forward(conv.forward(input.clone()) * 3.0 + 1.0);
             let (frozen, plain) = (norm.clone().freeze(), norm.valid());
             let plain_input = Tensor::<4>::from_data(data, &Device::flex());

@@ -2,8 +2,8 @@ use burn::tensor::{Tensor, activation::relu};
 
 use super::add;
 
-/// What follows a normalisation: first a residual is added, then ReLU is applied. On the CPU the kernels do both in the
-/// pass that normalises.
+/// What follows a normalisation: first a residual is added, then ReLU is applied. On the CPU the
+/// kernels do both in the pass that normalises.
 #[derive(Debug, Clone)]
 pub(super) struct Epilogue {
     /// Added to the output; of its shape.

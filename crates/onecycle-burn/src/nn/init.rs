@@ -6,19 +6,20 @@ use burn::{
 };
 use rand_core::Rng;
 
-/// How a weight tensor starts.
+/// Initialisation of a weight tensor.
 ///
-/// `fan_in` and `fan_out` are the numbers of inputs to and outputs of one unit, kernel size included.
+/// `fan_in` and `fan_out` are the numbers of inputs and outputs of a unit, times the area of the
+/// kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
-    /// PyTorch's default for convolutions and linear layers, where biases are drawn too: uniform in
-    /// `±1/sqrt(fan_in)` (LeCun et al. 1998; `kaiming_uniform_` with `a = sqrt(5)`).
+    /// Uniform in `±1/sqrt(fan_in)`, biases included: PyTorch's default for convolutions and linear
+    /// layers (LeCun et al. 1998; `kaiming_uniform_` with `a = sqrt(5)`).
     Uniform,
-    /// Normal with variance `2/fan_out` (He et al. 2015, section 2.2): keeps the gradient's size through layers
-    /// followed by ReLU. Usual for residual networks.
+    /// Normal with variance `2/fan_out` (He et al. 2015, section 2.2). Preserves the size of
+    /// gradients through layers followed by ReLU; usual for residual networks.
     KaimingFanOut,
-    /// Caffe's `xavier`: uniform with variance `1/fan_in`, so in `±sqrt(3/fan_in)` (Glorot & Bengio 2010, section 4.2.1,
-    /// forward direction alone).
+    /// Uniform in `±sqrt(3/fan_in)`, so with variance `1/fan_in`: Caffe's `xavier` (Glorot & Bengio
+    /// 2010, section 4.2.1, forward direction only).
     XavierFanIn,
 }
 
@@ -51,7 +52,7 @@ impl Init {
         Param::from_data(TensorData::new(values, shape), device)
     }
 
-    /// The bias of `units` beside such a weight: drawn where PyTorch draws it, else 0.
+    /// Creates the bias of `units` units: drawn with [`Init::Uniform`], as in PyTorch, else 0.
     pub(crate) fn bias(
         self,
         units: usize,
@@ -66,7 +67,7 @@ impl Init {
     }
 }
 
-/// A parameter with the same value everywhere.
+/// A parameter with `count` equal values.
 pub(crate) fn filled(value: f32, count: usize, device: &Device) -> Param<Tensor<1>> {
     Param::from_data(TensorData::new(vec![value; count], [count]), device)
 }
@@ -89,6 +90,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 
+    /// Mean, variance and largest magnitude of 20 000 drawn values.
     fn moments(init: Init, fan_in: usize, fan_out: usize) -> (f64, f64, f64) {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let weights = init.draw([200, 100], fan_in, fan_out, &mut rng, &Device::flex());
@@ -103,8 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn uniform_stays_within_its_bound() {
-        // Variance of a uniform in ±b is b²/3; 20 000 draws have a relative standard error below 1 %.
+    fn uniform_values_are_within_the_bound() {
+        // Variance of a uniform in ±b is b²/3; 20 000 draws have a relative standard
+        // error below 1 %.
         let (mean, variance, largest) = moments(Init::Uniform, 25, 1);
         assert!(mean.abs() < 0.005);
         assert!((variance / (0.04 / 3.0) - 1.0).abs() < 0.03);
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn xavier_has_its_variance_and_no_bias() {
+    fn xavier_has_variance_one_over_fan_in_and_zero_bias() {
         let (mean, variance, largest) = moments(Init::XavierFanIn, 75, 1);
         assert!(mean.abs() < 0.005);
         assert!((variance * 75.0 - 1.0).abs() < 0.03);
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn kaiming_has_its_variance() {
+    fn kaiming_has_variance_two_over_fan_out() {
         let (mean, variance, largest) = moments(Init::KaimingFanOut, 1, 50);
         assert!(mean.abs() < 0.006);
         assert!((variance / 0.04 - 1.0).abs() < 0.03);
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_decides() {
+    fn weights_depend_only_on_the_random_stream() {
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             Init::Uniform

@@ -7,7 +7,7 @@ use rand_core::Rng;
 use super::Init;
 use crate::cpu;
 
-/// A fully connected layer, `x weightᵀ + bias`, as PyTorch's `Linear`.
+/// A fully connected layer, `x weightᵀ + bias`, like PyTorch's `Linear`.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`.
@@ -17,7 +17,8 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer from `features_in` to `features_out`, weights and bias drawn uniformly ([`Init::Uniform`]).
+    /// Creates a layer from `features_in` to `features_out` features, weights and bias drawn from
+    /// `rng` ([`Init::Uniform`]).
     pub fn new(
         features_in: usize,
         features_out: usize,
@@ -27,7 +28,8 @@ impl Linear {
         Linear::with_init(features_in, features_out, Init::Uniform, rng, device)
     }
 
-    /// A layer whose weights are drawn from `rng`; so is its bias with [`Init::Uniform`], else it is 0.
+    /// Creates a layer with weights drawn from `rng`. The bias is drawn after them with
+    /// [`Init::Uniform`], else it is 0.
     pub fn with_init(
         features_in: usize,
         features_out: usize,

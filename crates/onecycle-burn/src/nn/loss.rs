@@ -4,8 +4,9 @@ use crate::cpu;
 
 /// Mean cross-entropy of `logits` `[batch, classes]` against class indices `[batch]`.
 ///
-/// With `smoothing` s above 0 the target is `1 - s` on the class plus `s` spread evenly over all classes (Szegedy
-/// et al. 2016, "Rethinking the Inception architecture", section 7), as PyTorch's `label_smoothing`.
+/// With label smoothing `s = smoothing` above 0, the target is `1 - s` on the class plus `s` spread
+/// evenly over all classes (Szegedy et al. 2016, "Rethinking the Inception architecture", section
+/// 7), like PyTorch's `label_smoothing`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     if cpu::supports(&logits) {
         return cpu::cross_entropy(logits, labels, smoothing);

@@ -1,10 +1,12 @@
 //! Layers with PyTorch's names, shapes, initialisation and statistics.
 //!
-//! Burn's own layers keep a linear weight as `[in, out]`, put the biased variance into the running statistics and
-//! initialise lazily from one global random stream. These here match PyTorch, so that weights pass between the two
-//! unchanged, and draw from a stream that the caller names. On the CPU they run on the kernels of [`onecycle_kernels`],
-//! elsewhere on Burn's operations; what follows a layer at once (`forward_relu`, [`ConvNorm`]) costs no further
-//! walk over memory there.
+//! Burn's own layers store a linear weight as `[in, out]`, put the biased variance into the running
+//! statistics, and initialise lazily from one global random stream. The layers here match PyTorch,
+//! so that weights can be exchanged unchanged, and draw from a stream that the caller provides.
+//!
+//! On the CPU in float32 they run on [`onecycle_kernels`], elsewhere on Burn's operations. The
+//! kernels fuse what directly follows a layer (`forward_relu`, [`ConvNorm`]) into its pass over
+//! memory.
 
 mod branch;
 mod conv;

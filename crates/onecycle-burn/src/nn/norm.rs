@@ -9,7 +9,7 @@ use burn::{
 use super::{epilogue::Epilogue, init::filled};
 use crate::cpu::{self, GhostBatches, Normalised};
 
-/// Added to the variance under the root.
+/// Added to the variance before the square root.
 pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
@@ -22,18 +22,23 @@ pub(super) fn options(relu: bool) -> cpu::NormOptions {
     }
 }
 
-/// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy 2015), as PyTorch's `BatchNorm2d`.
+/// Batch normalisation over `[batch, channels, height, width]` (Ioffe & Szegedy 2015), like
+/// PyTorch's `BatchNorm2d`.
 ///
-/// In training (on a device with autodiff, and not frozen) each channel is normalised by the mean and the *biased* variance of the
-/// batch over batch, height and width; `running = 0.9 running + 0.1 batch`, where the *unbiased* variance
-/// (divided by count - 1) enters `running_var`. In evaluation the running statistics normalise; so they do in a frozen
-/// module ([`Module::freeze`](burn::module::Module::freeze)), through which gradients still pass. Epsilon is 1e-5.
+/// **Training** (on a device with autodiff, not frozen): each channel is normalised by its mean and
+/// *biased* variance over batch, height and width. The running statistics advance by
+/// `running = 0.9 running + 0.1 batch`, where `running_var` takes the *unbiased* variance (divided
+/// by count - 1). Epsilon is 1e-5.
 ///
-/// **Ghost batches.** With [`ghost_batch`](Self::ghost_batch) above 0, each run of so many images of a batch is normalised by
-/// its own statistics in training, as the workers of Goyal et al. do ("Accurate, Large Minibatch SGD", 2017, section 4; the
-/// name is Hoffer et al.'s, "Train longer, generalize better", 2017, section 4): a large batch then has the noise of a small
-/// one in its normalisation. Its last run may be shorter. The means over the runs, weighted by their images, enter the
-/// running statistics.
+/// **Evaluation**: the running statistics normalise. The same holds for a frozen module
+/// ([`Module::freeze`](burn::module::Module::freeze)), through which gradients still pass.
+///
+/// **Ghost batches**: with [`ghost_batch`](Self::ghost_batch) above 0, training normalises each
+/// group of that many consecutive images by its own statistics; the last group may be smaller. A
+/// large batch then has the normalisation noise of a small one, as on the workers of Goyal et al.
+/// ("Accurate, Large Minibatch SGD", 2017, section 4). The name is from Hoffer et al. ("Train
+/// longer, generalize better", 2017, section 4). The running statistics take the mean over the
+/// ghost batches, weighted by their number of images.
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {
     /// Scale, `[channels]`.
@@ -44,14 +49,14 @@ pub struct BatchNorm2d {
     pub running_mean: RunningState<Tensor<1>>,
     /// Running unbiased variance, `[channels]`.
     pub running_var: RunningState<Tensor<1>>,
-    /// Images that are normalised together in training, 0 for the whole batch.
+    /// Number of images that are normalised together in training; 0 for the whole batch.
     pub ghost_batch: usize,
-    /// Whether it may train at all; a frozen one evaluates on any device.
+    /// Whether the layer can train. A frozen layer evaluates on any device.
     pub training: Param<Flag>,
 }
 
 impl BatchNorm2d {
-    /// Scale 1, shift 0, running mean 0 and variance 1.
+    /// Creates a layer with scale 1, shift 0, running mean 0 and running variance 1.
     pub fn new(channels: usize, device: &Device) -> Self {
         let plain = device.clone().without_autodiff();
         let state = |tensor: Tensor<1>| {
@@ -81,12 +86,12 @@ impl BatchNorm2d {
         self.apply(input, Epilogue::relu())
     }
 
-    /// Whether the batch's own statistics normalise this input.
+    /// Whether `input` is normalised by its own statistics.
     pub(super) fn trains(&self, input: &Tensor<4>) -> bool {
         input.device().is_autodiff() && self.training.is_enabled()
     }
 
-    /// Running mean and variance, on the device of a gradient or on the plain one.
+    /// Running mean and variance, on the device with or without autodiff.
     pub(super) fn running(&self, autodiff: bool) -> [Tensor<1>; 2] {
         [&self.running_mean, &self.running_var].map(|state| {
             let plain = state.value_sync().without_autodiff();
@@ -126,8 +131,8 @@ impl BatchNorm2d {
 
     /// [`normalise`](Self::normalise) by Burn's operations.
     pub(super) fn normalise_by_burn(&self, input: Tensor<4>, epilogue: Epilogue) -> Normalised {
-        let runs = self.runs(input.dims()[0]);
-        if let [_] = runs[..] {
+        let sizes = self.ghost_sizes(input.dims()[0]);
+        if let [_] = sizes[..] {
             let [weight, bias] = self.affine();
             let result = batch_norm_train(input, weight, bias, EPSILON);
             return Normalised {
@@ -138,7 +143,7 @@ impl BatchNorm2d {
         }
         let Epilogue { residual, relu } = epilogue;
         let residuals: Vec<Option<Tensor<4>>> = match residual {
-            None => vec![None; runs.len()],
+            None => vec![None; sizes.len()],
             Some(residual) => {
                 let parts = residual.split(self.ghost_batch, 0);
                 parts.into_iter().map(Some).collect()
@@ -146,7 +151,7 @@ impl BatchNorm2d {
         };
         let parts = input.split(self.ghost_batch, 0).into_iter().zip(residuals);
         let parts: Vec<Normalised> = parts
-            .map(|(run, residual)| self.normalise_by_burn(run, Epilogue { residual, relu }))
+            .map(|(input, residual)| self.normalise_by_burn(input, Epilogue { residual, relu }))
             .collect();
         let (mut outputs, mut means, mut variances) = (vec![], vec![], vec![]);
         for part in parts {
@@ -161,14 +166,14 @@ impl BatchNorm2d {
         }
     }
 
-    /// Images of each run of a training batch.
-    fn runs(&self, batch: usize) -> Vec<usize> {
-        let runs = GhostBatches::new(batch, self.ghost_batch);
-        runs.iter().map(|images| images.len()).collect()
+    /// Number of images of each ghost batch of a training batch.
+    fn ghost_sizes(&self, batch: usize) -> Vec<usize> {
+        let ghosts = GhostBatches::new(batch, self.ghost_batch);
+        ghosts.iter().map(|images| images.len()).collect()
     }
 
-    /// Takes the means and the unbiased variances, of several runs their means weighted by images, into the running
-    /// statistics, and hands the output on.
+    /// Advances the running statistics by means and unbiased variances, averaged over the ghost
+    /// batches with their images as weights. Returns the output.
     pub(super) fn track(&self, normalised: Normalised) -> Tensor<4> {
         let Normalised {
             output,
@@ -177,32 +182,33 @@ impl BatchNorm2d {
         } = normalised;
         let [batch, channels, height, width] = output.dims();
         let (mean, variance) = (mean.detach(), variance.detach());
-        let runs = self.runs(batch);
-        if let [images] = runs[..] {
+        let sizes = self.ghost_sizes(batch);
+        if let [images] = sizes[..] {
             advance(&self.running_mean, mean.reshape([channels]));
-            // One value a channel has no spread; PyTorch refuses it, here the running variance keeps its value.
+            // The unbiased variance of a single value per channel is undefined. PyTorch raises an
+            // error; here the running variance keeps its value.
             if let Some(factor) = unbiased((images * height * width) as f64) {
                 advance(&self.running_var, variance.reshape([channels]) * factor);
             }
             return output;
         }
-        let mean_over_runs = |values: Tensor<2>, factor: &dyn Fn(f64) -> f64| {
-            let factors = runs.iter().map(|images| {
+        let weighted_mean = |values: Tensor<2>, factor: &dyn Fn(f64) -> f64| {
+            let factors = sizes.iter().map(|images| {
                 let count = (images * height * width) as f64;
                 (*images as f64 / batch as f64 * factor(count)) as f32
             });
-            let data = TensorData::new(factors.collect::<Vec<_>>(), [runs.len(), 1]);
+            let data = TensorData::new(factors.collect::<Vec<_>>(), [sizes.len(), 1]);
             let factors = Tensor::<2>::from_data(data, &values.device());
             (values * factors).sum_dim(0).reshape([channels])
         };
-        advance(&self.running_mean, mean_over_runs(mean, &|_| 1.0));
-        let variance = mean_over_runs(variance, &|count| unbiased(count).unwrap_or(1.0));
+        advance(&self.running_mean, weighted_mean(mean, &|_| 1.0));
+        let variance = weighted_mean(variance, &|count| unbiased(count).unwrap_or(1.0));
         advance(&self.running_var, variance);
         output
     }
 }
 
-/// What makes the biased variance of `count` values the unbiased one; none of a single value.
+/// Bessel's correction `n / (n - 1)` for `n = count`; `None` for a single value.
 fn unbiased(count: f64) -> Option<f64> {
     (count > 1.0).then(|| count / (count - 1.0))
 }
@@ -211,7 +217,8 @@ fn unbiased(count: f64) -> Option<f64> {
 fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     let old = running.value_sync();
     running.update((old * (1.0 - MOMENTUM) + batch * MOMENTUM).detach());
-    // Burn takes an update over at the next one; taken over at once, no reader sees a stale value.
+    // Burn applies an update only when the state is read or updated next. Read it now, so that no
+    // copy is stale.
     running.value_sync();
 }
 
@@ -219,7 +226,7 @@ fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 mod tests {
     use super::*;
 
-    /// Channel 0 holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3.
+    /// The channel holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased variance 14/3.
     #[test]
     fn statistics_are_those_of_pytorch() {
         let device = Device::flex().autodiff();
@@ -245,14 +252,14 @@ mod tests {
             TensorData::new(values.clone(), [1, 2, 1, 2]),
             &Device::flex(),
         );
-        // Mean 0 and variance 1: only epsilon changes anything.
+        // Mean 0 and variance 1: only epsilon has an effect.
         for (got, value) in norm.forward(input).into_data().iter::<f64>().zip(values) {
             assert!((got - f64::from(value) / (1.0f64 + 1e-5).sqrt()).abs() < 1e-6);
         }
     }
 
-    /// Five images in runs of two: outputs and gradients are those of three layers that see two, two and one of them, the
-    /// running statistics their weighted mean.
+    /// Five images in ghost batches of two: outputs and gradients equal those of three layers that
+    /// get two, two and one of the images. The running statistics are the weighted mean of theirs.
     #[test]
     fn ghost_batches_are_normalised_separately() {
         let device = Device::flex().autodiff();
@@ -311,7 +318,8 @@ mod tests {
             for (got, known) in pairs {
                 assert_eq!(got.len(), known.len());
                 for (got, known) in got.iter().zip(&known) {
-                    // Burn's operations round otherwise than the kernels that the parts run through.
+                    // Burn's operations round differently from the kernels, which compute the
+                    // expected values.
                     let most = if by_burn {
                         1e-5 * known.abs().max(1.0)
                     } else {
@@ -324,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_value_a_channel_leaves_the_variance() {
+    fn a_single_value_per_channel_keeps_the_running_variance() {
         let device = Device::flex().autodiff();
         let norm = BatchNorm2d::new(1, &device);
         norm.forward(Tensor::<4>::from_data([[[[5.0]]]], &device));

@@ -2,8 +2,8 @@ use burn::tensor::{Tensor, module::max_pool2d as burn_max_pool2d, ops::MaxPoolOp
 
 use crate::cpu::{self, Pooling};
 
-/// Largest value of each `side` x `side` window of `[batch, channels, height, width]`; windows do not overlap, and rows and
-/// columns that fill none are left out.
+/// Maximum of each `side` × `side` window of `[batch, channels, height, width]`. Windows do not
+/// overlap; rows and columns at the end that do not fill a window are ignored.
 pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
     if cpu::supports(&x) {
         return cpu::pool2d(x, Pooling::Max, [side, side], [side, side]);

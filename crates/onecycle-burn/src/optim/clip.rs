@@ -1,4 +1,4 @@
-//! Clipping by the norm of all gradients together.
+//! Gradient clipping by the global norm (Pascanu et al. 2013).
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -6,7 +6,7 @@ use burn::{
     tensor::Tensor,
 };
 
-/// Added to the norm before dividing, as PyTorch does.
+/// Added to the norm before the division, as in PyTorch's `clip_grad_norm_`.
 const EPSILON: f64 = 1e-6;
 
 /// L2 norm over all gradients of `model`. One value is read back from the device.
@@ -24,11 +24,12 @@ pub(super) fn global_norm<M: Module>(model: &M, grads: &GradientsParams) -> f64 
     sums.iter::<f64>().sum::<f64>().sqrt()
 }
 
-/// The factor on all gradients: `min(1, max_norm / (norm + 1e-6))`.
+/// Factor on all gradients: `min(1, max_norm / (norm + 1e-6))`.
 pub(super) fn scale(norm: f64, max_norm: f64) -> f64 {
     (max_norm / (norm + EPSILON)).min(1.0)
 }
 
+/// Collects the sum of squares of each gradient.
 struct Squares<'a> {
     grads: &'a GradientsParams,
     sums: Vec<Tensor<1>>,

@@ -2,11 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::BurnError;
 
-/// An optimizer and the options of it that stay constant over a run.
+/// An optimizer with its options that stay constant during a run.
 ///
-/// What a policy varies (learning rate, momentum or beta1, weight decay) arrives with each step's
-/// [`Hyper`](onecycle::Hyper); `momentum`, `beta1` and `weight_decay` here are used where the policy leaves
-/// them alone.
+/// The values that a policy varies (learning rate, momentum or beta1, weight decay) arrive with the
+/// [`Hyper`](onecycle::Hyper) of each step. The `momentum`, `beta1` and `weight_decay` here apply
+/// if the policy does not set them.
 ///
 /// In a configuration file: `optimizer = { kind = "sgd", momentum = 0.9, weight_decay = 1e-4 }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,16 +25,16 @@ pub enum OptimizerConfig {
     RmsProp(RmsProp),
 }
 
-/// Stochastic gradient descent (Sutskever et al. 2013, "On the importance of initialization and momentum";
-/// in PyTorch's form).
+/// Stochastic gradient descent with momentum (Sutskever et al. 2013, "On the importance of
+/// initialization and momentum"), in PyTorch's form.
 ///
-/// With gradient `g`, weights `w`, velocity `v` and momentum `m`:
+/// With gradient `g`, weights `w`, velocity `v` (PyTorch's `momentum_buffer`) and momentum `m`:
 /// ```text
 /// g += weight_decay w                                  (coupled; else  w *= 1 - lr weight_decay)
 /// v  = g at the first step, then  m v + (1 - dampening) g
 /// w -= lr v                                            (nesterov:  w -= lr (g + m v))
 /// ```
-/// While momentum is 0 the step is `g`, and `v` is left as it is.
+/// While momentum is 0, the step is `g` and `v` stays unchanged.
 ///
 /// | option | default | range |
 /// |---|---|---|
@@ -46,15 +46,16 @@ pub enum OptimizerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
-    /// Momentum where the policy sets none.
+    /// Momentum if the policy sets none.
     pub momentum: f64,
-    /// Share of the gradient kept out of the velocity.
+    /// Fraction of the gradient that does not enter the velocity.
     pub dampening: f64,
-    /// Nesterov's look-ahead.
+    /// Whether to use Nesterov's momentum.
     pub nesterov: bool,
-    /// Weight decay where the policy sets none.
+    /// Weight decay if the policy sets none.
     pub weight_decay: f64,
-    /// Decay the weights themselves (Loshchilov & Hutter 2019) in place of adding to the gradient.
+    /// Whether weight decay scales the weights (Loshchilov & Hutter 2019) instead of adding to the
+    /// gradient.
     pub decoupled: bool,
 }
 
@@ -65,42 +66,43 @@ pub struct Sgd {
 /// a = beta1 a + (1 - beta1) g           q = beta2 q + (1 - beta2) g²
 /// w -= lr / (1 - c1) · a / (sqrt(q) / sqrt(1 - beta2^(n+1)) + eps)
 /// ```
-/// `c1` is the weight that `a` still gives to its start at 0: the product of all beta1 so far. With a constant
-/// beta1 that is `beta1^(n+1)`; PyTorch uses this power of the *current* beta1 always, which is wrong once
-/// beta1 varies, as it does under 1cycle. `bias_correction` chooses.
+/// `a` starts at 0, and `c1` is the weight that this start still has: the product of all beta1 so
+/// far. If beta1 is constant, this is `beta1^(n+1)`. PyTorch always uses this power of the
+/// *current* beta1, which is wrong if beta1 varies, as it does under 1cycle. `bias_correction`
+/// chooses between the two.
 ///
 /// | option | default | range |
 /// |---|---|---|
 /// | `beta1` | 0.9 | `[0, 1)` |
 /// | `beta2` | 0.999 | `[0, 1)` |
 /// | `eps` | 1e-8 | > 0 |
-/// | `amsgrad` | false | the largest `q` so far (Reddi et al. 2018) |
+/// | `amsgrad` | false | divide by the largest `q` so far (Reddi et al. 2018) |
 /// | `weight_decay` | 0 | ≥ 0 |
 /// | `bias_correction` | `exact` | `exact`, `torch` |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adam {
-    /// Decay of the gradient's mean where the policy sets no momentum.
+    /// Decay of the running mean of the gradient if the policy sets no momentum.
     pub beta1: f64,
-    /// Decay of the squared gradient's mean.
+    /// Decay of the running mean of the squared gradient.
     pub beta2: f64,
     /// Added to the denominator.
     pub eps: f64,
-    /// Use the largest mean of squared gradients so far.
+    /// Whether to divide by the largest running mean of the squared gradient so far.
     pub amsgrad: bool,
-    /// Weight decay where the policy sets none.
+    /// Weight decay if the policy sets none.
     pub weight_decay: f64,
-    /// How the mean's start at 0 is corrected.
+    /// How to correct for the start of the running mean at 0.
     pub bias_correction: BiasCorrection,
 }
 
-/// How Adam corrects for the start of its running mean at 0. See [`Adam`].
+/// How [`Adam`] corrects for the start of its running mean at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BiasCorrection {
-    /// The product of all beta1 so far: exact for any course of beta1.
+    /// By the product of all beta1 so far. Exact however beta1 varies.
     Exact,
-    /// The current beta1 to the power of the step, as PyTorch computes it.
+    /// By the current beta1 to the power of the step, as PyTorch computes it.
     Torch,
 }
 
@@ -123,15 +125,15 @@ pub enum BiasCorrection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsProp {
-    /// Momentum where the policy sets none.
+    /// Momentum if the policy sets none.
     pub momentum: f64,
-    /// Decay of the squared gradient's mean.
+    /// Decay of the running mean of the squared gradient.
     pub alpha: f64,
     /// Added to the denominator.
     pub eps: f64,
-    /// Divide by the standard deviation in place of the root mean square.
+    /// Whether to divide by the standard deviation instead of the root mean square.
     pub centered: bool,
-    /// Weight decay where the policy sets none.
+    /// Weight decay if the policy sets none.
     pub weight_decay: f64,
 }
 
@@ -173,7 +175,7 @@ impl Default for RmsProp {
 }
 
 impl OptimizerConfig {
-    /// Its kind, as in a configuration file.
+    /// Name of the optimizer: its `kind` in a configuration file.
     pub fn kind(&self) -> &'static str {
         match self {
             OptimizerConfig::Sgd(_) => "sgd",
@@ -196,7 +198,7 @@ impl OptimizerConfig {
         })
     }
 
-    /// Momentum (SGD, RMSprop) or beta1 (Adam, AdamW) in force where the policy sets none.
+    /// Momentum (SGD, RMSprop) or beta1 (Adam, AdamW) that applies if the policy sets none.
     pub fn momentum(&self) -> f64 {
         match self {
             OptimizerConfig::Sgd(sgd) => sgd.momentum,
@@ -205,7 +207,7 @@ impl OptimizerConfig {
         }
     }
 
-    /// Weight decay in force where the policy sets none.
+    /// Weight decay that applies if the policy sets none.
     pub fn weight_decay(&self) -> f64 {
         match self {
             OptimizerConfig::Sgd(sgd) => sgd.weight_decay,
@@ -214,7 +216,7 @@ impl OptimizerConfig {
         }
     }
 
-    /// The same with another weight decay.
+    /// Replaces the weight decay.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
         match &mut self {
@@ -276,6 +278,7 @@ impl OptimizerConfig {
     }
 }
 
+/// Returns an error unless `ok`.
 fn range(
     option: &'static str,
     value: f64,
@@ -292,6 +295,7 @@ fn range(
     })
 }
 
+/// Checks a value that must be in `[0, 1)`.
 fn unit(option: &'static str, value: f64) -> Result<(), BurnError> {
     range(
         option,
@@ -301,6 +305,7 @@ fn unit(option: &'static str, value: f64) -> Result<(), BurnError> {
     )
 }
 
+/// Checks a value that must be positive.
 fn positive(option: &'static str, value: f64) -> Result<(), BurnError> {
     range(
         option,

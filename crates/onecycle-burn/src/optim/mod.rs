@@ -1,8 +1,8 @@
-//! Optimizers that take every hyper-parameter at every step.
+//! Optimizers that take every hyper-parameter at each step.
 //!
-//! Burn's [`Optimizer`](burn::optim::Optimizer) receives a learning rate and nothing else, and caches its other
-//! settings per parameter at its first step. Here a step takes a whole [`Hyper`]: what a plan says for update
-//! `n` is what update `n` uses.
+//! Burn's [`Optimizer`](burn::optim::Optimizer) receives only a learning rate, and each parameter
+//! caches the other settings at its first step. Here a step takes a whole [`Hyper`], so update `n`
+//! uses exactly the values that a plan returns for step `n`.
 
 mod clip;
 mod config;
@@ -30,17 +30,17 @@ use crate::{
     state::{ModulePath, TensorMap},
 };
 
-/// A hyper-parameter that an optimizer may be told to ignore, see [`Optimizer::ignore`].
+/// A hyper-parameter that an optimizer can be told to ignore; see [`Optimizer::ignore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignorable {
-    /// The batch size: it is the data loader's business, and whoever sets it there says so by ignoring it here.
+    /// Batch size. The data loader applies it; ignore it here to declare that this is handled.
     BatchSize,
 }
 
 /// An optimizer with its state for all parameters of one module.
 ///
-/// Parameters are known by their path in the module (`stage1.0.conv1.weight`), so that saved state fits a module
-/// that was built anew.
+/// State is stored by the parameter's path in the module (`stage1.0.conv1.weight`), so saved state
+/// fits a newly built module.
 ///
 /// ```
 /// use onecycle_burn::optim::{ParamGroup, Optimizer, OptimizerConfig};
@@ -59,18 +59,19 @@ pub struct Optimizer {
     state: BTreeMap<String, ParamState>,
 }
 
-/// What is known of a step after it was made.
+/// What an optimizer reports of an update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// L2 norm of all gradients together, before clipping and before weight decay. `None` without clipping:
-    /// reading it back would make an accelerator wait; see [`grad_norm`].
+    /// L2 norm of all gradients together, before clipping and before weight decay. `None` without
+    /// clipping, because reading it back makes an accelerator wait; [`grad_norm`] computes it on
+    /// request.
     pub grad_norm: Option<f64>,
-    /// Whether the gradients were scaled down.
+    /// Whether clipping scaled the gradients down.
     pub clipped: bool,
 }
 
 impl Optimizer {
-    /// An optimizer without groups, clipping or state.
+    /// Creates an optimizer without parameter groups, clipping or state.
     ///
     /// # Errors
     /// Options out of range, see [`OptimizerConfig::check`].
@@ -85,21 +86,21 @@ impl Optimizer {
         })
     }
 
-    /// Sets parameter groups. A parameter takes the multipliers of the first group that matches it.
+    /// Sets the parameter groups. A parameter takes the factors of the first group that matches it.
     ///
     /// # Errors
-    /// A multiplier that is negative or not finite.
+    /// [`BurnError::InvalidOption`] for a factor that is negative or not finite.
     pub fn with_groups(mut self, groups: Vec<ParamGroup>) -> Result<Self, BurnError> {
         groups.iter().try_for_each(ParamGroup::check)?;
         self.groups = groups;
         Ok(self)
     }
 
-    /// Clips gradients to a global L2 norm over all parameters together: they are multiplied by
+    /// Clips gradients by their L2 norm over all parameters together: they are multiplied by
     /// `min(1, max_norm / (norm + 1e-6))` (Pascanu et al. 2013; PyTorch's `clip_grad_norm_`).
     ///
     /// # Errors
-    /// A `max_norm` that is not above 0.
+    /// [`BurnError::InvalidOption`] for a `max_norm` that is not above 0.
     pub fn with_clip_norm(mut self, max_norm: f64) -> Result<Self, BurnError> {
         if max_norm.is_nan() || max_norm <= 0.0 {
             return Err(BurnError::InvalidOption {
@@ -112,7 +113,7 @@ impl Optimizer {
         Ok(self)
     }
 
-    /// Declares that a hyper-parameter of the plan is taken care of elsewhere.
+    /// Declares that a hyper-parameter of the plan is handled elsewhere.
     pub fn ignore(mut self, what: Ignorable) -> Self {
         match what {
             Ignorable::BatchSize => self.ignore_batch_size = true,
@@ -125,14 +126,16 @@ impl Optimizer {
         &self.config
     }
 
-    /// One update of all parameters of `model` that have a gradient.
+    /// Updates all parameters of `model` that have a gradient, once.
     ///
-    /// `hyper.momentum` is SGD's and RMSprop's momentum and Adam's beta1; where it or `hyper.weight_decay` is
-    /// `None`, the optimizer's own option is in force.
+    /// `hyper.momentum` is the momentum of SGD and RMSprop and the beta1 of Adam. If it or
+    /// `hyper.weight_decay` is `None`, the optimizer's own option is used.
     ///
     /// # Errors
-    /// - [`BurnError::UnusedHyper`] if `hyper` sets a batch size and nobody declared to handle it.
-    /// - [`BurnError::HyperOutOfRange`] for a negative or non-finite rate, or a momentum outside `[0, 1)`.
+    /// - [`BurnError::UnusedHyper`] if `hyper` sets a batch size that was not declared as handled;
+    ///   see [`ignore`](Self::ignore).
+    /// - [`BurnError::HyperOutOfRange`] for a negative or non-finite rate, or a momentum outside
+    ///   `[0, 1)`.
     pub fn step<M: Module>(
         &mut self,
         hyper: &Hyper,
@@ -169,8 +172,8 @@ impl Optimizer {
         Ok((model.map(&mut updater), report))
     }
 
-    /// The optimizer's state as named flat tensors, e.g. `fc.weight/velocity`, and `fc.weight/counters` with the
-    /// number of steps and the product of beta1 (float64).
+    /// The optimizer's state as named flat tensors: for example `fc.weight/velocity`, and
+    /// `fc.weight/counters` with the number of steps and the product of beta1 (float64, `[2]`).
     pub fn state(&self) -> TensorMap {
         let mut map = TensorMap::new();
         for (path, state) in &self.state {
@@ -179,10 +182,10 @@ impl Optimizer {
         map
     }
 
-    /// Restores what [`Optimizer::state`] returned, on `device`.
+    /// Replaces the state by one that [`Optimizer::state`] returned, on `device`.
     ///
     /// # Errors
-    /// [`BurnError::UnexpectedTensor`] for a name that no optimizer state has.
+    /// [`BurnError::UnexpectedTensor`] for a name that optimizer state never has.
     pub fn load_state(&mut self, state: TensorMap, device: &Device) -> Result<(), BurnError> {
         let device = device.clone().without_autodiff();
         let mut restored: BTreeMap<String, ParamState> = BTreeMap::new();
@@ -211,18 +214,18 @@ impl Optimizer {
     }
 }
 
-/// L2 norm of all gradients of `model` together.
+/// L2 norm of all gradients of `model` together. One value is read back from the device.
 pub fn grad_norm<M: Module>(model: &M, grads: &GradientsParams) -> f64 {
     clip::global_norm(model, grads)
 }
 
-/// Walks over a module and updates each parameter that has a gradient.
+/// Visits the parameters of a module and updates those that have a gradient.
 struct Updater<'a> {
     optimizer: &'a mut Optimizer,
     path: ModulePath,
     grads: GradientsParams,
     base: Rates,
-    /// Factor on all gradients, from clipping.
+    /// Factor on all gradients, set by clipping.
     scale: f64,
 }
 

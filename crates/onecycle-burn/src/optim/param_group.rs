@@ -5,16 +5,18 @@ use crate::BurnError;
 
 /// A set of parameters and its factors on the plan's learning rate and weight decay.
 ///
-/// A parameter belongs to the first group that matches it. The factors of a parameter without a group are 1.
+/// A parameter belongs to the first group that matches it. The factors of a parameter without a
+/// group are 1.
 ///
-/// In a configuration file: `{ select = { prefix = "stage1." }, lr = 0.1, weight_decay = 1.0 }`, where `lr` and
-/// `weight_decay` are 1 by default.
+/// In a configuration file: `{ select = { prefix = "stage1." }, lr = 0.1, weight_decay = 1.0 }`,
+/// where `lr` and `weight_decay` are 1 by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Table", into = "Table")]
 pub struct ParamGroup {
     /// Which parameters.
     pub select: Select,
-    /// Factors on learning rate and weight decay, each at least 0. A learning rate of 0 freezes the group.
+    /// Factors on learning rate and weight decay, each at least 0. A learning rate of 0 freezes the
+    /// group.
     pub scale: GroupScale,
 }
 
@@ -40,8 +42,8 @@ impl ParamGroup {
         }
     }
 
-    /// Factors on learning rate and weight decay of all parameters whose path starts with `prefix` (discriminative
-    /// rates, Howard & Ruder 2018, section 3.2).
+    /// Factors on learning rate and weight decay of all parameters whose path starts with `prefix`
+    /// (discriminative rates, Howard & Ruder 2018, section 3.2).
     pub fn prefix(prefix: impl Into<String>, lr: f64, weight_decay: f64) -> Self {
         ParamGroup {
             select: Select::Prefix(prefix.into()),
@@ -49,7 +51,8 @@ impl ParamGroup {
         }
     }
 
-    /// Whether a parameter belongs here. `path` is its path in the module, `rank` its number of dimensions.
+    /// Whether a parameter belongs here. `path` is its path in the module, `rank` its number of
+    /// dimensions.
     pub(crate) fn matches(&self, path: &str, rank: usize) -> bool {
         match &self.select {
             Select::BiasAndNorm => rank == 1,
@@ -74,7 +77,8 @@ impl ParamGroup {
     }
 }
 
-/// A [`ParamGroup`] in a configuration file. Serde cannot flatten `scale` and refuse unknown keys as well.
+/// A [`ParamGroup`] in a configuration file. Serde cannot flatten `scale` and refuse unknown keys
+/// as well.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "ParamGroup", deny_unknown_fields)]
 struct Table {

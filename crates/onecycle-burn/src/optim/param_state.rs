@@ -19,13 +19,14 @@ pub(crate) struct ParamState {
     pub(crate) max_exp_avg_sq: Option<Tensor<1>>,
 }
 
-/// The state's tensors in a file, of which each is optional. The names are older than those of the fields; checkpoints
-/// that exist rely on them.
+// Names of the tensors in files. They are older than the names of the fields, and existing
+// checkpoints rely on them.
 const MOMENTUM_BUFFER: &str = "velocity";
 const EXP_AVG: &str = "mean";
 const EXP_AVG_SQ: &str = "square";
 const MAX_EXP_AVG_SQ: &str = "square_max";
-/// Number of steps and product of beta1, float64. A product of -1 stands for "not used": it cannot occur otherwise.
+/// Number of steps and product of beta1, float64. A product of -1 stands for "not used": it cannot
+/// occur otherwise.
 const COUNTERS: &str = "counters";
 
 impl ParamState {
@@ -55,7 +56,8 @@ impl ParamState {
         map.insert(format!("{path}/{COUNTERS}"), TensorData::new(counters, [2]));
     }
 
-    /// Restores one tensor of [`save`](Self::save). Returns false if `field` is unknown or its data are malformed.
+    /// Restores one tensor of [`save`](Self::save). Returns false if `field` is unknown or its data
+    /// are malformed.
     pub(crate) fn restore(&mut self, field: &str, data: TensorData, device: &Device) -> bool {
         if field == COUNTERS {
             let mut counters = data.iter::<f64>();

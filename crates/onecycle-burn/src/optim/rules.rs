@@ -1,8 +1,8 @@
-//! The update formulas, over one parameter at a time, flattened.
+//! The update formulas, for one flattened parameter at a time.
 //!
-//! They are written in the order of PyTorch's arithmetic, so that a run in double precision agrees with it to
-//! the last bits. In single precision on the CPU, SGD with momentum, Adam and AdamW run as one pass over memory
-//! ([`cpu`]), in the same order.
+//! They follow the order of PyTorch's arithmetic, so that a run in double precision agrees with it
+//! to the last bits. In single precision on the CPU, SGD with momentum, Adam and AdamW run as one
+//! pass over memory ([`cpu`]), in the same order.
 
 use burn::tensor::Tensor;
 use onecycle::Hyper;
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::cpu;
 
-/// What a step uses for one parameter, after the plan, the defaults and the parameter's group are combined.
+/// Rates of one update of one parameter: those of the plan, completed by the optimizer's options
+/// and scaled by the parameter's group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
     pub(crate) lr: f64,
@@ -34,7 +35,7 @@ impl Rates {
     }
 }
 
-/// One update: new weights from weights `w` and gradient `g`.
+/// Makes one update: returns the new weights for weights `w` and gradient `g`.
 pub(crate) fn update(
     config: &OptimizerConfig,
     rates: Rates,
@@ -197,7 +198,7 @@ fn running_mean(mean: Option<Tensor<1>>, value: Tensor<1>, decay: f64) -> Tensor
     }
 }
 
-/// Coupled weight decay: the gradient of `weight_decay / 2 · |w|²` joins the loss's.
+/// Coupled weight decay: adds the gradient of `weight_decay / 2 · |w|²` to that of the loss.
 fn add_decay(g: Tensor<1>, w: &Tensor<1>, weight_decay: f64) -> Tensor<1> {
     if weight_decay == 0.0 {
         return g;
@@ -205,7 +206,7 @@ fn add_decay(g: Tensor<1>, w: &Tensor<1>, weight_decay: f64) -> Tensor<1> {
     g + w.clone() * weight_decay
 }
 
-/// Decoupled weight decay: the weights shrink by a share of their own.
+/// Decoupled weight decay: scales the weights by `1 - lr · weight_decay`.
 fn shrink(w: Tensor<1>, rates: Rates) -> Tensor<1> {
     if rates.weight_decay == 0.0 {
         return w;
