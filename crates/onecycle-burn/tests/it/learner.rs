@@ -2,8 +2,6 @@
 //!
 //! Like Burn's training loop, the test calls the scheduler once and then the optimizer once per step.
 
-#![allow(clippy::unwrap_used)]
-
 use burn::{
     lr_scheduler::LrScheduler,
     module::{Module, Param},

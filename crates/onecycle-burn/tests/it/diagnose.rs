@@ -1,5 +1,4 @@
 //! Diagnoses of modules with known answers, and that diagnoses leave modules bit-identical.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use burn::{
     module::{Module, Param},

@@ -1,7 +1,5 @@
 //! Guarantees of the optimizers besides their arithmetic: parameter groups, clipping, errors.
 
-#![allow(clippy::unwrap_used)]
-
 use burn::{
     module::{Module, Param},
     optim::GradientsParams,

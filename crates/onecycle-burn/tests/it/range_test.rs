@@ -1,7 +1,5 @@
 //! A range test leaves module and optimizer bit-identical, however it ends.
 
-#![allow(clippy::unwrap_used)]
-
 use burn::{
     module::Module,
     optim::GradientsParams,

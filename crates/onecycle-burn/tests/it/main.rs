@@ -1,0 +1,8 @@
+//! Integration tests. They are one binary because linking Burn takes longer than running them.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod diagnose;
+mod learner;
+mod optimizer;
+mod range_test;
