@@ -66,8 +66,8 @@ pub trait Feed<M> {
     ///
     /// # Errors
     /// Those of the validation. They end the test.
-    fn validate(&mut self, _model: &M, _updates: usize) -> Result<Measured, Self::Error> {
-        Ok(Measured::default())
+    fn validate(&mut self, _model: &M, _updates: usize) -> Result<ValidationScore, Self::Error> {
+        Ok(ValidationScore::default())
     }
 }
 
@@ -85,7 +85,7 @@ where
 
 /// Result of a validation during a range test.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Measured {
+pub struct ValidationScore {
     /// Loss on the validation set.
     pub loss: Option<f64>,
     /// Accuracy on the validation set, 0 to 1.
@@ -94,18 +94,18 @@ pub struct Measured {
 
 /// Result of a range test.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tested {
+pub struct RangeTestOutcome {
     /// The recorded losses.
     pub curve: LossCurve,
     /// Why it ended; `None` if the feed ended it.
     pub stop: Option<StopReason>,
     /// Time that it took.
-    pub cost: Cost,
+    pub timing: Timing,
 }
 
 /// Time of a range test.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Cost {
+pub struct Timing {
     /// Updates made, including the warm-up.
     pub updates: u64,
     /// Time of the work that a training of the same length does: batches, losses, gradients,
@@ -117,7 +117,7 @@ pub struct Cost {
     pub overhead: Duration,
 }
 
-impl Cost {
+impl Timing {
     /// Overhead per update, as a fraction of the time that an update takes in a training. NaN if no
     /// update was made.
     pub fn overhead_share(&self) -> f64 {
@@ -137,9 +137,9 @@ pub fn range_test<M: Module, F: Feed<M>>(
     optimizer: &Optimizer,
     mut test: RangeTest,
     feed: &mut F,
-) -> Result<Tested, F::Error> {
+) -> Result<RangeTestOutcome, F::Error> {
     let start = Instant::now();
-    let mut cost = Cost::default();
+    let mut timing = Timing::default();
     let mut model = state::fork(model);
     let mut optimizer = optimizer.clone().ignore(Ignorable::BatchSize);
     'test: while let Some(hyper) = test.next_hyper() {
@@ -150,32 +150,36 @@ pub fn range_test<M: Module, F: Feed<M>>(
                 break 'test;
             };
             let value = loss_value(&loss);
-            cost.training += timer.elapsed();
+            timing.training += timer.elapsed();
             if test.record(value).is_break() {
                 break 'test;
             }
             let timer = Instant::now();
             step.backward(&loss, &model);
-            cost.training += timer.elapsed();
+            timing.training += timer.elapsed();
         }
         let timer = Instant::now();
         (model, _) = step.update(model, &mut optimizer, &hyper)?;
-        cost.updates += 1;
-        cost.training += timer.elapsed();
+        timing.updates += 1;
+        timing.training += timer.elapsed();
         if test.recorded() > 0 {
             let timer = Instant::now();
             let measured = feed.validate(&model, test.recorded())?;
-            if measured != Measured::default() {
+            if measured != ValidationScore::default() {
                 test.record_validation(measured.loss, measured.accuracy);
-                cost.validation += timer.elapsed();
+                timing.validation += timer.elapsed();
             }
         }
     }
     let stop = test.stop_reason();
     let curve = test.into_curve();
-    cost.overhead = start
+    timing.overhead = start
         .elapsed()
-        .saturating_sub(cost.training)
-        .saturating_sub(cost.validation);
-    Ok(Tested { curve, stop, cost })
+        .saturating_sub(timing.training)
+        .saturating_sub(timing.validation);
+    Ok(RangeTestOutcome {
+        curve,
+        stop,
+        timing,
+    })
 }

@@ -13,7 +13,7 @@ use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
     nn::{BatchNorm2d, Linear, cross_entropy},
     range_test,
-    range_test::{Feed, Measured},
+    range_test::{Feed, ValidationScore},
     state::{self, TensorMap},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -149,7 +149,7 @@ fn model_and_optimizer_stay_bit_identical_however_the_test_ends() {
             (normal.stop, normal.curve.len()),
             (Some(StopReason::Finished), 60)
         );
-        assert_eq!(normal.cost.updates, 60);
+        assert_eq!(normal.timing.updates, 60);
         let diverged = run(RangeTest::new(sweep()), None).unwrap();
         assert!(matches!(
             diverged.stop,
@@ -217,7 +217,7 @@ fn accumulated_micro_batches_equal_one_batch() {
         range_test(&model, &optimizer, test, &mut feed).unwrap()
     };
     let (one, two) = (run(1), run(2));
-    assert_eq!((one.cost.updates, two.cost.updates), (8, 8));
+    assert_eq!((one.timing.updates, two.timing.updates), (8, 8));
     for (one, two) in one.curve.loss().iter().zip(two.curve.loss()) {
         assert!((one - two).abs() < 1e-5, "{one} {two}");
     }
@@ -231,9 +231,9 @@ fn validations_during_the_test_are_recorded() {
         fn loss(&mut self, model: &Net) -> Result<Option<Tensor<1>>, BurnError> {
             Ok(Some(self.0.loss(model)))
         }
-        fn validate(&mut self, _: &Net, updates: usize) -> Result<Measured, BurnError> {
+        fn validate(&mut self, _: &Net, updates: usize) -> Result<ValidationScore, BurnError> {
             let accuracy = updates.is_multiple_of(3).then_some(0.5);
-            Ok(Measured {
+            Ok(ValidationScore {
                 loss: None,
                 accuracy,
             })

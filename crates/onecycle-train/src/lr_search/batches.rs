@@ -1,6 +1,6 @@
 use burn::{module::Module, tensor::Tensor};
 use onecycle::Hyper;
-use onecycle_burn::range_test::{Feed, Measured};
+use onecycle_burn::range_test::{Feed, ValidationScore};
 use onecycle_vision::{Batch, Batches, models::Model};
 
 use super::settings::RangeTestConfig;
@@ -84,10 +84,10 @@ impl Feed<Model> for EpochBatches<'_> {
         Ok(Some(loss))
     }
 
-    fn validate(&mut self, model: &Model, updates: usize) -> Result<Measured, TrainError> {
+    fn validate(&mut self, model: &Model, updates: usize) -> Result<ValidationScore, TrainError> {
         let every = self.options.validate_every;
         if every == 0 || !updates.is_multiple_of(every) {
-            return Ok(Measured::default());
+            return Ok(ValidationScore::default());
         }
         let held_out = &self.experiment.data.validation;
         let parts = held_out.len().div_ceil(MAX_VALIDATION);
@@ -98,7 +98,7 @@ impl Feed<Model> for EpochBatches<'_> {
             .batches();
         let model = model.valid();
         let sums = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
-        Ok(Measured {
+        Ok(ValidationScore {
             loss: Some(sums.mean_loss()),
             accuracy: Some(sums.accuracy()),
         })

@@ -90,8 +90,8 @@ pub struct RangeTestCost {
     pub overhead_seconds: f64,
 }
 
-impl From<onecycle_burn::range_test::Cost> for RangeTestCost {
-    fn from(cost: onecycle_burn::range_test::Cost) -> Self {
+impl From<onecycle_burn::range_test::Timing> for RangeTestCost {
+    fn from(cost: onecycle_burn::range_test::Timing) -> Self {
         RangeTestCost {
             updates: cost.updates,
             training_seconds: cost.training.as_secs_f64(),

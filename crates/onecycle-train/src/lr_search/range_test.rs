@@ -159,7 +159,7 @@ pub fn test(
     Ok(tested.stop.map(|stop| RangeTestRun {
         seed: experiment.config.seed,
         stop,
-        cost: tested.cost.into(),
+        cost: tested.timing.into(),
         curve: tested.curve,
     }))
 }
