@@ -354,7 +354,8 @@ fn the_former_flag_rungs_still_works() {
     let place = Place::new();
     let find = |flag: &[&str]| {
         let args = [
-            "find", "--model", "lenet5", "--limit", "64", "--format", "csv", "-q",
+            "find", "--model", "lenet5", "--limit", "64", "--lr-to", "0.001", "--format", "csv",
+            "-q",
         ];
         let answer = place.onecycle(&[&args[..], flag].concat());
         assert_eq!(answer.code, 0, "{flag:?}: {}", answer.err);
