@@ -277,3 +277,28 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
         _ => Err("expected a whole number of at least 1".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        sweep: SweepOptions,
+    }
+
+    #[test]
+    fn a_renamed_flag_still_works_and_is_noted() {
+        let notes = |flag: &str| {
+            let line = ["find", flag, "20"];
+            let args = <CommandLine as clap::Parser>::try_parse_from(line);
+            assert!(matches!(args, Ok(args) if args.sweep.num_steps == 20));
+            deprecations(line.into_iter().map(OsString::from))
+        };
+        assert_eq!(notes("--rungs"), ["--rungs is deprecated: use --num-steps"]);
+        assert!(notes("--num-steps").is_empty());
+        let joined = ["onecycle", "fit", "--rungs=20"].map(OsString::from);
+        assert_eq!(deprecations(joined.into_iter()).len(), 1);
+    }
+}

@@ -301,3 +301,23 @@ impl RangeTestResult {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    /// `range_test.json` of earlier versions has the keys `ladder` and `steps`.
+    #[test]
+    fn former_keys_are_still_read() {
+        let sweep = LrSweep::exponential(1e-5, 10.0, 150).unwrap();
+        let result = RangeTestResult::new(None, sweep, Vec::new());
+        let json = serde_json::to_string(&result).unwrap();
+        let former = json
+            .replace("\"sweep\"", "\"ladder\"")
+            .replace("\"num_steps\"", "\"steps\"");
+        assert_ne!(former, json);
+        let read: RangeTestResult = serde_json::from_str(&former).unwrap();
+        assert_eq!(read.sweep, sweep);
+    }
+}
