@@ -153,7 +153,7 @@ impl Optimizer for PlanOptimizer {
     }
 
     fn to_device<const D: usize>(state: PlanState, device: &Device) -> PlanState {
-        PlanState(state.0.to_device(device))
+        PlanState(state.0.on_device(device))
     }
 }
 

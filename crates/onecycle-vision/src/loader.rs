@@ -4,6 +4,7 @@
 //! image is drawn from the seed, the epoch and the image's index. The values of an image therefore
 //! do not depend on the batch size, on prefetching, or on where an interrupted epoch is resumed.
 
+mod batch;
 mod batches;
 mod curriculum;
 mod pass;
@@ -16,7 +17,8 @@ use crate::dataset::{ImageShape, Split, Statistics};
 use crate::error::DataError;
 use crate::random;
 
-pub use batches::{Batch, Batches};
+pub use batch::Batch;
+pub use batches::Batches;
 pub use curriculum::Curriculum;
 pub use pass::{DEFAULT_BATCH_SIZE, Pass};
 

@@ -81,7 +81,7 @@ impl ParamState {
     }
 
     /// The state on another device.
-    pub(crate) fn to_device(self, device: &Device) -> Self {
+    pub(crate) fn on_device(self, device: &Device) -> Self {
         let transfer = |tensor: Option<Tensor<1>>| tensor.map(|tensor| tensor.to_device(device));
         ParamState {
             momentum_buffer: transfer(self.momentum_buffer),

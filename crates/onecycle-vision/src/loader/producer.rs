@@ -4,19 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use super::batches::Batch;
+use super::batch::{Batch, Buffers};
 use crate::augment::{Augment, Transform};
 use crate::dataset::Split;
 use crate::error::DataError;
 use crate::random::ChaCha8Rng;
-
-/// Memory of a batch, reused for later batches.
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    pub(super) images: Vec<f32>,
-    pub(super) labels: Vec<i64>,
-    pub(super) indices: Vec<u32>,
-}
 
 /// Size of the batch with this index.
 pub(super) type BatchSizes = Box<dyn FnMut(u64) -> usize + Send>;
