@@ -13,19 +13,23 @@
 //!
 //! let mut figure = Figure::new("loss", "Training loss", Axis::linear("step"), Axis::log("loss"));
 //! figure.series.push(Series::line("training", vec![0.0, 1.0, 2.0], vec![2.3, 1.1, 0.7]));
-//! assert!(figure.svg()?.starts_with("<svg")); assert_eq!(figure.csv()?.lines().nth(1),
-//! Some("training,0.0,2.3")); # Ok::<(), onecycle_plot::PlotError>(()) ```
+//! assert!(figure.svg()?.starts_with("<svg"));
+//! assert_eq!(figure.csv()?.lines().nth(1), Some("training,0.0,2.3"));
+//! # Ok::<(), onecycle_plot::PlotError>(())
+//! ```
 //!
 //! An axis can show categories instead of numbers:
 //!
 //! ```
 //! use onecycle_plot::{Axis, Figure, Series, Style};
 //!
-//! let x = Axis::categories("policy", ["one cycle", "constant"]); let mut figure =
-//! Figure::new("accuracy", "Final accuracy", x, Axis::linear("accuracy (%)")); let runs =
-//! Series::line("runs", vec![1.0, 1.0, 2.0, 2.0], vec![92.1, 92.4, 90.3, 90.8]);
-//! figure.series.push(runs.style(Style::Points)); assert_eq!(figure.csv()?.lines().nth(1),
-//! Some("runs,1.0,one cycle,92.1")); # Ok::<(), onecycle_plot::PlotError>(()) ```
+//! let x = Axis::categories("policy", ["one cycle", "constant"]);
+//! let mut figure = Figure::new("accuracy", "Final accuracy", x, Axis::linear("accuracy (%)"));
+//! let runs = Series::line("runs", vec![1.0, 1.0, 2.0, 2.0], vec![92.1, 92.4, 90.3, 90.8]);
+//! figure.series.push(runs.style(Style::Points));
+//! assert_eq!(figure.csv()?.lines().nth(1), Some("runs,1.0,one cycle,92.1"));
+//! # Ok::<(), onecycle_plot::PlotError>(())
+//! ```
 
 mod error;
 mod figure;
