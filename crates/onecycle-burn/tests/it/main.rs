@@ -5,4 +5,5 @@
 mod diagnose;
 mod learner;
 mod optimizer;
+mod optimizers_torch;
 mod range_test;

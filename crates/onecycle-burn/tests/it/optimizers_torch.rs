@@ -12,8 +12,6 @@
 //!     opt.step()
 //! ```
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 
 use burn::{
