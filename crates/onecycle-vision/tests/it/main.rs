@@ -10,3 +10,5 @@ mod datasets;
 mod download;
 mod image_folder;
 mod loader;
+mod models;
+mod train_parity;

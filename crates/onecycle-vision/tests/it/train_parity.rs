@@ -9,7 +9,6 @@
 //! ```
 //!
 //! In float64 all quantities must agree to 1e-9, in float32 within the recorded tolerances.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod random_numbers;
 

@@ -1,8 +1,5 @@
 //! Numbers of parameters counted by hand, and the smallest images that each network accepts.
 
-// A test that cannot build its network should say where.
-#![allow(clippy::unwrap_used)]
-
 use burn::tensor::{Device, Distribution, Tensor};
 use onecycle_burn::state;
 use onecycle_vision::{
