@@ -88,7 +88,6 @@ const SEEDS: usize = 3;
 const STOPPED: &str = "stopped; run the same command again to continue";
 
 /// Runs one experiment, all of them, or the study of suggestions.
-
 pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
     if args.name == SUGGESTIONS {
         return run_suggestions(args, start);
