@@ -3,7 +3,7 @@
 //! The principal type is [`Figure`]: axes, series and marks as plain data. [`Figure::svg`],
 //! [`Figure::png`] and [`Figure::csv`] return the contents of its files; the caller writes them.
 //! [`terminal::draw`] plots series with Braille characters, [`table::align`] aligns tables, and
-//! [`format`] formats numbers the way the figures do.
+//! [`mod@format`] formats numbers the way the figures do.
 //!
 //! The SVG and the PNG are written from the same shapes, and the PNG uses an embedded font. So both
 //! look alike, and the same figure gives the same bytes on every machine.
