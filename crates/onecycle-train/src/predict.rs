@@ -166,9 +166,7 @@ fn check(card: &ModelCard) -> Result<(), String> {
         ("width", shape.width),
     ] {
         if !(1..=LARGEST_SIDE).contains(&side) {
-            return Err(format!(
-                "its {name} is {side}, expected 1 to {LARGEST_SIDE}"
-            ));
+            return Err(format!("{name} = {side}, expected 1 to {LARGEST_SIDE}"));
         }
     }
     if card.classes.is_empty() {

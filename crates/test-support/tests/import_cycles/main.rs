@@ -9,11 +9,7 @@ mod crate_tree;
 mod cycles;
 mod names;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use crate_tree::CrateTree;
 use cycles::{Edges, cycles};
