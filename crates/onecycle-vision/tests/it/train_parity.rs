@@ -39,6 +39,11 @@ use random_numbers::{bits, projection, uniform};
 /// Allowed relative deviation in float64. Two float64 runs of PyTorch differ by less than 1e-14.
 const FLOAT64: f64 = 1e-9;
 
+/// Least tolerance of a gradient norm in float32. Where a pre-activation is within rounding of 0, one
+/// run passes its gradient and another does not; PyTorch's five runs may agree on such a case by
+/// chance. Without weight decay the norm would be off by more than 2e-4.
+const GRAD_NORM_FLOAT32: f64 = 5e-5;
+
 const BATCH: usize = 32;
 const WEIGHT_DECAY: f64 = 5e-4;
 
@@ -87,7 +92,13 @@ impl Judge<'_> {
         match (self.tolerances, step) {
             (None, _) => FLOAT64,
             (Some(all), None) => number(&all[quantity]),
-            (Some(all), Some(step)) => number(&all[quantity][step]),
+            (Some(all), Some(step)) => {
+                let recorded = number(&all[quantity][step]);
+                match quantity {
+                    "grad_norm_per_step" => recorded.max(GRAD_NORM_FLOAT32),
+                    _ => recorded,
+                }
+            }
         }
     }
 
