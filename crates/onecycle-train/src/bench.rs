@@ -141,7 +141,8 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         std: vec![0.5; shape.channels],
     };
     let data = TrainingData {
-        loader: Loader::new(images, shape, &statistics, Augment::default(), 0)?,
+        // Batches are made between the timed steps, not beside them.
+        loader: Loader::new(images, shape, &statistics, Augment::default(), 0)?.prefetch(false),
         shape,
         device,
         batch_size: bench.batch_size,
