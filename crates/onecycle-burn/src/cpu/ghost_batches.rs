@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The ghost batches of a batch, each of which is normalised by its own statistics. All have the
+/// Ghost batches: parts of a batch, each normalised with its own statistics. All have the
 /// same number of images, except that the last may have fewer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GhostBatches {
