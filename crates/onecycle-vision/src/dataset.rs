@@ -68,6 +68,9 @@ pub struct Dataset {
     pub train: Split,
     /// The published test images, or the validation images of an image folder.
     pub test: Split,
+    /// Whether the seed drew the test images from the training images, as for a folder without
+    /// `val/`. Another seed, or any change of the folder, then makes other images the test images.
+    pub test_is_drawn: bool,
     /// The file or folder from which it was read.
     pub source: PathBuf,
     /// SHA-256 (hexadecimal) of each file, by file name. For an image folder this is one entry,

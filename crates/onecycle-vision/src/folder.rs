@@ -115,6 +115,7 @@ pub fn load(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> 
         .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "images".to_owned());
     let checksum = decoded.checksum();
+    let test_is_drawn = tree.train == tree.files.len();
     let (train, test) = split(&tree, shape, decoded, options)?;
     Ok(Dataset {
         checksums: BTreeMap::from([(name.clone(), checksum)]),
@@ -123,6 +124,7 @@ pub fn load(path: &Path, options: &FolderOptions) -> Result<Dataset, DataError> 
         shape,
         train,
         test,
+        test_is_drawn,
         source: path.to_path_buf(),
         notes,
     })

@@ -68,30 +68,45 @@ pub(crate) fn identify(path: &Path) -> Option<&'static KnownSet> {
         // The published file name decides; otherwise the names of the entries do.
         let name = path.file_name()?.to_string_lossy();
         return sets
-            .clone()
             .find(|set| set.files.iter().any(|file| file.name == name))
-            .or_else(|| sets.find(|set| archive_has_records_of(path, set)));
+            .or_else(|| identify_archive(path));
     }
     sets.find(|set| locate(path, set).is_some())
 }
 
-fn archive_has_records_of(path: &Path, set: &KnownSet) -> bool {
-    let Format::Cifar { members, .. } = set.format else {
-        return false;
+/// Recognises the set of an archive by the name of any entry, in one pass that decompresses no more
+/// than the largest set has.
+fn identify_archive(path: &Path) -> Option<&'static KnownSet> {
+    let limit = catalog::all().iter().map(size_limit).max()?;
+    let file = File::open(path).ok()?;
+    let contents = GzDecoder::new(BufReader::new(file)).take(limit);
+    let mut archive = tar::Archive::new(contents);
+    // Raw entries: the names of others may be read into memory from entries of any length.
+    for entry in archive.entries().ok()?.raw(true) {
+        let name = entry.ok()?.path().ok()?.file_name()?.to_os_string();
+        let has = |set: &&KnownSet| members(set).iter().any(|member| name == member.name);
+        if let Some(set) = catalog::all().iter().find(has) {
+            return Some(set);
+        }
+    }
+    None
+}
+
+/// The files of records of a set; none for a set of another format.
+fn members(set: &KnownSet) -> &'static [Member] {
+    match set.format {
+        Format::Cifar { members, .. } => members,
+        Format::Idx => &[],
+    }
+}
+
+/// Largest number of bytes that an archive of the set may decompress to.
+fn size_limit(set: &KnownSet) -> u64 {
+    let Format::Cifar { label_bytes, .. } = set.format else {
+        return 0;
     };
-    let Ok(file) = File::open(path) else {
-        return false;
-    };
-    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
-    let Ok(mut entries) = archive.entries() else {
-        return false;
-    };
-    entries.any(|entry| {
-        let name = entry
-            .ok()
-            .and_then(|entry| Some(entry.path().ok()?.file_name()?.to_os_string()));
-        name.is_some_and(|name| members.iter().any(|member| name == member.name))
-    })
+    let records: usize = members(set).iter().map(|member| member.records).sum();
+    (records * (label_bytes + SHAPE.len())) as u64 + ARCHIVE_SLACK
 }
 
 /// Reads the set at `path`, an archive or folder returned by [`locate`].
@@ -141,6 +156,7 @@ pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
         shape: SHAPE,
         train,
         test,
+        test_is_drawn: false,
         source: path.to_path_buf(),
         checksums: records.checksums,
         notes: Vec::new(),
@@ -211,8 +227,8 @@ fn read_archive(
     size: impl Fn(&Member) -> u64,
 ) -> Result<Records, DataError> {
     let file = HashingReader::new(files::open(path, &format!("the archive of {}", set.title))?);
-    let limit = members.iter().map(&size).sum::<u64>() + ARCHIVE_SLACK;
-    let mut contents = GzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(limit);
+    let mut contents =
+        GzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(size_limit(set));
     let mut found = BTreeMap::new();
     read_entries(path, &mut contents, members, &size, &mut found)?;
     // Read to the end, so that the gzip checksum and the SHA-256 cover the whole file.

@@ -118,6 +118,7 @@ pub(crate) fn load(folder: &Path, known: Option<&KnownSet>) -> Result<Dataset, D
         name,
         classes,
         shape,
+        test_is_drawn: false,
         source: folder.to_path_buf(),
         checksums,
         notes: Vec::new(),

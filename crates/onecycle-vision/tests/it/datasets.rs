@@ -464,3 +464,37 @@ fn changed_labels_are_noticed_by_verification() {
     assert_eq!(status, [Published, Published, Published, Differs]);
     assert!(!verified.is_published());
 }
+
+/// Guessing the contents of an archive stops where no CIFAR archive has anything: names of entries
+/// can be gigabytes long, and a few megabytes can decompress to terabytes.
+#[test]
+fn guessing_an_archive_has_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photos.tar.gz");
+    let long_name = |length: usize| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("././@LongLink").unwrap();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(length as u64);
+        header.set_cksum();
+        header
+    };
+    let mut name = tar::Header::new_gnu();
+    name.set_path("data_batch_1.bin").unwrap();
+    name.set_size(0);
+    name.set_cksum();
+    for (length, known) in [(1 << 10, true), (300 << 20, false)] {
+        let file = fs::File::create(&path).unwrap();
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
+            file,
+            flate2::Compression::fast(),
+        ));
+        let zeros = std::io::Read::take(std::io::repeat(b'a'), length as u64);
+        archive.append(&long_name(length), zeros).unwrap();
+        archive.append(&name, std::io::empty()).unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
+        let error = Source::at(&path).load().unwrap_err();
+        let recognised = !matches!(error, DataError::Layout { .. });
+        assert_eq!(recognised, known, "{length}: {error}");
+    }
+}
