@@ -17,6 +17,8 @@ pub(super) struct ImageFile {
     size: u64,
     /// Nanoseconds since 1970.
     modified: u128,
+    /// Number of the file and time of its last change on the file system; see [`identity`].
+    identity: [u64; 3],
 }
 
 /// The contents of a folder of images.
@@ -94,11 +96,11 @@ pub(super) fn scan(root: &Path) -> Result<Tree, DataError> {
 }
 
 impl Tree {
-    /// Key of the cache file: SHA-256 of the image size and of all names, lengths and modification
-    /// times.
+    /// Key of the cache file: SHA-256 of the image size and of all names, lengths, modification times
+    /// and identities.
     pub(super) fn key(&self, size: usize) -> String {
         let mut hash = Sha256Writer::default();
-        hash.update(b"onecycle image folder 1");
+        hash.update(b"onecycle image folder 2");
         hash.update(&(size as u64).to_le_bytes());
         hash.update(&(self.train as u64).to_le_bytes());
         for file in &self.files {
@@ -106,9 +108,31 @@ impl Tree {
             hash.update(file.name.as_bytes());
             hash.update(&file.size.to_le_bytes());
             hash.update(&file.modified.to_le_bytes());
+            for number in file.identity {
+                hash.update(&number.to_le_bytes());
+            }
         }
         hash.finish()
     }
+}
+
+/// Numbers that change when a file is replaced, even by one of the same size and modification time,
+/// as reproducible archives have them: the inode, and seconds and nanoseconds of the last change of
+/// the inode, which no program can set.
+#[cfg(unix)]
+fn identity(data: &fs::Metadata) -> [u64; 3] {
+    use std::os::unix::fs::MetadataExt;
+    [data.ino(), data.ctime() as u64, data.ctime_nsec() as u64]
+}
+
+/// Numbers that change when a file is replaced: seconds and nanoseconds of its creation.
+#[cfg(not(unix))]
+fn identity(data: &fs::Metadata) -> [u64; 3] {
+    let created = data.created().ok();
+    let created = created.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    created.map_or([0; 3], |time| {
+        [0, time.as_secs(), time.subsec_nanos().into()]
+    })
 }
 
 /// (name, path) of the visible subfolders of `root`, sorted by name.
@@ -166,6 +190,7 @@ fn images(
             label,
             size: data.len(),
             modified,
+            identity: identity(&data),
         });
     }
     if found.is_empty() {

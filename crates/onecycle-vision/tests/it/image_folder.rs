@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::bad_data::files::write_png;
 use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
-use onecycle_vision::{Dataset, FolderOptions, ImageShape, Source};
+use onecycle_vision::{Dataset, FolderOptions, ImageShape, Source, files};
+
+/// Bytes of a cache file before the labels: magic number, key, number and size of the images.
+const HEADER: usize = 8 + 64 + 8 + 8;
 
 fn options(root: &Path) -> FolderOptions {
     FolderOptions {
@@ -221,27 +224,16 @@ fn the_cache_is_used_and_follows_changes() {
     let [cache] = &caches(root.path())[..] else {
         panic!("{:?}", caches(root.path()))
     };
-    // Other pixels with the old size and time: only the cache can give the old images.
-    let changed = folder.join("cat/00.png");
-    let time = fs::metadata(&changed).unwrap().modified().unwrap();
-    let bytes = fs::read(&changed).unwrap();
-    fs::write(&changed, vec![0; bytes.len()]).unwrap();
-    fs::File::options()
-        .write(true)
-        .open(&changed)
-        .unwrap()
-        .set_modified(time)
-        .unwrap();
-    assert_eq!(load(root.path()), first);
+    // A sound cache with other pixels than the files: only the cache can give them.
+    let mut bytes = fs::read(cache).unwrap();
+    let (body, sum) = (HEADER..bytes.len() - 64, bytes.len() - 64..);
+    *bytes[body.clone()].last_mut().unwrap() ^= 1;
+    let checksum = files::sha256(&bytes[body]);
+    bytes[sum].copy_from_slice(checksum.as_bytes());
+    fs::write(cache, bytes).unwrap();
+    assert_ne!(load(root.path()).checksums, first.checksums);
     // Another time: another cache.
-    write_png(&changed, 8, 8, [250, 100, 200]);
-    let later = SystemTime::now() + Duration::from_secs(60);
-    fs::File::options()
-        .write(true)
-        .open(&changed)
-        .unwrap()
-        .set_modified(later)
-        .unwrap();
+    write_png(&folder.join("cat/00.png"), 8, 8, [250, 100, 200]);
     let second = load(root.path());
     assert_ne!(second.checksums, first.checksums);
     assert_eq!(caches(root.path()).len(), 2);
@@ -258,6 +250,39 @@ fn the_cache_is_used_and_follows_changes() {
     .load()
     .unwrap();
     assert_eq!((larger.shape.height, caches(root.path()).len()), (12, 3));
+}
+
+/// Reproducible archives and package managers give all files one time, and images can have one size:
+/// a cat and a dog that change places look the same to anything but the inode.
+#[test]
+fn files_that_change_places_are_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("data");
+    let (cat, dog) = (
+        folder.join("train/cat/0.png"),
+        folder.join("train/dog/0.png"),
+    );
+    write_png(&cat, 8, 8, [1, 100, 200]);
+    write_png(&dog, 8, 8, [2, 100, 200]);
+    write_png(&folder.join("val/dog/1.png"), 8, 8, [3, 100, 200]);
+    let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    for path in [&cat, &dog] {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(epoch).unwrap();
+    }
+    let sizes = [&cat, &dog].map(|path| fs::metadata(path).unwrap().len());
+    assert_eq!(sizes[0], sizes[1]);
+    let red = |data: &Dataset| [0, 1].map(|index| data.train.image(index)[1]);
+    let before = load(root.path());
+    assert_eq!(red(&before), [1, 2]);
+
+    let aside = root.path().join("aside.png");
+    fs::rename(&cat, &aside).unwrap();
+    fs::rename(&dog, &cat).unwrap();
+    fs::rename(&aside, &dog).unwrap();
+    let after = load(root.path());
+    assert_eq!(red(&after), [2, 1]);
+    assert_ne!(before.checksums, after.checksums);
 }
 
 #[test]
