@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Classifier {
     card: ModelCard,
+    /// Normalised value of each pixel value, per channel, as in training.
+    normalised: Vec<[f32; 256]>,
     model: Model,
     device: Device,
 }
@@ -75,6 +77,10 @@ impl Classifier {
         let card: ModelCard =
             serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
         check(&card).map_err(not_a_model)?;
+        let normalised = card
+            .statistics
+            .tables(card.shape)
+            .map_err(|error| not_a_model(error.to_string()))?;
         let architecture = card.model.parse()?;
         let model = Model::new(
             architecture,
@@ -88,6 +94,7 @@ impl Classifier {
             .valid();
         Ok(Classifier {
             card,
+            normalised,
             model,
             device: device.clone(),
         })
@@ -118,25 +125,26 @@ impl Classifier {
         self.predict(&pixels, tta)
     }
 
-    /// Classifies one image, bytes `[channels, height, width]` in the input shape of the network.
+    /// Classifies one image, bytes `[channels, height, width]` in the input shape of the network,
+    /// normalised as in training.
     ///
     /// # Errors
+    /// [`RunError::PredictionNotFinite`] if the network's outputs are not finite;
     /// [`RunError::Compute`] if the result cannot be read back.
     pub fn predict(&self, pixels: &[u8], tta: Tta) -> Result<Prediction, TrainError> {
         let shape = self.card.shape;
-        let statistics = &self.card.statistics;
         let values: Vec<f32> = pixels
             .chunks_exact(shape.height * shape.width)
-            .zip(statistics.mean.iter().zip(&statistics.std))
-            .flat_map(|(channel, (mean, std))| {
-                channel
-                    .iter()
-                    .map(move |pixel| (f32::from(*pixel) / 255.0 - mean) / std)
-            })
+            .zip(&self.normalised)
+            .flat_map(|(channel, table)| channel.iter().map(|pixel| table[usize::from(*pixel)]))
             .collect();
         let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
         let images = Tensor::<4>::from_data(data, &self.device);
-        let probabilities = softmax(&tta.logits(&self.model, images)?);
+        let logits = tta.logits(&self.model, images)?;
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            return Err(RunError::PredictionNotFinite.into());
+        }
+        let probabilities = softmax(&logits);
         let mut all: Vec<(String, f64)> = self
             .card
             .classes
@@ -171,15 +179,6 @@ fn check(card: &ModelCard) -> Result<(), String> {
     }
     if card.classes.is_empty() {
         return Err("it has no classes, expected at least one".to_owned());
-    }
-    let statistics = &card.statistics;
-    for (name, values) in [("mean", &statistics.mean), ("std", &statistics.std)] {
-        if values.len() != shape.channels || values.iter().any(|value| !value.is_finite()) {
-            return Err(format!(
-                "its `{name}` is {values:?}, expected a number for each of {} channels",
-                shape.channels
-            ));
-        }
     }
     Ok(())
 }

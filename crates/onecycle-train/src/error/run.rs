@@ -24,6 +24,24 @@ pub enum RunError {
         why: String,
     },
 
+    /// The test images of a folder cannot be told from those that the network was trained on.
+    #[error(
+        "{}: {reason}. A folder without val/ has its test images drawn at random, so some of them \
+         would be training images: restore the folder, evaluate another folder with --data, or \
+         train again", data.display()
+    )]
+    TestImagesUnknown {
+        /// The folder.
+        data: PathBuf,
+        /// What has changed, or is not known.
+        reason: String,
+    },
+    /// The outputs of a network are NaN or infinite.
+    #[error(
+        "the network's outputs are not finite for this image: its weights are damaged or have \
+         diverged; train it again, with a smaller learning rate if its loss was not finite"
+    )]
+    PredictionNotFinite,
     /// The loss is not finite.
     #[error(
         "the loss is not finite at step {step} with lr = {lr}{}: the learning rate is too large; lower `{rate}`{}. \
