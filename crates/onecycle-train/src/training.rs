@@ -3,8 +3,9 @@
 //!
 //! **A loss that is not finite** ends the run with [`RunError::Diverged`]. If the configuration has
 //! `on_divergence = "retry"`, the run returns to a checkpoint instead, and from there the learning
-//! rate of the plan is halved. It returns to the newest checkpoint from which no earlier retry has
-//! failed, and finally to its start, at most eight times. Each retry is recorded as a
+//! rate of the plan is halved. It returns to the newest checkpoint before the update with that loss;
+//! if it came no further than before, to an earlier one than the last time, and finally to its start.
+//! It retries at most eight times. Each retry is recorded as a
 //! [`Retry`](crate::run_folder::Retry) in `run.toml`.
 
 mod retry;

@@ -6,7 +6,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::{Config, ConfigError, FileError, RunError, TrainError, experiment::Data, files};
+use onecycle::Plan;
+
+use crate::{
+    Config, ConfigError, FileError, RunError, TrainError,
+    experiment::{self, Data},
+    files,
+};
 
 /// Format of a run folder. A version can only resume runs of its own format to the same bits.
 pub const FORMAT: i64 = 1;
@@ -117,10 +123,28 @@ impl RunFile {
         Ok(files::write_whole(path, text.as_bytes())?)
     }
 
+    /// The plan of the run, for the number of training images that it began with.
+    ///
+    /// # Errors
+    /// Those of [`experiment::plan`].
+    pub fn plan(&self) -> Result<Plan, ConfigError> {
+        experiment::plan(&self.config, Some(self.data.train_images))
+    }
+
     /// Factor on the plan's learning rate in update `step`; 1 without a retry.
     pub fn lr_scale(&self, step: u64) -> f64 {
         let latest = self.retries.iter().rev().find(|retry| retry.from <= step);
         latest.map_or(1.0, |retry| retry.lr_scale)
+    }
+
+    /// A retry after update `diverged_at` returns to a checkpoint of fewer updates than this: than
+    /// `diverged_at`, and than the last retry returned to if the run has come no further since.
+    pub(crate) fn retry_before(&self, diverged_at: u64) -> u64 {
+        let furthest = self.retries.iter().map(|retry| retry.diverged_at).max();
+        match (self.retries.last(), furthest) {
+            (Some(last), Some(furthest)) if diverged_at <= furthest => last.from.min(diverged_at),
+            _ => diverged_at,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Training {
         lr: f64,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
-        let checkpoint = self.rollback_checkpoint(observer)?;
+        let checkpoint = self.rollback_checkpoint(diverged_at, observer)?;
         let from = checkpoint.progress.step;
         let folder = self.folder.checkpoints();
         for saved in checkpoint::list(&folder)? {
@@ -68,15 +68,21 @@ impl Training {
         Ok(())
     }
 
-    /// The newest checkpoint from which no retry has failed, or the start of the run.
+    /// The checkpoint to return to after the loss was not finite at update `diverged_at`, or the
+    /// start of the run.
     ///
-    /// The weights in the newest checkpoint may be ruined although they are still finite. If the
-    /// last retry reached no further checkpoint, the one before it is used, and finally the start
-    /// of the run. Rollback ignores `stop-` checkpoints, so a manual stop never changes the result.
-    fn rollback_checkpoint(&self, observer: &mut dyn Observer) -> Result<Checkpoint, TrainError> {
-        let failed = self.run_file.retries.last().map(|retry| retry.from);
+    /// A checkpoint taken at that update is no candidate: its weights gave that loss. If the run
+    /// came no further than in an earlier attempt, the weights in the checkpoint of the last retry
+    /// are ruined too, although they are finite, so only checkpoints before that one are
+    /// candidates. Rollback ignores `stop-` checkpoints, so a manual stop never changes the result.
+    fn rollback_checkpoint(
+        &self,
+        diverged_at: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Checkpoint, TrainError> {
+        let before = self.run_file.retry_before(diverged_at);
         for saved in checkpoint::list(&self.folder.checkpoints())?.iter().rev() {
-            if saved.kind == CheckpointKind::Stop || Some(saved.step) == failed {
+            if saved.kind == CheckpointKind::Stop || saved.step >= before {
                 continue;
             }
             match Checkpoint::read(&saved.path) {

@@ -129,7 +129,9 @@ fn a_run_that_always_diverges_ends() {
         panic!("{error}");
     };
     assert_eq!((*made, rate.as_str()), (8, "policy.lr"));
-    assert!(error.to_string().contains("after 8 retries"), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("after 8 retries"), "{message}");
+    assert!(!message.contains("on-divergence"), "{message}");
     let retries = retries(&run);
     assert_eq!(retries.len(), 8);
     assert!(retries.iter().all(|retry| retry.from == 0));
@@ -148,14 +150,39 @@ fn a_failed_retry_uses_an_earlier_checkpoint() {
     ];
     let (run, training) = Run::start(config(&settings));
     let _ = training.run(&mut Silent);
-    let from: Vec<u64> = retries(&run).iter().map(|retry| retry.from).collect();
-    let fell = from.windows(2).filter(|pair| pair[1] < pair[0]).count();
-    assert!(fell > 0, "{from:?}");
-    assert!(
-        from.windows(2)
-            .all(|pair| pair[0] != pair[1] || pair[0] == 0),
-        "{from:?}"
-    );
+    let retries = retries(&run);
+    let mut furthest = 0;
+    let mut last_from = u64::MAX;
+    for Retry {
+        from, diverged_at, ..
+    } in &retries
+    {
+        assert!(*from < *diverged_at || *from == 0, "{retries:?}");
+        if *diverged_at <= furthest {
+            assert!(*from < last_from || *from == 0, "{retries:?}");
+        }
+        furthest = furthest.max(*diverged_at);
+        last_from = *from;
+    }
+    assert!(retries.iter().any(|retry| retry.from == 0), "{retries:?}");
+}
+
+/// Half of this learning rate trains. Weights that will diverge are finite for several updates, and
+/// each of them is in a checkpoint.
+#[test]
+fn a_run_goes_back_far_enough_to_finish() {
+    let settings = [
+        ("model", "mlp"),
+        ("policy.kind", "constant"),
+        ("policy.lr", "3"),
+        ("policy.momentum", "0.99"),
+        ("checkpoint_steps", "1"),
+        ("on_divergence", "retry"),
+    ];
+    let (run, training) = Run::start(config(&settings));
+    finished(training.run(&mut Silent).unwrap());
+    let retries = retries(&run);
+    assert!(!retries.is_empty() && retries.len() < 8, "{retries:?}");
 }
 
 #[test]
