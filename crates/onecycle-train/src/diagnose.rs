@@ -81,7 +81,7 @@ pub(crate) fn during_run(
     model: &Model,
     step: u64,
 ) -> Result<Diagnosis, TrainError> {
-    let point = TrainingPoint::after(experiment, run_file, step);
+    let point = TrainingPoint::after(run_file, &experiment.plan, step);
     let options = &experiment.config.diagnose;
     measure(experiment, model, point, options, &mut Silent)
 }

@@ -39,16 +39,17 @@ pub fn diagnose(
             "the data have changed since the run was trained: {difference}"
         ));
     }
-    let step = found.step.unwrap_or(experiment.plan.steps());
+    let plan = run_file.plan()?;
+    let step = found.step.unwrap_or(plan.steps());
     let model = state::load_weights(experiment.initial_model()?, found.weights)?;
-    let point = TrainingPoint::after(&experiment, &run_file, step);
+    let point = TrainingPoint::after(&run_file, &plan, step);
     let mut diagnosis = measure(&experiment, &model, point, options, observer)?;
     diagnosis.weights = Some(found.file);
     Ok(diagnosis)
 }
 
 /// Writes a diagnosis of the run in `root` as `diagnose.json`, with its figures. The report of a
-/// finished run is written again, with a section on the diagnosis.
+/// finished run is written again from its records, with a section on the diagnosis.
 ///
 /// # Errors
 /// Another process works on the run, its records cannot be read, or files cannot be written.
@@ -57,8 +58,7 @@ pub fn write(root: &Path, diagnosis: &Diagnosis) -> Result<(), TrainError> {
     let _lock = RunLock::acquire(root)?;
     files::write_json(&folder.diagnosis(), "the diagnosis", diagnosis)?;
     if folder.is_finished() {
-        let config = folder.read_run_file()?.config;
-        return finish::rewrite_report(&Experiment::prepare(config)?, &folder);
+        return finish::rewrite_report(&folder);
     }
     let steps = folder.read_steps()?;
     let figures = diagnose::figures::of_diagnoses(

@@ -89,7 +89,7 @@ pub(crate) fn finish(
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
     if artifacts == Artifacts::All {
-        write_report(experiment, folder, &summary, &epochs)?;
+        write_report(folder, &summary, &epochs)?;
     }
     checkpoint::remove_stop(&folder.checkpoints())?;
     journal::remove(folder)?;
@@ -102,10 +102,7 @@ pub(crate) fn finish(
 ///
 /// # Errors
 /// The records cannot be read, or files cannot be written.
-pub(crate) fn rewrite_report(
-    experiment: &Experiment,
-    folder: &RunFolder,
-) -> Result<(), TrainError> {
+pub(crate) fn rewrite_report(folder: &RunFolder) -> Result<(), TrainError> {
     let path = folder.summary();
     let text = files::read_text(&path)?;
     let summary: Summary = serde_json::from_str(&text).map_err(|source| FileError::JsonLine {
@@ -113,17 +110,19 @@ pub(crate) fn rewrite_report(
         line: source.line(),
         source,
     })?;
-    write_report(experiment, folder, &summary, &folder.read_epochs()?)
+    write_report(folder, &summary, &folder.read_epochs()?)
 }
 
-/// Writes `figures/` and `report.html`.
+/// Writes `figures/` and `report.html`. The data set is described as the run recorded it: it may
+/// have changed since.
 fn write_report(
-    experiment: &Experiment,
     folder: &RunFolder,
     summary: &Summary,
     epochs: &[EpochRecord],
 ) -> Result<(), TrainError> {
-    let view = PlanView::new(&experiment.plan);
+    let run_file = folder.read_run_file()?;
+    let plan = run_file.plan()?;
+    let view = PlanView::new(&plan);
     let steps = folder.read_steps()?;
     let mut figures = figures::of_run(&RunRecords {
         steps: &steps,
@@ -148,7 +147,7 @@ fn write_report(
     let diagnosis = requested.as_ref().or(diagnoses.last());
     figures::write_all(&folder.figures(), &figures)?;
 
-    let data = &experiment.data;
+    let data = &run_file.data;
     let checksums: Vec<DataChecksum> = data
         .checksums
         .iter()
@@ -157,21 +156,21 @@ fn write_report(
             sha256: sha256.clone(),
         })
         .collect();
-    let config = experiment.config.to_toml()?;
+    let config = run_file.config.to_toml()?;
     let mut rows = vec![
         ("Network", summary.model.clone()),
         ("Parameters", summary.parameters.to_string()),
         ("Data set", summary.data.clone()),
-        ("Training images", data.train.len().to_string()),
+        ("Training images", data.train_images.to_string()),
         (
             "Validation images",
-            format!("{} ({})", data.validation.len(), data.validation_is),
+            format!("{} ({})", data.validation_images, data.validation_is),
         ),
         ("Steps", summary.steps.to_string()),
-        ("Seed", experiment.config.seed.to_string()),
+        ("Seed", run_file.config.seed.to_string()),
         ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    for retry in folder.read_run_file()?.retries {
+    for retry in &run_file.retries {
         rows.push((
             "Retried",
             format!(
@@ -188,7 +187,7 @@ fn write_report(
             "{} on {} with the policy {}",
             summary.model,
             summary.data,
-            experiment.config.policy.preset.kind()
+            run_file.config.policy.preset.kind()
         ),
         command: "onecycle train --config run.toml",
         summary: &rows,

@@ -50,7 +50,7 @@ pub(crate) struct Diagnose {
         default_value_t = 1000
     )]
     pub(crate) images: usize,
-    /// Number of largest eigenvalues of the Hessian, 0 for none
+    /// Number of largest eigenvalues of the Hessian, at most 100; 0 for none
     #[arg(
         long,
         value_name = "N",

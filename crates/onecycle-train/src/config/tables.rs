@@ -17,7 +17,7 @@ use crate::ConfigError;
 /// | `batches` | 32 | 0 or ≥ 2 | micro-batches for the noise scale; 0 skips it |
 /// | `batch_size` | 32 | ≥ 1 | largest number of images per micro-batch |
 /// | `images` | 250 | ≥ 1 | training images for curvature and sharpness, and validation images for the gap |
-/// | `eigenvalues` | 1 | ≥ 0 | eigenvalues of the Hessian; 0 for none |
+/// | `eigenvalues` | 1 | 0 to 100 | eigenvalues of the Hessian; 0 for none |
 /// | `epsilon` | 1e-3 | ≥ 0 | half width of the box of the ε-sharpness; 0 skips it |
 /// | `slices` | 0 | ≥ 0 | slices of the loss along random directions; 0 for none |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -32,13 +32,16 @@ pub struct DiagnoseConfig {
     pub batch_size: usize,
     /// Training images for curvature, sharpness and slices, and validation images for the gap.
     pub images: usize,
-    /// Eigenvalues of the Hessian; 0 for none.
+    /// Eigenvalues of the Hessian, at most 100; 0 for none.
     pub eigenvalues: usize,
     /// Half width of the box of the ε-sharpness; 0 skips it.
     pub epsilon: f64,
     /// Slices of the loss along random directions; 0 for none.
     pub slices: usize,
 }
+
+/// Largest number of eigenvalues. Lanczos' method keeps ten vectors as large as the network for each.
+const MOST_EIGENVALUES: usize = 100;
 
 impl Default for DiagnoseConfig {
     /// Never. The sizes are for diagnoses during a run, a quarter of [`thorough`](Self::thorough).
@@ -101,6 +104,12 @@ impl DiagnoseConfig {
             "diagnose.images",
             &self.images,
             "at least 1",
+        )?;
+        require(
+            self.eigenvalues <= MOST_EIGENVALUES,
+            "diagnose.eigenvalues",
+            &self.eigenvalues,
+            "at most 100, or 0 for none: each takes about ten gradients over the images",
         )?;
         require(
             self.epsilon.is_finite() && self.epsilon >= 0.0,

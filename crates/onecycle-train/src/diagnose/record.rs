@@ -2,7 +2,9 @@ use onecycle_burn::diagnose::Hessian;
 use onecycle_stats::{EpsilonSharpness, NoiseScale, lr_per_sample, sgd_temperature};
 use serde::{Deserialize, Serialize};
 
-use crate::{Experiment, run_folder::RunFile};
+use onecycle::Plan;
+
+use crate::run_folder::RunFile;
 
 /// Diagnosis of a network: `diagnose.json`, or a line of `diagnose.jsonl`. It contains no times.
 ///
@@ -109,19 +111,20 @@ pub struct DiagnosisCost {
 }
 
 impl TrainingPoint {
-    /// The position after `step` updates of a run.
-    pub fn after(experiment: &Experiment, run_file: &RunFile, step: u64) -> Self {
+    /// The position after `step` updates of the run of `run_file`, whose plan is `plan`.
+    pub fn after(run_file: &RunFile, plan: &Plan, step: u64) -> Self {
         let last = step.saturating_sub(1);
-        let hyper = experiment.plan.at(last);
-        let optimizer = &experiment.config.optimizer.config;
+        let hyper = plan.at(last);
+        let config = &run_file.config;
+        let optimizer = &config.optimizer.config;
         let lr = hyper.lr * run_file.lr_scale(last);
         let momentum = hyper.momentum.unwrap_or(optimizer.momentum());
-        let configured = experiment.config.batch_size as u64;
+        let configured = config.batch_size as u64;
         let batch_size = hyper.batch_size.unwrap_or(configured);
-        let images = experiment.data.train.len() as u64;
+        let images = run_file.data.train_images as u64;
         TrainingPoint {
             step,
-            epoch: experiment.plan.epoch_at(step),
+            epoch: plan.epoch_at(step),
             lr,
             momentum,
             batch_size,
