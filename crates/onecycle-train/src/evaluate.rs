@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use onecycle_vision::{Augment, FolderOptions, Loader, Source};
+use onecycle_vision::{Augment, Dataset, FolderOptions, Loader, Source};
 use serde::Serialize;
 
 use crate::{
-    ConfigError, TrainError,
+    ConfigError, RunError, TrainError,
     config::DataConfig,
     logits,
     metrics::{self, MetricSums},
+    model_file::ModelCard,
     predict::Classifier,
     tta::Tta,
 };
@@ -20,7 +21,9 @@ use crate::{
 pub struct Evaluation {
     /// Name of the data set.
     pub data: String,
-    /// Evaluated test images.
+    /// Which images of the data set were evaluated.
+    pub part: Part,
+    /// Number of evaluated images.
     pub images: u64,
     /// Accuracy on them, 0 to 1.
     pub accuracy: f64,
@@ -31,6 +34,19 @@ pub struct Evaluation {
     pub flip: bool,
     /// The classes, in the order of the network's outputs.
     pub classes: Vec<ClassResult>,
+    /// Remarks for the user, for example that the data have changed since the training.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The test images.
+    Test,
+    /// All images: those of a folder without `val/` that the network was not trained on.
+    All,
 }
 
 /// Result on the images of one class.
@@ -55,27 +71,38 @@ pub struct TakenFor {
     pub images: u64,
 }
 
-/// Evaluates a model on the test set of a data set, loaded as a run with this configuration and
-/// `seed` loads it. After each batch, `progress` is called with the number of images seen and the
-/// total.
+/// Evaluates a model on the test images of a data set. After each batch, `progress` is called with
+/// the number of images seen and the total.
+///
+/// If the seed of the run drew the test images of its folder, they are drawn in the same way again.
+/// Another folder without `val/` is evaluated on all its images.
 ///
 /// # Errors
 /// The data cannot be read, or their images or classes do not fit the network.
+/// [`RunError::TestImagesUnknown`] if training images would be among the test images.
 pub fn evaluate(
     model: &Classifier,
     data: &DataConfig,
-    seed: u64,
     batch_size: usize,
     tta: Tta,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Evaluation, TrainError> {
-    let (name, loader) = test_images(model, data, seed)?;
+    let Images {
+        name,
+        part,
+        loaders,
+        notes,
+    } = images(model, data)?;
+    let total = loaders.iter().map(|loader| loader.len() as u64).sum();
     let card = model.card();
     let classes = card.classes.len();
     let mut sums = MetricSums::default();
     let mut images_of = vec![0; classes];
     let mut predictions = vec![0; classes * classes];
-    for batch in loader.evaluation().batch_size(batch_size) {
+    let passes = loaders
+        .iter()
+        .map(|loader| loader.evaluation().batch_size(batch_size));
+    for batch in passes.flatten() {
         let batch = batch?;
         let labels = batch.labels.clone();
         let images = metrics::to_device(batch, card.shape, model.device());
@@ -89,10 +116,11 @@ pub fn evaluate(
             }
         }
         sums.add(MetricSums::of(&logits, &labels));
-        progress(sums.images, loader.len() as u64);
+        progress(sums.images, total);
     }
     Ok(Evaluation {
         data: name,
+        part,
         images: sums.images,
         accuracy: sums.accuracy(),
         loss: sums.mean_loss(),
@@ -105,6 +133,7 @@ pub fn evaluate(
                 ClassResult::of(class, images, predictions, &card.classes)
             })
             .collect(),
+        notes,
     })
 }
 
@@ -128,13 +157,20 @@ impl ClassResult {
     }
 }
 
-/// Loads the name and the test images of a data set, normalised for the network.
-fn test_images(
-    model: &Classifier,
-    data: &DataConfig,
-    seed: u64,
-) -> Result<(String, Loader), TrainError> {
+/// The images to evaluate on.
+struct Images {
+    /// Name of the data set.
+    name: String,
+    part: Part,
+    /// The images, normalised for the network.
+    loaders: Vec<Loader>,
+    notes: Vec<String>,
+}
+
+/// Loads the images of a data set that the network was not trained on.
+fn images(model: &Classifier, data: &DataConfig) -> Result<Images, TrainError> {
     let card = model.card();
+    let seed = card.trained_on.as_ref().map_or(0, |run| run.seed);
     let mut set = Source {
         name: data.name.clone(),
         path: data.path.clone(),
@@ -145,6 +181,7 @@ fn test_images(
         },
     }
     .load()?;
+    let (part, notes) = part_to_evaluate(card, &set)?;
     if data.test_limit > 0 {
         set = set.limit_test(data.test_limit);
     }
@@ -166,14 +203,59 @@ fn test_images(
         );
         return Err(ConfigError::setting("data", place(), expected).into());
     }
-    let loader = Loader::new(
-        Arc::new(set.test),
-        card.shape,
-        &card.statistics,
-        Augment::default(),
-        seed,
-    )?;
-    Ok((set.name, loader))
+    let splits = match part {
+        Part::Test => vec![set.test],
+        Part::All => vec![set.train, set.test],
+    };
+    let augment = Augment::default;
+    let loaders = splits
+        .into_iter()
+        .map(|split| {
+            Loader::new(
+                Arc::new(split),
+                card.shape,
+                &card.statistics,
+                augment(),
+                seed,
+            )
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Images {
+        name: set.name,
+        part,
+        loaders,
+        notes,
+    })
+}
+
+/// Decides which images of a data set, read with the seed of the run, the network was not trained
+/// on. Returns remarks for the user as well.
+fn part_to_evaluate(card: &ModelCard, set: &Dataset) -> Result<(Part, Vec<String>), RunError> {
+    let recorded = card.trained_on.as_ref().map(|run| &run.checksums);
+    let changed = recorded.is_some_and(|recorded| {
+        let differs =
+            |(name, sum): (&String, &String)| set.checksums.get(name).is_some_and(|now| now != sum);
+        recorded.iter().any(differs)
+    });
+    let unknown = |reason: &str| RunError::TestImagesUnknown {
+        data: set.source.clone(),
+        reason: reason.to_owned(),
+    };
+    match (set.test_is_drawn, recorded) {
+        (false, _) if changed => {
+            let note = "the data have changed since the network was trained";
+            Ok((Part::Test, vec![note.to_owned()]))
+        }
+        (false, _) => Ok((Part::Test, Vec::new())),
+        (true, Some(recorded)) if *recorded == set.checksums => Ok((Part::Test, Vec::new())),
+        (true, Some(_)) if changed || card.data == set.name => Err(unknown(
+            "its images have changed since the network was trained",
+        )),
+        (true, None) if card.data == set.name => Err(unknown(
+            "the model does not record which of its images it was trained on",
+        )),
+        (true, _) => Ok((Part::All, Vec::new())),
+    }
 }
 
 /// The first names of a list, and the number of the others.

@@ -1,6 +1,9 @@
 //! `model.safetensors`: the weights and a [`ModelCard`] that describes them.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use onecycle_burn::state;
 use onecycle_vision::{ImageShape, Statistics, models::Model};
@@ -21,6 +24,19 @@ pub struct ModelCard {
     pub shape: ImageShape,
     /// Normalisation of the images, per channel: `(pixel / 255 - mean) / std`.
     pub statistics: Statistics,
+    /// The images of the run that trained it; `None` in a file that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
+}
+
+/// The images of a run, so that a later evaluation can tell its test images from those that the
+/// network was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// Seed of the run, which draws the test images of a folder without `val/`.
+    pub seed: u64,
+    /// SHA-256 of each file.
+    pub checksums: BTreeMap<String, String>,
 }
 
 /// Metadata key of the model card.
@@ -47,6 +63,10 @@ pub(crate) fn write(path: &Path, experiment: &Experiment, model: &Model) -> Resu
         classes: data.classes.clone(),
         shape: data.shape,
         statistics: data.statistics.clone(),
+        trained_on: Some(TrainedOn {
+            seed: experiment.config.seed,
+            checksums: data.checksums.clone(),
+        }),
     };
     let card = serde_json::to_string(&card).map_err(FileError::to_json("the model card"))?;
     // Only one key: the order of several would differ between runs.

@@ -7,7 +7,7 @@ use onecycle_train::{
     Config, ConfigError, TrainError,
     config::DataConfig,
     device::{self, Device},
-    evaluate::{self, ClassResult, Evaluation},
+    evaluate::{self, ClassResult, Evaluation, Part},
     predict::Classifier,
     run_folder::RunFolder,
 };
@@ -45,7 +45,6 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     let evaluation = evaluate::evaluate(
         &classifier,
         &config.data,
-        config.seed,
         config.eval_batch_size,
         args.tta.tta(),
         |images, of| {
@@ -53,6 +52,9 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
         },
     )?;
     bar.finish();
+    for note in &evaluation.notes {
+        output::note(note);
+    }
     match args.show.format {
         Format::Json => output::json(&evaluation)?,
         Format::Text => output::text(&table(&evaluation))?,
@@ -98,9 +100,13 @@ fn table(evaluation: &Evaluation) -> String {
         false => "",
     };
     let mut text = format!(
-        "{:.2} % of {} test images of {} are classified correctly{averaged}; loss {:.4}\n\n",
+        "{:.2} % of {} {}images of {} are classified correctly{averaged}; loss {:.4}\n\n",
         100.0 * evaluation.accuracy,
         evaluation.images,
+        match evaluation.part {
+            Part::Test => "test ",
+            Part::All => "",
+        },
         evaluation.data,
         evaluation.loss
     );
