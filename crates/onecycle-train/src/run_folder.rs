@@ -20,7 +20,7 @@ mod lock;
 mod run_file;
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,7 @@ pub use lock::RunLock;
 pub use run_file::{DataSummary, FORMAT, Retry, RunFile};
 
 use crate::{
-    RunError, TrainError,
+    FileError, RunError, TrainError,
     checkpoint::CheckpointFile,
     files,
     record::{EpochRecord, StepRecord},
@@ -127,12 +127,22 @@ impl RunFolder {
         }
     }
 
-    /// The first unused folder `RUNS/DATA-MODEL-NUMBER` for a run of `model` on `data`.
-    pub fn next_name(runs: &Path, data: &str, model: &str) -> PathBuf {
-        (1u32..)
-            .map(|number| runs.join(format!("{data}-{model}-{number:03}")))
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| runs.join(data))
+    /// Creates the empty folder `RUNS/DATA-MODEL-NUMBER` for a new run of `model` on `data`, with
+    /// the first unused number. Each of several processes that do this at once gets its own folder.
+    ///
+    /// # Errors
+    /// A folder cannot be created.
+    pub fn create_next(runs: &Path, data: &str, model: &str) -> Result<Self, TrainError> {
+        files::create_folder(runs)?;
+        let mut number = 1_u64;
+        loop {
+            let root = runs.join(format!("{data}-{model}-{number:03}"));
+            match fs::create_dir(&root) {
+                Ok(()) => return Ok(RunFolder { root }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(FileError::io("create the folder", &root)(error).into()),
+            }
+        }
     }
 
     /// The folder itself.

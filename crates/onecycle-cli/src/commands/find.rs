@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     let found = range_test::run_from(&config, &find, &mut journal, &mut progress)?;
     progress.finish();
     let Some(found) = found else {
-        return Ok(search::stopped(out, &stop));
+        return Ok(search::stopped(&search::stopped_message(out), &stop));
     };
     if let Some(out) = out {
         found.write(out)?;

@@ -48,7 +48,7 @@ pub(crate) struct Fit {
     )]
     pub(crate) weight_decays: Vec<f64>,
     /// Stop after this time (90s, 10m, 2h) with exit code 124, during training with a checkpoint;
-    /// with --out, run the same command again to continue
+    /// with the same --out, the same command continues
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
     /// One short range test with the configured weight decay only, then train for one epoch
@@ -80,9 +80,12 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let mut config = given.resolve()?;
     fit::check(&config)?;
     device::set_threads(config.threads)?;
-    // Finished tests and short cycles are in the journal; an unfinished one cannot be kept.
     let out = args.out.as_deref();
-    let stop = Stop::listen(start, args.max_time, search::stopped_message(out));
+    let nothing_yet = match out {
+        Some(_) => search::stopped_message(out),
+        None => "stopped before the first test; nothing was written".to_owned(),
+    };
+    let stop = Stop::listen(start, args.max_time, nothing_yet);
     let mut find = search::range_test_config(&args.sweep, false, &config)?;
     let mut values = match (args.quick, &given.weight_decay) {
         (false, None) => fit::weight_decays(&config),
@@ -98,8 +101,10 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         let (from, num_steps) = QUICK_SWEEP;
         let from = args.sweep.lr_from.unwrap_or(from);
         find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
-    } else if !given.layers()?.says_length() {
-        let images = Experiment::prepare(config.clone())?.data.train.len();
+    }
+    let experiment = Experiment::prepare(config.clone())?;
+    if !args.quick && !given.layers()?.says_length() {
+        let images = experiment.data.train.len();
         if let (Some(longer), false) = (fit::lengthen(&mut config, images)?, args.show.quiet) {
             output::note(&longer);
         }
@@ -108,11 +113,10 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         parameter: SweptParameter::WeightDecay,
         values,
     });
-    let mut journal = search::journal(out);
     if let Some(out) = out {
         if let Some(run) = unfinished_run(out) {
             // The tests are done and the training has started.
-            journal.check(&config, &find)?;
+            Journal::in_folder(out).check(&config, &find)?;
             let run_options = RunOptions {
                 max_time: args.max_time,
                 ..RunOptions::default()
@@ -127,19 +131,35 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         }
         RunFolder::free(out)?;
     }
+    let (root, how_to_continue) = match out {
+        Some(out) => (
+            out.to_path_buf(),
+            search::stopped_message(args.out.as_deref()),
+        ),
+        None => {
+            let root = train::next_folder(&experiment)?.root().to_path_buf();
+            let message = search::stopped_in_new_folder(&root);
+            (root, message)
+        }
+    };
+    stop.stop_at_once(how_to_continue.clone());
+    let mut journal = Journal::in_folder(&root);
 
     let mut progress = SearchProgress::new(find.tests(), args.show.quiet, stop.clone());
     let found = search_rate(&config, &find, &mut journal, &mut progress);
     progress.finish();
     let found = match found {
         Ok(Some(found)) => found,
-        Ok(None) => return Ok(search::stopped(out, &stop)),
+        Ok(None) => return Ok(search::stopped(&how_to_continue, &stop)),
         Err(error @ TrainError::Run(RunError::NoRate { .. })) => {
             // Repeating these tests would give the same result.
             journal.discard()?;
             return Err(Box::new(error));
         }
-        Err(error) => return Err(Box::new(error)),
+        Err(error) => {
+            journal.discard_if_empty()?;
+            return Err(Box::new(error));
+        }
     };
     if args.show.format == Format::Text && !args.show.quiet {
         output::text(&search::plot(&found))?;
@@ -154,10 +174,6 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     }
 
     let experiment = Experiment::prepare(fit::configured(&config, &found)?)?;
-    let root = args.out.clone().unwrap_or_else(|| {
-        let model = experiment.architecture.to_string();
-        RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
-    });
     stop.stop_after_step();
     let folder = RunFolder::create(&root)?;
     found.write_json(&folder.range_test())?;

@@ -33,9 +33,18 @@ pub(super) fn stopped_message(out: Option<&Path>) -> String {
     }
 }
 
-/// Prints why the search stopped and how to continue. Returns the exit code.
-pub(super) fn stopped(out: Option<&Path>, stop: &Stop) -> ExitCode {
-    output::note(&format!("{}{}", stop.prefix(), stopped_message(out)));
+/// Message of a stopped search whose numbered folder the command created.
+pub(super) fn stopped_in_new_folder(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "stopped; finished tests are kept in {folder}: to continue, run the same command with \
+         --out {folder}"
+    )
+}
+
+/// Prints why the search stopped and the `message`. Returns the exit code.
+pub(super) fn stopped(message: &str, stop: &Stop) -> ExitCode {
+    output::note(&format!("{}{message}", stop.prefix()));
     stop.exit_code()
 }
 

@@ -9,7 +9,7 @@ use std::{
 use clap::Args as ClapArgs;
 use onecycle_plot::format::duration;
 use onecycle_train::{
-    ConfigError, Experiment, device, files,
+    ConfigError, Experiment, TrainError, device, files,
     finish::Summary,
     observer::Observer,
     run_folder::{RunFile, RunFolder},
@@ -87,13 +87,18 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let message = "stopped before the first step; nothing was written";
     let stop = Stop::listen(start, run_options.max_time, message);
     let experiment = Experiment::prepare(config)?;
-    let root = args.out.clone().unwrap_or_else(|| {
-        let model = experiment.architecture.to_string();
-        RunFolder::next_name(Path::new("runs"), &experiment.data.name, &model)
-    });
     stop.stop_after_step();
-    let folder = RunFolder::create(&root)?;
+    let folder = match &args.out {
+        Some(out) => RunFolder::create(out)?,
+        None => RunFolder::create(next_folder(&experiment)?.root())?,
+    };
     train(experiment, folder, &args.show, &stop)
+}
+
+/// A new, empty, numbered folder in `runs/`.
+pub(super) fn next_folder(experiment: &Experiment) -> Result<RunFolder, TrainError> {
+    let model = experiment.architecture.to_string();
+    RunFolder::create_next(Path::new("runs"), &experiment.data.name, &model)
 }
 
 /// The number in `every=N`.

@@ -170,6 +170,16 @@ impl Journal {
         }
     }
 
+    /// Like [`discard`](Self::discard), but keeps a journal with a finished test or short cycle.
+    ///
+    /// # Errors
+    /// The file cannot be read or removed.
+    pub fn discard_if_empty(self) -> Result<(), TrainError> {
+        let lines = self.folder.as_ref().map(read).transpose()?;
+        let finished = lines.is_some_and(|lines| lines.len() > 1);
+        if finished { Ok(()) } else { self.discard() }
+    }
+
     /// Removes a journal that led to no result, and the folder if it contains nothing else.
     ///
     /// # Errors
