@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use onecycle_train::{ConfigError, FileError, RunError, TrainError};
 
 /// Any error of this crate.
@@ -7,6 +9,19 @@ pub enum StudyError {
     /// A run of the study failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+
+    /// The runs of a study were trained on different data.
+    #[error(
+        "the data have changed since the run in {} was trained: {}; restore them, or choose another \
+         --out to train all runs on the changed data",
+        run.display(), differences.join(", ")
+    )]
+    OtherData {
+        /// Folder of the run with the earlier data.
+        run: PathBuf,
+        /// The differences, in words.
+        differences: Vec<String>,
+    },
 
     /// Configurations whose accuracies cannot be compared.
     #[error(

@@ -45,11 +45,12 @@ pub use variant::{TimeToAccuracySummary, Variant, VariantSummary, XAxis, curves}
 use crate::StudyError;
 use onecycle_train::{
     Config, ConfigError, Experiment, FileError, RunError, TrainError,
+    config::DataConfig,
     experiment::DataCache,
     files,
     finish::Artifacts,
     observer::Observer,
-    run_folder::{RunFolder, RunLock},
+    run_folder::{DataSummary, RunFile, RunFolder, RunLock},
     training::{self, Training},
 };
 
@@ -171,9 +172,19 @@ impl Study {
     /// runs there have the same configurations. Writes nothing.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] with the run and the differing keys; records that cannot be
+    /// [`RunError::OtherSettings`] with the run and the differing keys;
+    /// [`StudyError::OtherData`] if runs were trained on different data; records that cannot be
     /// read.
     pub fn results(&self, folder: &Path) -> Result<Vec<Option<RunResult>>, StudyError> {
+        self.results_on(&mut RecordedData::default(), folder)
+    }
+
+    /// Like [`results`](Self::results); adds the data that the runs recorded to `data`.
+    fn results_on(
+        &self,
+        data: &mut RecordedData,
+        folder: &Path,
+    ) -> Result<Vec<Option<RunResult>>, StudyError> {
         self.specs
             .iter()
             .map(|spec| {
@@ -182,8 +193,8 @@ impl Study {
                     return Ok(None);
                 }
                 let run = RunFolder::look(&root)?;
-                let previous = run.read_run_file()?.config;
-                let differences = previous.differences(&spec.config)?;
+                let previous = run.read_run_file()?;
+                let differences = previous.config.differences(&spec.config)?;
                 if !differences.is_empty() {
                     return Err(RunError::OtherSettings {
                         run: root,
@@ -191,6 +202,7 @@ impl Study {
                     }
                     .into());
                 }
+                data.check(&spec.config.data, &root, &previous.data)?;
                 RunResult::read(spec, &run)
             })
             .collect()
@@ -199,7 +211,7 @@ impl Study {
     /// Trains all runs that are not finished yet.
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] before anything is trained; [`RunError::InUse`] if another
+    /// [`RunError::OtherSettings`] and [`StudyError::OtherData`] before anything is trained; [`RunError::InUse`] if another
     /// process works in `folder`; the errors of [`Experiment::prepare`] and [`Training::run`],
     /// except for a divergence.
     pub fn run(
@@ -207,7 +219,8 @@ impl Study {
         folder: &Path,
         observer: &mut dyn Observer,
     ) -> Result<StudyOutcome, StudyError> {
-        let mut results = self.results(folder)?;
+        let mut data = RecordedData::default();
+        let mut results = self.results_on(&mut data, folder)?;
         let done = results.iter().flatten().count();
         observer.study(self.specs.len(), done);
         let left_over = self.left_over(folder, &results);
@@ -227,7 +240,7 @@ impl Study {
                 let run = Study::run_folder(folder, spec);
                 let mut watch =
                     RunObserver::new(index, self.specs.len(), spec, &mut clock, observer);
-                match self.train(spec, &run, &mut cache, &mut watch)? {
+                match self.train(spec, &run, (&mut cache, &mut data), &mut watch)? {
                     None => {
                         return Ok(StudyOutcome::Stopped {
                             done: results.iter().flatten().count(),
@@ -251,7 +264,7 @@ impl Study {
         &self,
         spec: &RunSpec,
         root: &Path,
-        cache: &mut DataCache,
+        (cache, data): (&mut DataCache, &mut RecordedData),
         watch: &mut RunObserver<'_>,
     ) -> Result<Option<RunResult>, StudyError> {
         if watch.stop() {
@@ -261,6 +274,8 @@ impl Study {
             Training::resume(RunFolder::open(root)?, watch)?
         } else {
             let experiment = Experiment::prepare_from(spec.config.clone(), cache)?;
+            let read = RunFile::new(&experiment.config, &experiment.data).data;
+            data.check(&spec.config.data, root, &read)?;
             for note in &experiment.data.notes {
                 watch.note(note);
             }
@@ -295,6 +310,37 @@ impl Study {
         done.map(|(spec, _)| RunFolder::at(&Study::run_folder(folder, spec)).checkpoints())
             .filter(|path| path.exists())
             .collect()
+    }
+}
+
+/// The data of the runs of a study, as they recorded it. Runs with the same `[data]` table must have
+/// the same data, or an interval over their seeds would mix two data sets.
+#[derive(Debug, Default)]
+struct RecordedData {
+    /// One run for each `[data]` table: the table, the folder of the run, its data.
+    runs: Vec<(DataConfig, PathBuf, DataSummary)>,
+}
+
+impl RecordedData {
+    /// Compares the data of a run with those of an earlier run of the same table.
+    fn check(
+        &mut self,
+        table: &DataConfig,
+        run: &Path,
+        data: &DataSummary,
+    ) -> Result<(), StudyError> {
+        let Some((_, first, was)) = self.runs.iter().find(|(known, ..)| known == table) else {
+            self.runs
+                .push((table.clone(), run.to_path_buf(), data.clone()));
+            return Ok(());
+        };
+        match was.differences(data) {
+            differences if differences.is_empty() => Ok(()),
+            differences => Err(StudyError::OtherData {
+                run: first.clone(),
+                differences,
+            }),
+        }
     }
 }
 
