@@ -4,6 +4,7 @@
 #[path = "../../../onecycle-vision/tests/bad_data/mod.rs"]
 mod bad_data;
 mod browser;
+mod changed_data;
 mod cli;
 mod common;
 mod compare;
