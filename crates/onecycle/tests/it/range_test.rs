@@ -380,3 +380,28 @@ fn former_keys_are_still_read() {
     assert_eq!(sweep, LrSweep::exponential(1e-5, 10.0, 150).unwrap());
     assert!(serde_json::to_string(&sweep).unwrap().contains("num_steps"));
 }
+
+/// A wave on the losses, as of batches in a fixed order: ten updates long, a sixth of the descent
+/// high. The suggestion is that of the curve without it, or it is not trusted.
+#[test]
+fn a_wave_on_the_losses_is_not_a_wall() {
+    let lr: Vec<f64> = LrSweep::exponential(1e-5, 10.0, 150)
+        .unwrap()
+        .iter()
+        .collect();
+    let curve = |height: f64, phase: f64| {
+        let loss = lr.iter().enumerate().map(|(i, lr)| {
+            let wave = (2.0 * std::f64::consts::PI * (i as f64 / 10.0 + phase)).sin();
+            2.3 - 1.5 / (1.0 + (0.003 / lr).powf(1.0)) + (lr / 1.0).powi(4) + height * wave
+        });
+        LossCurve::new(lr.clone(), loss.collect()).unwrap()
+    };
+    let clean = Rule::OneCycleMax.apply(&curve(0.0, 0.0)).lr.unwrap();
+    for phase in 0..10 {
+        let suggestion = Rule::OneCycleMax.apply(&curve(1.5 / 12.0, f64::from(phase) / 10.0));
+        if suggestion.verdict == Verdict::Ok {
+            let ratio = suggestion.lr.unwrap() / clean;
+            assert!((1.0 / 3.0..3.0).contains(&ratio), "phase {phase}: {ratio}");
+        }
+    }
+}

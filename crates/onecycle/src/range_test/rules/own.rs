@@ -1,6 +1,8 @@
 //! This crate's own rules. They use the smoothed curve ([`Profile`]) and measure rises relative to
 //! the descent before them.
 
+use alloc::vec::Vec;
+
 use super::{
     super::{LossCurve, Verdict, assess::Profile, smooth::median},
     Suggestion,
@@ -14,6 +16,9 @@ const RISE: f64 = 0.1;
 const SIGNIFICANT: f64 = 4.0;
 /// and where the median of this many following losses is as high, so that it is not a single spike.
 const LASTING: usize = 5;
+/// and where the smoothed loss does not fall below that bottom again by this fraction of the descent,
+/// so that it is not a wave on a falling curve.
+const LOWER: f64 = 0.05;
 /// Peak for one cycle, and largest constant rate, relative to the wall.
 const BELOW_WALL: f64 = 0.5;
 /// The steepest descent has passed if the last slope is below this fraction of it.
@@ -73,6 +78,12 @@ fn wall(profile: &Profile) -> Option<f64> {
         noise,
         ..
     } = profile;
+    // The lowest value from each point on.
+    let mut lowest_after: Vec<f64> = fits.iter().rev().map(|fit| fit.value).collect();
+    for i in 1..lowest_after.len() {
+        lowest_after[i] = lowest_after[i].min(lowest_after[i - 1]);
+    }
+    lowest_after.reverse();
     let mut low = profile.half_way();
     for i in low + 1..fits.len() {
         if fits[i].value < fits[low].value {
@@ -86,6 +97,9 @@ fn wall(profile: &Profile) -> Option<f64> {
         };
         let next = raw[i..].iter().copied().take(LASTING);
         if fits[i].value - bottom < needed(i) || median(next) - bottom < needed(i) {
+            continue;
+        }
+        if lowest_after[i] < bottom - LOWER * (start - bottom) {
             continue;
         }
         let over = |i: usize| fits[i].value - bottom - needed(i);
