@@ -17,6 +17,13 @@ const ALIKE: f64 = 0.1;
 const FAILED: f64 = 0.5;
 /// Smallest relative decrease that counts as learning.
 const LEAST_DESCENT: f64 = 0.02;
+/// As long as no cycle has learned anything, each candidate is this power of two below a last one
+/// that did not diverge, and half of one that did.
+const DOWNWARDS: i32 = 2;
+/// The lowest candidate of this search downwards, `0.1 · 2^-20`: about 1e-7.
+const LOWEST: i32 = -20;
+/// If nothing learned there either, candidates up to this power of two above the start are tried.
+const UPWARDS: i32 = 6;
 
 /// Searches the peak for one cycle by trial: a few short cycles whose peaks differ by factors of
 /// two, compared by their loss on held-out images.
@@ -29,14 +36,15 @@ const LEAST_DESCENT: f64 = 0.02;
 ///
 /// ```text
 /// start at the candidate 0.1 · 2^k nearest to the range test's rate
+/// while no cycle has learned anything: try a quarter of the last candidate, half if it diverged
 /// until the limit of cycles is reached:
 ///     in each direction from the best candidate, find the first candidate
-///         that was not tried or whose loss is more than 0.1 s above the best
+///         that was not tried or whose loss is more than t above the best
 ///     if one of the two was not tried: try it, the one nearer to the best first
 ///     else if one failed and was not repeated: repeat it from other weights; the lower loss counts
 ///     else: stop
-/// suggestion: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / (0.1 s))
-/// s = min(best, untrained - best),  best = the lowest loss
+/// suggestion: exp(sum w_i ln lr_i / sum w_i),  w_i = exp(-(loss_i - best) / t)
+/// t = max(0.1 s, resolution),  s = min(best, untrained - best),  best = the lowest loss
 /// ```
 ///
 /// A failed cycle is repeated once. A short cycle climbs more steeply than the full run, and
@@ -48,7 +56,8 @@ const LEAST_DESCENT: f64 = 0.02;
 /// candidates with equal losses, not only the neighbours of the best: the middle of a flat bottom
 /// depends little on the starting point.
 ///
-/// If the lowest loss is 0 or negative, `s` is the descent.
+/// If the lowest loss is 0 or negative, `s` is the descent. The resolution is the smallest difference
+/// of losses that the held-out images can show; see [`with_resolution`](Self::with_resolution).
 ///
 /// ```
 /// use onecycle::range_test::{CycleSearch, Verdict};
@@ -70,8 +79,11 @@ pub struct CycleSearch {
     start: i32,
     /// Loss of the untrained network.
     untrained: f64,
-    /// Maximum number of cycles.
+    /// Maximum number of cycles, after those that came before one learned anything.
     most: usize,
+    /// Smallest difference of losses that means anything.
+    #[serde(default)]
+    resolution: f64,
     /// Candidates in the order in which they were tried.
     tried: Vec<Tried>,
 }
@@ -98,7 +110,7 @@ struct End<'a> {
 
 impl CycleSearch {
     /// Creates a search that starts at the candidate nearest to `start` and makes at most `most`
-    /// cycles. `untrained` is the loss of the network before any training: measured, or the
+    /// cycles, not counting those before the first one that learned anything. `untrained` is the loss of the network before any training: measured, or the
     /// logarithm of the number of classes.
     ///
     /// # Errors
@@ -112,8 +124,23 @@ impl CycleSearch {
             start: math::round(math::ln(start / ANCHOR) / LN_2) as i32,
             untrained,
             most,
+            resolution: 0.0,
             tried: Vec::new(),
         })
+    }
+
+    /// Sets the smallest difference of losses that means anything, at least 0: losses that differ
+    /// by less count as equal.
+    ///
+    /// If all of a few held-out images are classified correctly, the loss still falls with the rate,
+    /// up to the edge of stability, because the network is ever more certain. Without a resolution
+    /// the search would choose that edge; with one, it chooses the middle of the rates that work.
+    ///
+    /// # Errors
+    /// Returns an error if `resolution` is negative or not finite.
+    pub fn with_resolution(self, resolution: f64) -> Result<Self, PolicyError> {
+        check::rate("resolution", resolution)?;
+        Ok(CycleSearch { resolution, ..self })
     }
 
     /// The peak of the next cycle to train; `None` if the search is over.
@@ -158,13 +185,31 @@ impl CycleSearch {
 
     /// The exponent of the next peak, and whether it is a repetition.
     fn next(&self) -> Option<(i32, bool)> {
-        let made: usize = self.tried.iter().map(|one| one.cycles).sum();
-        if made >= self.most {
-            return None;
-        }
         let Some(best) = self.best() else {
             return Some((self.start, false));
         };
+        if !self.is_descent(self.untrained - best.loss) {
+            let down = match self.tried.last() {
+                Some(last) if last.loss.is_infinite() => 1,
+                _ => DOWNWARDS,
+            };
+            let exponents = self.tried.iter().map(|one| one.exponent);
+            let below = exponents.clone().min().unwrap_or(self.start) - down;
+            let above = exponents.max().unwrap_or(self.start) + 1;
+            let diverged = |one: &&Tried| one.exponent == above - 1 && one.loss.is_infinite();
+            let may_rise =
+                above <= self.start + UPWARDS && !self.tried.iter().any(|one| diverged(&one));
+            return match below >= LOWEST {
+                true => Some((below, false)),
+                false => may_rise.then_some((above, false)),
+            };
+        }
+        let learned = |one: &&Tried| self.is_descent(self.untrained - one.loss);
+        let before = self.tried.iter().take_while(|one| !learned(one)).count();
+        let made: usize = self.tried.iter().map(|one| one.cycles).sum();
+        if made >= self.most + before {
+            return None;
+        }
         let ends = [-1, 1].map(|direction| self.end(best, direction));
         let untried = ends.iter().filter(|end| end.tried.is_none());
         if let Some(nearest) = untried.min_by_key(|end| end.exponent.abs_diff(best.exponent)) {
@@ -190,7 +235,12 @@ impl CycleSearch {
 
     fn is_alike(&self, one: &Tried, best: &Tried) -> bool {
         let descent = self.untrained - best.loss;
-        self.is_descent(descent) && one.loss - best.loss <= ALIKE * self.scale(best)
+        self.is_descent(descent) && one.loss - best.loss <= self.tolerance(best)
+    }
+
+    /// Losses that differ by less count as equal.
+    fn tolerance(&self, best: &Tried) -> f64 {
+        (ALIKE * self.scale(best)).max(self.resolution)
     }
 
     /// The scale for differences of losses.
@@ -235,7 +285,7 @@ impl CycleSearch {
         }
         let (mut sum, mut weights) = (0.0, 0.0);
         for one in &self.tried {
-            let weight = math::exp(-(one.loss - best.loss) / (ALIKE * self.scale(best)));
+            let weight = math::exp(-(one.loss - best.loss) / self.tolerance(best));
             sum += weight * math::ln(one.lr_max);
             weights += weight;
         }
