@@ -42,7 +42,14 @@ pub(crate) struct ConfigOptions {
     /// data.name or data.path] [default: fashion-mnist]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
-    /// Train on the first N images only, 0 for all [key: data.limit] [default: 0]
+    /// CSV file with the label of each image, if folders are not the classes: columns `file` and
+    /// `label`, or the first two [key: data.labels]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Leave out images that cannot be read [key: data.skip_bad]
+    #[arg(long)]
+    skip_bad: bool,
+    /// Train on a random sample of N images, 0 for all [key: data.limit] [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<String>,
     /// Images per update [key: batch_size] [default: 128]
@@ -88,6 +95,12 @@ impl ConfigOptions {
         }
         if let Some(data) = &self.data {
             layers = layers.set_text(data_key(data), data)?;
+        }
+        if let Some(labels) = &self.labels {
+            layers = layers.set_text("data.labels", &labels.to_string_lossy())?;
+        }
+        if self.skip_bad {
+            layers = layers.set("data.skip_bad", "true")?;
         }
         for (key, name) in [("model", &self.model), ("device", &self.device)] {
             if let Some(name) = name {

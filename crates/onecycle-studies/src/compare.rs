@@ -33,7 +33,7 @@ use crate::{
 use onecycle_train::{Config, ConfigError, config::Layers, figures, files, observer::Observer};
 
 /// Keys that must have the same value in all variants, so that accuracies are comparable.
-const SAME: [&str; 8] = [
+const SAME: [&str; 11] = [
     "model",
     "data.name",
     "data.path",
@@ -41,6 +41,9 @@ const SAME: [&str; 8] = [
     "data.test_limit",
     "data.validation",
     "data.image_size",
+    "data.resize",
+    "data.skip_bad",
+    "data.labels",
     "device",
 ];
 /// Keys that define the training budget.

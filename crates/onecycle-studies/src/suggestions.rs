@@ -128,7 +128,7 @@ fn of_seed(
     let short = search::steps(run);
     let group = CurveGroup::new(None, vec![own.clone()]);
     let mut search = match search::start(&group) {
-        Ok(start) => Some(search::cycle_search(experiment, start)?),
+        Ok(start) => Some(search::cycle_search(experiment, 1, start)?),
         Err(RunError::NoRate { .. }) => None,
         Err(error) => return Err(error.into()),
     };

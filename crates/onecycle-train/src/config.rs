@@ -18,7 +18,10 @@ use std::{
 };
 
 use onecycle::{OneCycle, Preset};
-use onecycle_vision::{Augment, Border, FolderOptions, models::Architecture};
+use onecycle_vision::{
+    Augment, Border, FolderOptions, ImageSize, Resize, Source, folder::LabelFile,
+    models::Architecture,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use differences::flatten;
@@ -130,10 +133,14 @@ impl FromStr for OnDivergence {
 /// |---|---|---|---|
 /// | `name` | `fashion-mnist` | | a known data set; excludes `path` |
 /// | `path` | | | a folder or an archive of images; excludes `name` |
-/// | `limit` | 0 | ≥ 0 | use only this many training images; 0 for all |
-/// | `test_limit` | 0 | ≥ 0 | use only this many test images, for quick measurements; 0 for all |
+/// | `limit` | 0 | ≥ 0 | use only this many training images, a random sample; 0 for all |
+/// | `test_limit` | 0 | ≥ 0 | use only this many test images, a random sample; 0 for all |
 /// | `validation` | 0 | 0 to < 1 | share of the training images to hold out and measure on instead of the test set |
-/// | `image_size` | 64 | 1 to 1024 | height and width in pixels to which the images of a folder are resized |
+/// | `image_size` | 64 | 1 to 1024 | height and width in pixels to which the images of a folder are resized, or `[height, width]` |
+/// | `resize` | `crop` | `crop`, `squish`, `pad` | how an image becomes that size: [`Resize`] |
+/// | `background` | `[255, 255, 255]` | 0 to 255 | colour behind transparent pixels and around padded images |
+/// | `skip_bad` | false | | leave out images that cannot be read |
+/// | `labels` | none | | CSV file with a label for each image: [`LabelFile`] |
 /// | `[data.curriculum]` | none | | easy images first: [`CurriculumConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -145,15 +152,25 @@ pub struct DataConfig {
     /// Folder or archive of images. Excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Use only this many training images, a sample that contains every class; 0 for all.
+    /// Use only this many training images, 0 for all: a random sample with images of every class.
+    /// The choice depends on the seed.
     pub limit: usize,
-    /// Use only this many test images; 0 for all.
+    /// Use only this many test images, 0 for all; chosen like `limit`.
     pub test_limit: usize,
     /// Share of the training images of each class to hold out and measure on instead of the test
     /// set, at least 0 and below 1. The choice depends on the seed.
     pub validation: f64,
     /// Height and width in pixels to which the images of a folder are resized.
-    pub image_size: usize,
+    pub image_size: ImageSize,
+    /// How an image becomes that size.
+    pub resize: Resize,
+    /// Colour behind transparent pixels and around padded images: red, green, blue.
+    pub background: [u8; 3],
+    /// Leave out images of a folder that cannot be read.
+    pub skip_bad: bool,
+    /// CSV file with a label for each image of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
     /// Easy images first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curriculum: Option<CurriculumConfig>,
@@ -189,6 +206,23 @@ pub struct CurriculumConfig {
 }
 
 impl DataConfig {
+    /// The data set, with the random choices of `seed`.
+    pub fn source(&self, seed: u64) -> Source {
+        Source {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            folder: FolderOptions {
+                size: self.image_size,
+                resize: self.resize,
+                background: self.background,
+                skip_bad: self.skip_bad,
+                labels: self.labels.clone().map(|path| LabelFile { path }),
+                seed,
+                ..FolderOptions::default()
+            },
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         require(
             (0.0..1.0).contains(&self.validation),
@@ -197,11 +231,21 @@ impl DataConfig {
             "at least 0 and below 1",
         )?;
         require(
-            (1..=LARGEST_SIDE).contains(&self.image_size),
+            [self.image_size.height, self.image_size.width]
+                .iter()
+                .all(|side| (1..=LARGEST_SIDE).contains(side)),
             "data.image_size",
             &self.image_size,
             "1 to 1024 pixels",
         )?;
+        if let Some(labels) = &self.labels {
+            require(
+                self.path.is_some(),
+                "data.labels",
+                &labels.display(),
+                "a folder of images, `data.path`, together with labels",
+            )?;
+        }
         if let Some(curriculum) = &self.curriculum {
             curriculum.check()?;
         }
@@ -271,6 +315,10 @@ impl Default for DataConfig {
             test_limit: 0,
             validation: 0.0,
             image_size: FolderOptions::default().size,
+            resize: Resize::default(),
+            background: FolderOptions::default().background,
+            skip_bad: false,
+            labels: None,
             curriculum: None,
         }
     }
@@ -342,7 +390,10 @@ impl Config {
     /// # Errors
     /// [`FileError::Io`] if the current folder cannot be found.
     pub fn with_absolute_path(mut self) -> Result<Config, ConfigError> {
-        if let Some(path) = &mut self.data.path {
+        for path in [&mut self.data.path, &mut self.data.labels]
+            .into_iter()
+            .flatten()
+        {
             *path = std::path::absolute(&path).map_err(FileError::io("find", path))?;
         }
         Ok(self)

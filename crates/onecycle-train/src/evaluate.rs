@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use onecycle_vision::{Augment, Dataset, FolderOptions, Loader, Source};
+use onecycle_vision::{
+    Augment, Dataset, FolderOptions, ImageSize, Loader, Source, TestOrigin, folder::LabelFile,
+};
 use serde::Serialize;
 
 use crate::{
@@ -90,19 +92,15 @@ pub fn evaluate(
     let Images {
         name,
         part,
-        loaders,
+        loader,
         notes,
     } = images(model, data)?;
-    let total = loaders.iter().map(|loader| loader.len() as u64).sum();
     let card = model.card();
     let classes = card.classes.len();
     let mut sums = MetricSums::default();
     let mut images_of = vec![0; classes];
     let mut predictions = vec![0; classes * classes];
-    let passes = loaders
-        .iter()
-        .map(|loader| loader.evaluation().batch_size(batch_size));
-    for batch in passes.flatten() {
+    for batch in loader.evaluation().batch_size(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
         let images = metrics::to_device(batch, card.shape, model.device());
@@ -116,7 +114,7 @@ pub fn evaluate(
             }
         }
         sums.add(MetricSums::of(&logits, &labels));
-        progress(sums.images, total);
+        progress(sums.images, loader.len() as u64);
     }
     Ok(Evaluation {
         data: name,
@@ -163,7 +161,7 @@ struct Images {
     name: String,
     part: Part,
     /// The images, normalised for the network.
-    loaders: Vec<Loader>,
+    loader: Loader,
     notes: Vec<String>,
 }
 
@@ -175,15 +173,27 @@ fn images(model: &Classifier, data: &DataConfig) -> Result<Images, TrainError> {
         name: data.name.clone(),
         path: data.path.clone(),
         folder: FolderOptions {
-            size: card.shape.height,
-            seed,
+            size: ImageSize {
+                height: card.shape.height,
+                width: card.shape.width,
+            },
+            resize: card.resize,
+            background: card.background,
+            skip_bad: data.skip_bad,
+            labels: data.labels.clone().map(|path| LabelFile { path }),
+            classes: Some(card.classes.clone()),
+            validation: 0.0,
             ..FolderOptions::default()
         },
     }
     .load()?;
     let (part, notes) = part_to_evaluate(card, &set)?;
+    if set.test_origin == TestOrigin::Drawn && part == Part::Test {
+        let share = FolderOptions::default().validation;
+        (_, set.test) = set.test.hold_out_stratified(share, seed)?;
+    }
     if data.test_limit > 0 {
-        set = set.limit_test(data.test_limit);
+        set = set.limit_test(data.test_limit, seed);
     }
     let place = || match &data.path {
         Some(path) => path.display().to_string(),
@@ -203,28 +213,18 @@ fn images(model: &Classifier, data: &DataConfig) -> Result<Images, TrainError> {
         );
         return Err(ConfigError::setting("data", place(), expected).into());
     }
-    let splits = match part {
-        Part::Test => vec![set.test],
-        Part::All => vec![set.train, set.test],
-    };
-    let augment = Augment::default;
-    let loaders = splits
-        .into_iter()
-        .map(|split| {
-            Loader::new(
-                Arc::new(split),
-                card.shape,
-                &card.statistics,
-                augment(),
-                seed,
-            )
-        })
-        .collect::<Result<_, _>>()?;
+    let loader = Loader::new(
+        Arc::new(set.test),
+        card.shape,
+        &card.statistics,
+        Augment::default(),
+        seed,
+    )?;
     Ok(Images {
         name: set.name,
         part,
-        loaders,
-        notes,
+        loader,
+        notes: [notes, set.notes].concat(),
     })
 }
 
@@ -241,7 +241,7 @@ fn part_to_evaluate(card: &ModelCard, set: &Dataset) -> Result<(Part, Vec<String
         data: set.source.clone(),
         reason: reason.to_owned(),
     };
-    match (set.test_is_drawn, recorded) {
+    match (set.test_origin == TestOrigin::Drawn, recorded) {
         (false, _) if changed => {
             let note = "the data have changed since the network was trained";
             Ok((Part::Test, vec![note.to_owned()]))

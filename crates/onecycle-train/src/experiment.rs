@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::Device;
 use onecycle::{Plan, Run};
 use onecycle_vision::{
-    Dataset, FolderOptions, ImageShape, Loader, Source, Statistics,
+    Contents, Dataset, ImageShape, Loader, Source, Statistics, TestOrigin,
     models::{Architecture, Model},
     random,
 };
@@ -52,10 +52,15 @@ pub struct Data {
     pub train: Loader,
     /// Images to measure on after each epoch: the test set, or images held out from training.
     pub validation: Loader,
-    /// Origin of `validation`: `test` or `held out`.
+    /// Origin of `validation`: `test`, `held out` from the training images, or `validation` for a
+    /// folder with images for it.
     pub validation_is: &'static str,
     /// The test set.
     pub test: Loader,
+    /// Where the test set is from.
+    pub test_origin: TestOrigin,
+    /// What was found in a folder of images.
+    pub contents: Option<Contents>,
 }
 
 impl Experiment {
@@ -145,15 +150,7 @@ pub struct DataCache {
 impl DataCache {
     /// Reads the data set of a configuration, from memory if it was the last one read.
     fn read(&mut self, config: &Config) -> Result<Dataset, TrainError> {
-        let source = Source {
-            name: config.data.name.clone(),
-            path: config.data.path.clone(),
-            folder: FolderOptions {
-                size: config.data.image_size,
-                seed: config.seed,
-                ..FolderOptions::default()
-            },
-        };
+        let source = config.data.source(config.seed);
         // Only a folder of images depends on the seed, which splits it into training and test set.
         let same = |last: &Source| match source.path {
             None => last.name == source.name && last.path.is_none(),
@@ -174,30 +171,29 @@ impl Data {
     fn new(mut set: Dataset, config: &Config) -> Result<Self, TrainError> {
         let seed = config.seed;
         if config.data.limit > 0 {
-            set = set.limit(config.data.limit);
+            set = set.limit(config.data.limit, seed);
         }
         if config.data.test_limit > 0 {
-            set = set.limit_test(config.data.test_limit);
+            set = set.limit_test(config.data.test_limit, seed);
         }
         let statistics = set.statistics();
-        let (train, held_out) = if config.data.validation > 0.0 {
-            let (train, held) = set
-                .train
-                .hold_out_stratified(config.data.validation, seed)?;
-            (train, Some(held))
-        } else {
-            (set.train, None)
+        let share = config.data.validation;
+        let (train, validation) = match set.validation {
+            Some(_) if share > 0.0 => {
+                let expected = "0, because the folder has images for validation";
+                return Err(ConfigError::setting("data.validation", share, expected).into());
+            }
+            None if share > 0.0 => {
+                let (train, held_out) = set.train.hold_out_stratified(share, seed)?;
+                (train, Some((held_out, "held out")))
+            }
+            validation => (set.train, validation.map(|images| (images, "validation"))),
         };
         let loader = |split, augment| Loader::new(split, set.shape, &statistics, augment, seed);
         let test = loader(Arc::new(set.test), Default::default())?;
-        let validation_is = if held_out.is_some() {
-            "held out"
-        } else {
-            "test"
-        };
-        let validation = match held_out {
-            None => test.clone(),
-            Some(held) => loader(Arc::new(held), Default::default())?,
+        let (validation, validation_is) = match validation {
+            None => (test.clone(), "test"),
+            Some((images, origin)) => (loader(Arc::new(images), Default::default())?, origin),
         };
         Ok(Data {
             name: set.name,
@@ -210,6 +206,8 @@ impl Data {
             validation,
             validation_is,
             test,
+            test_origin: set.test_origin,
+            contents: set.contents,
         })
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Experiment, FileError, TrainError, checkpoint,
+    data_report::DataReport,
     diagnose::{self, Diagnosis},
     figures::{self, RunRecords},
     files,
@@ -182,6 +183,18 @@ fn write_report(
     if let Some(choice) = found.and_then(|found| found.choice) {
         rows.push(("Range test", choice.reason));
     }
+    let images: Option<DataReport> = match folder.data() {
+        path if path.exists() => {
+            let text = files::read_text(&path)?;
+            let parsed = serde_json::from_str(&text).map_err(|source| FileError::JsonLine {
+                path,
+                line: source.line(),
+                source,
+            })?;
+            Some(parsed)
+        }
+        _ => None,
+    };
     Report {
         title: &format!(
             "{} on {} with the policy {}",
@@ -193,6 +206,7 @@ fn write_report(
         summary: &rows,
         config: &config,
         data: &checksums,
+        images: images.as_ref(),
         test: Some((summary.test_accuracy, summary.test_loss)),
         epochs,
         figures: &figures,

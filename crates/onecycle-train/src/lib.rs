@@ -8,6 +8,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`config`] | configuration of a run: TOML file, defaults, single settings |
+//! | [`data_report`] | images of a run: classes, parts, files that are not used |
 //! | [`experiment`] | data, plan and device of a configuration |
 //! | [`trainer`] | training step, in memory |
 //! | [`training`] | training loop with records and checkpoints |
@@ -43,6 +44,7 @@
 pub mod bench;
 pub mod checkpoint;
 pub mod config;
+pub mod data_report;
 pub mod device;
 pub mod diagnose;
 pub mod diagnose_run;

@@ -10,9 +10,11 @@
 //! | [`cycles`] | result of that search |
 //! | [`fit`] | from both to the configuration of a run |
 //! | [`journal`] | finished parts on disk, so that a stopped search continues |
-//! | [`suggest`] | every rule applied to a recorded curve |
+//! | [`suggest`] | every rule applied to a curve |
+//! | [`curve_file`] | recorded curves in the formats that tools write |
 
 mod batches;
+pub mod curve_file;
 pub mod cycles;
 pub mod fit;
 pub mod found;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use onecycle_burn::state;
-use onecycle_vision::{ImageShape, Statistics, models::Model};
+use onecycle_vision::{ImageShape, Resize, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
 
 use crate::{Experiment, FileError, files, tensors};
@@ -24,6 +24,12 @@ pub struct ModelCard {
     pub shape: ImageShape,
     /// Normalisation of the images, per channel: `(pixel / 255 - mean) / std`.
     pub statistics: Statistics,
+    /// How images of other sizes become images of this shape.
+    #[serde(default)]
+    pub resize: Resize,
+    /// Colour behind transparent pixels and around padded images: red, green, blue.
+    #[serde(default = "white")]
+    pub background: [u8; 3],
     /// The images of the run that trained it; `None` in a file that does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
@@ -37,6 +43,10 @@ pub struct TrainedOn {
     pub seed: u64,
     /// SHA-256 of each file.
     pub checksums: BTreeMap<String, String>,
+}
+
+fn white() -> [u8; 3] {
+    [255; 3]
 }
 
 /// Metadata key of the model card.
@@ -63,6 +73,8 @@ pub(crate) fn write(path: &Path, experiment: &Experiment, model: &Model) -> Resu
         classes: data.classes.clone(),
         shape: data.shape,
         statistics: data.statistics.clone(),
+        resize: experiment.config.data.resize,
+        background: experiment.config.data.background,
         trained_on: Some(TrainedOn {
             seed: experiment.config.seed,
             checksums: data.checksums.clone(),

@@ -1,6 +1,6 @@
 //! Predictions of a trained model: [`Classifier`] loads a model and classifies images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::{
     module::Module,
@@ -8,6 +8,7 @@ use burn::{
 };
 use onecycle_burn::state;
 use onecycle_vision::{folder, models::Model, random};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -120,9 +121,43 @@ impl Classifier {
     /// # Errors
     /// The file does not exist or is not an image.
     pub fn predict_file(&self, path: &Path, tta: Tta) -> Result<Prediction, TrainError> {
-        std::fs::File::open(path).map_err(FileError::io("read", path))?;
-        let pixels = folder::read_image(path, self.card.shape)?;
+        let pixels = self.read(path)?;
         self.predict(&pixels, tta)
+    }
+
+    /// Classifies image files like [`predict_file`](Self::predict_file), decoded in parallel. The
+    /// result of each file is its prediction, or why there is none.
+    ///
+    /// # Errors
+    /// [`RunError::Compute`] if the results cannot be read back.
+    pub fn predict_files(
+        &self,
+        paths: &[PathBuf],
+        tta: Tta,
+    ) -> Result<Vec<Result<Prediction, TrainError>>, TrainError> {
+        let pixels: Vec<Result<Vec<u8>, TrainError>> =
+            paths.par_iter().map(|path| self.read(path)).collect();
+        let readable: Vec<&[u8]> = pixels.iter().flatten().map(Vec::as_slice).collect();
+        let mut predictions = self.predict_batch(&readable, tta)?.into_iter();
+        Ok(pixels
+            .into_iter()
+            .map(|pixels| {
+                let prediction = pixels.map(|_| predictions.next())?;
+                prediction.unwrap_or_else(|| Err(RunError::PredictionNotFinite.into()))
+            })
+            .collect())
+    }
+
+    /// Reads an image file in the input shape of the network.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, TrainError> {
+        std::fs::File::open(path).map_err(FileError::io("read", path))?;
+        let ModelCard {
+            shape,
+            resize,
+            background,
+            ..
+        } = self.card;
+        Ok(folder::read_image(path, shape, resize, background)?)
     }
 
     /// Classifies one image, bytes `[channels, height, width]` in the input shape of the network,
@@ -132,26 +167,39 @@ impl Classifier {
     /// [`RunError::PredictionNotFinite`] if the network's outputs are not finite;
     /// [`RunError::Compute`] if the result cannot be read back.
     pub fn predict(&self, pixels: &[u8], tta: Tta) -> Result<Prediction, TrainError> {
+        let prediction = self.predict_batch(&[pixels], tta)?.pop();
+        prediction.unwrap_or_else(|| Err(RunError::PredictionNotFinite.into()))
+    }
+
+    /// Classifies several images together.
+    fn predict_batch(
+        &self,
+        images: &[&[u8]],
+        tta: Tta,
+    ) -> Result<Vec<Result<Prediction, TrainError>>, TrainError> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
         let shape = self.card.shape;
-        let values: Vec<f32> = pixels
-            .chunks_exact(shape.height * shape.width)
-            .zip(&self.normalised)
+        let values: Vec<f32> = images
+            .iter()
+            .flat_map(|image| image.chunks_exact(shape.plane()).zip(&self.normalised))
             .flat_map(|(channel, table)| channel.iter().map(|pixel| table[usize::from(*pixel)]))
             .collect();
-        let data = TensorData::new(values, [1, shape.channels, shape.height, shape.width]);
-        let images = Tensor::<4>::from_data(data, &self.device);
-        let logits = tta.logits(&self.model, images)?;
+        let sizes = [images.len(), shape.channels, shape.height, shape.width];
+        let data = TensorData::new(values, sizes);
+        let logits = tta.logits(&self.model, Tensor::<4>::from_data(data, &self.device))?;
+        let rows = logits.chunks_exact(self.card.classes.len());
+        Ok(rows.map(|logits| self.prediction(logits)).collect())
+    }
+
+    /// The prediction of one image from its logits.
+    fn prediction(&self, logits: &[f32]) -> Result<Prediction, TrainError> {
         if !logits.iter().all(|logit| logit.is_finite()) {
             return Err(RunError::PredictionNotFinite.into());
         }
-        let probabilities = softmax(&logits);
-        let mut all: Vec<(String, f64)> = self
-            .card
-            .classes
-            .iter()
-            .cloned()
-            .zip(probabilities)
-            .collect();
+        let classes = self.card.classes.iter().cloned();
+        let mut all: Vec<(String, f64)> = classes.zip(softmax(logits)).collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         let (class, probability) = all.first().cloned().unwrap_or_default();
         Ok(Prediction {

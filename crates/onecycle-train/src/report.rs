@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{
-    TrainError, config::flatten, diagnose::Finding, figures::CaptionedFigure, files::write_whole,
-    record::EpochRecord,
+    TrainError, config::flatten, data_report::DataReport, diagnose::Finding,
+    figures::CaptionedFigure, files::write_whole, record::EpochRecord,
 };
 use onecycle_plot::{
     escape_xml as escape,
@@ -29,6 +29,8 @@ pub struct Report<'a> {
     pub config: &'a str,
     /// The data files that the run read.
     pub data: &'a [DataChecksum],
+    /// The classes and parts of the images.
+    pub images: Option<&'a DataReport>,
     /// Accuracy (0 to 1) and loss of the final network on images that no decision was based on.
     pub test: Option<(f64, f64)>,
     /// The lines of `epochs.jsonl`.
@@ -62,6 +64,7 @@ impl Report<'_> {
         self.epochs(page);
         self.summary(page);
         self.configuration(page);
+        self.images(page);
         self.data(page);
         self.reproduce(page);
         Ok(whole.finish())
@@ -252,12 +255,46 @@ impl Report<'_> {
         }
     }
 
+    /// Images per class and part, and what is not used.
+    fn images(&self, page: &mut String) {
+        let Some(images) = self.images else {
+            return;
+        };
+        page.push_str(
+            "<h2>Data</h2>\n<div class=\"card scroll\"><table class=\"numbers\">\n<thead><tr>",
+        );
+        for head in images.heads() {
+            let _ = write!(page, "<th>{head}</th>");
+        }
+        page.push_str("</tr></thead>\n<tbody>\n");
+        for row in images.rows() {
+            let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+            let _ = writeln!(page, "<tr><td>{}</td></tr>", cells.join("</td><td>"));
+        }
+        page.push_str("</tbody></table></div>\n");
+        for remark in images.remarks() {
+            let _ = writeln!(page, "<p class=\"soft\">{}</p>", escape(&remark));
+        }
+        if !images.skipped.is_empty() {
+            page.push_str("<details><summary>Files that are not used</summary>\n<pre>");
+            for skipped in &images.skipped {
+                let _ = writeln!(
+                    page,
+                    "{}: {}",
+                    escape(&skipped.file),
+                    escape(&skipped.reason)
+                );
+            }
+            page.push_str("</pre></details>\n");
+        }
+    }
+
     fn data(&self, page: &mut String) {
         if self.data.is_empty() {
             return;
         }
         page.push_str(
-            "<h2>Data</h2>\n<div class=\"card scroll\"><table>\n\
+            "<h2>Checksums</h2>\n<div class=\"card scroll\"><table>\n\
              <thead><tr><th>file</th><th>SHA-256</th></tr></thead>\n<tbody>\n",
         );
         for file in self.data {

@@ -4,6 +4,7 @@
 //! run.toml            complete configuration, version, data checksums
 //! steps.jsonl         one line per step
 //! epochs.jsonl        one line per epoch
+//! data.json           classes and parts of the images, files that are not used
 //! diagnose.jsonl      one line per diagnosis during the run, if there are any
 //! diagnose.json       the diagnosis of `onecycle diagnose`, if it was made
 //! range_test.json     curves, suggestions and verdict, if there was a range test
@@ -208,6 +209,11 @@ impl RunFolder {
     /// `diagnose.json`.
     pub fn diagnosis(&self) -> PathBuf {
         self.root.join("diagnose.json")
+    }
+
+    /// `data.json`.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data.json")
     }
 
     /// `report.html`.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::folder::Contents;
+
 pub use split::Split;
 pub use statistics::Statistics;
 
@@ -55,6 +57,80 @@ impl fmt::Display for ImageShape {
     }
 }
 
+/// Height and width of images, in pixels. Written as one number if they are equal, otherwise as
+/// `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SizeForm", into = "SizeForm")]
+pub struct ImageSize {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageSize {
+    /// A square.
+    pub const fn square(side: usize) -> Self {
+        Self {
+            height: side,
+            width: side,
+        }
+    }
+}
+
+impl From<usize> for ImageSize {
+    fn from(side: usize) -> Self {
+        Self::square(side)
+    }
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.height == self.width {
+            true => write!(f, "{}", self.height),
+            false => write!(f, "[{}, {}]", self.height, self.width),
+        }
+    }
+}
+
+/// Written form of an [`ImageSize`].
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number of pixels, or [height, width]")]
+enum SizeForm {
+    Square(usize),
+    Sides([usize; 2]),
+}
+
+impl From<SizeForm> for ImageSize {
+    fn from(form: SizeForm) -> Self {
+        match form {
+            SizeForm::Square(side) => Self::square(side),
+            SizeForm::Sides([height, width]) => Self { height, width },
+        }
+    }
+}
+
+impl From<ImageSize> for SizeForm {
+    fn from(size: ImageSize) -> Self {
+        match size.height == size.width {
+            true => Self::Square(size.height),
+            false => Self::Sides([size.height, size.width]),
+        }
+    }
+}
+
+/// Where the test images of a data set are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestOrigin {
+    /// They are the test images of the data set.
+    Test,
+    /// They are the validation images of a folder that has no others.
+    Validation,
+    /// The seed drew them from the training images, as for a folder without `val/` and `test/`.
+    /// Another seed, or any change of the folder, draws others.
+    Drawn,
+}
+
 /// A data set in memory: training images, and test or validation images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -66,16 +142,19 @@ pub struct Dataset {
     pub shape: ImageShape,
     /// Training images.
     pub train: Split,
-    /// The published test images, or the validation images of an image folder.
+    /// Images to measure on after each epoch, if there are others than the test images.
+    pub validation: Option<Split>,
+    /// The test images; for an image folder without any, its validation images.
     pub test: Split,
-    /// Whether the seed drew the test images from the training images, as for a folder without
-    /// `val/`. Another seed, or any change of the folder, then makes other images the test images.
-    pub test_is_drawn: bool,
+    /// Where the test images are from.
+    pub test_origin: TestOrigin,
     /// The file or folder from which it was read.
     pub source: PathBuf,
     /// SHA-256 (hexadecimal) of each file, by file name. For an image folder this is one entry,
     /// over all labels and decoded pixels.
     pub checksums: BTreeMap<String, String>,
+    /// What was found in a folder of images; `None` for a known set.
+    pub contents: Option<Contents>,
     /// Remarks for the user, for example that a cache could not be written. Usually empty.
     pub notes: Vec<String>,
 }
@@ -86,22 +165,24 @@ impl Dataset {
         Statistics::of(&self.train)
     }
 
-    /// Keeps only the first `count` training images.
+    /// Keeps only `count` training images; see [`Split::sample`].
     #[must_use]
-    pub fn limit(mut self, count: usize) -> Self {
+    pub fn limit(mut self, count: usize, seed: u64) -> Self {
         if count < self.train.len() && self.test.shares_pixels_with(&self.train) {
-            // Otherwise the test images would keep the pixels of all dropped training images in
+            // Otherwise the other images would keep the pixels of all dropped training images in
             // memory.
             self.test = self.test.detached();
+            self.validation = self.validation.map(|validation| validation.detached());
         }
-        self.train = self.train.take(count);
+        self.train = self.train.sample(count, seed);
         self
     }
 
-    /// Keeps only the first `count` test images.
+    /// Keeps only `count` validation images and `count` test images; see [`Split::sample`].
     #[must_use]
-    pub fn limit_test(mut self, count: usize) -> Self {
-        self.test = self.test.take(count);
+    pub fn limit_test(mut self, count: usize, seed: u64) -> Self {
+        self.test = self.test.sample(count, seed);
+        self.validation = self.validation.map(|images| images.sample(count, seed));
         self
     }
 }

@@ -192,7 +192,8 @@ pub enum DataError {
 
     /// The folder of a class has no image.
     #[error(
-        "{}: the folder of class `{class}` holds no .png, .jpg or .jpeg image; add some, or remove the folder",
+        "{}: the folder of class `{class}` has no image that can be read ({found}); add some, or remove \
+         the folder",
         path.display()
     )]
     EmptyClass {
@@ -200,6 +201,8 @@ pub enum DataError {
         path: PathBuf,
         /// Name of the class.
         class: String,
+        /// What is there instead, in words.
+        found: String,
     },
 
     /// There is only one class.
@@ -245,20 +248,41 @@ pub enum DataError {
 
     /// An image that cannot be decoded.
     #[error(
-        "{}: not a readable PNG or JPEG image ({reason}){}; repair or remove it",
-        path.display(), also(*others)
+        "{}: not a readable image ({reason}); repair or remove it, or leave it out with --skip-bad",
+        path.display()
     )]
     Image {
         /// The file.
         path: PathBuf,
         /// The message of the decoder.
         reason: String,
-        /// Number of other unreadable images.
-        others: usize,
+    },
+
+    /// Several images that cannot be decoded.
+    #[error(
+        "{} images cannot be read: {}; repair or remove them, or leave them out with --skip-bad",
+        failures.len(), list_failures(failures)
+    )]
+    Images {
+        /// Each file with the message of the decoder.
+        failures: Vec<(PathBuf, String)>,
+    },
+
+    /// A table of labels that cannot be used.
+    #[error(
+        "{}: {reason}; expected a CSV file with a header, the names of image files in the column \
+         `file` and their classes in the column `label`",
+        path.display()
+    )]
+    Labels {
+        /// The table.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
 
     /// An archive that cannot be read.
-    #[error("{}: not a readable .tar.gz archive ({reason}); fetch it again", path.display())]
+    #[error("{}: not a readable archive ({reason}); fetch or make it again", path.display())]
     Archive {
         /// The archive.
         path: PathBuf,
@@ -268,7 +292,7 @@ pub enum DataError {
 
     /// An entry of an archive points outside of it.
     #[error(
-        "{}: refused, since its entry `{entry}` points outside of the archive; expected the published archive, fetch it again",
+        "{}: refused, since its entry `{entry}` points outside of the archive; fetch or make it again",
         path.display()
     )]
     ArchivePath {
@@ -372,9 +396,7 @@ fn list(paths: &[PathBuf]) -> String {
         .join(", ")
 }
 
-fn also(others: usize) -> String {
-    match others {
-        0 => String::new(),
-        n => format!(", nor are {n} other files"),
-    }
+fn list_failures(failures: &[(PathBuf, String)]) -> String {
+    let one = |(path, reason): &(PathBuf, String)| format!("{} ({reason})", path.display());
+    failures.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -53,8 +53,8 @@ pub mod random;
 pub mod source;
 
 pub use augment::{Augment, Border};
-pub use dataset::{Dataset, ImageShape, Split, Statistics};
+pub use dataset::{Dataset, ImageShape, ImageSize, Split, Statistics, TestOrigin};
 pub use error::DataError;
-pub use folder::FolderOptions;
+pub use folder::{Contents, FolderOptions, Resize};
 pub use loader::{Batch, Batches, Curriculum, Loader, Pass};
 pub use source::Source;

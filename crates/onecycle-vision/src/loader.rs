@@ -107,6 +107,11 @@ impl Loader {
         Ok(self)
     }
 
+    /// The images.
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
     /// Number of images in an epoch.
     pub fn len(&self) -> usize {
         self.split.len()

@@ -13,7 +13,7 @@ use crate::locate::Places;
 pub const DEFAULT: &str = "fashion-mnist";
 
 /// The supported layouts, for error messages.
-const LAYOUTS: &str = "a folder with one folder of .png or .jpg images for each class (or train/CLASS/ and val/CLASS/), the four IDX files of an MNIST-like set, or the binary version of CIFAR-10 or CIFAR-100";
+const LAYOUTS: &str = "a folder with a folder of images for each class (or train/CLASS/ and val/CLASS/) or a zip or tar archive of it, the four IDX files of an MNIST-like set, or the binary version of CIFAR-10 or CIFAR-100";
 
 /// Where a data set comes from.
 ///
@@ -153,12 +153,12 @@ fn detect(path: &Path) -> Result<Kind, DataError> {
     if let Some(set) = cifar::identify(path) {
         return Ok(Kind::Cifar(set));
     }
-    if path.is_dir() {
+    if path.is_dir() || folder::is_archive(path) {
         return Ok(Kind::Images);
     }
     Err(DataError::Layout {
         path: path.to_path_buf(),
-        found: "a file that is not a CIFAR archive".to_owned(),
+        found: "a file that is not an archive".to_owned(),
         expected: LAYOUTS.to_owned(),
     })
 }

@@ -27,6 +27,12 @@ pub(crate) struct Evaluate {
     /// folder or of a data set's files) [default: the run's own]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
+    /// CSV file with the label of each image of --data, if folders are not the classes
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Leave out images that cannot be read
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
     #[command(flatten)]
     pub(crate) tta: TtaOptions,
     #[command(flatten)]
@@ -87,6 +93,8 @@ fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
         data: DataConfig {
             name,
             path,
+            labels: args.labels.clone(),
+            skip_bad: args.skip_bad,
             ..DataConfig::default()
         },
         ..config

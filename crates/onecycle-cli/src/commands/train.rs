@@ -9,7 +9,9 @@ use std::{
 use clap::Args as ClapArgs;
 use onecycle_plot::format::duration;
 use onecycle_train::{
-    ConfigError, Experiment, TrainError, device, files,
+    ConfigError, Experiment, TrainError,
+    data_report::DataReport,
+    device, files,
     finish::Summary,
     observer::Observer,
     run_folder::{RunFile, RunFolder},
@@ -87,6 +89,10 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let message = "stopped before the first step; nothing was written";
     let stop = Stop::listen(start, run_options.max_time, message);
     let experiment = Experiment::prepare(config)?;
+    print_data(&experiment, &args.show);
+    for note in &experiment.data.notes {
+        output::note(note);
+    }
     stop.stop_after_step();
     let folder = match &args.out {
         Some(out) => RunFolder::create(out)?,
@@ -124,9 +130,6 @@ pub(super) fn train(
 ) -> Result<ExitCode, AnyError> {
     print_introduction(&experiment, &folder, show);
     let mut progress = observer(&experiment, show, stop);
-    for note in &experiment.data.notes {
-        progress.note(note);
-    }
     let training = Training::start(experiment, folder.clone())?;
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     end_run(outcome, progress, stop, &folder, show)
@@ -214,6 +217,17 @@ fn observer(experiment: &Experiment, show: &OutputOptions, stop: &Stop) -> Train
     let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
     let table = show.format == Format::Text;
     TrainProgress::new(steps, epochs, show.quiet, table, stop.clone())
+}
+
+/// Prints the classes and parts of a folder of images, and what is not used of it.
+pub(super) fn print_data(experiment: &Experiment, show: &OutputOptions) {
+    if show.quiet {
+        return;
+    }
+    let data = &experiment.data;
+    if data.contents.is_some() {
+        output::note(&DataReport::new(data).table());
+    }
 }
 
 /// Prints network, data, length and folder of a new run.

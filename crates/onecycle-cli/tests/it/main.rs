@@ -15,6 +15,7 @@ mod disk;
 mod find;
 mod killed;
 mod load;
+mod messy_folders;
 #[cfg(unix)]
 mod pages;
 mod plan;

@@ -16,7 +16,7 @@ use super::{
     range_test, search,
     settings::SweptParameter,
 };
-use crate::{Config, RunError, TrainError, experiment::plan, observer::Observer};
+use crate::{Config, Experiment, RunError, TrainError, experiment::plan, observer::Observer};
 
 /// Another weight decay replaces the configured one if it allows a learning rate more than this
 /// many times as large. Single seeds of the same test differ by as much as this.
@@ -30,6 +30,8 @@ const MAX_RATE_LOSS: f64 = 1.25;
 /// Share of the training images to judge the short cycles by. The run that follows trains on all
 /// images.
 const HELD_OUT: f64 = 0.2;
+/// Number of seeds of the short cycles if few images are held out.
+const SEEDS_FEW: u64 = 3;
 /// The configured weight decay is also tested divided and multiplied by this factor.
 const WEIGHT_DECAY_FACTOR: f64 = 5.0;
 
@@ -108,10 +110,16 @@ pub fn choose(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
         }
     }
     let (group, lr, _) = best;
-    let rate = format!(
-        "the range test alone suggests {}, half of the rate at which its loss rises",
-        significant(lr)
-    );
+    let rate = match found.groups[group].verdict() {
+        Verdict::NeverDiverged => format!(
+            "the loss of the range test does not rise up to its last rate, {}",
+            significant(lr)
+        ),
+        _ => format!(
+            "the range test alone suggests {}, half of the rate at which its loss rises",
+            significant(lr)
+        ),
+    };
     let reason = match (found.parameter, found.groups[group].value) {
         (Some(SweptParameter::WeightDecay), Some(value)) if found.groups.len() > 1 => {
             format!("weight decay = {}: {why}; {rate}", significant(value))
@@ -154,8 +162,16 @@ pub fn search(
         return Err(RunError::no_rate(found.verdict).into());
     };
     let start = search::start(group)?;
-    let experiments =
-        range_test::prepare(&with_weight_decay(config, &found), seeds, Some(HELD_OUT))?;
+    let config = with_weight_decay(config, &found);
+    let mut experiments = range_test::prepare(&config, seeds, Some(HELD_OUT))?;
+    let few = |one: &Experiment| one.data.validation.len() < search::FEW_IMAGES;
+    if let ([seed], true) = (seeds, experiments.first().is_some_and(few)) {
+        // Other images are held out with each seed.
+        let seeds: Vec<u64> = (0..SEEDS_FEW)
+            .map(|other| seed.wrapping_add(other))
+            .collect();
+        experiments = range_test::prepare(&config, &seeds, Some(HELD_OUT))?;
+    }
     let Some(run) = experiments.first().map(|one| one.plan.steps()) else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };

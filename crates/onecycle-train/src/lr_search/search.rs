@@ -25,6 +25,16 @@ const MAX_STEPS: u64 = 400;
 const SECOND_SEED: u64 = 1000;
 /// Largest number of cycles per seed.
 const MAX_CYCLES: usize = 7;
+/// Fewer held-out images than this are few: they can hardly distinguish rates, so more rates are
+/// tried, with more seeds.
+pub(super) const FEW_IMAGES: usize = 200;
+/// Largest number of cycles per seed with few held-out images: the rates that work extend over more
+/// factors of two.
+const MAX_CYCLES_FEW: usize = 12;
+/// Standard deviation over the images of the difference between the losses of two networks, as a
+/// share of the loss of an untrained network. Divided by the root of the number of images, it is the
+/// smallest difference that they can show.
+const DEVIATION: f64 = 0.1;
 
 /// Updates of a short cycle for a run of `run` updates; never more than `run`.
 pub fn steps(run: u64) -> u64 {
@@ -78,14 +88,26 @@ fn lower_median(mut rates: Vec<f64>) -> Option<f64> {
     rates.get(rates.len().saturating_sub(1) / 2).copied()
 }
 
-/// Creates the search for the peak of an experiment, beginning at `start`.
+/// Creates the search for the peak of an experiment, beginning at `start`, with cycles over this
+/// number of `seeds`.
 ///
 /// # Errors
 /// `start` is not above 0.
-pub fn cycle_search(experiment: &Experiment, start: f64) -> Result<CycleSearch, TrainError> {
+pub fn cycle_search(
+    experiment: &Experiment,
+    seeds: usize,
+    start: f64,
+) -> Result<CycleSearch, TrainError> {
     // Loss of an untrained network, which gives every class the same probability.
     let untrained = (experiment.data.classes.len() as f64).ln();
-    Ok(CycleSearch::new(start, untrained, MAX_CYCLES)?)
+    let images = experiment.data.validation.len();
+    let most = if images < FEW_IMAGES {
+        MAX_CYCLES_FEW
+    } else {
+        MAX_CYCLES
+    };
+    let resolution = DEVIATION * untrained / ((images * seeds.max(1)) as f64).sqrt();
+    Ok(CycleSearch::new(start, untrained, most)?.with_resolution(resolution)?)
 }
 
 /// The experiment of a cycle. A second cycle with the same peak has other initial weights, but the
@@ -115,7 +137,7 @@ pub fn search(
     let Some(first) = experiments.first() else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
-    let mut cycle_search = cycle_search(first, start)?;
+    let mut cycle_search = cycle_search(first, experiments.len(), start)?;
     let mut cycles = Vec::new();
     while let Some(lr_max) = cycle_search.next_lr_max() {
         let mut sum = 0.0;

@@ -44,7 +44,7 @@ pub struct DataSummary {
     pub train_images: usize,
     /// Images to measure on after each epoch.
     pub validation_images: usize,
-    /// Their origin: `test` or `held out`.
+    /// Their origin: `test`, `held out` or `validation`.
     pub validation_is: String,
     /// SHA-256 of each file.
     pub checksums: BTreeMap<String, String>,

@@ -7,6 +7,7 @@ use crate::{
     Experiment, RunError, TrainError,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
     config::OnDivergence,
+    data_report::DataReport,
     diagnose::{self, Diagnosis},
     files::{self, JsonLines},
     finish::Artifacts,
@@ -39,6 +40,8 @@ impl Training {
         let trainer = experiment.trainer()?;
         truncate_records(&folder, &experiment, &Progress::default())?;
         let run_file = RunFile::new(&experiment.config, &experiment.data);
+        let report = DataReport::new(&experiment.data);
+        files::write_json(&folder.data(), "the description of the data", &report)?;
         let mut training = Training {
             steps: JsonLines::open(&folder.steps())?,
             epochs: JsonLines::open(&folder.epochs())?,

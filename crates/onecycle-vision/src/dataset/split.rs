@@ -97,6 +97,29 @@ impl Split {
         self.labels[index]
     }
 
+    /// A random sample of `count` images, or all if there are fewer, in their order. `seed` chooses
+    /// them from each class in proportion to its size, and at least one of each class if `count`
+    /// allows it. The pixels are copied, so that those of the other images can be freed.
+    #[must_use]
+    pub fn sample(self, count: usize, seed: u64) -> Self {
+        if count >= self.len() {
+            return self;
+        }
+        let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (index, &label) in self.labels.iter().enumerate() {
+            members.entry(label).or_default().push(index as u32);
+        }
+        let sizes: Vec<usize> = members.values().map(Vec::len).collect();
+        let mut chosen = Vec::with_capacity(count);
+        for ((label, mut indices), share) in members.into_iter().zip(shares(&sizes, count)) {
+            let mut rng = random::stream(seed, "sample", u64::from(label));
+            random::shuffle(&mut rng, &mut indices);
+            chosen.extend_from_slice(&indices[..share]);
+        }
+        chosen.sort_unstable();
+        self.select(&chosen).detached()
+    }
+
     /// The first `count` images, or all if there are fewer. The pixels are copied, so that those of
     /// the other images can be freed.
     #[must_use]
@@ -239,6 +262,36 @@ impl Split {
     }
 }
 
+/// Divides `count`, below the sum of `sizes`, in proportion to them, rounded so that the shares add
+/// up to `count`. No share is 0 if `count` is at least the number of sizes.
+fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
+    let total: usize = sizes.iter().sum();
+    let least = usize::from(count >= sizes.len());
+    let exact = |size: usize| size as u128 * count as u128;
+    let floor = |size: usize| (exact(size) / total as u128) as usize;
+    let mut shares: Vec<usize> = sizes.iter().map(|size| floor(*size).max(least)).collect();
+    // The largest remainders are rounded up.
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(exact(sizes[index]) % total as u128));
+    let mut given: usize = shares.iter().sum();
+    for &index in order.iter().cycle() {
+        if given >= count {
+            break;
+        }
+        if shares[index] < sizes[index] {
+            shares[index] += 1;
+            given += 1;
+        }
+    }
+    // The smallest classes took more than their share: the largest give it back.
+    while given > count {
+        let largest = (0..sizes.len()).max_by_key(|&index| shares[index]);
+        shares[largest.unwrap_or(0)] -= 1;
+        given -= 1;
+    }
+    shares
+}
+
 impl fmt::Debug for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Split")
@@ -275,6 +328,28 @@ mod tests {
         assert!(Split::new(shape, vec![0; 24], vec![0; 2]).is_ok());
         assert!(Split::new(shape, vec![0; 23], vec![0; 2]).is_err());
         assert!(Split::new(ImageShape::new(3, 0, 2), vec![], vec![0; 2]).is_err());
+    }
+
+    #[test]
+    fn a_sample_has_every_class_in_proportion() {
+        let labels: Vec<u32> = (0..100)
+            .map(|i| u32::from(i >= 60) + u32::from(i >= 98))
+            .collect();
+        let all = split(&labels);
+        let half = all.clone().sample(50, 1);
+        assert_eq!(half.class_counts(3), [30, 19, 1]);
+        assert_ne!(half, all.clone().sample(50, 2));
+        assert_eq!(half, all.clone().sample(50, 1));
+        for count in 0..=100 {
+            let counts = all.clone().sample(count, 1).class_counts(3);
+            assert_eq!(counts.iter().sum::<usize>(), count);
+            assert_eq!(
+                counts.iter().all(|count| *count > 0),
+                count >= 3,
+                "{counts:?}"
+            );
+        }
+        assert_eq!(all.clone().sample(100, 1), all);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 
 use super::idx::gzip_error;
 use crate::catalog::{self, Format, KnownSet, Member};
-use crate::dataset::{Dataset, ImageShape, Split};
+use crate::dataset::{Dataset, ImageShape, Split, TestOrigin};
 use crate::error::DataError;
 use crate::files::{self, HashingReader};
 
@@ -156,7 +156,9 @@ pub(crate) fn load(path: &Path, set: &KnownSet) -> Result<Dataset, DataError> {
         shape: SHAPE,
         train,
         test,
-        test_is_drawn: false,
+        test_origin: TestOrigin::Test,
+        validation: None,
+        contents: None,
         source: path.to_path_buf(),
         checksums: records.checksums,
         notes: Vec::new(),

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::idx;
 use crate::catalog::{self, Format, KnownSet};
-use crate::dataset::{Dataset, ImageShape, Split};
+use crate::dataset::{Dataset, ImageShape, Split, TestOrigin};
 use crate::error::DataError;
 use crate::files;
 
@@ -118,7 +118,9 @@ pub(crate) fn load(folder: &Path, known: Option<&KnownSet>) -> Result<Dataset, D
         name,
         classes,
         shape,
-        test_is_drawn: false,
+        test_origin: TestOrigin::Test,
+        validation: None,
+        contents: None,
         source: folder.to_path_buf(),
         checksums,
         notes: Vec::new(),

@@ -49,7 +49,7 @@ fn case(
 fn at(path: impl Into<PathBuf>) -> Source {
     Source {
         folder: FolderOptions {
-            size: 8,
+            size: 8.into(),
             cache: false,
             ..FolderOptions::default()
         },

@@ -9,7 +9,7 @@ fn every_mistake_has_its_message() {
         let folder = tempfile::tempdir().unwrap();
         let mut source = make(folder.path());
         match name {
-            "no size" => source.folder.size = 0,
+            "no size" => source.folder.size = 0.into(),
             "all for validation" => source.folder.validation = 1.0,
             _ => {}
         }

@@ -13,7 +13,7 @@ const HEADER: usize = 8 + 64 + 8 + 8;
 
 fn options(root: &Path) -> FolderOptions {
     FolderOptions {
-        size: 8,
+        size: 8.into(),
         cache_folder: Some(root.join("cache")),
         ..FolderOptions::default()
     }
@@ -240,7 +240,7 @@ fn the_cache_is_used_and_follows_changes() {
     assert!(cache.exists());
     // Another size, too.
     let larger = FolderOptions {
-        size: 12,
+        size: 12.into(),
         ..options(root.path())
     };
     let larger = Source {

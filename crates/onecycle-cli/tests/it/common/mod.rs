@@ -58,11 +58,21 @@ impl Place {
 
     /// Runs `onecycle` in a folder below this one.
     pub(crate) fn onecycle_in(&self, folder: &str, args: &[&str]) -> Answer {
+        self.run(folder, args, "")
+    }
+
+    /// Runs `onecycle` in this folder with a text on standard input.
+    pub(crate) fn onecycle_with_input(&self, args: &[&str], input: &str) -> Answer {
+        self.run("", args, input)
+    }
+
+    fn run(&self, folder: &str, args: &[&str], input: &str) -> Answer {
         let output = Command::new(binary())
             .args(args)
             .current_dir(self.path(folder))
             .env("XDG_CACHE_HOME", self.home.path().join("cache"))
             .env_remove("ONECYCLE_DATA")
+            .write_stdin(input)
             .timeout(Duration::from_secs(600))
             .output()
             .unwrap();
