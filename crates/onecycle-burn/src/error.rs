@@ -66,6 +66,9 @@ pub enum BurnError {
         "the module has no parameter that requires a gradient; it must be on a device with autodiff and not be frozen"
     )]
     NothingTrainable,
+    /// A policy, plan or range test is wrong.
+    #[error(transparent)]
+    Policy(#[from] onecycle::PolicyError),
     /// A diagnosis got impossible arguments, or met a number that is not finite.
     #[error("diagnosis: {0}")]
     Diagnosis(#[from] onecycle_stats::StatsError),

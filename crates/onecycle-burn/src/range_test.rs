@@ -142,7 +142,7 @@ pub fn range_test<M: Module, F: Feed<M>>(
     let mut timing = Timing::default();
     let mut model = state::fork(model);
     let mut optimizer = optimizer.clone().ignore(Ignorable::BatchSize);
-    'test: while let Some(hyper) = test.next_hyper() {
+    'test: while let Some(hyper) = test.next_hyper().map_err(BurnError::from)? {
         let mut step = TrainingStep::accumulating(test.accumulation());
         for _ in 0..test.accumulation() {
             let timer = Instant::now();
