@@ -4,21 +4,30 @@
 
 use std::sync::Arc;
 
-use burn::{
-    data::{
-        dataloader::{DataLoader, DataLoaderBuilder, batcher::Batcher},
-        dataset::InMemDataset,
-    },
-    module::Module,
-    nn::{Linear, LinearConfig},
-    tensor::{Device, Int, Tensor, activation::relu},
-    train::{
-        ClassificationOutput, InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep,
-        metric::{AccuracyMetric, LossMetric},
-    },
-};
 use onecycle::{OneCycle, Run};
-use onecycle_burn::{OptimizerConfig, PlanDriver, nn::cross_entropy};
+use onecycle_burn::{
+    Optimizer, OptimizerConfig, PlanDriver,
+    burn::{
+        self,
+        data::{
+            dataloader::{DataLoader, DataLoaderBuilder, batcher::Batcher},
+            dataset::InMemDataset,
+        },
+        module::Module,
+        nn::{Linear, LinearConfig},
+        tensor::{Device, Int, Tensor, activation::relu},
+        train::{
+            ClassificationOutput, InferenceStep, SupervisedTraining, TrainOutput, TrainStep,
+            metric::{AccuracyMetric, LossMetric},
+        },
+    },
+    nn::cross_entropy,
+    optim::ParamGroup,
+};
+
+const POINTS: usize = 400;
+const BATCH: usize = 40;
+const EPOCHS: usize = 20;
 
 /// A point of the plane and whether it lies inside of a circle.
 type Point = ([f32; 2], i64);
@@ -69,15 +78,27 @@ impl Batcher<Point, Batch> for Points {
     }
 }
 
-fn loader() -> Arc<dyn DataLoader<Batch>> {
-    let points = (0..400).map(|i| {
+fn points() -> Vec<Point> {
+    let point = |i| {
         let (x, y) = ((i % 20) as f32 / 10.0 - 0.95, (i / 20) as f32 / 10.0 - 0.95);
         ([x, y], i64::from(x * x + y * y < 0.64))
-    });
+    };
+    (0..POINTS).map(point).collect()
+}
+
+fn loader() -> Arc<dyn DataLoader<Batch>> {
     DataLoaderBuilder::new(Points)
-        .batch_size(40)
+        .batch_size(BATCH)
         .shuffle(1)
-        .build(InMemDataset::new(points.collect()))
+        .build(InMemDataset::new(points()))
+}
+
+/// Fraction of the points that are classified correctly.
+fn accuracy(model: &Perceptron) -> f32 {
+    let (x, targets) = Points.batch(points(), &Device::flex());
+    let logits = model.classify((x, targets.clone())).output;
+    let right = logits.argmax(1).reshape([-1]).equal(targets);
+    right.float().mean().into_scalar::<f32>()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,21 +107,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         hidden: LinearConfig::new(2, 32).init(&device),
         out: LinearConfig::new(32, 2).init(&device),
     };
-    let epochs = 20;
     let plan = OneCycle::new(1.0)
-        .policy()?
-        .resolve(&Run::epochs(epochs as f64, 400, 40))?;
-    let driver = PlanDriver::new(plan, OptimizerConfig::sgd())?;
+        .weight_decay(1e-4)
+        .plan(&Run::epochs(EPOCHS, POINTS, BATCH))?;
+    let optimizer = Optimizer::new(OptimizerConfig::sgd())?
+        .with_groups(vec![ParamGroup::no_decay_on_bias_and_norm()])?;
+    let driver = PlanDriver::new(plan, optimizer)?;
     let folder = std::env::temp_dir().join("onecycle-burn-learner");
     let result = SupervisedTraining::new(folder, loader(), loader())
         .metrics((AccuracyMetric::new(), LossMetric::new()))
-        .num_epochs(epochs)
+        .num_epochs(EPOCHS)
         .summary()
-        .launch(Learner::new(
-            model,
-            driver.optimizer().into(),
-            driver.scheduler(),
-        ));
-    println!("trained {} parameters", result.model.num_params());
+        .launch(driver.learner(model));
+    let trained = result.model;
+    let accuracy = accuracy(&trained.valid());
+    println!("accuracy {:.1} %", 100.0 * accuracy);
     Ok(())
 }

@@ -1,21 +1,22 @@
-//! A module of your own: a range test finds the learning rate, the 1cycle policy trains.
+//! A training loop of your own over a module of your own: a range test finds the learning rate, the
+//! 1cycle policy trains.
 //!
 //! `cargo run --release -p onecycle-burn --example custom_module`
 
-use burn::{
-    module::Module,
-    tensor::{Device, Int, Tensor},
-};
 use onecycle::{
     OneCycle, Run,
     range_test::{LrSweep, RangeTest, Rule},
 };
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig,
+    burn::{
+        self,
+        module::Module,
+        tensor::{Device, Int, Tensor},
+    },
     nn::{Linear, cross_entropy},
     range_test, training_step,
 };
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 /// Points `[batch, 2]` to logits `[batch, 2]`.
 #[derive(Module, Debug)]
@@ -44,7 +45,7 @@ fn circle(device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex().autodiff();
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut rng = onecycle_burn::rng(1);
     let mut model = Perceptron {
         hidden: Linear::new(2, 32, &mut rng, &device),
         out: Linear::new(32, 2, &mut rng, &device),
@@ -57,19 +58,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let test = RangeTest::new(LrSweep::exponential(1e-3, 100.0, 100)?);
     let mut feed = |model: &Perceptron| Ok::<_, BurnError>(Some(loss(model)));
     let tested = range_test(&model, &optimizer, test, &mut feed)?;
-    let answer = Rule::OneCycleMax.apply(&tested.curve);
-    let lr_max = answer.lr.ok_or("the range test found no learning rate")?;
-    println!("learning rate {lr_max:.3}");
+    let suggestion = Rule::OneCycleMax.apply(&tested.curve);
+    println!("range test: {suggestion}");
+    let lr_max = suggestion.lr.ok_or(suggestion.verdict.advice())?;
 
-    let plan = OneCycle::new(lr_max).policy()?.resolve(&Run::steps(500))?;
-    for step in 0..plan.steps() {
-        let hyper = plan.at(step);
+    let plan = OneCycle::new(lr_max).plan(&Run::steps(500))?;
+    for (step, hyper) in plan.iter() {
         let outcome;
         (model, outcome) = training_step(model, &mut optimizer, &hyper, |model| {
             Ok::<_, BurnError>(loss(model))
         })?;
         if step % 100 == 99 {
-            println!("step {step}: lr {:.4}, loss {:.4}", hyper.lr, outcome.loss);
+            println!("step {step}: {hyper}, loss {:.4}", outcome.loss);
         }
     }
     Ok(())

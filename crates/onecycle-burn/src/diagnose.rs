@@ -31,11 +31,10 @@
 //! use burn::tensor::{Device, Tensor};
 //! use onecycle_stats::Spectrum;
 //! use onecycle_burn::{BurnError, diagnose::Subject, nn::Linear};
-//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! # fn main() -> Result<(), BurnError> {
 //! let device = Device::flex().autodiff();
-//! let mut rng = ChaCha8Rng::seed_from_u64(1);
+//! let mut rng = onecycle_burn::rng(1);
 //! let model = Linear::new(1, 1, &mut rng, &device);
 //! // Inputs 3 and -3: the loss is 9 (w - 2)² + b², with curvatures 18 and 2.
 //! let x = Tensor::<2>::from_data([[3.0], [-3.0]], &device);

@@ -66,6 +66,47 @@ pub enum BurnError {
         "the module has no parameter that requires a gradient; it must be on a device with autodiff and not be frozen"
     )]
     NothingTrainable,
+    /// Burn's `Learner` cannot do what the optimizer is set to do.
+    #[error("Burn's Learner cannot {what}: {instead}")]
+    Learner {
+        /// The setting, in words.
+        what: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
+    /// The training loss is NaN or infinite.
+    #[error(
+        "the loss of step {step} (from 0) is {loss} at learning rate {lr}: choose a lower rate, for instance by a range test, or check the data"
+    )]
+    LossNotFinite {
+        /// The step, counted from 0.
+        step: u64,
+        /// Learning rate of the step.
+        lr: f64,
+        /// The loss.
+        loss: f64,
+    },
+    /// An epoch has no batch.
+    #[error("epoch {epoch} (from 0) has no batch: expected at least 1")]
+    NoBatch {
+        /// The epoch, counted from 0.
+        epoch: u64,
+    },
+    /// An epoch has more or fewer batches than in the plan.
+    #[error(
+        "the plan has {expected} steps in epoch {epoch} (from 0), but the data gave {found} batches: give `Run::epochs` the samples and the batch size of the data"
+    )]
+    EpochLength {
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// Steps of the epoch in the plan.
+        expected: u64,
+        /// Batches drawn. If there are more than expected, the first of them is the last drawn.
+        found: u64,
+    },
+    /// A policy, plan or range test is wrong.
+    #[error(transparent)]
+    Policy(#[from] onecycle::PolicyError),
     /// A diagnosis got impossible arguments, or met a number that is not finite.
     #[error("diagnosis: {0}")]
     Diagnosis(#[from] onecycle_stats::StatsError),

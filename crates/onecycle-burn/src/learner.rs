@@ -2,9 +2,8 @@
 //!
 //! Burn passes only a learning rate to its optimizer at each step. [`PlanDriver`] creates a
 //! scheduler and an optimizer that share one step counter: the scheduler advances it, and the
-//! optimizer looks up the whole [`Hyper`](onecycle::Hyper) of that step in the plan. Burn saves and
-//! restores the counter with the scheduler's record, so a resumed training continues at the right
-//! step.
+//! optimizer looks up the whole [`Hyper`] of that step in the plan. Burn saves and restores the
+//! counter with the scheduler's record, so a resumed training continues at the right step.
 
 use std::sync::{
     Arc,
@@ -13,30 +12,74 @@ use std::sync::{
 
 use burn::{
     lr_scheduler::{LrScheduler, LrSchedulerRecord},
-    optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource},
+    module::{self, Module, ModuleVisitor, Param},
+    optim::{LearningRate, ModuleOptimizer, RecordState, StateSink, StateSource},
     tensor::{Device, Tensor},
 };
-use onecycle::Plan;
+use onecycle::{AtEnd, GroupScale, Hyper, Plan};
 
 use crate::{
     BurnError,
-    optim::{OptimizerConfig, ParamState, Rates, update},
-    state::TensorMap,
+    optim::{Optimizer, OptimizerConfig, ParamGroup, ParamState, Rates, update},
+    state::{ModulePath, TensorMap},
 };
 
 /// Creates the scheduler and the optimizer by which a plan drives Burn's `Learner`.
 ///
+/// With the feature `train`, `driver.learner(model)` returns the `Learner`. It is
+/// `Learner::new(model, driver.optimizer(&model), driver.scheduler())`.
+///
 /// ```
-/// use burn::lr_scheduler::LrScheduler;
+/// use onecycle_burn::burn::{
+///     module::Module,
+///     tensor::Tensor,
+///     train::{InferenceStep, Learner, RegressionOutput, TrainOutput, TrainStep},
+/// };
 /// use onecycle::{OneCycle, Run};
-/// use onecycle_burn::{OptimizerConfig, PlanDriver};
+/// use onecycle_burn::{Optimizer, OptimizerConfig, PlanDriver, burn, nn::Linear, optim::ParamGroup};
+///
+/// #[derive(Module, Debug)]
+/// struct Net {
+///     fc: Linear,
+/// }
+///
+/// impl Net {
+///     fn loss(&self, (x, y): (Tensor<2>, Tensor<2>)) -> RegressionOutput {
+///         let output = self.fc.forward(x);
+///         let loss = (output.clone() - y.clone()).square().mean();
+///         RegressionOutput::new(loss, output, y)
+///     }
+/// }
+///
+/// impl TrainStep for Net {
+///     type Input = (Tensor<2>, Tensor<2>);
+///     type Output = RegressionOutput;
+///
+///     fn step(&self, batch: Self::Input) -> TrainOutput<RegressionOutput> {
+///         let output = self.loss(batch);
+///         TrainOutput::new(self, output.loss.backward(), output)
+///     }
+/// }
+///
+/// impl InferenceStep for Net {
+///     type Input = (Tensor<2>, Tensor<2>);
+///     type Output = RegressionOutput;
+///
+///     fn step(&self, batch: Self::Input) -> RegressionOutput {
+///         self.loss(batch)
+///     }
+/// }
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let plan = OneCycle::new(0.8).policy()?.resolve(&Run::steps(100))?;
-/// let driver = PlanDriver::new(plan, OptimizerConfig::sgd())?;
-/// // Learner::new(model, driver.optimizer(), driver.scheduler())
-/// let mut scheduler = driver.scheduler();
-/// assert_eq!(scheduler.step(), 0.08);
+/// let device = burn::tensor::Device::flex().autodiff();
+/// let model = Net { fc: Linear::new(2, 1, &mut onecycle_burn::rng(1), &device) };
+/// let plan = OneCycle::new(0.8).weight_decay(1e-4).plan(&Run::epochs(10, 1000, 50))?;
+/// let optimizer = Optimizer::new(OptimizerConfig::sgd())?
+///     .with_groups(vec![ParamGroup::no_decay_on_bias_and_norm()])?;
+/// let mut learner: Learner<Net> = PlanDriver::new(plan, optimizer)?.learner(model);
+/// // SupervisedTraining::new(..).num_epochs(10).launch(learner) makes these calls.
+/// learner.lr_step();
+/// assert_eq!(learner.lr_current().base(), 0.08);
 /// # Ok(())
 /// # }
 /// ```
@@ -44,36 +87,50 @@ use crate::{
 pub struct PlanDriver {
     plan: Arc<Plan>,
     config: OptimizerConfig,
+    groups: Vec<ParamGroup>,
     /// Number of learning rates that the scheduler has returned so far.
     asked: Arc<AtomicU64>,
 }
 
 impl PlanDriver {
-    /// Creates a driver at step 0.
+    /// Creates a driver at step 0, with the options and parameter groups of `optimizer`.
     ///
     /// # Errors
-    /// - [`BurnError::InvalidOption`] or [`BurnError::Contradiction`] for options out of range.
     /// - [`BurnError::HyperOutOfRange`] for a plan with rates that an update cannot use.
     /// - [`BurnError::UnusedHyper`] for a plan that sets a batch size, because Burn's data loader
-    ///   has a fixed one.
-    pub fn new(plan: Plan, config: OptimizerConfig) -> Result<Self, BurnError> {
-        config.check()?;
-        for step in 0..plan.steps() {
-            let hyper = plan.at(step);
-            BurnError::check_hyper(&hyper)?;
-            if let Some(batch_size) = hyper.batch_size {
-                return Err(BurnError::UnusedHyper {
-                    hyper: "batch_size",
-                    value: batch_size as f64,
-                    optimizer: config.kind(),
-                });
-            }
+    ///   has a fixed one, unless the optimizer [ignores](Optimizer::ignore) it.
+    /// - [`BurnError::Learner`] for an optimizer that clips gradients by their global norm, because
+    ///   Burn's optimizer sees one tensor at a time, or that has already made an update.
+    pub fn new(plan: Plan, optimizer: Optimizer) -> Result<Self, BurnError> {
+        for (_, hyper) in plan.iter() {
+            optimizer.check(&hyper)?;
+        }
+        if optimizer.clip_norm().is_some() {
+            return Err(BurnError::Learner {
+                what: "clip gradients by their global norm",
+                instead: "train with `fit_one_cycle`, or let Burn clip each tensor: \
+                    `driver.optimizer(&model).with_grad_clipping(..)`",
+            });
+        }
+        if optimizer.has_state() {
+            return Err(BurnError::Learner {
+                what: "continue from the state of an optimizer that has made updates",
+                instead: "create a new one, or load the optimizer record of a Learner",
+            });
         }
         Ok(PlanDriver {
             plan: Arc::new(plan),
-            config,
+            config: optimizer.config().clone(),
+            groups: optimizer.groups().to_vec(),
             asked: Arc::new(AtomicU64::new(0)),
         })
+    }
+
+    /// Burn's `Learner` for `model`.
+    #[cfg(feature = "train")]
+    pub fn learner<M: burn::train::LearnerModel>(&self, model: M) -> burn::train::Learner<M> {
+        let optimizer = self.optimizer(&model);
+        burn::train::Learner::new(model, optimizer, self.scheduler())
     }
 
     /// The scheduler to pass to the `Learner`.
@@ -83,16 +140,78 @@ impl PlanDriver {
         }
     }
 
-    /// The optimizer to pass to the `Learner`. It only works together with
-    /// [`PlanDriver::scheduler`].
-    pub fn optimizer(&self) -> PlanOptimizer {
-        PlanOptimizer {
+    /// The optimizer for the parameters of `model`, to pass to the `Learner`. It only works
+    /// together with [`PlanDriver::scheduler`].
+    pub fn optimizer<M: Module>(&self, model: &M) -> ModuleOptimizer {
+        let of_scale = |scale| PlanOptimizer {
             driver: self.clone(),
+            scale,
+        };
+        let mut paths = GroupPaths {
+            groups: &self.groups,
+            ours: ModulePath::default(),
+            burns: Vec::new(),
+            found: vec![Vec::new(); self.groups.len()],
+        };
+        model.visit(&mut paths);
+        let found = paths.found.into_iter().zip(&self.groups);
+        let fallback = ModuleOptimizer::from(of_scale(GroupScale::default()));
+        found.fold(fallback, |optimizer, (paths, group)| {
+            let paths = module::ParamGroup::from_paths(paths);
+            optimizer.with_group(paths, of_scale(group.scale), None)
+        })
+    }
+
+    /// The hyper-parameters of update `step`.
+    ///
+    /// # Panics
+    /// If the plan has no such step: Burn's traits do not allow an error.
+    fn hyper(&self, step: u64) -> Hyper {
+        let steps = self.plan.steps();
+        match self.plan.try_at(step) {
+            Ok(hyper) if step < steps || self.plan.at_end() == AtEnd::Restart => hyper,
+            _ => panic!(
+                "Burn's Learner asked for step {step} (from 0) of a plan of {steps} steps: \
+                give `Run::epochs` the epochs of the Learner and the samples and batch size of its \
+                data loader, or use `AtEnd::Restart`"
+            ),
+        }
+    }
+}
+
+/// Finds the parameters of each group by their paths as Burn writes them: with the variants of
+/// enums.
+struct GroupPaths<'a> {
+    groups: &'a [ParamGroup],
+    ours: ModulePath,
+    burns: Vec<String>,
+    /// Burn's paths of the parameters of each group.
+    found: Vec<Vec<String>>,
+}
+
+impl ModuleVisitor for GroupPaths<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.ours.enter(name, container_type);
+        self.burns.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.ours.exit(container_type);
+        self.burns.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
+        let path = self.ours.joined();
+        let group = self.groups.iter().position(|one| one.matches(&path, D));
+        if let Some(paths) = group.and_then(|group| self.found.get_mut(group)) {
+            paths.push(self.burns.join("."));
         }
     }
 }
 
 /// A Burn scheduler that returns the learning rates of a plan. See [`PlanDriver`].
+///
+/// It panics past the last step of the plan, unless the plan restarts.
 #[derive(Debug, Clone)]
 pub struct PlanScheduler {
     driver: PlanDriver,
@@ -101,7 +220,7 @@ pub struct PlanScheduler {
 impl LrScheduler for PlanScheduler {
     fn step(&mut self) -> LearningRate {
         let step = self.driver.asked.fetch_add(1, Ordering::SeqCst);
-        self.driver.plan.at(step).lr
+        self.driver.hyper(step).lr
     }
 
     fn to_record(&self) -> LrSchedulerRecord {
@@ -115,15 +234,17 @@ impl LrScheduler for PlanScheduler {
     }
 }
 
-/// A Burn optimizer whose momentum and weight decay follow a plan. See [`PlanDriver`].
+/// A Burn optimizer whose momentum and weight decay follow a plan, for one parameter group. See
+/// [`PlanDriver`].
 ///
 /// It uses the learning rate that Burn passes, so Burn's own per-group rates take effect.
 #[derive(Debug, Clone)]
 pub struct PlanOptimizer {
     driver: PlanDriver,
+    scale: GroupScale,
 }
 
-impl Optimizer for PlanOptimizer {
+impl burn::optim::Optimizer for PlanOptimizer {
     type State<const D: usize> = PlanState;
 
     fn step<const D: usize>(
@@ -134,7 +255,7 @@ impl Optimizer for PlanOptimizer {
         state: Option<PlanState>,
     ) -> (Tensor<D>, Option<PlanState>) {
         let step = self.driver.asked.load(Ordering::SeqCst).saturating_sub(1);
-        let hyper = self.driver.plan.at(step);
+        let hyper = self.driver.hyper(step);
         let config = &self.driver.config;
         let rates = Rates {
             lr,
@@ -144,7 +265,7 @@ impl Optimizer for PlanOptimizer {
         let mut state = state.unwrap_or_default();
         let flat = update(
             config,
-            rates,
+            rates.scaled(self.scale),
             tensor.reshape([-1]),
             grad.reshape([-1]),
             &mut state.0,

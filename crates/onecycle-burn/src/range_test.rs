@@ -14,11 +14,10 @@
 //! use burn::tensor::{Device, Tensor};
 //! use onecycle::range_test::{LrSweep, RangeTest, Rule};
 //! use onecycle_burn::{BurnError, nn::Linear, optim::{Optimizer, OptimizerConfig}, range_test, state};
-//! use rand_chacha::rand_core::SeedableRng;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex().autodiff();
-//! let model = Linear::new(2, 1, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1), &device);
+//! let model = Linear::new(2, 1, &mut onecycle_burn::rng(1), &device);
 //! let optimizer = Optimizer::new(OptimizerConfig::sgd())?;
 //! let before = state::weights(&model);
 //!
@@ -128,10 +127,11 @@ impl Timing {
 /// Runs a range test that starts from the present state of `model` and `optimizer`, on copies of
 /// both.
 ///
-/// The feed is assumed to apply the batch size of the test's base hyper-parameters.
+/// The parameter groups and the clipping of the optimizer apply. The feed is assumed to apply the
+/// batch size of the test's base hyper-parameters.
 ///
 /// # Errors
-/// Those of the feed and of [`Optimizer::step`].
+/// Those of the feed, of [`Optimizer::step`] and of [`RangeTest::next_hyper`].
 pub fn range_test<M: Module, F: Feed<M>>(
     model: &M,
     optimizer: &Optimizer,
@@ -142,7 +142,7 @@ pub fn range_test<M: Module, F: Feed<M>>(
     let mut timing = Timing::default();
     let mut model = state::fork(model);
     let mut optimizer = optimizer.clone().ignore(Ignorable::BatchSize);
-    'test: while let Some(hyper) = test.next_hyper() {
+    'test: while let Some(hyper) = test.next_hyper().map_err(BurnError::from)? {
         let mut step = TrainingStep::accumulating(test.accumulation());
         for _ in 0..test.accumulation() {
             let timer = Instant::now();

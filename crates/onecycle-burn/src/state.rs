@@ -20,9 +20,8 @@ pub type TensorMap = BTreeMap<String, TensorData>;
 /// ```
 /// use burn::tensor::Device;
 /// use onecycle_burn::{nn::Linear, state};
-/// use rand_chacha::rand_core::SeedableRng;
 ///
-/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let mut rng = onecycle_burn::rng(1);
 /// let model = Linear::new(3, 2, &mut rng, &Device::flex());
 /// let weights = state::weights(&model);
 /// assert_eq!(weights.keys().collect::<Vec<_>>(), ["bias", "weight"]);

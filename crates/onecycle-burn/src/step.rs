@@ -8,20 +8,19 @@
 //! use burn::tensor::{Device, Tensor};
 //! use onecycle::{OneCycle, Run};
 //! use onecycle_burn::{BurnError, nn::Linear, optim::{Optimizer, OptimizerConfig}, training_step};
-//! use rand_chacha::rand_core::SeedableRng;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex().autodiff();
-//! let mut model = Linear::new(2, 1, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1), &device);
+//! let mut model = Linear::new(2, 1, &mut onecycle_burn::rng(1), &device);
 //! let mut optimizer = Optimizer::new(OptimizerConfig::sgd())?;
 //! let x = Tensor::<2>::from_data([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], &device);
 //! let y = Tensor::<2>::from_data([[2.0], [1.0], [3.0]], &device);
 //!
-//! let plan = OneCycle::new(0.5).policy()?.resolve(&Run::steps(100))?;
+//! let plan = OneCycle::new(0.5).plan(&Run::steps(100))?;
 //! let mut losses = Vec::new();
-//! for step in 0..plan.steps() {
+//! for (_, hyper) in plan.iter() {
 //!     let outcome;
-//!     (model, outcome) = training_step(model, &mut optimizer, &plan.at(step), |model| {
+//!     (model, outcome) = training_step(model, &mut optimizer, &hyper, |model| {
 //!         Ok::<_, BurnError>((model.forward(x.clone()) - y.clone()).square().mean())
 //!     })?;
 //!     losses.push(outcome.loss);
@@ -96,10 +95,9 @@ where
 /// # use burn::tensor::{Device, Tensor};
 /// # use onecycle::Hyper;
 /// # use onecycle_burn::{BurnError, TrainingStep, nn::Linear, optim::{Optimizer, OptimizerConfig}, step::loss_value};
-/// # use rand_chacha::rand_core::SeedableRng;
 /// # fn main() -> Result<(), BurnError> {
 /// # let device = Device::flex().autodiff();
-/// # let mut model = Linear::new(2, 1, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1), &device);
+/// # let mut model = Linear::new(2, 1, &mut onecycle_burn::rng(1), &device);
 /// # let mut optimizer = Optimizer::new(OptimizerConfig::sgd())?;
 /// # let hyper = Hyper { lr: 0.1, momentum: None, weight_decay: None, batch_size: None };
 /// # let x = Tensor::<2>::from_data([[0.0, 1.0], [1.0, 0.0]], &device);

@@ -1,6 +1,19 @@
 //! Statistics of neural-network training over plain vectors and closures: confidence intervals over
 //! seeds, gradient noise, and the sharpness of minima.
 //!
+//! Use it to decide whether one policy is better than another ([`SampleMean`]), which batch size is
+//! large enough ([`GradientNoise`]), and how sharp a minimum is ([`lanczos`],
+//! [`epsilon_sharpness`]).
+//!
+//! ```toml
+//! [dependencies]
+//! onecycle-stats = { path = "../onecycle/crates/onecycle-stats" }
+//!
+//! # Cargo's default profile does not optimise. This optimises all dependencies.
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
 //! There is no tensor type. A network is a vector of weights; gradients, losses and Hessian-vector
 //! products come from the caller, as slices or through a closure. Costs are counted in gradient
 //! evaluations: one forward and one backward pass over the images in the loss.
@@ -19,7 +32,13 @@
 //! [`StatsError`] with the offending value.
 //!
 //! ```
-//! use onecycle_stats::{Converged, Spectrum, StatsError, lanczos};
+//! use onecycle_stats::{Converged, SampleMean, Sign, Spectrum, StatsError, lanczos};
+//!
+//! // Is the new policy better than the old one? Three seeds each, paired by seed.
+//! let (new, old) = ([0.917, 0.921, 0.919], [0.911, 0.916, 0.912]);
+//! let difference = SampleMean::of_difference(&new, &old).unwrap();
+//! assert_eq!(difference.to_string(), "0.0060 (0.0035 to 0.0085, n = 3)");
+//! assert_eq!(difference.sign(), Sign::Above);
 //!
 //! // The Hessian of 2 x² + y² / 2 at any point.
 //! let product = |v: &[f64]| -> Result<Vec<f64>, StatsError> { Ok(vec![4.0 * v[0], v[1]]) };

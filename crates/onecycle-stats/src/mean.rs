@@ -1,6 +1,9 @@
 //! Means over seeds with confidence intervals, and paired differences.
 
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+use std::{
+    f64::consts::{FRAC_2_PI, FRAC_PI_2},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +25,7 @@ const CONFIDENCE: f64 = 0.95;
 /// ```
 /// use onecycle_stats::SampleMean;
 /// let accuracy = SampleMean::of(&[0.917, 0.921, 0.919]).unwrap();
-/// let (low, high) = accuracy.interval().unwrap();
-/// assert_eq!(format!("{:.3} ({low:.3} to {high:.3})", accuracy.mean), "0.919 (0.914 to 0.924)");
+/// assert_eq!(accuracy.to_string(), "0.9190 (0.9140 to 0.9240, n = 3)");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SampleMean {
@@ -44,6 +46,25 @@ pub enum Sign {
     Below,
     /// The interval contains 0, or there is no interval.
     Open,
+}
+
+impl fmt::Display for SampleMean {
+    /// Mean, 95 % interval and number of values, to two digits of the half width. A single value
+    /// has no interval: `0.917 (n = 1)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SampleMean { mean, n, .. } = self;
+        let Some((low, high)) = self.interval() else {
+            return write!(f, "{mean} (n = {n})");
+        };
+        let decimals = match (high - low) / 2.0 {
+            half if half > 0.0 => (1.0 - half.log10().floor()).clamp(0.0, 15.0) as usize,
+            _ => return write!(f, "{mean} ({low} to {high}, n = {n})"),
+        };
+        write!(
+            f,
+            "{mean:.decimals$} ({low:.decimals$} to {high:.decimals$}, n = {n})"
+        )
+    }
 }
 
 impl SampleMean {
@@ -168,6 +189,20 @@ mod tests {
         for (df, t) in known {
             let got = student_t(df);
             assert!((got / t - 1.0).abs() < 1e-12, "{df}: {got} for {t}");
+        }
+    }
+
+    #[test]
+    fn means_are_shown_to_two_digits_of_their_half_width() {
+        let shown = |values: &[f64]| SampleMean::of(values).map(|mean| mean.to_string());
+        let cases: [(&[f64], &str); 4] = [
+            (&[0.917], "0.917 (n = 1)"),
+            (&[0.5, 0.5], "0.5 (0.5 to 0.5, n = 2)"),
+            (&[10.0, 20.0, 60.0], "30 (-36 to 96, n = 3)"),
+            (&[1.0, f64::NAN], "NaN (n = 2)"),
+        ];
+        for (values, text) in cases {
+            assert_eq!(shown(values).as_deref(), Some(text));
         }
     }
 

@@ -13,8 +13,9 @@ const BATCH: usize = 20;
 const EPOCHS: usize = 10;
 
 fn main() -> Result<(), PolicyError> {
-    let policy = OneCycle::new(1.0).policy()?.with_weight_decay(1e-4)?;
-    let plan = policy.resolve(&Run::epochs(EPOCHS as f64, SAMPLES as u64, BATCH as u64))?;
+    let plan = OneCycle::new(1.0)
+        .weight_decay(1e-4)
+        .plan(&Run::epochs(EPOCHS, SAMPLES, BATCH))?;
     for phase in plan.phases() {
         let steps = phase.last_step - phase.first_step + 1;
         println!(
@@ -26,8 +27,7 @@ fn main() -> Result<(), PolicyError> {
     let data: Vec<([f64; 3], f64)> = (0..SAMPLES).map(sample).collect();
     let mut weights = [0.0; 3];
     let mut velocity = [0.0; 3];
-    for step in 0..plan.steps() {
-        let hyper = plan.at(step);
+    for (step, hyper) in plan.iter() {
         let (momentum, decay) = (
             hyper.momentum.unwrap_or(0.0),
             hyper.weight_decay.unwrap_or(0.0),
@@ -43,9 +43,8 @@ fn main() -> Result<(), PolicyError> {
         if (step + 1) % 40 == 0 {
             let (loss, accuracy) = evaluate(&weights, &data);
             println!(
-                "step {:4}: lr {:.4}, momentum {momentum:.3}, loss {loss:.4}, accuracy {:.1} %",
+                "step {:4}: {hyper}, loss {loss:.4}, accuracy {:.1} %",
                 step + 1,
-                hyper.lr,
                 100.0 * accuracy
             );
         }

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use crate::{PolicyError, Span, check};
+use crate::{PolicyError, Span, check, count::sealed::Count as _};
 
 /// Batch size over a run: constant, or piecewise constant.
 ///
@@ -16,8 +16,7 @@ use crate::{PolicyError, Span, check};
 /// ```
 /// use onecycle::{BatchSizes, Constant, Run, Span};
 /// let sizes = BatchSizes::Piecewise(vec![(Span::Epochs(0.0), 64), (Span::Epochs(2.0), 256)]);
-/// let policy = Constant::new(0.1).policy()?.with_batch_size(sizes)?;
-/// let plan = policy.resolve(&Run::epochs(3.0, 1024, 64))?;
+/// let plan = Constant::new(0.1).batch_size(sizes).plan(&Run::epochs(3, 1024, 64))?;
 /// assert_eq!(plan.steps(), 16 + 16 + 4);
 /// assert_eq!(plan.at(31).batch_size, Some(64));
 /// assert_eq!(plan.at(32).batch_size, Some(256));
@@ -53,12 +52,18 @@ impl BatchSizes {
     }
 }
 
-impl From<u64> for BatchSizes {
-    /// The same size in every step.
-    fn from(size: u64) -> Self {
-        BatchSizes::Constant(size)
-    }
+macro_rules! from_integer {
+    ($($integer:ty),*) => {$(
+        impl From<$integer> for BatchSizes {
+            /// The same size in every step.
+            fn from(size: $integer) -> Self {
+                BatchSizes::Constant(size.count())
+            }
+        }
+    )*};
 }
+
+from_integer!(usize, u64, u32, i32);
 
 /// Checks a list of points: at least one, the first of them 0, all others above 0, and increasing
 /// as far as points in different units can be compared.

@@ -6,16 +6,30 @@ use crate::{BatchSizes, PolicyError, Run, Span, math};
 
 /// The position of a run at each step, piecewise linear between steps, epochs and samples.
 ///
-/// Every epoch starts with a new batch, so an epoch takes a whole number of steps unless the batch
-/// size changes within it. Samples are spread evenly over the steps of an epoch, including its
-/// smaller last batch.
+/// Every epoch starts with a new batch, so an epoch takes a whole number of steps, also if the
+/// batch size changes within it. Samples are spread evenly over the steps of an epoch, or over
+/// those of its part with one batch size, including the smaller last batch.
+///
+/// If incomplete batches are dropped, an epoch ends where its remaining samples do not fill another
+/// batch, of the size before or after a change.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
     stretches: Vec<Stretch>,
     batches: Vec<(u64, u64)>,
+    /// Step of the last change of the batch size, and the position there before it.
+    changed: Option<(f64, Place)>,
     length: Span,
     own_batch: Option<u64>,
     total: u64,
+}
+
+/// A position of the run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    epoch: f64,
+    sample: f64,
+    /// Samples of the current epoch in batches before it.
+    drawn: u64,
 }
 
 /// A part of the run in which every step is the same fraction of an epoch.
@@ -26,6 +40,25 @@ struct Stretch {
     sample: f64,
     steps_per_epoch: Option<f64>,
     samples_per_step: Option<f64>,
+    batches: Option<Batches>,
+}
+
+/// The batches of a stretch, if the numbers of samples and of samples per batch are known.
+#[derive(Debug, Clone, Copy)]
+struct Batches {
+    size: u64,
+    /// Samples of the epoch in batches before the stretch.
+    drawn: u64,
+    /// Steps of each epoch of a stretch of whole epochs; `None` for the rest of a begun epoch.
+    per_epoch: Option<u64>,
+}
+
+impl Batches {
+    /// Samples of the epoch in batches before the step `steps` after the start of the stretch.
+    fn drawn_after(self, steps: u64) -> u64 {
+        let steps = self.per_epoch.map_or(steps, |per_epoch| steps % per_epoch);
+        self.drawn.saturating_add(steps.saturating_mul(self.size))
+    }
 }
 
 impl Clock {
@@ -46,6 +79,7 @@ impl Clock {
         let mut clock = Clock {
             stretches: Vec::new(),
             batches: Vec::new(),
+            changed: None,
             length: run.length,
             own_batch: run.batch_size,
             total: 0,
@@ -71,10 +105,17 @@ impl Clock {
         } else {
             math::round(self.position("batch_size", at)?)
         };
-        let (mut epoch, mut sample) = match self.stretch(|stretch| stretch.step <= step) {
-            Some(stretch) => stretch.place(step),
-            None => (Some(0.0), Some(0.0)),
+        let place = match self.changed {
+            // This change replaces one at the same step, which then has no effect.
+            Some((last, before)) if last == step => before,
+            _ => self.place(step),
         };
+        self.changed = Some((step, place));
+        let Place {
+            epoch: begun,
+            mut sample,
+            drawn,
+        } = place;
         self.stretches.retain(|stretch| stretch.step < step);
         self.batches.retain(|(first, _)| (*first as f64) < step);
         if let Some(size) = size {
@@ -83,56 +124,79 @@ impl Clock {
         let Some(steps_per_epoch) = steps_per_epoch(run, size)? else {
             self.stretches.push(Stretch {
                 step,
-                epoch: epoch.unwrap_or(0.0),
-                sample: sample.unwrap_or(0.0),
+                epoch: begun,
+                sample,
                 steps_per_epoch: None,
                 samples_per_step: size.map(|size| size as f64),
+                batches: None,
             });
             return Ok(());
         };
-        let mut step = step;
+        let (mut step, mut epoch) = (step, begun);
         // The rest of an epoch that started with another batch size.
-        let begun = epoch.take().unwrap_or(0.0);
-        let next = math::ceil_decimal(begun);
-        let rest = next - begun;
-        if let (true, Some(samples), Some(size)) = (rest > 1e-9, run.samples, size) {
-            let left = rest * samples as f64;
-            let batches = left / size as f64;
-            let steps = if run.drop_last {
-                math::floor_decimal(batches)
+        if let (true, Some(samples), Some(size)) = (drawn > 0, run.samples, size) {
+            epoch = math::floor(begun) + 1.0;
+            let rest = epoch - begun;
+            let left = samples.saturating_sub(drawn);
+            let batches = if run.drop_last {
+                left / size
             } else {
-                math::ceil_decimal(batches)
+                left.div_ceil(size)
             };
-            if steps >= 1.0 {
+            if batches > 0 {
+                let steps = batches as f64;
                 let seen = if run.drop_last {
                     steps * size as f64
                 } else {
-                    left
+                    rest * samples as f64
                 };
                 self.stretches.push(Stretch {
                     step,
                     epoch: begun,
-                    sample: sample.unwrap_or(0.0),
+                    sample,
                     steps_per_epoch: Some(steps / rest),
                     samples_per_step: Some(seen / steps),
+                    batches: Some(Batches {
+                        size,
+                        drawn,
+                        per_epoch: None,
+                    }),
                 });
-                sample = sample.map(|sample| sample + seen);
+                sample += seen;
                 step += steps;
             }
         }
         let samples_per_step = match (run.samples, size) {
             (_, Some(size)) if run.drop_last => Some(size as f64),
-            (Some(samples), _) => Some(samples as f64 / steps_per_epoch),
+            (Some(samples), _) => Some(samples as f64 / steps_per_epoch as f64),
             (None, size) => size.map(|size| size as f64),
         };
         self.stretches.push(Stretch {
             step,
-            epoch: next,
-            sample: sample.unwrap_or(0.0),
-            steps_per_epoch: Some(steps_per_epoch),
+            epoch,
+            sample,
+            steps_per_epoch: Some(steps_per_epoch as f64),
             samples_per_step,
+            batches: run.samples.and(size).map(|size| Batches {
+                size,
+                drawn: 0,
+                per_epoch: Some(steps_per_epoch),
+            }),
         });
         Ok(())
+    }
+
+    /// The position at `step` under the changes so far.
+    fn place(&self, step: f64) -> Place {
+        let Some(stretch) = self.stretch(|stretch| stretch.step <= step) else {
+            return Place::default();
+        };
+        let (epoch, sample) = stretch.place(step);
+        Place {
+            epoch: epoch.unwrap_or(0.0),
+            sample: sample.unwrap_or(0.0),
+            drawn: stretch.drawn(step),
+        }
     }
 
     fn stretch(&self, begun: impl Fn(&Stretch) -> bool) -> Option<&Stretch> {
@@ -155,7 +219,10 @@ impl Clock {
             Span::Epochs(epochs) => self
                 .stretch(|stretch| stretch.epoch <= epochs)
                 .and_then(|stretch| {
-                    Some(stretch.step + (epochs - stretch.epoch) * stretch.steps_per_epoch?)
+                    let step = stretch.step + (epochs - stretch.epoch) * stretch.steps_per_epoch?;
+                    // Dropped samples end an epoch before its last batch would be due.
+                    let later = self.stretches.iter().find(|next| next.epoch > epochs);
+                    Some(later.map_or(step, |next| step.min(next.step)))
                 })
                 .ok_or_else(|| {
                     unknown("the number of samples and a batch size, or its steps per epoch")
@@ -215,6 +282,13 @@ impl Clock {
 }
 
 impl Stretch {
+    /// Samples of the current epoch in batches before `step`; 0 at the start of an epoch, and if
+    /// the run does not define its batches.
+    fn drawn(&self, step: f64) -> u64 {
+        self.batches
+            .map_or(0, |batches| batches.drawn_after((step - self.step) as u64))
+    }
+
     /// Epoch and sample at `step`.
     fn place(&self, step: f64) -> (Option<f64>, Option<f64>) {
         let steps = step - self.step;
@@ -227,7 +301,8 @@ impl Stretch {
     }
 }
 
-fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, PolicyError> {
+/// Steps of an epoch with batches of one size; `None` if the run does not define them.
+fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<u64>, PolicyError> {
     match (run.samples, batch_size, run.steps_per_epoch) {
         (Some(samples), Some(batch_size), _) => {
             let steps = if run.drop_last {
@@ -241,13 +316,13 @@ fn steps_per_epoch(run: &Run, batch_size: Option<u64>) -> Result<Option<f64>, Po
                     samples,
                 });
             }
-            Ok(Some(steps as f64))
+            Ok(Some(steps))
         }
         // Valid only for the run's own batch size.
         (_, size, Some(steps))
             if size.is_none() || size == run.batch_size || run.batch_size.is_none() =>
         {
-            Ok(Some(steps as f64))
+            Ok(Some(steps))
         }
         _ => Ok(None),
     }

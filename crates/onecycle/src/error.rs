@@ -160,6 +160,18 @@ pub enum PolicyError {
         /// The rate that is not larger.
         later: f64,
     },
+    /// The next update of a range test was requested before the losses of the last were recorded.
+    #[error(
+        "the update at learning rate {lr} has {recorded} of {expected} losses: call `record` once per micro-batch before `next_hyper`"
+    )]
+    LossNotRecorded {
+        /// Learning rate of the update.
+        lr: f64,
+        /// Losses recorded.
+        recorded: usize,
+        /// Losses per update.
+        expected: usize,
+    },
     /// There is no rule with this name.
     #[error("there is no rule `{name}`: expected one of {known}")]
     UnknownRule {

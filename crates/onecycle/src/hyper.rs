@@ -1,8 +1,9 @@
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, check, math};
+use crate::{PolicyError, check, math, text::Short};
 
 /// The hyper-parameters of one update.
 ///
@@ -28,6 +29,7 @@ impl Hyper {
     /// use onecycle::Hyper;
     /// let hyper = Hyper { momentum: Some(0.9), ..Hyper::new(0.1) };
     /// assert_eq!((hyper.lr, hyper.momentum, hyper.weight_decay), (0.1, Some(0.9), None));
+    /// assert_eq!(hyper.to_string(), "lr 0.1, momentum 0.9");
     /// ```
     pub const fn new(lr: f64) -> Self {
         Hyper {
@@ -36,6 +38,23 @@ impl Hyper {
             weight_decay: None,
             batch_size: None,
         }
+    }
+}
+
+impl fmt::Display for Hyper {
+    /// The values that are set: `lr 0.8, momentum 0.85, weight decay 0.0001, batch size 64`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lr {}", Short(self.lr))?;
+        if let Some(momentum) = self.momentum {
+            write!(f, ", momentum {}", Short(momentum))?;
+        }
+        if let Some(weight_decay) = self.weight_decay {
+            write!(f, ", weight decay {}", Short(weight_decay))?;
+        }
+        if let Some(batch_size) = self.batch_size {
+            write!(f, ", batch size {batch_size}")?;
+        }
+        Ok(())
     }
 }
 

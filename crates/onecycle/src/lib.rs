@@ -8,33 +8,62 @@
 //! works with any framework and any hand-written training loop. A plan has no state either: to
 //! resume a training, only the step number is needed.
 //!
+//! ```toml
+//! [dependencies]
+//! onecycle = { path = "../onecycle/crates/onecycle" }
+//!
+//! # Cargo's default profile does not optimise. This optimises all dependencies.
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
 //! ```
 //! use onecycle::{OneCycle, Run, Span};
 //!
 //! // ResNet-56 on CIFAR-10 (S. Gugger): 95 epochs of 98 steps, the last 13 epochs annihilation.
-//! let one_cycle = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) };
-//! let plan = one_cycle.policy()?.resolve(&Run::epochs(95.0, 50_000, 512))?;
+//! let plan = OneCycle::new(0.8)
+//!     .annihilation(Span::Epochs(13.0))
+//!     .weight_decay(1e-4)
+//!     .plan(&Run::epochs(95, 50_000, 512))?;
 //!
-//! for hyper in plan.iter() {
-//!     // Set hyper.lr and hyper.momentum in the optimizer, then make the update.
-//!     # let _ = hyper;
+//! for (step, hyper) in plan.iter() {
+//!     // Set hyper.lr, hyper.momentum and hyper.weight_decay in the optimizer, make the update.
+//!     if step % 1000 == 0 {
+//!         println!("step {step}: {hyper}");
+//!     }
 //! }
 //! assert_eq!(plan.steps(), 9310);
-//! assert_eq!((plan.at(0).lr, plan.at(0).momentum), (0.08, Some(0.95)));
-//! assert_eq!((plan.at(4018).lr, plan.at(4018).momentum), (0.8, Some(0.85)));
-//! assert_eq!(plan.at(8036).lr, 0.08);
-//! assert_eq!(plan.at(9309).lr, 0.0008);
+//! assert_eq!(plan.at(0).to_string(), "lr 0.08, momentum 0.95, weight decay 0.0001");
+//! assert_eq!(plan.at(4018).to_string(), "lr 0.8, momentum 0.85, weight decay 0.0001");
+//! assert_eq!((plan.at(8036).lr, plan.at(9309).lr), (0.08, 0.0008));
 //! # Ok::<(), onecycle::PolicyError>(())
 //! ```
 //!
 //! The peak learning rate, here 0.8, comes from a [range test](range_test).
 //!
+//! # Policies
+//!
+//! | preset | learning rate | source |
+//! |---|---|---|
+//! | [`OneCycle`] | up, down, then far below the start | Smith 2018 |
+//! | [`Clr`] | triangles between two bounds | Smith 2017 |
+//! | [`Warmup`] | linear warm-up before any policy, with scaling by batch size | Goyal et al. 2017 |
+//! | [`WarmupStableDecay`] | warm-up, plateau, decay | Hu et al. 2024 |
+//! | [`FlatCosine`], [`Trapezoid`] | plateau, then decay |  |
+//! | [`Cosine`], [`CosineRestarts`] | half cosine waves | Loshchilov & Hutter 2017 |
+//! | [`Linear`], [`Polynomial`], [`Exponential`], [`Step`] | decay by a formula |  |
+//! | [`Constant`], [`PiecewiseConstant`] | given rates |  |
+//! | [`Sequence`], [`Product`] | policies one after the other, or multiplied |  |
+//! | [`torch`], [`optax`], [`fastai`] | the schedules of these libraries, to the last bit |  |
+//!
+//! Every preset has the methods `plan` and `policy`, and adds weight decay, a momentum curve, a
+//! batch size and a behaviour at the end by the methods of [`PolicyBuilder`].
+//!
 //! # Contents
 //!
 //! | subject | items |
 //! |---|---|
-//! | policies of the literature | [`OneCycle`], [`Clr`], [`Cosine`], [`WarmupStableDecay`], ...: see [`preset`] |
-//! | clones of the schedules of PyTorch, optax and fastai, exact to the last bit | [`torch`], [`optax`], [`fastai`] |
+//! | policies of the literature, their formulas and parameters | [`preset`], [`PolicyBuilder`] |
 //! | a policy selected by name, as in a configuration file | [`Preset`] |
 //! | custom policies | [`Curve`], [`BatchSizes`], [`Policy::from_curve`] |
 //! | length of a run, and lengths within it | [`Run`], [`Span`] |
@@ -71,8 +100,10 @@ extern crate std;
 struct Readme;
 
 mod batch;
+mod builder;
 mod check;
 mod clock;
+mod count;
 mod curve;
 mod defaults;
 mod error;
@@ -90,9 +121,12 @@ mod run;
 mod shape;
 mod span;
 mod table;
+mod text;
 pub mod torch;
 
 pub use batch::BatchSizes;
+pub use builder::PolicyBuilder;
+pub use count::{Count, EpochCount};
 pub use curve::Curve;
 pub use error::{PastEnd, PolicyError};
 pub use hyper::{GroupScale, Hyper};

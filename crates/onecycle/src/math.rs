@@ -21,7 +21,6 @@ choose! {
     ln(x) => ln / log;
     hypot(x, y) => hypot / hypot;
     floor(x) => floor / floor;
-    ceil(x) => ceil / ceil;
     round(x) => round / round;
 }
 
@@ -79,28 +78,19 @@ fn rise(t: f64) -> f64 {
 /// fractions.
 const SLACK: f64 = 1e-9;
 
-fn snap(x: f64, otherwise: fn(f64) -> f64) -> f64 {
+/// The floor, except that 4.999999999999999 (`100 * (1 - 0.9) / 2`) gives the intended 5.
+pub(crate) fn floor_decimal(x: f64) -> f64 {
     let whole = round(x);
     if (x - whole).abs() <= SLACK * whole.abs().max(1.0) {
         whole
     } else {
-        otherwise(x)
+        floor(x)
     }
-}
-
-/// The floor, except that 4.999999999999999 (`100 * (1 - 0.9) / 2`) gives the intended 5.
-pub(crate) fn floor_decimal(x: f64) -> f64 {
-    snap(x, floor)
-}
-
-/// The ceiling, except that 98.00000000000001 gives 98.
-pub(crate) fn ceil_decimal(x: f64) -> f64 {
-    snap(x, ceil)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ceil_decimal, cos, floor_decimal, half_wave};
+    use super::{cos, floor_decimal, half_wave};
 
     #[test]
     fn half_a_wave_is_that_of_the_cosine() {
@@ -120,7 +110,6 @@ mod tests {
     fn decimal_fractions_do_not_lose_a_step() {
         assert_eq!(floor_decimal(100.0 * (1.0 - 0.9) / 2.0), 5.0);
         assert_eq!(floor_decimal(4.99), 4.0);
-        assert_eq!(ceil_decimal(98.00000000000001), 98.0);
-        assert_eq!(ceil_decimal(97.65625), 98.0);
+        assert_eq!(floor_decimal(97.99999999999999), 98.0);
     }
 }

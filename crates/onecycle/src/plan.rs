@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AtEnd, Curve, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check,
+    AtEnd, Count, Curve, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check,
     clock::{Clock, Extent},
     policy::Source,
     resolve::Tracks,
@@ -36,8 +36,8 @@ pub enum Parameter {
 /// ```
 /// use onecycle::{OneCycle, Run, Span};
 /// // Gugger's ResNet-56: 95 epochs of 98 steps, 13 of them annihilation.
-/// let policy = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) }.policy()?;
-/// let plan = policy.resolve(&Run::epochs(95.0, 50_000, 512))?;
+/// let one_cycle = OneCycle::new(0.8).annihilation(Span::Epochs(13.0));
+/// let plan = one_cycle.plan(&Run::epochs(95, 50_000, 512))?;
 /// assert_eq!(plan.steps(), 9310);
 /// let phases: Vec<String> = plan
 ///     .phases()
@@ -94,15 +94,42 @@ impl Plan {
         &self.run
     }
 
+    /// Behaviour after the last step.
+    pub fn at_end(&self) -> AtEnd {
+        self.resolved.at_end
+    }
+
+    /// The first step with the highest learning rate.
+    ///
+    /// ```
+    /// use onecycle::{OneCycle, Run};
+    /// assert_eq!(OneCycle::new(0.8).plan(&Run::steps(1000))?.peak_step(), 450);
+    /// # Ok::<(), onecycle::PolicyError>(())
+    /// ```
+    pub fn peak_step(&self) -> u64 {
+        let mut peak = (0, self.at(0).lr);
+        for (step, hyper) in self.iter() {
+            if hyper.lr > peak.1 {
+                peak = (step, hyper.lr);
+            }
+        }
+        peak.0
+    }
+
     /// Epochs completed before `step`; `None` if the run does not define its epochs.
-    pub fn epoch_at(&self, step: u64) -> Option<f64> {
-        self.resolved.clock.epoch_at(step)
+    pub fn epoch_at(&self, step: impl Count) -> Option<f64> {
+        self.resolved.clock.epoch_at(step.count())
     }
 
     /// The hyper-parameters of update `step`, counted from 0. After the end of the policy,
     /// [`AtEnd`] decides.
     #[inline]
-    pub fn at(&self, step: u64) -> Hyper {
+    pub fn at(&self, step: impl Count) -> Hyper {
+        self.hyper(step.count())
+    }
+
+    #[inline]
+    fn hyper(&self, step: u64) -> Hyper {
         let tracks = &self.resolved;
         let n = if step < tracks.end {
             step
@@ -130,7 +157,8 @@ impl Plan {
     ///
     /// # Errors
     /// Returns [`PastEnd`] with the step and the length of the plan.
-    pub fn try_at(&self, step: u64) -> Result<Hyper, PastEnd> {
+    pub fn try_at(&self, step: impl Count) -> Result<Hyper, PastEnd> {
+        let step = step.count();
         if step >= self.resolved.end && self.resolved.at_end == AtEnd::Error {
             return Err(PastEnd {
                 step,
@@ -145,7 +173,7 @@ impl Plan {
     ///
     /// ```
     /// use onecycle::{GroupScale, OneCycle, Run};
-    /// let plan = OneCycle::new(0.8).policy()?.resolve(&Run::steps(1000))?;
+    /// let plan = OneCycle::new(0.8).plan(&Run::steps(1000))?;
     /// let scales = GroupScale::discriminative(3, 2.0)?;
     /// let mut groups = [plan.at(0); 3];
     /// plan.groups(450, &scales, &mut groups)?;
@@ -157,7 +185,7 @@ impl Plan {
     /// Returns [`PolicyError::Count`] if `out` and `scales` differ in length.
     pub fn groups(
         &self,
-        step: u64,
+        step: impl Count,
         scales: &[GroupScale],
         out: &mut [Hyper],
     ) -> Result<(), PolicyError> {

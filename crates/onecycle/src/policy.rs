@@ -25,14 +25,11 @@ pub enum AtEnd {
 ///
 /// A policy is built from a [`Preset`] (`OneCycle::new(0.8).policy()?`) or from [`Curve`]s. Its
 /// parameters are checked at that point. [`Policy::resolve`] turns it into a [`Plan`](crate::Plan)
-/// for a [`Run`](crate::Run).
+/// for a [`Run`](crate::Run). A preset's method `plan` does both.
 ///
 /// ```
 /// use onecycle::{AtEnd, OneCycle, Run};
-/// let policy = OneCycle::new(0.8)
-///     .policy()?
-///     .with_weight_decay(1e-4)?
-///     .at_end(AtEnd::Error);
+/// let policy = OneCycle::new(0.8).weight_decay(1e-4).at_end(AtEnd::Error).policy()?;
 /// let plan = policy.resolve(&Run::steps(1000))?;
 /// assert_eq!(plan.at(450).lr, 0.8);
 /// assert_eq!(plan.at(450).weight_decay, Some(1e-4));

@@ -6,8 +6,8 @@
 //! "Cyclical Learning Rates for Training Neural Networks" (2015, arXiv:1506.01186), section 3.3.
 //! fastai, Lightning and others call it the learning-rate finder.
 //!
-//! [`RangeTest`] is a state machine that the training loop drives: it returns the next
-//! [`Hyper`](crate::Hyper)-parameters, takes the loss, and says when to stop. It knows no model,
+//! [`RangeTest`] is a state machine: it returns the next [`Hyper`](crate::Hyper)-parameters, takes
+//! the loss, and says when to stop. It drives a closure, or your loop drives it. It knows no model,
 //! data loader or optimizer, so it fits any loop. Its result is a [`LossCurve`] with every raw
 //! loss.
 //!
@@ -17,15 +17,13 @@
 //! // Gradient descent on x² / 2 with a little noise diverges above lr = 2.
 //! let mut x: f64 = 10.0;
 //! let mut noise = 0.1;
-//! let mut test = RangeTest::new(LrSweep::exponential(1e-4, 10.0, 200)?);
-//! while let Some(hyper) = test.next_hyper() {
-//!     if test.record(x * x / 2.0).is_break() {
-//!         break;
-//!     }
+//! let curve = RangeTest::new(LrSweep::exponential(1e-4, 10.0, 200)?).run(|hyper| {
+//!     let loss = x * x / 2.0;
 //!     noise = -noise;
 //!     x -= hyper.lr * (x + noise);
-//! }
-//! let Suggestion { lr, verdict } = Rule::OneCycleMax.apply(&test.into_curve());
+//!     loss
+//! });
+//! let Suggestion { lr, verdict } = Rule::OneCycleMax.apply(&curve);
 //! assert_eq!(verdict, Verdict::Ok);
 //! assert!((1.0..6.0).contains(&lr.unwrap()));
 //! # Ok::<(), onecycle::PolicyError>(())
@@ -37,7 +35,7 @@
 //! rules of fastai, torch-lr-finder, Ignite and Lightning, each with the smoothing, stopping and
 //! trimming of its original. Every [`Suggestion`] has a [`Verdict`]: if the curve never falls,
 //! never rises, or is mostly noise, the verdict says so and the rule gives no rate. [`over_seeds`]
-//! combines the suggestions for several seeds, with an interval.
+//! combines the suggestions for several seeds, with their range, and says whether they agree.
 //!
 //! # Better: a few short cycles
 //!

@@ -2,13 +2,13 @@ use alloc::string::ToString;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, Span, check};
+use crate::{Count, EpochCount, PolicyError, Span, check};
 
 /// The length of a training run: what a policy is resolved against.
 ///
 /// ```
 /// use onecycle::Run;
-/// let run = Run::epochs(95.0, 50_000, 512);
+/// let run = Run::epochs(95, 50_000, 512);
 /// assert_eq!(run.total_steps()?, 9310); // 95 epochs of 98 steps, the last of each smaller
 /// assert_eq!(run.drop_last(true).total_steps()?, 9215);
 /// # Ok::<(), onecycle::PolicyError>(())
@@ -40,38 +40,38 @@ impl Run {
 
     /// A run of `steps` updates. Spans in epochs also need [`Run::with_samples`] and
     /// [`Run::with_batch_size`], or [`Run::with_steps_per_epoch`].
-    pub fn steps(steps: u64) -> Self {
-        Run::of(Span::Steps(steps))
+    pub fn steps(steps: impl Count) -> Self {
+        Run::of(Span::Steps(steps.count()))
     }
 
     /// A run of `epochs` passes over `samples` samples in batches of `batch_size`. If the policy
     /// sets the batch size, that one determines the number of steps.
-    pub fn epochs(epochs: f64, samples: u64, batch_size: u64) -> Self {
-        Run::of(Span::Epochs(epochs))
+    pub fn epochs(epochs: impl EpochCount, samples: impl Count, batch_size: impl Count) -> Self {
+        Run::of(Span::Epochs(epochs.epochs()))
             .with_samples(samples)
             .with_batch_size(batch_size)
     }
 
     /// Sets the number of samples in the training set.
-    pub fn with_samples(self, samples: u64) -> Self {
+    pub fn with_samples(self, samples: impl Count) -> Self {
         Run {
-            samples: Some(samples),
+            samples: Some(samples.count()),
             ..self
         }
     }
 
     /// Sets the number of samples per update, over all accumulated batches.
-    pub fn with_batch_size(self, batch_size: u64) -> Self {
+    pub fn with_batch_size(self, batch_size: impl Count) -> Self {
         Run {
-            batch_size: Some(batch_size),
+            batch_size: Some(batch_size.count()),
             ..self
         }
     }
 
     /// Sets the number of updates per epoch, if the number of samples is not known.
-    pub fn with_steps_per_epoch(self, steps: u64) -> Self {
+    pub fn with_steps_per_epoch(self, steps: impl Count) -> Self {
         Run {
-            steps_per_epoch: Some(steps),
+            steps_per_epoch: Some(steps.count()),
             ..self
         }
     }

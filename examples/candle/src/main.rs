@@ -38,12 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         curve.len()
     );
 
-    let run = Run::epochs(EPOCHS, train.len() as u64, BATCH as u64).drop_last(true);
-    let policy = OneCycle::new(lr_max).policy()?;
-    let plan = policy.with_weight_decay(WEIGHT_DECAY)?.resolve(&run)?;
+    let run = Run::epochs(EPOCHS, train.len(), BATCH).drop_last(true);
+    let plan = OneCycle::new(lr_max).weight_decay(WEIGHT_DECAY).plan(&run)?;
     let mut trainer = Trainer::new(&device)?;
-    for (step, hyper) in plan.iter().enumerate() {
-        let loss = trainer.loss(&train.batch(step, BATCH)?)?;
+    for (step, hyper) in plan.iter() {
+        let loss = trainer.loss(&train.batch(step as usize, BATCH)?)?;
         trainer.update(hyper, &loss)?;
         if step % 100 == 0 {
             let loss = loss.to_scalar::<f32>()?;
@@ -66,17 +65,14 @@ fn range_test(train: &Images, device: &Device) -> Result<LossCurve, Box<dyn Erro
         weight_decay: Some(WEIGHT_DECAY),
         ..Hyper::new(0.0)
     };
-    let mut test = RangeTest::new(LrSweep::exponential(1e-5, 1.0, 125)?).with_base(base);
+    let test = RangeTest::new(LrSweep::exponential(1e-5, 1.0, 125)?).with_base(base);
     let mut step = 0;
-    while let Some(hyper) = test.next_hyper() {
+    test.try_run(|hyper| {
         let loss = trainer.loss(&train.batch(step, BATCH)?)?;
-        if test.record(f64::from(loss.to_scalar::<f32>()?)).is_break() {
-            break;
-        }
         trainer.update(hyper, &loss)?;
         step += 1;
-    }
-    Ok(test.into_curve())
+        Ok(f64::from(loss.to_scalar::<f32>()?))
+    })
 }
 
 /// A new network with its optimizer.

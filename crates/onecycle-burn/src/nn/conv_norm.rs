@@ -15,7 +15,6 @@ use crate::cpu;
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};
 /// use onecycle_burn::{nn::{BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init}, state};
-/// use rand_chacha::rand_core::SeedableRng;
 ///
 /// #[derive(Module, Debug)]
 /// struct Stem {
@@ -31,7 +30,7 @@ use crate::cpu;
 /// }
 ///
 /// let device = Device::flex().autodiff();
-/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let mut rng = onecycle_burn::rng(1);
 /// let stem = Stem {
 ///     conv1: Conv2d::new(Conv2dShape::same(3, 16, 3), Init::KaimingFanOut, &mut rng, &device),
 ///     bn1: BatchNorm2d::new(16, &device),

@@ -38,7 +38,8 @@ pub(super) fn options(relu: bool) -> cpu::NormOptions {
 /// large batch then has the normalisation noise of a small one, as on the workers of Goyal et al.
 /// ("Accurate, Large Minibatch SGD", 2017, section 4). The name is from Hoffer et al. ("Train
 /// longer, generalize better", 2017, section 4). The running statistics take the mean over the
-/// ghost batches, weighted by their number of images.
+/// ghost batches, weighted by their number of images. A ghost batch with a single value per channel
+/// has no unbiased variance and is left out of that of the running variance.
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {
     /// Scale, `[channels]`.
@@ -192,18 +193,25 @@ impl BatchNorm2d {
             }
             return output;
         }
-        let weighted_mean = |values: Tensor<2>, factor: &dyn Fn(f64) -> f64| {
-            let factors = sizes.iter().map(|images| {
-                let count = (images * height * width) as f64;
-                (*images as f64 / batch as f64 * factor(count)) as f32
-            });
-            let data = TensorData::new(factors.collect::<Vec<_>>(), [sizes.len(), 1]);
-            let factors = Tensor::<2>::from_data(data, &values.device());
-            (values * factors).sum_dim(0).reshape([channels])
+        let weighted_sum = |values: Tensor<2>, weights: Vec<f64>| {
+            let data = TensorData::new(weights, [sizes.len(), 1]);
+            let weights = Tensor::<2>::from_data(data, (&values.device(), values.dtype()));
+            (values * weights).sum_dim(0).reshape([channels])
         };
-        advance(&self.running_mean, weighted_mean(mean, &|_| 1.0));
-        let variance = weighted_mean(variance, &|count| unbiased(count).unwrap_or(1.0));
-        advance(&self.running_var, variance);
+        let weights = sizes.iter().map(|images| *images as f64 / batch as f64);
+        advance(&self.running_mean, weighted_sum(mean, weights.collect()));
+        // A single value per channel, only possible in the last ghost batch, has no unbiased
+        // variance. The mean is then over the other ghost batches.
+        let correction = |images: &usize| unbiased((images * height * width) as f64);
+        let with_variance: usize = sizes.iter().filter(|size| correction(size).is_some()).sum();
+        if with_variance > 0 {
+            let weights = sizes.iter().map(|images| {
+                let weight = *images as f64 / with_variance as f64;
+                correction(images).map_or(0.0, |factor| weight * factor)
+            });
+            let variance = weighted_sum(variance, weights.collect());
+            advance(&self.running_var, variance);
+        }
         output
     }
 }
@@ -225,6 +233,7 @@ fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::DType;
 
     /// The channel holds 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased variance 14/3.
     #[test]
@@ -329,6 +338,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Three images of one pixel in ghost batches of two, in single and double precision. The last
+    /// ghost batch has one value, so the running variance takes only that of the first: 8.
+    #[test]
+    fn a_ghost_batch_of_one_value_is_left_out_of_the_running_variance() {
+        let device = Device::flex().autodiff();
+        for dtype in [DType::F32, DType::F64] {
+            let one =
+                |value: f64| Tensor::<1>::from_data(TensorData::from([value]), (&device, dtype));
+            let norm = BatchNorm2d {
+                weight: Param::from_tensor(one(1.0)),
+                bias: Param::from_tensor(one(0.0)),
+                running_mean: RunningState::new(one(0.0)),
+                running_var: RunningState::new(one(1.0)),
+                ghost_batch: 2,
+                training: Param::from_bool(true),
+            };
+            let data = TensorData::from([[[[1.0f64]]], [[[5.0]]], [[[9.0]]]]);
+            let output = norm.forward(Tensor::from_data(data, (&device, dtype)));
+            assert_eq!(output.dtype(), dtype);
+            let read = |state: &RunningState<Tensor<1>>| -> f64 {
+                state.value().into_data().iter::<f64>().sum()
+            };
+            // Mean (2 · 3 + 9) / 3 = 5.
+            assert!((read(&norm.running_mean) - 0.5).abs() < 1e-6);
+            let variance = read(&norm.running_var);
+            assert!((variance - (0.9 + 0.1 * 8.0)).abs() < 1e-6, "{variance}");
+        }
+    }
+
+    #[test]
+    fn ghost_batches_of_one_value_keep_the_running_variance() {
+        let device = Device::flex().autodiff();
+        let mut norm = BatchNorm2d::new(1, &device);
+        norm.ghost_batch = 1;
+        norm.forward(Tensor::<4>::from_data([[[[5.0]]], [[[7.0]]]], &device));
+        let variance: Vec<f64> = norm.running_var.value().into_data().iter::<f64>().collect();
+        assert_eq!(variance, [1.0]);
     }
 
     #[test]

@@ -142,14 +142,7 @@ impl Optimizer {
         model: M,
         grads: GradientsParams,
     ) -> Result<(M, StepReport), BurnError> {
-        BurnError::check_hyper(hyper)?;
-        if let (Some(batch_size), false) = (hyper.batch_size, self.ignore_batch_size) {
-            return Err(BurnError::UnusedHyper {
-                hyper: "batch_size",
-                value: batch_size as f64,
-                optimizer: self.config.kind(),
-            });
-        }
+        self.check(hyper)?;
         let mut report = StepReport {
             grad_norm: None,
             clipped: false,
@@ -202,14 +195,38 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Returns the error that [`step`](Self::step) would return.
+    pub(crate) fn check(&self, hyper: &Hyper) -> Result<(), BurnError> {
+        BurnError::check_hyper(hyper)?;
+        match (hyper.batch_size, self.ignore_batch_size) {
+            (Some(batch_size), false) => Err(BurnError::UnusedHyper {
+                hyper: "batch_size",
+                value: batch_size as f64,
+                optimizer: self.config.kind(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The parameter groups.
+    pub fn groups(&self) -> &[ParamGroup] {
+        &self.groups
+    }
+
+    /// The maximum norm to which gradients are clipped.
+    pub fn clip_norm(&self) -> Option<f64> {
+        self.clip_norm
+    }
+
+    /// Whether an update was made or a state loaded.
+    pub(crate) fn has_state(&self) -> bool {
+        !self.state.is_empty()
+    }
+
     fn rates_of(&self, base: Rates, path: &str, rank: usize) -> Rates {
         match self.groups.iter().find(|group| group.matches(path, rank)) {
             None => base,
-            Some(group) => Rates {
-                lr: base.lr * group.scale.lr,
-                momentum: base.momentum,
-                weight_decay: base.weight_decay * group.scale.weight_decay,
-            },
+            Some(group) => base.scaled(group.scale),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! pass over memory ([`cpu`]), in the same order.
 
 use burn::tensor::Tensor;
-use onecycle::Hyper;
+use onecycle::{GroupScale, Hyper};
 use onecycle_kernels as kernels;
 
 use super::{
@@ -31,6 +31,15 @@ impl Rates {
             lr: hyper.lr,
             momentum: hyper.momentum.unwrap_or(config.momentum()),
             weight_decay: hyper.weight_decay.unwrap_or(config.weight_decay()),
+        }
+    }
+
+    /// The rates of a parameter group.
+    pub(crate) fn scaled(self, scale: GroupScale) -> Self {
+        Rates {
+            lr: self.lr * scale.lr,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay * scale.weight_decay,
         }
     }
 }
@@ -173,7 +182,9 @@ fn update_rmsprop(
     let root = if rms.centered {
         let mean = running_mean(state.exp_avg.take(), g.clone(), rms.alpha);
         state.exp_avg = Some(mean.clone());
-        (square - mean.clone() * mean).sqrt()
+        // Under a constant gradient, rounding makes the difference negative. PyTorch's formula then
+        // gives NaN.
+        (square - mean.clone() * mean).clamp_min(0.0).sqrt()
     } else {
         square.sqrt()
     };
@@ -212,4 +223,32 @@ fn shrink(w: Tensor<1>, rates: Rates) -> Tensor<1> {
         return w;
     }
     w * (1.0 - rates.lr * rates.weight_decay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    /// The variance of a constant gradient is 0, up to rounding.
+    #[test]
+    fn centred_rmsprop_stays_finite_under_a_constant_gradient() {
+        let config = OptimizerConfig::RmsProp(RmsProp {
+            centered: true,
+            ..RmsProp::default()
+        });
+        let rates = Rates::new(&Hyper::new(1e-3), &config);
+        let device = Device::flex();
+        let mut weights = Tensor::<1>::zeros([8], &device);
+        let gradient = Tensor::<1>::from_data([0.1, 0.3, 0.7, 1.0, 1.3, 3.0, -7.0, 11.0], &device);
+        let mut state = ParamState::default();
+        for _ in 0..3000 {
+            weights = update(&config, rates, weights, gradient.clone(), &mut state);
+        }
+        let weights: Vec<f64> = weights.into_data().iter::<f64>().collect();
+        assert!(
+            weights.iter().all(|weight| weight.is_finite()),
+            "{weights:?}"
+        );
+    }
 }

@@ -1,16 +1,18 @@
 //! The adaptor to Burn's `Learner` gives the same bits as the optimizer of this crate.
 //!
-//! Like Burn's training loop, the test calls the scheduler once and then the optimizer once per step.
+//! Like Burn's training loop, the test calls the scheduler once and then the optimizer once per
+//! step.
 
 use burn::{
     lr_scheduler::LrScheduler,
     module::{Module, Param},
-    optim::{GradientsParams, ModuleOptimizer},
+    optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
-use onecycle::{BatchSizes, OneCycle, Plan, Run};
+use onecycle::{AtEnd, OneCycle, Plan, Run};
 use onecycle_burn::{
     BurnError, Optimizer, OptimizerConfig, PlanDriver,
+    optim::{Ignorable, ParamGroup},
     state::{self, TensorMap},
 };
 
@@ -36,36 +38,50 @@ fn grads(net: &Net) -> GradientsParams {
 
 fn plan() -> Plan {
     OneCycle::new(0.05)
-        .policy()
-        .unwrap()
-        .resolve(&Run::steps(30))
+        .weight_decay(1e-2)
+        .plan(&Run::steps(30))
         .unwrap()
 }
 
+/// Optimizers with and without parameter groups. In the second one, the bias belongs to two groups,
+/// of which the first counts.
+fn optimizers() -> [Optimizer; 3] {
+    let new = |config| Optimizer::new(config).unwrap();
+    let groups = vec![
+        ParamGroup::no_decay_on_bias_and_norm(),
+        ParamGroup::prefix("bias", 0.0, 1.0),
+        ParamGroup::prefix("weight", 0.5, 2.0),
+    ];
+    [
+        new(OptimizerConfig::sgd()),
+        new(OptimizerConfig::sgd()).with_groups(groups).unwrap(),
+        new(OptimizerConfig::adamw()),
+    ]
+}
+
 /// Weights after training with this crate's optimizer.
-fn with_optimizer(config: &OptimizerConfig) -> TensorMap {
+fn with_optimizer(mut optimizer: Optimizer) -> TensorMap {
     let (plan, mut net) = (plan(), net());
-    let mut optimizer = Optimizer::new(config.clone()).unwrap();
-    for step in 0..plan.steps() {
+    for (_, hyper) in plan.iter() {
         let grads = grads(&net);
-        (net, _) = optimizer.step(&plan.at(step), net, grads).unwrap();
+        (net, _) = optimizer.step(&hyper, net, grads).unwrap();
     }
     state::weights(&net)
 }
 
 /// Weights after training with the adaptor, saved and restored before step `interrupted`.
-fn with_adaptor(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap {
-    let mut driver = PlanDriver::new(plan(), config.clone()).unwrap();
-    let mut scheduler = driver.scheduler();
-    let mut optimizer = ModuleOptimizer::from(driver.optimizer());
+fn with_adaptor(with: &Optimizer, interrupted: Option<u64>) -> TensorMap {
     let mut net = net();
+    let mut driver = PlanDriver::new(plan(), with.clone()).unwrap();
+    let mut scheduler = driver.scheduler();
+    let mut optimizer = driver.optimizer(&net);
     for step in 0..plan().steps() {
         if interrupted == Some(step) {
             let (schedule, moments) = (scheduler.to_record(), optimizer.to_record());
-            driver = PlanDriver::new(plan(), config.clone()).unwrap();
+            driver = PlanDriver::new(plan(), with.clone()).unwrap();
             scheduler = driver.scheduler();
             scheduler.load_record(schedule);
-            optimizer = ModuleOptimizer::from(driver.optimizer()).load_record(moments);
+            optimizer = driver.optimizer(&net).load_record(moments);
         }
         let lr = scheduler.step();
         let grads = grads(&net);
@@ -76,42 +92,68 @@ fn with_adaptor(config: &OptimizerConfig, interrupted: Option<u64>) -> TensorMap
 
 #[test]
 fn adaptor_and_optimizer_give_the_same_bits() {
-    for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
-        assert_eq!(
-            with_optimizer(&config),
-            with_adaptor(&config, None),
-            "{}",
-            config.kind()
-        );
+    let mut results = Vec::new();
+    for optimizer in optimizers() {
+        let with_adaptor = with_adaptor(&optimizer, None);
+        assert_eq!(with_optimizer(optimizer), with_adaptor);
+        results.push(with_adaptor);
     }
+    assert_ne!(results[0], results[1], "groups have an effect");
 }
 
 #[test]
 fn records_restore_step_and_state() {
-    for config in [OptimizerConfig::sgd(), OptimizerConfig::adamw()] {
+    for optimizer in optimizers() {
         assert_eq!(
-            with_adaptor(&config, None),
-            with_adaptor(&config, Some(13)),
-            "{}",
-            config.kind()
+            with_adaptor(&optimizer, None),
+            with_adaptor(&optimizer, Some(13))
         );
     }
 }
 
 #[test]
-fn a_plan_with_a_batch_size_is_refused() {
-    let plan = OneCycle::new(0.05)
-        .policy()
-        .unwrap()
-        .with_batch_size(BatchSizes::Constant(64))
-        .unwrap()
-        .resolve(&Run::steps(30).with_samples(640))
-        .unwrap();
+fn what_the_learner_cannot_do_is_an_error() {
+    let [sgd, ..] = optimizers();
+    let sized = OneCycle::new(0.05).batch_size(64);
+    let sized = sized.plan(&Run::steps(30).with_samples(640)).unwrap();
+    let error = PlanDriver::new(sized.clone(), sgd.clone()).unwrap_err();
     assert!(matches!(
-        PlanDriver::new(plan, OptimizerConfig::sgd()),
-        Err(BurnError::UnusedHyper {
+        error,
+        BurnError::UnusedHyper {
             hyper: "batch_size",
             ..
-        })
+        }
     ));
+    assert!(PlanDriver::new(sized, sgd.clone().ignore(Ignorable::BatchSize)).is_ok());
+
+    let clipping = sgd.clone().with_clip_norm(1.0).unwrap();
+    let error = PlanDriver::new(plan(), clipping).unwrap_err().to_string();
+    assert!(error.contains("global norm") && error.contains("fit_one_cycle"));
+
+    let mut used = sgd;
+    let net = net();
+    let gradients = grads(&net);
+    used.step(&plan().at(0), net, gradients).unwrap();
+    let error = PlanDriver::new(plan(), used).unwrap_err().to_string();
+    assert!(error.contains("state"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "asked for step 30 (from 0) of a plan of 30 steps")]
+fn a_step_past_the_end_of_the_plan_panics() {
+    let [sgd, ..] = optimizers();
+    let mut scheduler = PlanDriver::new(plan(), sgd).unwrap().scheduler();
+    for _ in 0..31 {
+        scheduler.step();
+    }
+}
+
+#[test]
+fn a_plan_that_restarts_has_no_end() {
+    let [sgd, ..] = optimizers();
+    let plan = OneCycle::new(0.05).at_end(AtEnd::Restart);
+    let plan = plan.plan(&Run::steps(30)).unwrap();
+    let mut scheduler = PlanDriver::new(plan.clone(), sgd).unwrap().scheduler();
+    let rates: Vec<f64> = (0..60).map(|_| scheduler.step()).collect();
+    assert_eq!(rates[..30], rates[30..]);
 }

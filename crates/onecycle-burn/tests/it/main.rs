@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod diagnose;
+mod fit;
 mod learner;
 mod optimizer;
 mod optimizers_torch;

@@ -33,8 +33,8 @@ fn stable_rates(folder: &RunFolder) -> String {
             verdict.advice()
         );
     };
-    let interval = found.interval.filter(|(low, high)| low < high);
-    let interval = interval.map_or_else(String::new, |(low, high)| {
+    let range = found.range.filter(|(low, high)| low < high);
+    let range = range.map_or_else(String::new, |(low, high)| {
         format!(
             ", {} to {} over the seeds",
             significant(low),
@@ -42,7 +42,7 @@ fn stable_rates(folder: &RunFolder) -> String {
         )
     });
     format!(
-        "Its range test suggests lr_max = {} for one cycle{interval}",
+        "Its range test suggests lr_max = {} for one cycle{range}",
         significant(lr)
     )
 }

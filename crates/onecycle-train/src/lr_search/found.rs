@@ -27,7 +27,8 @@ pub struct RangeTestResult {
     /// A good constant learning rate.
     pub constant: Option<f64>,
     /// Smallest and largest suggestion of the seeds for `one_cycle_max`.
-    pub interval: Option<(f64, f64)>,
+    #[serde(alias = "interval")]
+    pub range: Option<(f64, f64)>,
     /// The planned learning rates.
     #[serde(alias = "ladder")]
     pub sweep: LrSweep,
@@ -200,7 +201,7 @@ impl RangeTestResult {
             verdict: Verdict::NoAnswer,
             one_cycle_max: None,
             constant: None,
-            interval: None,
+            range: None,
             sweep,
             parameter,
             groups,
@@ -238,9 +239,9 @@ impl RangeTestResult {
             self.verdict = group.verdict();
             self.one_cycle_max = group.one_cycle_max();
             self.constant = group.answer(Rule::Constant).and_then(|answer| answer.lr);
-            self.interval = group
+            self.range = group
                 .answer(Rule::OneCycleMax)
-                .and_then(|answer| answer.interval);
+                .and_then(|answer| answer.range);
         }
         self
     }
@@ -307,17 +308,19 @@ impl RangeTestResult {
 mod tests {
     use super::*;
 
-    /// `range_test.json` of earlier versions has the keys `ladder` and `steps`.
+    /// `range_test.json` of earlier versions has the keys `ladder`, `steps` and `interval`.
     #[test]
     fn former_keys_are_still_read() {
         let sweep = LrSweep::exponential(1e-5, 10.0, 150).unwrap();
-        let result = RangeTestResult::new(None, sweep, Vec::new());
+        let mut result = RangeTestResult::new(None, sweep, Vec::new());
+        result.range = Some((0.1, 0.5));
         let json = serde_json::to_string(&result).unwrap();
         let former = json
             .replace("\"sweep\"", "\"ladder\"")
-            .replace("\"num_steps\"", "\"steps\"");
+            .replace("\"num_steps\"", "\"steps\"")
+            .replace("\"range\"", "\"interval\"");
         assert_ne!(former, json);
         let read: RangeTestResult = serde_json::from_str(&former).unwrap();
-        assert_eq!(read.sweep, sweep);
+        assert_eq!((read.sweep, read.range), (sweep, result.range));
     }
 }

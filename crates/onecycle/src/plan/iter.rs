@@ -3,7 +3,7 @@ use core::iter::FusedIterator;
 use super::Plan;
 use crate::Hyper;
 
-/// Iterator over the hyper-parameters of a plan's steps, from [`Plan::iter`].
+/// Iterator over a plan's steps and their hyper-parameters, from [`Plan::iter`].
 #[derive(Debug, Clone)]
 pub struct PlanIter<'a> {
     plan: &'a Plan,
@@ -14,15 +14,15 @@ pub struct PlanIter<'a> {
 }
 
 impl Plan {
-    /// The hyper-parameters of every step of the run, in order: `at(0)`, `at(1)`, ..., `at(steps -
-    /// 1)`.
+    /// The steps of the run in order, each with its hyper-parameters: `(0, at(0))`, `(1, at(1))`,
+    /// ..., `(steps - 1, at(steps - 1))`.
     ///
     /// ```
     /// use onecycle::{OneCycle, Run};
-    /// let plan = OneCycle::new(0.8).policy()?.resolve(&Run::steps(1000))?;
+    /// let plan = OneCycle::new(0.8).plan(&Run::steps(1000))?;
     /// assert_eq!(plan.iter().len(), 1000);
-    /// let peak = plan.iter().map(|hyper| hyper.lr).fold(0.0, f64::max);
-    /// assert_eq!(peak, 0.8);
+    /// let peak = plan.iter().find(|(_, hyper)| hyper.lr == 0.8);
+    /// assert_eq!(peak, Some((450, plan.at(450))));
     /// # Ok::<(), onecycle::PolicyError>(())
     /// ```
     pub fn iter(&self) -> PlanIter<'_> {
@@ -35,7 +35,7 @@ impl Plan {
 }
 
 impl<'a> IntoIterator for &'a Plan {
-    type Item = Hyper;
+    type Item = (u64, Hyper);
     type IntoIter = PlanIter<'a>;
 
     fn into_iter(self) -> PlanIter<'a> {
@@ -44,12 +44,12 @@ impl<'a> IntoIterator for &'a Plan {
 }
 
 impl Iterator for PlanIter<'_> {
-    type Item = Hyper;
+    type Item = (u64, Hyper);
 
-    fn next(&mut self) -> Option<Hyper> {
+    fn next(&mut self) -> Option<(u64, Hyper)> {
         let step = (self.next < self.end).then_some(self.next)?;
         self.next += 1;
-        Some(self.plan.at(step))
+        Some((step, self.plan.at(step)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -58,16 +58,16 @@ impl Iterator for PlanIter<'_> {
         (left, Some(left))
     }
 
-    fn nth(&mut self, n: usize) -> Option<Hyper> {
+    fn nth(&mut self, n: usize) -> Option<(u64, Hyper)> {
         self.next = self.next.saturating_add(n as u64).min(self.end);
         self.next()
     }
 }
 
 impl DoubleEndedIterator for PlanIter<'_> {
-    fn next_back(&mut self) -> Option<Hyper> {
+    fn next_back(&mut self) -> Option<(u64, Hyper)> {
         self.end = (self.next < self.end).then(|| self.end - 1)?;
-        Some(self.plan.at(self.end))
+        Some((self.end, self.plan.at(self.end)))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     fn every_step_comes_once_from_either_end() {
         let policy = OneCycle::new(0.8).policy().unwrap();
         let plan = policy.resolve(&Run::steps(7)).unwrap();
-        let known: Vec<_> = (0..7).map(|step| plan.at(step)).collect();
+        let known: Vec<_> = (0..7_u64).map(|step| (step, plan.at(step))).collect();
         assert_eq!(plan.iter().collect::<Vec<_>>(), known);
         let mut both = plan.iter();
         assert_eq!(

@@ -43,9 +43,9 @@ pub enum ClrMode {
 /// | `lr_max` | | upper bound | above 0 |
 /// | `step_size` | | length of the rise | 2 to 10 epochs in the paper |
 /// | `step_size_down` | `step_size` | length of the fall | |
-/// | `mode` | triangular | how the amplitude changes | triangular, triangular2, exp_range |
-/// | `gamma` | 1 | factor per step for exp_range | above 0, at most 1 |
-/// | `momentum` | none | opposite to the learning rate | `[high, low]`, a constant, or none |
+/// | `mode` | `ClrMode::Triangular` | how the amplitude changes | `Triangular`, `Triangular2`, `ExpRange` |
+/// | `gamma` | 1.0 | factor per step for `ExpRange` | above 0, at most 1 |
+/// | `momentum` | `Momentum::Unset` | opposite to the learning rate | `Cycle { high, low }`, `Constant(0.9)`, `Unset` |
 ///
 /// Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017,
 /// arXiv:1506.01186), section 3.

@@ -56,7 +56,7 @@ impl Resolve for Constant {
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
-/// | `values` | | points and rates, `[["0ep", 0.35], ["60%", 0.035]]` | points increase from 0; rates at least 0 |
+/// | `values` | | points and rates, `vec![(Span::Epochs(0.0), 0.35), (Span::Fraction(0.6), 0.035)]` | points increase from 0; rates at least 0 |
 ///
 /// Points beyond the end of the run are ignored. Source: He et al., "Deep Residual Learning"
 /// (2016), section 4.2: 0.1, divided by 10 at 32k and 48k of 64k steps.

@@ -14,7 +14,7 @@ use crate::{
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
-/// | `lr_final` | 0 | last rate, reached exactly | at least 0; above `lr` for a warm-up |
+/// | `lr_final` | 0.0 | last rate, reached exactly | at least 0; above `lr` for a warm-up |
 ///
 /// A run of one step uses `lr`. Source: the linear decay of Goyal et al. (2017) and Devlin et al.
 /// (2019); compared with others by Defazio et al., "When, why and how much?" (2023).
@@ -67,7 +67,7 @@ impl Resolve for Linear {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
-/// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
+/// | `lr_final` | 0.0 | last rate, reached exactly | at least 0 |
 ///
 /// A run of one step uses `lr`. Source: Loshchilov & Hutter, "SGDR" (2017, arXiv:1608.03983),
 /// equation 5, without restarts.
@@ -120,8 +120,8 @@ impl Resolve for Cosine {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate | at least 0 |
-/// | `lr_final` | 0 | last rate, reached exactly | at least 0 |
-/// | `power` | 1 | 1 is linear, 2 ends flat, 0.9 is common for segmentation | above 0 |
+/// | `lr_final` | 0.0 | last rate, reached exactly | at least 0 |
+/// | `power` | 1.0 | 1 is linear, 2 ends flat, 0.9 is common for segmentation | above 0 |
 ///
 /// A run of one step uses `lr`. Source: Caffe's `poly`; Chen et al., "DeepLab" (2017), section 4.1.
 ///
@@ -181,7 +181,7 @@ impl Resolve for Polynomial {
 /// | `lr` | | first rate | above 0 |
 /// | `lr_final` | | last rate, reached exactly; alternative to `gamma` | above 0 |
 /// | `gamma` | | factor per `every`; alternative to `lr_final` | above 0, at most 1 |
-/// | `every` | 1 step | span over which the rate changes by `gamma` | above 0 |
+/// | `every` | `Span::Steps(1)` | span over which the rate changes by `gamma` | above 0 |
 ///
 /// Source: the exponential schedules of Senior et al. (2013), section 3. With `lr_final` above `lr`
 /// it is the sweep of a range test.

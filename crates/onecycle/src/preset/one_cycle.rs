@@ -49,11 +49,14 @@ impl LegShape {
 /// |---|---|---|---|
 /// | `lr_max` | | peak, from a range test | above 0, no upper limit |
 /// | `lr_min` | `lr_max / div` | first rate | 0 to `lr_max` |
-/// | `div` | 10 | alternative to `lr_min` | at least 1; 3 to 20 are common |
+/// | `div` | 10.0 | alternative to `lr_min` | at least 1; 3 to 20 are common |
 /// | `lr_final` | `lr_min / 100` | last rate, at the end of the annihilation | 0 to `lr_min` |
-/// | `annihilation` | 10 % | length of the last phase | shorter than the run; 10 % to 15 % |
-/// | `momentum` | `[0.95, 0.85]` | opposite to the learning rate | 0 to 1; a constant, or none |
-/// | `shape` | linear | shape of all legs | linear, cosine |
+/// | `annihilation` | `Span::Fraction(0.1)` | length of the last phase | shorter than the run; 10 % to 15 % |
+/// | `momentum` | `Momentum::Cycle { high: 0.95, low: 0.85 }` | opposite to the learning rate | 0 to below 1; `Momentum::Constant(0.9)`, `Momentum::Unset` |
+/// | `shape` | `LegShape::Linear` | shape of all legs | `Linear`, `Cosine` |
+///
+/// Each parameter is a field and, except for `lr_max`, a method: `.momentum(0.95, 0.85)`,
+/// `.annihilation(Span::Epochs(13.0))`.
 ///
 /// **Very short runs.** With 3 or more steps the peak is reached (`L` is at least 1). If the three
 /// phases do not fit (`2L >= T - 1`), the second leg goes straight to `lr_final` at `T - 1`. A run
@@ -65,8 +68,8 @@ impl LegShape {
 ///
 /// ```
 /// use onecycle::{OneCycle, Run, Span};
-/// let one_cycle = OneCycle { annihilation: Span::Epochs(13.0), ..OneCycle::new(0.8) };
-/// let plan = one_cycle.policy()?.resolve(&Run::epochs(95.0, 50_000, 512))?;
+/// let one_cycle = OneCycle::new(0.8).annihilation(Span::Epochs(13.0));
+/// let plan = one_cycle.plan(&Run::epochs(95, 50_000, 512))?;
 /// let steps = [0, 2009, 4018, 8036, 9309];
 /// let lr = steps.map(|n| plan.at(n).lr);
 /// assert_eq!(format!("{lr:.4?}"), "[0.0800, 0.4400, 0.8000, 0.0800, 0.0008]");
@@ -128,14 +131,14 @@ impl OneCycle {
     }
 
     /// The learning rate of the first step.
-    pub fn lr_min(&self) -> f64 {
+    pub fn first_lr(&self) -> f64 {
         self.lr_min
             .unwrap_or(self.lr_max / self.div.unwrap_or(10.0))
     }
 
     /// The learning rate of the last step.
-    pub fn lr_final(&self) -> f64 {
-        self.lr_final.unwrap_or(self.lr_min() / 100.0)
+    pub fn last_lr(&self) -> f64 {
+        self.lr_final.unwrap_or(self.first_lr() / 100.0)
     }
 }
 
@@ -155,10 +158,10 @@ impl Resolve for OneCycle {
             }
             _ => {}
         }
-        check::rate("lr_min", self.lr_min())?;
-        check::order("lr_min", self.lr_min(), "lr_max", self.lr_max)?;
-        check::rate("lr_final", self.lr_final())?;
-        check::order("lr_final", self.lr_final(), "lr_min", self.lr_min())?;
+        check::rate("lr_min", self.first_lr())?;
+        check::order("lr_min", self.first_lr(), "lr_max", self.lr_max)?;
+        check::rate("lr_final", self.last_lr())?;
+        check::order("lr_final", self.last_lr(), "lr_min", self.first_lr())?;
         check::span("annihilation", self.annihilation)?;
         if let Span::Fraction(fraction) = self.annihilation {
             check::ensure(
@@ -188,7 +191,7 @@ impl Resolve for OneCycle {
                 steps as f64 - annihilation
             }
         };
-        let (min, max, last) = (self.lr_min(), self.lr_max, self.lr_final());
+        let (min, max, last) = (self.first_lr(), self.lr_max, self.last_lr());
         let shape = self.shape.shape();
         let reach = extent.reach;
         if reach < 2 {

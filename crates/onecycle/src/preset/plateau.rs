@@ -105,11 +105,11 @@ impl Plateau {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | rate of the plateau | at least 0 |
-/// | `warmup` | 5 % | length of the warm-up | 0 for none |
-/// | `decay` | 20 % | length of the decay | 0 for none; 10 % to 20 % in the papers |
-/// | `lr_start` | 0 | first rate | 0 to `lr` |
-/// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
-/// | `shape` | linear | shape of the decay | linear, cosine, sqrt |
+/// | `warmup` | `Span::Fraction(0.05)` | length of the warm-up | 0 for none |
+/// | `decay` | `Span::Fraction(0.2)` | length of the decay | 0 for none; 10 % to 20 % in the papers |
+/// | `lr_start` | 0.0 | first rate | 0 to `lr` |
+/// | `lr_final` | 0.0 | last rate, reached exactly | 0 to `lr` |
+/// | `shape` | `DecayShape::Linear` | shape of the decay | `Linear`, `Cosine`, `Sqrt` |
 ///
 /// In runs of a few steps the decay keeps its last step and the warm-up is shortened. A run of one
 /// step uses `lr`. Source: Hu et al., "MiniCPM" (2024, arXiv:2404.06395), section 4; `sqrt`:
@@ -190,8 +190,8 @@ impl Resolve for WarmupStableDecay {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | rate of the plateau | at least 0 |
-/// | `flat` | 75 % | length of the plateau | shorter than the run |
-/// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
+/// | `flat` | `Span::Fraction(0.75)` | length of the plateau | shorter than the run |
+/// | `lr_final` | 0.0 | last rate, reached exactly | 0 to `lr` |
 ///
 /// A run of one step uses `lr`. Made for optimizers that need no warm-up. Source: fastai's
 /// `fit_flat_cos`; [`fastai::FlatCos`](crate::fastai::FlatCos) reproduces it to the bit.
@@ -268,10 +268,10 @@ impl Resolve for FlatCosine {
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | rate of the plateau | at least 0 |
-/// | `warmup` | 10 % | length of the warm-up | |
-/// | `decay` | 30 % | length of the decay | |
-/// | `lr_start` | 0 | first rate | 0 to `lr` |
-/// | `lr_final` | 0 | last rate, reached exactly | 0 to `lr` |
+/// | `warmup` | `Span::Fraction(0.1)` | length of the warm-up | |
+/// | `decay` | `Span::Fraction(0.3)` | length of the decay | |
+/// | `lr_start` | 0.0 | first rate | 0 to `lr` |
+/// | `lr_final` | 0.0 | last rate, reached exactly | 0 to `lr` |
 ///
 /// In runs of a few steps the decay keeps its last step and the warm-up is shortened. A run of one
 /// step uses `lr`. Source: Xing et al., "A Walk with SGD" (2018, arXiv:1802.08770), section 5; the

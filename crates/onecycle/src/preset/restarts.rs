@@ -25,10 +25,10 @@ use crate::{
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `lr` | | first rate of the first cycle | `lr_min` and above |
-/// | `lr_min` | 0 | floor | 0 to `lr` |
+/// | `lr_min` | 0.0 | floor | 0 to `lr` |
 /// | `period` | | length of the first cycle | at least one step |
 /// | `period_mult` | 1 | factor on the length of each next cycle | whole, at least 1 |
-/// | `decay` | 1 | factor on the height of each next cycle | above 0, at most 1 |
+/// | `decay` | 1.0 | factor on the height of each next cycle | above 0, at most 1 |
 ///
 /// Source: Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017,
 /// arXiv:1608.03983), equation 5 and section 4 (`T_0`, `T_mult`).

@@ -42,7 +42,7 @@ pub enum Scaling {
 /// | `over` | | length of the warm-up | shorter than the run; 5 epochs in the paper |
 /// | `then` | | the policy that follows | any |
 /// | `start_factor` | `1 / s` if the rate is scaled up, else 0.1 | first rate, relative to the rate after the warm-up | 0 to 1 |
-/// | `scaling` | none | scaling of the learning rate by the batch size | none, linear, sqrt |
+/// | `scaling` | `Scaling::None` | scaling of the learning rate by the batch size | `None`, `Linear`, `Sqrt` |
 /// | `reference_batch` | | batch size for which the rates of `then` were chosen | at least 1; required for scaling |
 ///
 /// Source: Goyal et al., "Accurate, Large Minibatch SGD" (2017, arXiv:1706.02677), section 2.

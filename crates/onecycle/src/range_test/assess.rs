@@ -1,5 +1,5 @@
 use alloc::vec::Vec;
-use core::{f64::consts::LN_10, fmt};
+use core::{f64::consts::LN_10, fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ const SIGNIFICANT: f64 = 3.5;
 /// Minimum depth, in standard errors, at which positions on the curve can be told apart. With few
 /// losses the noise estimate itself may be off by a third.
 const CLEAR: f64 = 7.0;
+/// Maximum number of points to smooth. Smoothing takes quadratic time, and a range test gains
+/// nothing from more points than this.
+const MOST_POINTS: usize = 4096;
 /// Ratio of a normal distribution's standard deviation to its median absolute deviation.
 const DEVIATIONS: f64 = 1.4826;
 
@@ -58,6 +61,9 @@ pub enum Verdict {
     NotFinite,
     /// The other tool gives no suggestion for this curve.
     NoAnswer,
+    /// The rates that several seeds suggest differ by more than
+    /// [`OverSeeds::MAX_SPREAD`](super::OverSeeds::MAX_SPREAD).
+    SeedsDisagree,
 }
 
 impl Verdict {
@@ -71,6 +77,7 @@ impl Verdict {
             Verdict::TooShort => "too_short",
             Verdict::NotFinite => "not_finite",
             Verdict::NoAnswer => "no_answer",
+            Verdict::SeedsDisagree => "seeds_disagree",
         }
     }
 
@@ -90,6 +97,9 @@ impl Verdict {
                 "almost all losses are NaN or infinite: start the sweep at lower rates"
             }
             Verdict::NoAnswer => "the other tool gives no suggestion for this curve",
+            Verdict::SeedsDisagree => {
+                "the seeds suggest rates more than a factor of 10 apart: use larger batches or more steps"
+            }
         }
     }
 }
@@ -103,7 +113,7 @@ impl fmt::Display for Verdict {
 /// A falling curve, smoothed without lag, with its measures. This crate's own rules use it.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
-    /// ln(lr) of each point.
+    /// ln(lr) of each point. A point of a long curve is the mean of several updates, see [`bins`].
     pub(super) x: Vec<f64>,
     /// Raw losses; losses that are not finite at the end are infinity.
     pub(super) raw: Vec<f64>,
@@ -124,7 +134,7 @@ impl Profile {
     ///
     /// The result does not depend on the scale or level of the losses.
     pub(super) fn of(curve: &LossCurve) -> Result<Profile, Verdict> {
-        let (x, raw) = points(curve)?;
+        let (x, raw) = binned(points(curve)?);
         let near = x
             .iter()
             .take_while(|other| **other <= x[0] + START)
@@ -187,6 +197,7 @@ impl Profile {
 
 impl LossCurve {
     /// The loss smoothed without lag on log-lr, one value per rate, as used by this crate's rules.
+    /// Of a curve with more than 4096 losses, neighbours are averaged to 4096 points first.
     /// Losses far above the initial loss are clipped, so that an explosion does not distort the
     /// valley. NaN at rates without a value, such as 0.
     pub fn smoothed(&self) -> Vec<f64> {
@@ -194,27 +205,60 @@ impl LossCurve {
     }
 }
 
-/// The smoothed loss at each point, NaN if there is none. See [`LossCurve::smoothed`].
+/// The smoothed loss at each rate, NaN if there is none. See [`LossCurve::smoothed`].
 fn smoothed(curve: &LossCurve) -> Vec<f64> {
-    let mut smoothed = alloc::vec![f64::NAN; curve.len()];
-    let value = |fit: &LocalFit| fit.value;
-    let (x, values): (Vec<f64>, Vec<f64>) = match Profile::of(curve) {
-        Ok(profile) => (profile.x, profile.fits.iter().map(value).collect()),
+    let profile = Profile::of(curve);
+    // The losses after the last finite one belong to the profile, but not to a curve without one.
+    let divergence = match &profile {
+        Ok(_) => curve.loss().iter().rposition(|loss| loss.is_finite()),
+        Err(_) => Some(usize::MAX),
+    };
+    let pairs = curve.lr().iter().zip(curve.loss()).enumerate();
+    let used: Vec<(usize, f64, f64)> = pairs
+        .filter(|(i, (lr, loss))| **lr > 0.0 && (loss.is_finite() || Some(*i) > divergence))
+        .map(|(i, (lr, loss))| (i, math::ln(*lr), *loss))
+        .collect();
+    let (x, fits) = match profile {
+        Ok(profile) => (profile.x, profile.fits),
         Err(_) => {
-            let pairs = curve.lr().iter().zip(curve.loss());
-            let finite = pairs.filter(|(lr, loss)| **lr > 0.0 && loss.is_finite());
-            let (x, y): (Vec<f64>, Vec<f64>) = finite.map(|(lr, l)| (math::ln(*lr), *l)).unzip();
+            let (x, y) = binned(used.iter().map(|(_, x, loss)| (*x, *loss)).unzip());
             let fits = local_linear(&x, &y, HALF_WIDTH, AT_LEAST);
-            (x, fits.iter().map(value).collect())
+            (x, fits)
         }
     };
-    let mut known = x.iter().zip(values).peekable();
-    for (lr, smoothed) in curve.lr().iter().zip(&mut smoothed) {
-        if let Some((_, value)) = known.next_if(|(x, _)| *lr > 0.0 && **x == math::ln(*lr)) {
-            *smoothed = value;
+    let mut smoothed = alloc::vec![f64::NAN; curve.len()];
+    for (bin, points) in bins(used.len()).enumerate() {
+        for (i, at, _) in &used[points] {
+            let fit = &fits[bin];
+            // Within a bin, the smoothed curve is the fitted line.
+            let rise = if *at == x[bin] {
+                0.0
+            } else {
+                fit.slope * (at - x[bin])
+            };
+            smoothed[*i] = fit.value + rise;
         }
     }
     smoothed
+}
+
+/// The bins in which `count` neighbouring points are averaged: one per point, but at most
+/// [`MOST_POINTS`]. Their sizes differ by one at most, so their means have nearly equal errors.
+fn bins(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let bins = count.min(MOST_POINTS);
+    let start = move |bin: usize| bin * (count / bins) + bin * (count % bins) / bins;
+    (0..bins).map(move |bin| start(bin)..start(bin + 1))
+}
+
+/// Averages neighbouring points in [`bins`]. A short curve stays as it is.
+fn binned((x, y): (Vec<f64>, Vec<f64>)) -> (Vec<f64>, Vec<f64>) {
+    if x.len() <= MOST_POINTS {
+        return (x, y);
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    bins(x.len())
+        .map(|bin| (mean(&x[bin.clone()]), mean(&y[bin])))
+        .unzip()
 }
 
 /// ln(lr) and loss of the points to use. Losses that are not finite are skipped if a finite one
@@ -266,4 +310,39 @@ fn noise(raw: &[f64], fits: &[LocalFit], start: f64, lowest: usize) -> f64 {
         .windows(3)
         .map(|w| (w[0] - 2.0 * w[1] + w[2]).abs());
     DEVIATIONS * median(bends) / math::sqrt(6.0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_cover_all_points_once_and_evenly() {
+        for count in [0, 1, 4095, 4096, 4097, 10_000, 1_000_000] {
+            let mut next = 0;
+            for bin in bins(count) {
+                assert_eq!(bin.start, next);
+                next = bin.end;
+                let size = count.div_ceil(MOST_POINTS).max(1);
+                assert!(
+                    bin.len() == size || bin.len() + 1 == size,
+                    "{count}: {bin:?}"
+                );
+            }
+            assert_eq!((next, bins(count).count()), (count, count.min(MOST_POINTS)));
+        }
+    }
+
+    #[test]
+    fn bins_average_the_points_of_long_curves_only() {
+        let short: Vec<f64> = (0..4096).map(f64::from).collect();
+        assert_eq!(
+            binned((short.clone(), short.clone())),
+            (short.clone(), short)
+        );
+        let long: Vec<f64> = (0..3 * 4096).map(f64::from).collect();
+        let (x, y) = binned((long.clone(), long));
+        assert_eq!((x.len(), x[0], x[1], y[4095]), (4096, 1.0, 4.0, 12286.0));
+    }
 }

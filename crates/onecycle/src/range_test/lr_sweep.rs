@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, check, math};
+use crate::{Count, PolicyError, check, math};
 
 /// How the learning rates of an [`LrSweep`] are spaced between its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +50,11 @@ impl LrSweep {
     /// # Errors
     /// Returns an error if `start` is not positive, `end` is not above `start`, or `num_steps` is
     /// below 2.
-    pub fn exponential(start: f64, end: f64, num_steps: u64) -> Result<Self, PolicyError> {
+    pub fn exponential(start: f64, end: f64, num_steps: impl Count) -> Result<Self, PolicyError> {
         LrSweep::new(
             start,
             end,
-            num_steps,
+            num_steps.count(),
             Spacing::Exponential,
             Counting::Closed,
         )
@@ -66,8 +66,14 @@ impl LrSweep {
     /// # Errors
     /// Returns an error if `start` is negative, `end` is not above `start`, or `num_steps` is
     /// below 2.
-    pub fn linear(start: f64, end: f64, num_steps: u64) -> Result<Self, PolicyError> {
-        LrSweep::new(start, end, num_steps, Spacing::Linear, Counting::Closed)
+    pub fn linear(start: f64, end: f64, num_steps: impl Count) -> Result<Self, PolicyError> {
+        LrSweep::new(
+            start,
+            end,
+            num_steps.count(),
+            Spacing::Linear,
+            Counting::Closed,
+        )
     }
 
     /// fastai's `lr_find`: `start (end / start)^(k / num_steps)`. Its end is never reached.
@@ -155,8 +161,8 @@ impl LrSweep {
     }
 
     /// The learning rate of update `step`, counted from 0. Past the end it is the last rate.
-    pub fn at(&self, step: u64) -> f64 {
-        let step = step.min(self.num_steps - 1);
+    pub fn at(&self, step: impl Count) -> f64 {
+        let step = step.count().min(self.num_steps - 1);
         let (k, n) = (math::real(step), math::real(self.num_steps));
         let r = match self.counting {
             Counting::Closed if step == self.num_steps - 1 => return self.end,

@@ -25,7 +25,7 @@ use alloc::borrow::ToOwned;
 use core::{fmt, str::FromStr};
 
 use super::{LossCurve, Verdict, assess::Profile};
-use crate::PolicyError;
+use crate::{PolicyError, text::Short};
 
 /// The suggestion of a rule for a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,16 @@ pub struct Suggestion {
     /// Whether the suggestion can be trusted. For the rules of other tools this crate assesses the
     /// curve itself.
     pub verdict: Verdict,
+}
+
+impl fmt::Display for Suggestion {
+    /// Rate and verdict: `lr 0.36 (ok)` or `no lr (too_noisy)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lr {
+            Some(lr) => write!(f, "lr {} ({})", Short(lr), self.verdict),
+            None => write!(f, "no lr ({})", self.verdict),
+        }
+    }
 }
 
 /// A rule, selected by name.
@@ -133,7 +143,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 

@@ -1,9 +1,10 @@
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{LossCurve, Rule, Suggestion, Verdict, smooth::median};
-use crate::math;
+use crate::{math, text::Short};
 
 /// Suggestions of one rule for the same test over several seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -12,9 +13,11 @@ pub struct OverSeeds {
     /// gave one.
     pub lr: Option<f64>,
     /// Smallest and largest suggested rate.
-    pub interval: Option<(f64, f64)>,
-    /// [`Verdict::Ok`] if a majority of the seeds agrees on it, otherwise the most frequent other
-    /// verdict.
+    #[serde(alias = "interval")]
+    pub range: Option<(f64, f64)>,
+    /// [`Verdict::Ok`] if a majority of the seeds gave a rate, otherwise the most frequent other
+    /// verdict. [`Verdict::SeedsDisagree`] if the rates differ by more than
+    /// [`MAX_SPREAD`](Self::MAX_SPREAD); `lr` is then a median of rates that do not agree.
     pub verdict: Verdict,
     /// Seeds whose curve gave a rate.
     #[serde(rename = "answers")]
@@ -24,15 +27,36 @@ pub struct OverSeeds {
 }
 
 impl OverSeeds {
+    /// Largest ratio of two suggestions that counts as agreement. A peak ten times too low hardly
+    /// trains, and a peak ten times too high diverges.
+    pub const MAX_SPREAD: f64 = 10.0;
+
     /// Ratio of the largest to the smallest suggestion; 1 if all seeds agree.
     pub fn spread(&self) -> Option<f64> {
-        self.interval.map(|(low, high)| high / low)
+        self.range.map(|(low, high)| high / low)
+    }
+}
+
+impl fmt::Display for OverSeeds {
+    /// Median, range and verdict: `lr 0.36 (0.3 to 0.4 in 5 of 5 seeds, ok)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lr {
+            Some(lr) => write!(f, "lr {} (", Short(lr))?,
+            None => f.write_str("no lr (")?,
+        }
+        if let Some((low, high)) = self.range {
+            write!(f, "{} to {} in ", Short(low), Short(high))?;
+        }
+        let OverSeeds {
+            suggestions, seeds, ..
+        } = self;
+        write!(f, "{suggestions} of {seeds} seeds, {})", self.verdict)
     }
 }
 
 /// Applies a rule to the curves of several seeds and combines the suggestions.
 ///
-/// Uses the median, so that a single bad seed does not change the result.
+/// The rate is the median, so that a single bad seed hardly changes it.
 ///
 /// ```
 /// use onecycle::range_test::{LossCurve, LrSweep, Rule, Verdict, over_seeds};
@@ -43,10 +67,11 @@ impl OverSeeds {
 ///     LossCurve::new(lr, loss)
 /// };
 /// let together = over_seeds(&[curve(0.5)?, curve(1.0)?, curve(0.6)?], Rule::OneCycleMax);
-/// let (low, high) = together.interval.unwrap();
+/// let (low, high) = together.range.unwrap();
 /// let lr = together.lr.unwrap();
 /// assert_eq!(together.verdict, Verdict::Ok);
 /// assert!(low < lr && lr < high && together.spread().unwrap() < 3.0);
+/// println!("{together}"); // lr 0.3 (0.25 to 0.5 in 3 of 3 seeds, ok)
 /// # Ok::<(), onecycle::PolicyError>(())
 /// ```
 pub fn over_seeds(curves: &[LossCurve], rule: Rule) -> OverSeeds {
@@ -63,11 +88,11 @@ pub fn over_seeds(curves: &[LossCurve], rule: Rule) -> OverSeeds {
     let middle = math::exp(median(rates.iter().map(|lr| math::ln(*lr))));
     OverSeeds {
         lr: most.then(|| middle.clamp(low, high)),
-        interval: (!rates.is_empty()).then_some((low, high)),
-        verdict: if most {
-            Verdict::Ok
-        } else {
-            most_frequent(&suggestions)
+        range: (!rates.is_empty()).then_some((low, high)),
+        verdict: match most {
+            true if high > OverSeeds::MAX_SPREAD * low => Verdict::SeedsDisagree,
+            true => Verdict::Ok,
+            false => most_frequent(&suggestions),
         },
         suggestions: rates.len(),
         seeds: suggestions.len(),

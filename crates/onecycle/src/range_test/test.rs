@@ -1,10 +1,10 @@
-use alloc::{vec, vec::Vec};
-use core::ops::ControlFlow;
+use alloc::vec::Vec;
+use core::{convert::Infallible, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Conditions, LossCurve, LrSweep, Validation, smooth::median};
-use crate::{GroupScale, Hyper};
+use crate::{Count, Hyper, Plan, PolicyError};
 
 /// Number of losses whose median is the current level. A single spike is not divergence.
 const WINDOW: usize = 5;
@@ -36,8 +36,11 @@ pub enum StopReason {
 
 /// Smith's LR range test as a state machine.
 ///
+/// [`run`](Self::run) drives a closure that makes one update. A loop that does more drives the test
+/// itself:
+///
 /// ```text
-/// while let Some(hyper) = test.next_hyper() {       // the same value until `record` is called
+/// while let Some(hyper) = test.next_hyper()? {
 ///     for each micro-batch { loss, backward }
 ///     if test.record(loss).is_break() { break }     // once per micro-batch
 ///     update(hyper)
@@ -45,18 +48,23 @@ pub enum StopReason {
 /// }
 /// ```
 ///
+/// Parameter groups are the optimizer's concern: scale each [`Hyper`] by
+/// [`GroupScale::apply`](crate::GroupScale::apply). The curve then shows the rate of a group with
+/// factor 1.
+///
 /// Divergence is measured against the descent so far, never as a multiple of the best loss. It
 /// therefore does not change if losses are negative, shifted or scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RangeTest {
     sweep: LrSweep,
     base: Hyper,
-    groups: Vec<GroupScale>,
     accumulation: u32,
     stops_early: bool,
     conditions: Conditions,
     /// Remaining updates of the warm-up.
     warm_up: u64,
+    /// The rate that [`next_hyper`](Self::next_hyper) returned, until its loss is recorded.
+    pending: Option<f64>,
     /// Losses of the current update's micro-batches.
     micro: Vec<f64>,
     lr: Vec<f64>,
@@ -74,7 +82,6 @@ impl RangeTest {
         RangeTest {
             sweep,
             base: Hyper::new(0.0),
-            groups: vec![GroupScale::default()],
             accumulation: 1,
             stops_early: true,
             conditions: Conditions {
@@ -82,6 +89,7 @@ impl RangeTest {
                 ..Conditions::default()
             },
             warm_up: 0,
+            pending: None,
             micro: Vec::new(),
             lr: Vec::new(),
             loss: Vec::new(),
@@ -89,6 +97,23 @@ impl RangeTest {
             best: f64::INFINITY,
             stopped: None,
         }
+    }
+
+    /// A test for the peak of `plan`: it follows `sweep` with the momentum, weight decay and batch
+    /// size of the plan's [peak](Plan::peak_step). A rate found under other values does not hold
+    /// for the plan.
+    ///
+    /// ```
+    /// use onecycle::{OneCycle, Run, range_test::{LrSweep, RangeTest}};
+    /// let one_cycle = OneCycle::new(0.1).weight_decay(1e-4); // 0.1 is a placeholder
+    /// let plan = one_cycle.plan(&Run::steps(1000))?;
+    /// let mut test = RangeTest::for_plan(&plan, LrSweep::exponential(1e-5, 10.0, 150)?);
+    /// let first = test.next_hyper()?.unwrap();
+    /// assert_eq!(first.to_string(), "lr 1e-5, momentum 0.85, weight decay 0.0001");
+    /// # Ok::<(), onecycle::PolicyError>(())
+    /// ```
+    pub fn for_plan(plan: &Plan, sweep: LrSweep) -> Self {
+        RangeTest::new(sweep).with_base(plan.at(plan.peak_step()))
     }
 
     /// Sets momentum, weight decay and batch size for every update, and records them as the curve's
@@ -116,7 +141,8 @@ impl RangeTest {
     /// Starts with `updates` unrecorded updates at the first rate, so that batch norm's running
     /// statistics and the optimizer's averages settle.
     #[must_use]
-    pub fn with_warm_up(mut self, updates: u64) -> Self {
+    pub fn with_warm_up(mut self, updates: impl Count) -> Self {
+        let updates = updates.count();
         self.conditions.warm_up = (updates > 0).then_some(updates);
         self.warm_up = updates;
         self
@@ -130,14 +156,6 @@ impl RangeTest {
         self
     }
 
-    /// Sets the parameter groups for [`hypers_of_groups`](RangeTest::hypers_of_groups). The curve
-    /// shows the rate of a group with factor 1.
-    #[must_use]
-    pub fn with_groups(mut self, groups: Vec<GroupScale>) -> Self {
-        self.groups = groups;
-        self
-    }
-
     /// Runs to the end of the sweep, regardless of the losses.
     #[must_use]
     pub fn to_the_end(mut self) -> Self {
@@ -145,21 +163,70 @@ impl RangeTest {
         self
     }
 
+    /// Runs the test with a closure that makes one update under the given hyper-parameters and
+    /// returns the loss before it, as the mean over its micro-batches.
+    ///
+    /// ```
+    /// use onecycle::range_test::{LrSweep, RangeTest, Rule};
+    /// // Gradient descent on x² / 2 with a little noise diverges above lr = 2.
+    /// let (mut x, mut noise): (f64, f64) = (10.0, 0.1);
+    /// let curve = RangeTest::new(LrSweep::exponential(1e-4, 10.0, 200)?).run(|hyper| {
+    ///     let loss = x * x / 2.0;
+    ///     noise = -noise;
+    ///     x -= hyper.lr * (x + noise);
+    ///     loss
+    /// });
+    /// let lr = Rule::OneCycleMax.apply(&curve).lr.unwrap();
+    /// assert!((1.0..6.0).contains(&lr));
+    /// # Ok::<(), onecycle::PolicyError>(())
+    /// ```
+    pub fn run(self, mut update: impl FnMut(Hyper) -> f64) -> LossCurve {
+        let Ok(curve) = self.try_run(|hyper| Ok::<_, Infallible>(update(hyper)));
+        curve
+    }
+
+    /// [`run`](Self::run) with a closure that can fail.
+    ///
+    /// # Errors
+    /// The first error of the closure.
+    pub fn try_run<E>(
+        mut self,
+        mut update: impl FnMut(Hyper) -> Result<f64, E>,
+    ) -> Result<LossCurve, E> {
+        while let Some(hyper) = self.upcoming() {
+            let loss = update(hyper)?;
+            if self.record_update(loss).is_break() {
+                break;
+            }
+        }
+        Ok(self.into_curve())
+    }
+
     /// The hyper-parameters of the next update; `None` if the test is over.
-    pub fn next_hyper(&self) -> Option<Hyper> {
+    ///
+    /// # Errors
+    /// Returns [`PolicyError::LossNotRecorded`] if the losses of the update before were not
+    /// [recorded](Self::record): without them the test would never advance.
+    pub fn next_hyper(&mut self) -> Result<Option<Hyper>, PolicyError> {
+        if let Some(lr) = self.pending {
+            return Err(PolicyError::LossNotRecorded {
+                lr,
+                recorded: self.micro.len(),
+                expected: self.accumulation as usize,
+            });
+        }
+        let next = self.upcoming();
+        self.pending = next.map(|hyper| hyper.lr);
+        Ok(next)
+    }
+
+    fn upcoming(&self) -> Option<Hyper> {
         if self.stop_reason().is_some() {
             return None;
         }
         Some(Hyper {
             lr: self.sweep.at(self.lr.len() as u64),
             ..self.base
-        })
-    }
-
-    /// The same for each parameter group; empty if the test is over.
-    pub fn hypers_of_groups(&self) -> Vec<Hyper> {
-        self.next_hyper().map_or_else(Vec::new, |hyper| {
-            self.groups.iter().map(|group| group.apply(hyper)).collect()
         })
     }
 
@@ -180,6 +247,12 @@ impl RangeTest {
         }
         let mean = self.micro.iter().sum::<f64>() / self.micro.len() as f64;
         self.micro.clear();
+        self.record_update(mean)
+    }
+
+    /// Records the loss of a whole update.
+    fn record_update(&mut self, mean: f64) -> ControlFlow<StopReason> {
+        self.pending = None;
         if self.warm_up > 0 {
             self.warm_up -= 1;
             return ControlFlow::Continue(());
@@ -265,12 +338,14 @@ impl RangeTest {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
-    use crate::math;
+    use crate::{OneCycle, Run, math};
 
     /// The recorded losses of a test whose loss is a function of the learning rate.
     fn run(mut test: RangeTest, loss: impl Fn(f64) -> f64) -> (LossCurve, StopReason) {
-        while let Some(hyper) = test.next_hyper() {
+        while let Some(hyper) = test.next_hyper().unwrap() {
             if test.record(loss(hyper.lr)).is_break() {
                 break;
             }
@@ -337,7 +412,7 @@ mod tests {
         assert_eq!(test.total_updates(), 5);
         let mut asked = Vec::new();
         let mut loss = 0.0;
-        while let Some(hyper) = test.next_hyper() {
+        while let Some(hyper) = test.next_hyper().unwrap() {
             asked.push(hyper.lr);
             for _ in 0..2 {
                 loss += 1.0;
@@ -358,20 +433,61 @@ mod tests {
     }
 
     #[test]
-    fn groups_take_their_share() {
-        let base = Hyper {
-            lr: 0.0,
-            momentum: Some(0.9),
-            weight_decay: Some(1e-3),
-            batch_size: Some(64),
+    fn the_next_update_needs_the_loss_of_the_last() {
+        let mut test = RangeTest::new(LrSweep::linear(1.0, 3.0, 3).unwrap()).with_accumulation(2);
+        test.next_hyper().unwrap();
+        let error = |recorded| {
+            Err(PolicyError::LossNotRecorded {
+                lr: 1.0,
+                recorded,
+                expected: 2,
+            })
         };
-        let test = RangeTest::new(LrSweep::linear(1.0, 3.0, 3).unwrap())
-            .with_base(base)
-            .with_groups(GroupScale::discriminative(2, 4.0).unwrap());
-        let hypers = test.hypers_of_groups();
-        assert_eq!((hypers[0].lr, hypers[1].lr), (0.25, 1.0));
-        assert_eq!(hypers[0].momentum, Some(0.9));
+        assert_eq!(test.next_hyper(), error(0));
+        let _ = test.record(0.5);
+        assert_eq!(test.next_hyper(), error(1));
+        let _ = test.record(0.5);
+        assert_eq!(test.next_hyper().unwrap().unwrap().lr, 2.0);
+    }
+
+    #[test]
+    fn a_closure_gives_the_curve_of_a_loop() {
+        let test = || RangeTest::new(sweep()).with_warm_up(3).with_accumulation(4);
+        let mut asked = Vec::new();
+        let curve = test().run(|hyper| {
+            asked.push(hyper.lr);
+            valley(hyper.lr)
+        });
+        let (known, _) = run(RangeTest::new(sweep()), valley);
+        assert_eq!((curve.lr(), curve.loss()), (known.lr(), known.loss()));
+        assert_eq!(curve.conditions().warm_up, Some(3));
+        assert_eq!(asked.len(), curve.len() + 3);
+
+        let failing = |hyper: Hyper| match hyper.lr > 0.1 {
+            true => Err("no data"),
+            false => Ok(1.0),
+        };
+        assert_eq!(test().try_run(failing), Err("no data"));
+    }
+
+    #[test]
+    fn conditions_are_those_of_the_peak_of_the_plan() {
+        let one_cycle = OneCycle::new(0.8)
+            .momentum(0.95, 0.8)
+            .weight_decay(1e-3)
+            .batch_size(64);
+        let plan = one_cycle
+            .plan(&Run::epochs(10, 6400_u32, 64_usize))
+            .unwrap();
+        let mut test = RangeTest::for_plan(&plan, sweep());
+        assert_eq!(
+            test.next_hyper().unwrap().unwrap().to_string(),
+            "lr 0.0001, momentum 0.8, weight decay 0.001, batch size 64"
+        );
         let conditions = *test.into_curve().conditions();
-        assert_eq!(conditions.batch_size, Some(64));
+        assert_eq!(
+            (conditions.momentum, conditions.batch_size),
+            (Some(0.8), Some(64))
+        );
     }
 }

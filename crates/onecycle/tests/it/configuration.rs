@@ -1,6 +1,9 @@
 //! Policies from configuration files: TOML input, resulting plans, and error messages.
 
-use onecycle::{AtEnd, BatchSizes, Curve, Momentum, OneCycle, Plan, Policy, Preset, Run, Span};
+use onecycle::{
+    AtEnd, BatchSizes, Curve, LegShape, Momentum, OneCycle, Plan, Policy, PolicyError, Preset, Run,
+    Span,
+};
 
 fn preset(text: &str) -> Result<Preset, toml::de::Error> {
     toml::from_str(text)
@@ -323,6 +326,56 @@ fn a_plan_round_trips_through_json_and_toml() {
             .to_string()
             .contains("-0.7")
     );
+}
+
+/// A chain of builder methods gives the same plan as fields and checked steps, in any order.
+#[test]
+fn a_builder_gives_the_policy_of_its_parts() {
+    let run = Run::epochs(10, 1000_usize, 10_u32);
+    let fields = OneCycle {
+        lr_min: Some(0.05),
+        lr_final: Some(0.001),
+        annihilation: Span::Epochs(2.0),
+        momentum: Momentum::Cycle {
+            high: 0.9,
+            low: 0.8,
+        },
+        shape: LegShape::Cosine,
+        ..OneCycle::new(0.5)
+    };
+    let parts = (fields.policy().unwrap())
+        .with_weight_decay(1e-4)
+        .unwrap()
+        .with_batch_size(20_u64)
+        .unwrap()
+        .at_end(AtEnd::Restart);
+    let chain = OneCycle::new(0.5)
+        .lr_min(0.05)
+        .shape(LegShape::Cosine)
+        .weight_decay(1e-4)
+        .momentum(0.9, 0.8)
+        .lr_final(0.001)
+        .at_end(AtEnd::Restart)
+        .batch_size(20)
+        .annihilation(Span::Epochs(2.0));
+    assert_eq!(chain.clone().policy().unwrap(), parts);
+    assert_eq!(chain.plan(&run).unwrap(), parts.resolve(&run).unwrap());
+    let constant = OneCycle::new(0.5).div(20.0).momentum_curve(0.9);
+    let plan = constant.without_momentum().plan(&run).unwrap();
+    assert_eq!((plan.at(0).lr, plan.at(450).momentum), (0.025, Some(0.9)));
+}
+
+#[test]
+fn a_builder_reports_the_first_wrong_parameter() {
+    let run = Run::steps(100);
+    let error = |plan: Result<Plan, PolicyError>| plan.unwrap_err().to_string();
+    let wrong = OneCycle::new(0.5).weight_decay(-1.0).div(0.5);
+    assert!(error(wrong.plan(&run)).contains("`div` is 0.5"));
+    let wrong = OneCycle::new(0.5).weight_decay(-1.0);
+    assert!(error(wrong.plan(&run)).contains("`weight_decay` is -1"));
+    let wrong = OneCycle::new(0.5).batch_size(0);
+    assert!(error(wrong.plan(&run)).contains("`batch_size` is 0"));
+    assert!(error(OneCycle::new(0.5).plan(&Run::steps(-3))).contains("0 steps"));
 }
 
 #[test]

@@ -111,7 +111,7 @@ proptest! {
     fn one_cycle_follows_its_formula(one_cycle in one_cycle(), steps in 1_u64..500, percent in 0_u64..100) {
         let annihilation = steps * percent / 100;
         let one_cycle = OneCycle { annihilation: Span::Steps(annihilation), ..one_cycle };
-        let (min, max, last) = (one_cycle.lr_min(), one_cycle.lr_max, one_cycle.lr_final());
+        let (min, max, last) = (one_cycle.first_lr(), one_cycle.lr_max, one_cycle.last_lr());
         let momentum = one_cycle.momentum;
         let plan = plan(one_cycle, steps);
         let rates = rates(&plan);
@@ -153,7 +153,7 @@ proptest! {
             // Without room for its warm-up, a plateau starts at its full height.
             Preset::WarmupStableDecay(p) => (None, p.lr_final),
             Preset::Trapezoid(p) => (None, p.lr_final),
-            Preset::OneCycle(p) => (Some(p.lr_min()), p.lr_final()),
+            Preset::OneCycle(p) => (Some(p.first_lr()), p.last_lr()),
             _ => return Ok(()),
         };
         let plan = plan(preset, steps);

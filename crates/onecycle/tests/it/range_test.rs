@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use onecycle::range_test::{
-    LossCurve, LrSweep, RangeTest, Rule, Signal, StopReason, Suggestion, Validation, Verdict,
-    over_seeds, smooth,
+    LossCurve, LrSweep, OverSeeds, RangeTest, Rule, Signal, StopReason, Suggestion, Validation,
+    Verdict, over_seeds, rules, smooth,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
@@ -179,7 +179,7 @@ proptest! {
                 prop_assert_eq!(before, None);
             }
             prop_assert!(test.stop_reason().is_some());
-            prop_assert_eq!(test.next_hyper(), None);
+            prop_assert_eq!(test.next_hyper(), Ok(None));
             let recorded = test.into_curve();
             for (ours, loss) in recorded.loss().iter().zip(&losses) {
                 prop_assert!(ours == loss || (ours.is_nan() && loss.is_nan()), "raw losses are kept");
@@ -341,7 +341,7 @@ fn one_odd_seed_changes_nothing() {
         (together.verdict, together.suggestions, together.seeds),
         (Verdict::Ok, 2, 3)
     );
-    let (low, high) = together.interval.unwrap();
+    let (low, high) = together.range.unwrap();
     assert!(low <= together.lr.unwrap() && together.lr.unwrap() <= high && high < 1.3 * low);
     let flat = over_seeds(
         &[
@@ -352,8 +352,121 @@ fn one_odd_seed_changes_nothing() {
         Rule::OneCycleMax,
     );
     assert_eq!((flat.lr, flat.verdict), (None, Verdict::NoDescent));
-    assert!(flat.interval.is_some());
+    assert!(flat.range.is_some());
     assert_eq!(over_seeds(&[], Rule::Valley).verdict, Verdict::TooShort);
+}
+
+/// The medians and walls of these curves are a factor of 8 and of 200 apart.
+#[test]
+fn seeds_that_disagree_have_their_own_verdict() {
+    let with_wall = |wall: f64| {
+        let shape = Shape {
+            descent: 3e-5,
+            wall,
+            noise: 0.01,
+            seed: 1,
+            steps: 200,
+        };
+        shape.curve()
+    };
+    let agree = over_seeds(&[0.01, 0.03, 0.08].map(with_wall), Rule::OneCycleMax);
+    assert_eq!(agree.verdict, Verdict::Ok);
+    let disagree = over_seeds(&[0.002, 0.03, 0.4].map(with_wall), Rule::OneCycleMax);
+    assert_eq!(disagree.verdict, Verdict::SeedsDisagree);
+    let spread = disagree.spread().unwrap();
+    assert!(spread > 100.0, "{spread}");
+    // The median stays: it is as good as that of the seeds that agree.
+    assert_eq!(disagree.lr, agree.lr);
+    let text = disagree.to_string();
+    assert!(
+        text.starts_with("lr 0.0") && text.ends_with(" in 3 of 3 seeds, seeds_disagree)"),
+        "{text}"
+    );
+    let named = serde_json::to_value(disagree).unwrap();
+    assert_eq!(named["verdict"], "seeds_disagree");
+    assert!(named["range"].is_array());
+}
+
+/// A recording of every update of a long training. Neighbours are averaged before smoothing, which
+/// would otherwise take hours.
+#[test]
+fn a_curve_of_a_million_losses_gives_the_suggestion_of_a_short_one() {
+    let shape = Shape {
+        descent: 1e-3,
+        wall: 0.1,
+        noise: 0.05,
+        seed: 1,
+        steps: 1_000_000,
+    };
+    let (long, short) = (
+        shape.curve(),
+        Shape {
+            steps: 300,
+            ..shape
+        }
+        .curve(),
+    );
+    for rule in OWN {
+        let (long, short) = (rule.apply(&long), rule.apply(&short));
+        assert_eq!((long.verdict, short.verdict), (Verdict::Ok, Verdict::Ok));
+        let ratio = long.lr.unwrap() / short.lr.unwrap();
+        assert!((0.5..2.0).contains(&ratio), "{rule}: {ratio}");
+    }
+    // Between the descent and the wall the loss is close to 1.
+    let smoothed = long.smoothed();
+    assert_eq!(smoothed.len(), 1_000_000);
+    let pairs = long.lr().iter().zip(&smoothed);
+    for (lr, value) in pairs.filter(|(lr, _)| (0.01..0.02).contains(*lr)) {
+        assert!((value - 1.0).abs() < 0.02, "{lr}: {value}");
+    }
+}
+
+/// Values at rates that a long curve leaves out stay NaN, as in a short one.
+#[test]
+fn long_and_short_curves_have_values_at_the_same_rates() {
+    for steps in [100, 5000] {
+        let mut losses = vec![1.0; steps];
+        losses[40] = f64::NAN;
+        let lr = LrSweep::linear(0.0, 1.0, steps).unwrap().iter().collect();
+        let smoothed = LossCurve::new(lr, losses).unwrap().smoothed();
+        let missing: Vec<usize> = (0..steps).filter(|i| smoothed[*i].is_nan()).collect();
+        assert_eq!(missing, [0, 40], "{steps}");
+    }
+}
+
+/// fastai's function, which compares all pairs of points.
+fn valley_of_all_pairs(losses: &[f64]) -> Option<usize> {
+    let n = losses.len();
+    if n == 0 {
+        return None;
+    }
+    let mut lengths = vec![1_i64; n];
+    let (mut begin, mut end) = (0_i64, 0_usize);
+    for i in 1..n {
+        for j in 0..i {
+            if losses[i] < losses[j] && lengths[i] < lengths[j] + 1 {
+                lengths[i] = lengths[j] + 1;
+            }
+            if lengths[end] < lengths[i] {
+                end = i;
+                begin = end as i64 - lengths[end];
+            }
+        }
+    }
+    let section = (end as f64 - begin as f64) / 3.0;
+    let index = begin + section as i64 + (section / 2.0) as i64;
+    Some(index.rem_euclid(n as i64) as usize)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_valley_is_that_of_all_pairs(losses in prop::collection::vec(any_loss(), 0..80), whole in any::<bool>()) {
+        // Whole numbers repeat.
+        let losses: Vec<f64> = losses.iter().map(|l| if whole { l.round() } else { *l }).collect();
+        prop_assert_eq!(rules::fastai::valley(&[], &losses), valley_of_all_pairs(&losses));
+    }
 }
 
 #[test]
@@ -369,9 +482,12 @@ fn rules_have_names() {
     );
 }
 
-/// Files of earlier versions use the keys `ladder_steps` and `steps`.
+/// Files of earlier versions use the keys `ladder_steps`, `steps` and `interval`.
 #[test]
 fn former_keys_are_still_read() {
+    let json = r#"{"lr": 0.1, "interval": [0.1, 0.2], "verdict": "ok", "answers": 2, "seeds": 2}"#;
+    let over_seeds: OverSeeds = serde_json::from_str(json).unwrap();
+    assert_eq!(over_seeds.range, Some((0.1, 0.2)));
     let json = r#"{"lr": [0.1, 1], "loss": [2, 1], "conditions": {"ladder_steps": 150}}"#;
     let curve: LossCurve = serde_json::from_str(json).unwrap();
     assert_eq!(curve.conditions().num_steps, Some(150));

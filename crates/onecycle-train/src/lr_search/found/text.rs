@@ -60,8 +60,8 @@ impl RangeTestResult {
         for group in &self.groups {
             let mut row = |rule: &str, answer: &OverSeeds| {
                 let lr = answer.lr.map_or_else(|| "–".to_owned(), significant);
-                let interval = answer
-                    .interval
+                let range = answer
+                    .range
                     .filter(|(low, high)| low < high)
                     .map_or_else(String::new, |(low, high)| {
                         format!("{} to {}", significant(low), significant(high))
@@ -70,7 +70,7 @@ impl RangeTestResult {
                     group.label(self.parameter),
                     rule.to_owned(),
                     lr,
-                    interval,
+                    range,
                     answer.verdict.to_string(),
                 ]);
             };

@@ -5,7 +5,7 @@
 //! original raises an exception. `valley` (Wang & Zhao) is the default, from "a data scientist's
 //! guide to the LR finder"; `slide` is by Novik, `minimum` and `steep` by Gugger.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use super::{super::smooth, python};
 use crate::{math, range_test::LossCurve};
@@ -42,20 +42,26 @@ pub fn valley(_lr: &[f64], losses: &[f64]) -> Option<usize> {
     if n == 0 {
         return None;
     }
-    // Length of the longest decreasing subsequence that ends at each point. `begin` is a number,
-    // not an index: in the original it is -1 for a curve that falls from its first point on, and
-    // Python counts -1 from the end.
-    let mut lengths = vec![1_i64; n];
-    let (mut begin, mut end) = (0_i64, 0_usize);
-    for i in 1..n {
-        for j in 0..i {
-            if losses[i] < losses[j] && lengths[i] < lengths[j] + 1 {
-                lengths[i] = lengths[j] + 1;
-            }
-            if lengths[end] < lengths[i] {
-                end = i;
-                begin = end as i64 - lengths[end];
-            }
+    // The original compares all pairs of points. Here `ends[k]` is the largest end of the
+    // decreasing subsequences of length `k + 1`, which gives the same lengths by bisection. NaN is
+    // neither larger nor smaller than any loss, so it extends nothing.
+    let mut ends: Vec<f64> = Vec::new();
+    // `begin` is a number, not an index: in the original it is -1 for a curve that falls from its
+    // first point on, and Python counts -1 from the end.
+    let (mut begin, mut end, mut longest) = (0_i64, 0_usize, 1);
+    for (i, loss) in losses.iter().enumerate() {
+        if loss.is_nan() {
+            continue;
+        }
+        let before = ends.partition_point(|end| end > loss);
+        match ends.get_mut(before) {
+            Some(end) => *end = *loss,
+            None => ends.push(*loss),
+        }
+        if before + 1 > longest {
+            longest = before + 1;
+            end = i;
+            begin = end as i64 - longest as i64;
         }
     }
     let section = (end as f64 - begin as f64) / 3.0;
