@@ -46,8 +46,7 @@ fn main() -> Result<(), TrainError> {
     }
 
     let batch_size = experiment.config.eval_batch_size;
-    let batches = experiment.data.test.evaluation().batch_size(batch_size);
-    let test = trainer.evaluate(batches.batches())?;
+    let test = trainer.evaluate(experiment.data.test.evaluation(batch_size))?;
     println!(
         "test: loss {:.3}, accuracy {:.1} % of {} images",
         test.mean_loss(),

@@ -1,17 +1,11 @@
 //! Accuracy of a trained model on labelled images, per class. [`evaluate`] returns an
 //! [`Evaluation`].
 
-use std::sync::Arc;
-
 use onecycle_vision::{Augment, FolderOptions, Loader, Source};
 use serde::Serialize;
 
 use crate::{
-    ConfigError, TrainError,
-    config::DataConfig,
-    logits,
-    metrics::{self, MetricSums},
-    predict::Classifier,
+    ConfigError, TrainError, config::DataConfig, logits, metrics::MetricSums, predict::Classifier,
     tta::Tta,
 };
 
@@ -75,10 +69,10 @@ pub fn evaluate(
     let mut sums = MetricSums::default();
     let mut images_of = vec![0; classes];
     let mut predictions = vec![0; classes * classes];
-    for batch in loader.evaluation().batch_size(batch_size) {
+    for batch in loader.evaluation(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
-        let images = metrics::to_device(batch, card.shape, model.device());
+        let (images, _) = batch.tensors(model.device());
         let logits = tta.logits(model.network(), images)?;
         for (label, row) in labels.iter().zip(logits.chunks_exact(classes)) {
             let label = *label as usize;
@@ -166,13 +160,7 @@ fn test_images(
         );
         return Err(ConfigError::setting("data", place(), expected).into());
     }
-    let loader = Loader::new(
-        Arc::new(set.test),
-        card.shape,
-        &card.statistics,
-        Augment::default(),
-        seed,
-    )?;
+    let loader = Loader::new(set.test, &card.statistics, Augment::default(), seed)?;
     Ok((set.name, loader))
 }
 

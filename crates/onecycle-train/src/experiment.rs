@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::Device;
 use onecycle::{Plan, Run};
 use onecycle_vision::{
-    Dataset, FolderOptions, ImageShape, Loader, Source, Statistics,
+    Dataset, FolderOptions, ImageShape, Loader, Source, Split, Statistics,
     models::{Architecture, Model},
     random,
 };
@@ -111,7 +111,6 @@ impl Experiment {
     pub fn training_data(&self) -> TrainingData {
         TrainingData {
             loader: self.data.train.clone(),
-            shape: self.data.shape,
             device: self.device.clone(),
             batch_size: self.config.batch_size,
             label_smoothing: self.config.label_smoothing,
@@ -188,8 +187,8 @@ impl Data {
         } else {
             (set.train, None)
         };
-        let loader = |split, augment| Loader::new(split, set.shape, &statistics, augment, seed);
-        let test = loader(Arc::new(set.test), Default::default())?;
+        let loader = |split: Split, augment| Loader::new(split, &statistics, augment, seed);
+        let test = loader(set.test, Default::default())?;
         let validation_is = if held_out.is_some() {
             "held out"
         } else {
@@ -197,13 +196,13 @@ impl Data {
         };
         let validation = match held_out {
             None => test.clone(),
-            Some(held) => loader(Arc::new(held), Default::default())?,
+            Some(held) => loader(held, Default::default())?,
         };
         Ok(Data {
             name: set.name,
             classes: set.classes,
             shape: set.shape,
-            train: loader(Arc::new(train), config.augment.clone())?,
+            train: loader(train, config.augment.clone())?,
             statistics,
             checksums: set.checksums,
             notes: set.notes,

@@ -273,12 +273,11 @@ impl Training {
         let images = loader.len() as u64;
         let batch_size = self.experiment.config.eval_batch_size;
         let batches = loader
-            .evaluation()
-            .batch_size(batch_size)
+            .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.model.valid();
-        Evaluator::new(&model, data.shape, &self.experiment.device).add_until(
+        Evaluator::new(&model, &self.experiment.device).add_until(
             &mut self.eval_metrics,
             batches,
             |seen| {
