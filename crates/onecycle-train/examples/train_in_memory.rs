@@ -1,4 +1,5 @@
-//! Trains a network in memory with a policy of your choice: no folder, no records.
+//! A training loop of your own: trains a network in memory with a policy of your choice, step by
+//! step.
 //!
 //! `cargo run --release -p onecycle-train --example train_in_memory`
 //!
@@ -6,9 +7,7 @@
 //! seconds.
 
 use onecycle::{Cosine, Span, Warmup};
-use onecycle_train::{
-    Config, Experiment, TrainError, config::PolicyConfig, metrics::MetricSums, trainer::StepResult,
-};
+use onecycle_train::{Config, Experiment, TrainError, metrics::MetricSums, trainer::StepResult};
 
 const STEPS: u64 = 300;
 
@@ -19,10 +18,7 @@ fn main() -> Result<(), TrainError> {
         model: "lenet5".to_owned(),
         epochs: None,
         steps: Some(STEPS),
-        policy: PolicyConfig {
-            preset: policy.into(),
-            ..PolicyConfig::default()
-        },
+        policy: policy.into(),
         ..Config::default()
     })?;
     let mut trainer = experiment.trainer()?;

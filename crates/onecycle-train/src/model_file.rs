@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
+use burn::module::Module;
 use onecycle_burn::state;
 use onecycle_vision::{ImageShape, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ pub struct ModelCard {
 pub const CARD: &str = "onecycle";
 
 /// Number of trained parameters. Running statistics have no gradient and do not count.
-pub(crate) fn count_parameters(model: &Model) -> usize {
+pub(crate) fn count_parameters(model: &impl Module) -> usize {
     state::weights(model)
         .iter()
         .filter(|(name, _)| !name.contains("running_"))
