@@ -9,6 +9,7 @@ mod csv;
 mod draw;
 mod layout;
 mod legend;
+#[cfg(feature = "png")]
 mod png;
 mod scale;
 mod shapes;
@@ -26,6 +27,12 @@ pub const WIDTH: u32 = 680;
 pub const HEIGHT: u32 = 440;
 /// Pixels of the PNG per SVG user unit.
 pub const PNG_SCALE: u32 = 2;
+/// Endings of the pictures among a figure's [`files`](Figure::files).
+pub const PICTURES: &[&str] = &[
+    "svg",
+    #[cfg(feature = "png")]
+    "png",
+];
 
 /// Describes a figure: its axes, its data and its labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -297,10 +304,12 @@ impl Figure {
         Ok(svg::write(self, &draw::draw(self)))
     }
 
-    /// The figure as a PNG of [`WIDTH`] × [`HEIGHT`] × [`PNG_SCALE`]² pixels.
+    /// The figure as a PNG of [`WIDTH`] × [`HEIGHT`] × [`PNG_SCALE`]² pixels. Needs the feature
+    /// `png`.
     ///
     /// # Errors
     /// Those of [`svg`](Self::svg), and [`PlotError::Picture`].
+    #[cfg(feature = "png")]
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
         self.check()?;
         png::write(&self.name, &draw::draw(self))
@@ -318,19 +327,20 @@ impl Figure {
         Ok(csv::write(self))
     }
 
-    /// The figure's files: the names `NAME.svg`, `NAME.png` and `NAME.csv` with their contents.
+    /// The figure's files: the names `NAME.svg`, `NAME.csv` and, with the feature `png`, `NAME.png`,
+    /// with their contents.
     ///
     /// # Errors
-    /// Those of [`svg`](Self::svg) and [`png`](Self::png).
-    pub fn files(&self) -> Result<[(String, Vec<u8>); 3], PlotError> {
+    /// Those of [`svg`](Self::svg), and [`PlotError::Picture`].
+    pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>, PlotError> {
         let csv = self.csv()?;
         let drawing = draw::draw(self);
-        let png = png::write(&self.name, &drawing)?;
         let svg = svg::write(self, &drawing);
         let name = |extension| format!("{}.{extension}", self.name);
-        Ok([
+        Ok(vec![
             (name("svg"), svg.into_bytes()),
-            (name("png"), png),
+            #[cfg(feature = "png")]
+            (name("png"), png::write(&self.name, &drawing)?),
             (name("csv"), csv.into_bytes()),
         ])
     }

@@ -32,7 +32,7 @@ pub fn percent(fraction: f64) -> String {
     }
 }
 
-/// Seconds as `8.1 s`, `5 min 3 s` or `1 h 2 min`.
+/// Seconds as `8.1 s`, `5m03s` or `1h02m`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return significant(seconds);

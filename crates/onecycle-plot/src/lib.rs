@@ -1,9 +1,11 @@
 //! Figures from one description: SVG, PNG, CSV and text for a terminal.
 //!
-//! The principal type is [`Figure`]: axes, series and marks as plain data. [`Figure::svg`],
-//! [`Figure::png`] and [`Figure::csv`] return the contents of its files; the caller writes them.
+//! The principal type is [`Figure`]: axes, series and marks as plain data. [`Figure::files`] returns
+//! the names and contents of its files; the caller writes them.
 //! [`terminal::draw`] plots series with Braille characters, [`table::align`] aligns tables, and
 //! [`mod@format`] formats numbers the way the figures do.
+//!
+//! The PNG needs the feature `png` (default), which embeds a font and links a renderer.
 //!
 //! The SVG and the PNG are written from the same shapes, and the PNG uses an embedded font. So both
 //! look alike, and the same figure gives the same bytes on every machine.
@@ -39,7 +41,8 @@ pub mod terminal;
 
 pub use error::PlotError;
 pub use figure::{
-    Axis, Colour, Figure, HEIGHT, Mark, PNG_SCALE, Scale, Series, Side, Style, WIDTH, escape_xml,
+    Axis, Colour, Figure, HEIGHT, Mark, PICTURES, PNG_SCALE, Scale, Series, Side, Style, WIDTH,
+    escape_xml,
 };
 
 /// Runs the example of the README as a test.

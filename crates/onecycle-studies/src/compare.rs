@@ -76,7 +76,7 @@ impl Comparison {
         seeds: usize,
         accuracies: &[f64],
     ) -> Result<Self, StudyError> {
-        let mut variants = Vec::new();
+        let mut variants: Vec<(String, Config)> = Vec::new();
         for path in paths {
             let mut layers = Layers::new()?.file(path)?;
             for (key, value) in settings {
@@ -84,56 +84,59 @@ impl Comparison {
             }
             variants.push((label(path), layers.resolve()?));
         }
-        Comparison::new(variants, seeds, accuracies)
+        Comparison::new(variants, seeds)?.with_accuracies(accuracies)
     }
 
-    /// Like [`read`](Self::read), for configurations in memory.
+    /// A comparison of labelled configurations, with one run per seed. The runs use the seeds
+    /// `seed`, `seed + 1`, ... of the first configuration.
     ///
     /// # Errors
-    /// The same.
+    /// [`ConfigError::Setting`] for fewer than two configurations, two of the same label, or zero
+    /// seeds; [`StudyError::NotComparable`] for different networks or images.
     pub fn new(
-        variants: Vec<(String, Config)>,
+        variants: impl IntoIterator<Item = (impl Into<String>, Config)>,
         seeds: usize,
-        accuracies: &[f64],
     ) -> Result<Self, StudyError> {
-        let wrong = |key: &str, value: String, expected: &str| {
-            Err(ConfigError::Setting {
-                key: key.to_owned(),
-                value,
-                expected: expected.to_owned(),
-            })
-        };
+        let variants: Vec<(String, Config)> = variants
+            .into_iter()
+            .map(|(label, config)| (label.into(), config))
+            .collect();
         if variants.len() < 2 {
-            let found = variants.len().to_string();
-            return Ok(wrong(
-                "files",
-                found,
-                "at least two configurations to compare",
-            )?);
+            let expected = "at least two configurations to compare";
+            return Err(ConfigError::setting("files", variants.len(), expected).into());
         }
         let mut labels = BTreeSet::new();
         if let Some((duplicate, _)) = variants.iter().find(|(label, _)| !labels.insert(label)) {
             let expected = "files with different names, which label the variants";
-            return Ok(wrong("files", duplicate.clone(), expected)?);
+            return Err(ConfigError::setting("files", duplicate, expected).into());
         }
         if seeds == 0 {
-            return Ok(wrong("seeds", "0".to_owned(), "at least 1")?);
-        }
-        if let Some(accuracy) = accuracies.iter().find(|a| !(**a > 0.0 && **a < 1.0)) {
-            return Ok(wrong(
-                "accuracies",
-                accuracy.to_string(),
-                "numbers between 0 and 1, such as 0.9",
-            )?);
+            return Err(ConfigError::setting("seeds", 0, "at least 1").into());
         }
         let first = variants[0].1.seed;
         let comparison = Comparison {
             variants,
             seeds: (0..seeds as u64).map(|i| first.wrapping_add(i)).collect(),
-            accuracies: accuracies.to_vec(),
+            accuracies: Vec::new(),
         };
         comparison.check_comparable()?;
         Ok(comparison)
+    }
+
+    /// Reports steps and time until each of `accuracies` (between 0 and 1). Without any, the result
+    /// uses the largest whole per cent that all variants reach.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] for a number outside the range.
+    pub fn with_accuracies(self, accuracies: &[f64]) -> Result<Self, StudyError> {
+        if let Some(accuracy) = accuracies.iter().find(|a| !(**a > 0.0 && **a < 1.0)) {
+            let expected = "numbers between 0 and 1, such as 0.9";
+            return Err(ConfigError::setting("accuracies", accuracy, expected).into());
+        }
+        Ok(Comparison {
+            accuracies: accuracies.to_vec(),
+            ..self
+        })
     }
 
     /// Labels and configurations of the variants.

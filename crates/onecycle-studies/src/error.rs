@@ -50,7 +50,11 @@ from_parts_of_train!(
     ConfigError,
     FileError,
     RunError,
+    onecycle::PastEnd,
     onecycle::PolicyError,
+    onecycle_burn::BurnError,
     onecycle_plot::PlotError,
-    onecycle_vision::DataError
+    onecycle_stats::StatsError,
+    onecycle_vision::DataError,
+    onecycle_vision::models::ModelError
 );

@@ -1,4 +1,5 @@
-//! Trains a network in memory with a policy of your choice: no folder, no records.
+//! A training loop of your own: trains a network in memory with a policy of your choice, step by
+//! step.
 //!
 //! `cargo run --release -p onecycle-train --example train_in_memory`
 //!
@@ -6,9 +7,7 @@
 //! seconds.
 
 use onecycle::{Cosine, Span, Warmup};
-use onecycle_train::{
-    Config, Experiment, TrainError, config::PolicyConfig, metrics::MetricSums, trainer::StepResult,
-};
+use onecycle_train::{Config, Experiment, TrainError, metrics::MetricSums, trainer::StepResult};
 
 const STEPS: u64 = 300;
 
@@ -19,10 +18,7 @@ fn main() -> Result<(), TrainError> {
         model: "lenet5".to_owned(),
         epochs: None,
         steps: Some(STEPS),
-        policy: PolicyConfig {
-            preset: policy.into(),
-            ..PolicyConfig::default()
-        },
+        policy: policy.into(),
         ..Config::default()
     })?;
     let mut trainer = experiment.trainer()?;
@@ -46,8 +42,7 @@ fn main() -> Result<(), TrainError> {
     }
 
     let batch_size = experiment.config.eval_batch_size;
-    let batches = experiment.data.test.evaluation().batch_size(batch_size);
-    let test = trainer.evaluate(batches.batches())?;
+    let test = trainer.evaluate(experiment.data.test.evaluation(batch_size))?;
     println!(
         "test: loss {:.3}, accuracy {:.1} % of {} images",
         test.mean_loss(),

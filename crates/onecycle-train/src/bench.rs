@@ -135,15 +135,14 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
     let labels = (0..bench.batch_size)
         .map(|image| (image % bench.classes) as u32)
         .collect();
-    let images = Arc::new(Split::new(shape, pixels, labels)?);
+    let images = Split::new(shape, pixels, labels)?;
     let statistics = Statistics {
         mean: vec![0.5; shape.channels],
         std: vec![0.5; shape.channels],
     };
     let data = TrainingData {
         // Batches are made between the timed steps, not beside them.
-        loader: Loader::new(images, shape, &statistics, Augment::default(), 0)?.prefetch(false),
-        shape,
+        loader: Loader::new(images, &statistics, Augment::default(), 0)?.prefetch(false),
         device,
         batch_size: bench.batch_size,
         label_smoothing: 0.0,

@@ -265,6 +265,35 @@ impl DataConfig {
     }
 }
 
+impl DataConfig {
+    /// A known data set, such as `fashion-mnist`.
+    pub fn named(name: impl Into<String>) -> Self {
+        DataConfig {
+            name: Some(name.into()),
+            ..DataConfig::default()
+        }
+    }
+
+    /// A folder or an archive of images.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        DataConfig {
+            name: None,
+            path: Some(path.into()),
+            ..DataConfig::default()
+        }
+    }
+
+    /// Uses only `train` training and `test` test images; 0 for all.
+    #[must_use]
+    pub fn limited(self, train: usize, test: usize) -> Self {
+        DataConfig {
+            limit: train,
+            test_limit: test,
+            ..self
+        }
+    }
+}
+
 impl CurriculumConfig {
     fn check(&self) -> Result<(), ConfigError> {
         require(

@@ -49,6 +49,12 @@ impl From<onecycle::PolicyError> for TrainError {
     }
 }
 
+impl From<onecycle_stats::StatsError> for TrainError {
+    fn from(error: onecycle_stats::StatsError) -> Self {
+        onecycle_burn::BurnError::from(error).into()
+    }
+}
+
 impl From<onecycle_vision::models::ModelError> for TrainError {
     fn from(error: onecycle_vision::models::ModelError) -> Self {
         ConfigError::from(error).into()

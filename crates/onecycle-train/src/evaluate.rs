@@ -1,21 +1,14 @@
 //! Accuracy of a trained model on labelled images, per class. [`evaluate`] returns an
 //! [`Evaluation`].
 
-use std::sync::Arc;
-
 use onecycle_vision::{
     Augment, Dataset, FolderOptions, ImageSize, Loader, Source, TestOrigin, folder::LabelFile,
 };
 use serde::Serialize;
 
 use crate::{
-    ConfigError, RunError, TrainError,
-    config::DataConfig,
-    logits,
-    metrics::{self, MetricSums},
-    model_file::ModelCard,
-    predict::Classifier,
-    tta::Tta,
+    ConfigError, RunError, TrainError, config::DataConfig, logits, metrics::MetricSums,
+    model_file::ModelCard, predict::Classifier, tta::Tta,
 };
 
 /// The result of an evaluation.
@@ -100,10 +93,10 @@ pub fn evaluate(
     let mut sums = MetricSums::default();
     let mut images_of = vec![0; classes];
     let mut predictions = vec![0; classes * classes];
-    for batch in loader.evaluation().batch_size(batch_size) {
+    for batch in loader.evaluation(batch_size) {
         let batch = batch?;
         let labels = batch.labels.clone();
-        let images = metrics::to_device(batch, card.shape, model.device());
+        let (images, _) = batch.tensors(model.device());
         let logits = tta.logits(model.network(), images)?;
         for (label, row) in labels.iter().zip(logits.chunks_exact(classes)) {
             let label = *label as usize;
@@ -213,13 +206,7 @@ fn images(model: &Classifier, data: &DataConfig) -> Result<Images, TrainError> {
         );
         return Err(ConfigError::setting("data", place(), expected).into());
     }
-    let loader = Loader::new(
-        Arc::new(set.test),
-        card.shape,
-        &card.statistics,
-        Augment::default(),
-        seed,
-    )?;
+    let loader = Loader::new(set.test, &card.statistics, Augment::default(), seed)?;
     Ok(Images {
         name: set.name,
         part,

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use burn::tensor::Device;
 use onecycle::{Plan, Run};
 use onecycle_vision::{
-    Contents, Dataset, ImageShape, Loader, Source, Statistics, TestOrigin,
+    Contents, Dataset, ImageShape, Loader, Source, Split, Statistics, TestOrigin,
     models::{Architecture, Model},
     random,
 };
@@ -73,6 +73,37 @@ impl Experiment {
         Experiment::prepare_from(config, &mut DataCache::default())
     }
 
+    /// Like [`prepare`](Self::prepare), for images in memory. They replace the data set of the
+    /// configuration: `data.name` becomes the name of `dataset`, `data.path` is removed. The other
+    /// keys of `data` apply.
+    ///
+    /// ```
+    /// use onecycle_train::{Config, Experiment, observer::Silent};
+    /// use onecycle_vision::{Dataset, ImageShape, Split};
+    ///
+    /// // Images of 8 x 8 pixels: a bright upper half, or a bright lower half.
+    /// let half = |i: usize| [[255_u8; 32], [0; 32]][i % 2];
+    /// let image = |i: usize| [half(i), half(i + 1)].concat();
+    /// let split = |count: usize| {
+    ///     let labels = (0..count).map(|i| i as u32 % 2).collect();
+    ///     Split::new(ImageShape::new(1, 8, 8), (0..count).flat_map(image).collect(), labels)
+    /// };
+    /// let dataset = Dataset::new("halves", ["upper", "lower"], split(200)?, split(50)?)?;
+    /// let config = Config { model: "mlp".to_owned(), epochs: Some(2.0), ..Config::default() };
+    /// let trained = Experiment::with_data(config, dataset)?.train(&mut Silent)?;
+    /// assert_eq!(trained.summary.test_accuracy, 1.0);
+    /// # Ok::<(), onecycle_train::TrainError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare), except for reading the data.
+    pub fn with_data(mut config: Config, dataset: Dataset) -> Result<Self, TrainError> {
+        (config.data.name, config.data.path) = (Some(dataset.name.clone()), None);
+        config.data.labels = None;
+        config.check()?;
+        Experiment::of(config, |_| Ok(dataset))
+    }
+
     /// Like [`prepare`](Self::prepare), for many runs on the same images: a data set in `cache` is
     /// not read again.
     ///
@@ -82,9 +113,17 @@ impl Experiment {
         config.check()?;
         // The run may be resumed from another working directory.
         let config = config.with_absolute_path()?;
+        Experiment::of(config, |config| cache.read(config))
+    }
+
+    /// The experiment of a checked configuration and the data set that `read` returns.
+    fn of(
+        config: Config,
+        read: impl FnOnce(&Config) -> Result<Dataset, TrainError>,
+    ) -> Result<Self, TrainError> {
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
-        let data = Data::new(cache.read(&config)?, &config)?;
+        let data = Data::new(read(&config)?, &config)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
         let mut experiment = Experiment {
             config,
@@ -116,7 +155,6 @@ impl Experiment {
     pub fn training_data(&self) -> TrainingData {
         TrainingData {
             loader: self.data.train.clone(),
-            shape: self.data.shape,
             device: self.device.clone(),
             batch_size: self.config.batch_size,
             label_smoothing: self.config.label_smoothing,
@@ -189,17 +227,17 @@ impl Data {
             }
             validation => (set.train, validation.map(|images| (images, "validation"))),
         };
-        let loader = |split, augment| Loader::new(split, set.shape, &statistics, augment, seed);
-        let test = loader(Arc::new(set.test), Default::default())?;
+        let loader = |split: Split, augment| Loader::new(split, &statistics, augment, seed);
+        let test = loader(set.test, Default::default())?;
         let (validation, validation_is) = match validation {
             None => (test.clone(), "test"),
-            Some((images, origin)) => (loader(Arc::new(images), Default::default())?, origin),
+            Some((images, origin)) => (loader(images, Default::default())?, origin),
         };
         Ok(Data {
             name: set.name,
             classes: set.classes,
             shape: set.shape,
-            train: loader(Arc::new(train), config.augment.clone())?,
+            train: loader(train, config.augment.clone())?,
             statistics,
             checksums: set.checksums,
             notes: set.notes,

@@ -71,7 +71,7 @@ pub fn of_run(run: &RunRecords<'_>) -> Vec<CaptionedFigure> {
     all
 }
 
-/// Writes each figure as SVG, PNG and CSV into `folder`. Creates the folder if it does not exist.
+/// Writes each figure as SVG, CSV and, with the feature `png`, PNG into `folder`. Creates the folder if it does not exist.
 ///
 /// # Errors
 /// The figure cannot be drawn, or files cannot be written. Nothing is written unless every format
@@ -82,11 +82,11 @@ pub fn write_all(folder: &Path, figures: &[CaptionedFigure]) -> Result<(), Train
         .try_for_each(|captioned| write(folder, &captioned.figure))
 }
 
-/// Writes `NAME.svg`, `NAME.png` and `NAME.csv` into `folder`. Creates the folder if it does not
-/// exist.
+/// Writes `NAME.svg`, `NAME.csv` and, with the feature `png`, `NAME.png` into `folder`. Creates the
+/// folder if it does not exist.
 ///
 /// # Errors
-/// The figure cannot be drawn, or files cannot be written. Nothing is written unless all three
+/// The figure cannot be drawn, or files cannot be written. Nothing is written unless all of them
 /// could be drawn.
 pub fn write(folder: &Path, figure: &Figure) -> Result<(), TrainError> {
     let made = figure.files()?;

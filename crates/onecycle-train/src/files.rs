@@ -6,7 +6,7 @@ mod json_lines;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use fail_point::Stage;
 
@@ -34,6 +34,18 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub fn write_json(path: &Path, what: &str, value: &impl Serialize) -> Result<(), FileError> {
     let json = serde_json::to_string_pretty(value).map_err(FileError::to_json(what))?;
     write_whole(path, json.as_bytes())
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// [`FileError::Io`]; [`FileError::JsonLine`] if the file does not contain a `T`.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    serde_json::from_str(&read_text(path)?).map_err(|source| FileError::JsonLine {
+        path: path.to_path_buf(),
+        line: source.line(),
+        source,
+    })
 }
 
 /// Like [`write_whole`], for contents that are streamed instead of held in memory.

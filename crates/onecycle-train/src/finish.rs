@@ -1,6 +1,9 @@
 //! Files of a finished run: model, [`Summary`], figures and report.
 
+use std::fmt;
+
 use burn::module::Module;
+use onecycle_plot::format::duration;
 use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +50,20 @@ pub struct Summary {
     /// Wall-clock time of training in seconds, without evaluation.
     #[serde(with = "onecycle::not_finite")]
     pub train_seconds: f64,
+}
+
+/// One line for people.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "test accuracy {:.2} %, test loss {:.4}, after {} epochs and {} of training",
+            100.0 * self.test_accuracy,
+            self.test_loss,
+            self.epochs,
+            duration(self.train_seconds),
+        )
+    }
 }
 
 /// Files that a finished run writes, besides its records and checkpoints.

@@ -1,45 +1,75 @@
-//! One training run, from its configuration to its report.
+//! Trains image classifiers with the 1cycle policy: one run, from its configuration to its report.
 //!
-//! A [`Config`] is the configuration of a run. An [`Experiment`] holds what it needs: data, plan
-//! and device. A [`Training`](training::Training) runs it in a folder, and [`finish`] writes the
-//! model, the summary, the figures and the report. [`trainer`] has the training step itself, in
-//! memory; start reading there.
+//! [`train`] trains in memory, [`train_in`] with a run folder: records, checkpoints, figures and a
+//! report in one HTML file, safe to interrupt at any moment. Both read a [`Config`], report to an
+//! [`Observer`](observer::Observer) and return a [`Trained`]: summary, epochs and network. The same
+//! configuration, seed and machine give the same bits.
+//!
+//! ```toml
+//! [dependencies]
+//! onecycle = { path = "../onecycle/crates/onecycle" }
+//! onecycle-train = { path = "../onecycle/crates/onecycle-train" }
+//!
+//! # Otherwise `cargo run` without `--release` computes more than a hundred times slower.
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
+//! ```
+//! use onecycle::OneCycle;
+//! use onecycle_train::{Config, config::DataConfig, observer::on_epoch, train};
+//!
+//! let config = Config {
+//!     model: "lenet5".to_owned(),
+//!     epochs: Some(3.0),
+//!     batch_size: 32,
+//!     data: DataConfig::named("fashion-mnist").limited(2000, 500),
+//!     policy: OneCycle::new(0.1).into(),
+//!     ..Config::default()
+//! };
+//! let trained = train(config, &mut on_epoch(|epoch| println!("{epoch}")))?;
+//! println!("{}", trained.summary); // test accuracy .. %, test loss .., after 3 epochs and .. s of training
+//! assert!(trained.summary.test_accuracy > 0.6);
+//! # Ok::<(), onecycle_train::TrainError>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | train in memory; with a run folder | [`train`]; [`train_in`] |
+//! | train on images in memory | [`Experiment::with_data`] |
+//! | train a network of your own | [`Experiment::train_network`] |
+//! | write the loop yourself | [`Experiment::trainer`], [`Trainer::step`](trainer::Trainer::step) |
+//! | receive events, stop early | [`observer`] |
+//! | find the learning rate | [`lr_search`] |
+//! | read the records of a run | [`RunFolder::read_epochs`], [`RunFolder::read_steps`], [`Trained::read`] |
+//! | classify images | [`predict::Classifier`], [`mod@evaluate`], [`tta`] |
+//! | measure noise scale, sharpness, generalisation gap | [`diagnose`], [`diagnose_run`] |
+//! | measure the speed of this machine | [`mod@bench`] |
+//!
+//! All functions return [`TrainError`]. Every error of the crates below converts into it by `?`.
+//!
+//! # Modules
+//!
+//! Start reading with [`trainer`], the training step. Data flows from [`config`] to [`experiment`]
+//! (data, plan, device), [`trainer`], [`training`] (the loop with records and checkpoints) and
+//! [`finish`] (the files of a finished run).
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`config`] | configuration of a run: TOML file, defaults, single settings |
 //! | [`data_report`] | images of a run: classes, parts, files that are not used |
-//! | [`experiment`] | data, plan and device of a configuration |
-//! | [`trainer`] | training step, in memory |
-//! | [`training`] | training loop with records and checkpoints |
-//! | [`observer`] | receives the events of running work |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
-//! | [`run_folder`] | folder of a run: paths, lock, `run.toml` |
-//! | [`record`] | lines of `steps.jsonl` and `epochs.jsonl` |
+//! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`metrics`] | loss and accuracy from logits |
-//! | [`lr_search`] | range tests, short cycles, suggestions |
-//! | [`diagnose`], [`diagnose_run`] | gradient noise, sharpness and generalisation gap of a network, of a run |
-//! | [`finish`], [`model_file`] | files of a finished run |
+//! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
-//! | [`predict`], [`mod@evaluate`], [`tta`] | a trained model on images; test-time augmentation |
-//! | [`mod@bench`] | training speed of this machine |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | atomic writes, JSON lines, safetensors |
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use onecycle_train::{
-//!     Config, Experiment, observer::Silent, run_folder::RunFolder, training::{Outcome, Training},
-//! };
-//!
-//! let config = Config::read(Path::new("run.toml"))?;
-//! let folder = RunFolder::create(Path::new("runs/first"))?;
-//! let training = Training::start(Experiment::prepare(config)?, folder)?;
-//! if let Outcome::Finished(summary) = training.run(&mut Silent)? {
-//!     println!("{:.2} %", 100.0 * summary.test_accuracy);
-//! }
-//! # Ok::<(), onecycle_train::TrainError>(())
-//! ```
+//! | feature | default | effect |
+//! |---|---|---|
+//! | `png` | on | figures as PNG besides SVG and CSV; embeds a font |
+//! | `cuda`, `wgpu` | off | NVIDIA GPUs with CUDA; any GPU with Vulkan, Metal or WebGPU |
+//! | `fail-points` | off | for tests: an environment variable makes writes fail or the process die |
 
 pub mod bench;
 pub mod checkpoint;
@@ -65,6 +95,7 @@ pub mod record;
 pub mod report;
 pub mod run_folder;
 pub mod tensors;
+mod trained;
 pub mod trainer;
 pub mod training;
 pub mod tta;
@@ -72,3 +103,10 @@ pub mod tta;
 pub use config::Config;
 pub use error::{ConfigError, FileError, RunError, TrainError};
 pub use experiment::Experiment;
+pub use run_folder::RunFolder;
+pub use trained::{Trained, train, train_in};
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,10 +1,6 @@
 //! Functions of the logits of one image, in double precision on the host.
 
-/// Returns the index of the largest logit, the first one on ties. `None` if all are NaN.
-pub(crate) fn argmax(logits: &[f32]) -> Option<usize> {
-    let largest = max(logits);
-    logits.iter().position(|logit| *logit == largest)
-}
+pub(crate) use onecycle_vision::argmax;
 
 /// Cross-entropy in nats of the softmax of `logits` against class `label`.
 ///
@@ -58,11 +54,5 @@ mod tests {
     fn large_logits_do_not_overflow() {
         assert_eq!(cross_entropy(&[3e38, -3e38], 0), 0.0);
         assert_eq!(softmax(&[3e38, -3e38]), [1.0, 0.0]);
-    }
-
-    #[test]
-    fn argmax_takes_the_first_on_ties_and_nothing_from_nan() {
-        assert_eq!(argmax(&[1.0, 2.0, 2.0]), Some(1));
-        assert_eq!(argmax(&[f32::NAN, f32::NAN]), None);
     }
 }

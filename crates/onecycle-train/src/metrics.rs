@@ -1,8 +1,11 @@
 //! Loss and accuracy from logits, in double precision on the host. [`Evaluator`] measures a
 //! network, [`MetricSums`] is the result.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use onecycle_vision::{Batch, Batches, ImageShape, models::Model};
+use burn::tensor::{Device, Tensor};
+use onecycle_vision::{
+    Batch, DataError,
+    models::{Model, Network},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{RunError, TrainError, logits};
@@ -56,29 +59,27 @@ impl MetricSums {
 }
 
 /// Measures a network in evaluation mode.
-#[derive(Debug, Clone, Copy)]
-pub struct Evaluator<'a> {
-    model: &'a Model,
-    shape: ImageShape,
+#[derive(Debug)]
+pub struct Evaluator<'a, N = Model> {
+    model: &'a N,
     device: &'a Device,
 }
 
-impl<'a> Evaluator<'a> {
+impl<'a, N: Network> Evaluator<'a, N> {
     /// Creates an evaluator of `model`, a network without autodiff as
-    /// [`Module::valid`](burn::module::Module::valid) returns it, on images of `shape`.
-    pub fn new(model: &'a Model, shape: ImageShape, device: &'a Device) -> Self {
-        Evaluator {
-            model,
-            shape,
-            device,
-        }
+    /// [`Module::valid`](burn::module::Module::valid) returns it.
+    pub fn new(model: &'a N, device: &'a Device) -> Self {
+        Evaluator { model, device }
     }
 
     /// Measures the metrics on all batches.
     ///
     /// # Errors
     /// The data cannot be read.
-    pub fn over(&self, batches: Batches) -> Result<MetricSums, TrainError> {
+    pub fn over(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+    ) -> Result<MetricSums, TrainError> {
         let mut sums = MetricSums::default();
         self.add_until(&mut sums, batches, |_| false)?;
         Ok(sums)
@@ -92,15 +93,13 @@ impl<'a> Evaluator<'a> {
     pub fn add_until(
         &self,
         sums: &mut MetricSums,
-        batches: Batches,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
         mut stop: impl FnMut(u64) -> bool,
     ) -> Result<(), TrainError> {
         for batch in batches {
             let batch = batch?;
             let labels = batch.labels.clone();
-            let logits = self
-                .model
-                .forward(to_device(batch, self.shape, self.device));
+            let logits = self.model.forward(batch.tensors(self.device).0);
             sums.add(MetricSums::of(&to_host(logits)?, &labels));
             if stop(sums.images) {
                 break;
@@ -108,13 +107,6 @@ impl<'a> Evaluator<'a> {
         }
         Ok(())
     }
-}
-
-/// Copies the images of a batch to a device, as `[batch, channels, height, width]`.
-pub(crate) fn to_device(mut batch: Batch, shape: ImageShape, device: &Device) -> Tensor<4> {
-    let images = std::mem::take(&mut batch.images);
-    let shape = [batch.len, shape.channels, shape.height, shape.width];
-    Tensor::<4>::from_data(TensorData::new(images, shape), device)
 }
 
 /// Reads logits `[batch, classes]` back from the device, row-major.

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use burn::module::Module;
 use onecycle_burn::state;
 use onecycle_vision::{ImageShape, Resize, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ fn white() -> [u8; 3] {
 pub const CARD: &str = "onecycle";
 
 /// Number of trained parameters. Running statistics have no gradient and do not count.
-pub(crate) fn count_parameters(model: &Model) -> usize {
+pub(crate) fn count_parameters(model: &impl Module) -> usize {
     state::weights(model)
         .iter()
         .filter(|(name, _)| !name.contains("running_"))

@@ -1,4 +1,7 @@
 //! Events of a running training, search, diagnosis or study.
+//!
+//! [`Silent`] ignores them, [`on_epoch`] and [`on_step`] make an observer of a closure. An observer
+//! that receives several kinds of events, or stops the work, implements [`Observer`].
 
 use crate::record::{EpochRecord, StepRecord};
 
@@ -48,6 +51,45 @@ pub trait Observer: Send {
 pub struct Silent;
 
 impl Observer for Silent {}
+
+/// An observer that calls `receive` with the record of each epoch.
+///
+/// ```
+/// use onecycle_train::observer::{Observer, on_epoch};
+///
+/// let mut best = 0.0_f64;
+/// let mut observer = on_epoch(|epoch| best = best.max(epoch.val_accuracy));
+/// # fn train(_observer: &mut dyn Observer) {}
+/// train(&mut observer);
+/// ```
+pub fn on_epoch<F: FnMut(&EpochRecord) + Send>(receive: F) -> OnEpoch<F> {
+    OnEpoch(receive)
+}
+
+/// An observer that calls `receive` with the record of each update.
+pub fn on_step<F: FnMut(&StepRecord) + Send>(receive: F) -> OnStep<F> {
+    OnStep(receive)
+}
+
+/// Observer of epochs, made by [`on_epoch`].
+#[derive(Clone, Copy)]
+pub struct OnEpoch<F>(F);
+
+impl<F: FnMut(&EpochRecord) + Send> Observer for OnEpoch<F> {
+    fn epoch(&mut self, record: &EpochRecord) {
+        (self.0)(record);
+    }
+}
+
+/// Observer of updates, made by [`on_step`].
+#[derive(Clone, Copy)]
+pub struct OnStep<F>(F);
+
+impl<F: FnMut(&StepRecord) + Send> Observer for OnStep<F> {
+    fn step(&mut self, record: &StepRecord) {
+        (self.0)(record);
+    }
+}
 
 /// Position within a study of many runs.
 #[derive(Debug, Clone, Copy, PartialEq)]

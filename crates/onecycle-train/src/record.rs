@@ -4,8 +4,16 @@
 //! Steps and epochs are counted from 0. Numbers that are not finite are written as strings
 //! ([`onecycle::not_finite`]), and values that do not apply as `null`.
 
-use onecycle::not_finite;
+use std::fmt;
+
+use onecycle::{Hyper, not_finite};
+use onecycle_burn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    metrics::MetricSums,
+    trainer::{Cursor, Update},
+};
 
 /// A line of `steps.jsonl`: the hyper-parameters of one update and its measurements.
 ///
@@ -33,6 +41,22 @@ pub struct StepRecord {
     /// Euclidean norm of the whole gradient, before clipping; `None` if it was not computed.
     #[serde(with = "not_finite::optional", default)]
     pub grad_norm: Option<f64>,
+}
+
+impl StepRecord {
+    /// The record of an update that was made with `hyper`.
+    pub(crate) fn of(update: &Update, hyper: &Hyper, optimizer: &OptimizerConfig) -> Self {
+        StepRecord {
+            step: update.step,
+            epoch: update.epoch,
+            lr: hyper.lr,
+            momentum: Some(hyper.momentum.unwrap_or(optimizer.momentum())),
+            weight_decay: hyper.weight_decay.unwrap_or(optimizer.weight_decay()),
+            batch_size: update.metrics.images,
+            loss: update.metrics.mean_loss(),
+            grad_norm: update.grad_norm,
+        }
+    }
 }
 
 /// A line of `epochs.jsonl`: one pass over the training set and the validation after it.
@@ -69,6 +93,59 @@ pub struct EpochRecord {
     /// Training images per second over [`seconds`](Self::seconds).
     #[serde(with = "not_finite")]
     pub images_per_second: f64,
+}
+
+/// Measurements of one epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct EpochSums {
+    /// On the training images, each measured before its update.
+    pub(crate) train: MetricSums,
+    /// On the validation images, after the last update.
+    pub(crate) validation: MetricSums,
+    /// Time of training, in seconds.
+    pub(crate) seconds: f64,
+}
+
+impl EpochRecord {
+    /// The record of an epoch that ends at `end`, whose last update was made with `last`.
+    pub(crate) fn of(
+        sums: &EpochSums,
+        end: Cursor,
+        last: &Hyper,
+        optimizer: &OptimizerConfig,
+    ) -> Self {
+        let (train, val) = (sums.train, sums.validation);
+        EpochRecord {
+            epoch: end.epoch,
+            steps: end.step,
+            train_loss: train.mean_loss(),
+            train_accuracy: train.accuracy(),
+            val_loss: val.mean_loss(),
+            val_accuracy: val.accuracy(),
+            generalisation_gap: generalisation_gap(train.mean_loss(), val.mean_loss()),
+            lr: last.lr,
+            momentum: Some(last.momentum.unwrap_or(optimizer.momentum())),
+            seconds: sums.seconds,
+            images_per_second: train.images as f64 / sums.seconds,
+        }
+    }
+}
+
+/// One line for people, in which epochs count from 1.
+impl fmt::Display for EpochRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            train_loss,
+            val_loss,
+            ..
+        } = self;
+        write!(
+            f,
+            "epoch {}: training loss {train_loss:.4}, validation loss {val_loss:.4}, accuracy {:.2} %",
+            self.epoch + 1,
+            100.0 * self.val_accuracy
+        )
+    }
 }
 
 /// Generalisation gap: validation loss minus training loss (Smith, "A disciplined approach to

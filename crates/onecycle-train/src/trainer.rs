@@ -15,7 +15,7 @@
 //!         StepResult::NotFinite => break,
 //!     }
 //! }
-//! let test = trainer.evaluate(experiment.data.test.evaluation().batch_size(500).batches())?;
+//! let test = trainer.evaluate(experiment.data.test.evaluation(500))?;
 //! println!("{:.2} %", 100.0 * test.accuracy());
 //! # Ok::<(), onecycle_train::TrainError>(())
 //! ```
@@ -23,13 +23,15 @@
 use std::sync::Arc;
 
 use burn::{
-    module::Module,
     optim::GradientsParams,
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
 use onecycle::{Hyper, Plan};
 use onecycle_burn::{Optimizer, nn::cross_entropy};
-use onecycle_vision::{Batch, Batches, ImageShape, Loader, models::Model};
+use onecycle_vision::{
+    Batch, Batches, DataError, Loader,
+    models::{Model, Network},
+};
 
 use crate::{
     TrainError,
@@ -37,10 +39,12 @@ use crate::{
 };
 
 /// A network, its optimizer, the plan of its hyper-parameters and its training images.
+///
+/// The network is one of [`onecycle_vision::models`], or any other [`Network`].
 #[derive(Debug)]
-pub struct Trainer {
+pub struct Trainer<N = Model> {
     /// The network, on the device with autodiff.
-    pub model: Model,
+    pub model: N,
     /// The optimizer with its state.
     pub optimizer: Optimizer,
     plan: Arc<Plan>,
@@ -55,8 +59,6 @@ pub struct Trainer {
 pub struct TrainingData {
     /// Training images, shuffled and augmented.
     pub loader: Loader,
-    /// Shape of an image.
-    pub shape: ImageShape,
     /// Device to train on, without autodiff.
     pub device: Device,
     /// Images per update if the plan sets no batch size.
@@ -99,9 +101,9 @@ pub struct Update {
     pub grad_norm: Option<f64>,
 }
 
-impl Trainer {
+impl<N: Network> Trainer<N> {
     /// A trainer before its first update.
-    pub fn new(model: Model, optimizer: Optimizer, plan: Arc<Plan>, data: TrainingData) -> Self {
+    pub fn new(model: N, optimizer: Optimizer, plan: Arc<Plan>, data: TrainingData) -> Self {
         Trainer {
             model,
             optimizer,
@@ -195,9 +197,12 @@ impl Trainer {
     ///
     /// # Errors
     /// The data cannot be read.
-    pub fn evaluate(&self, batches: Batches) -> Result<MetricSums, TrainError> {
+    pub fn evaluate(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+    ) -> Result<MetricSums, TrainError> {
         let model = self.model.valid();
-        Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)
+        Evaluator::new(&model, &self.data.device).over(batches)
     }
 
     /// Continues from `cursor`; `model` and `optimizer` must have the state of that position.
@@ -244,11 +249,9 @@ pub struct Forward {
 
 impl TrainingData {
     /// Runs `model`, a network with autodiff, on a batch.
-    pub fn forward(&self, model: &Model, batch: Batch) -> Forward {
-        let device = self.device.clone().autodiff();
-        let labels = TensorData::new(batch.labels.clone(), [batch.len]);
-        let logits = model.forward(metrics::to_device(batch, self.shape, &device));
-        let labels = Tensor::<1, Int>::from_data(labels, &device);
+    pub fn forward(&self, model: &impl Network, batch: Batch) -> Forward {
+        let (images, labels) = batch.tensors(&self.device.clone().autodiff());
+        let logits = model.forward(images);
         let loss = cross_entropy(logits.clone(), labels, self.label_smoothing);
         Forward { logits, loss }
     }
@@ -262,7 +265,7 @@ impl TrainingData {
         };
         let skip = cursor.images_of_epoch as usize;
         self.loader
-            .epoch(cursor.epoch)
+            .epoch(cursor.epoch, self.batch_size)
             .batch_sizes(batch_size)
             .skip(skip)
             .batches()

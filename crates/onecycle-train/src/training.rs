@@ -11,6 +11,7 @@
 mod retry;
 mod start;
 
+pub(crate) use retry::rate_key;
 pub use start::ResumeOptions;
 
 use std::time::{Duration, Instant};
@@ -28,9 +29,9 @@ use crate::{
     finish::{self, Artifacts, Summary},
     metrics::{Evaluator, MetricSums},
     observer::Observer,
-    record::{EpochRecord, StepRecord, generalisation_gap},
+    record::{EpochRecord, EpochSums, StepRecord},
     run_folder::{RunFile, RunFolder, RunLock},
-    trainer::{Cursor, StepResult, Trainer, Update},
+    trainer::{Cursor, StepResult, Trainer},
 };
 
 /// How a run ended.
@@ -212,29 +213,13 @@ impl Training {
     /// Makes one update and writes its line of the record.
     fn train_step(&mut self) -> Result<StepRecord, TrainError> {
         let hyper = self.hyper(self.step())?;
-        let Update {
-            step,
-            epoch,
-            metrics,
-            grad_norm,
-        } = match self.trainer.step_with(&hyper)? {
+        let update = match self.trainer.step_with(&hyper)? {
             StepResult::Updated(update) => update,
             StepResult::NotFinite => return Err(self.diverged(self.step(), hyper.lr)),
         };
-        let record = StepRecord {
-            step,
-            epoch,
-            lr: hyper.lr,
-            momentum: Some(self.momentum(&hyper)),
-            weight_decay: hyper
-                .weight_decay
-                .unwrap_or(self.trainer.optimizer.config().weight_decay()),
-            batch_size: metrics.images,
-            loss: metrics.mean_loss(),
-            grad_norm,
-        };
+        let record = StepRecord::of(&update, &hyper, self.trainer.optimizer.config());
         self.steps.push(&record)?;
-        self.train_metrics.add(metrics);
+        self.train_metrics.add(update.metrics);
         Ok(record)
     }
 
@@ -245,19 +230,12 @@ impl Training {
         Ok(Hyper { lr, ..hyper })
     }
 
-    /// Momentum, or beta1, of an update with `hyper`.
-    fn momentum(&self, hyper: &Hyper) -> f64 {
-        hyper
-            .momentum
-            .unwrap_or(self.trainer.optimizer.config().momentum())
-    }
-
     fn diverged(&self, step: u64, lr: f64) -> TrainError {
         RunError::Diverged {
             step,
             lr,
             retries: self.run_file.retries.len(),
-            rate: retry::rate_key(&self.experiment.config.policy),
+            rate: rate_key(&self.experiment.config.policy),
             run: self.folder.root().to_path_buf(),
         }
         .into()
@@ -274,12 +252,11 @@ impl Training {
         let images = loader.len() as u64;
         let batch_size = self.experiment.config.eval_batch_size;
         let batches = loader
-            .evaluation()
-            .batch_size(batch_size)
+            .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.model.valid();
-        Evaluator::new(&model, data.shape, &self.experiment.device).add_until(
+        Evaluator::new(&model, &self.experiment.device).add_until(
             &mut self.eval_metrics,
             batches,
             |seen| {
@@ -296,27 +273,19 @@ impl Training {
         if self.evaluate(EvalSet::Validation, observer)? {
             return Ok(true);
         }
-        let (train, val) = (self.train_metrics, self.eval_metrics);
-        let Cursor { step, epoch, .. } = self.trainer.cursor();
-        let last = self.hyper(step - 1)?;
-        let record = EpochRecord {
-            epoch,
-            steps: step,
-            train_loss: train.mean_loss(),
-            train_accuracy: train.accuracy(),
-            val_loss: val.mean_loss(),
-            val_accuracy: val.accuracy(),
-            generalisation_gap: generalisation_gap(train.mean_loss(), val.mean_loss()),
-            lr: last.lr,
-            momentum: Some(self.momentum(&last)),
+        let end = self.trainer.cursor();
+        let last = self.hyper(end.step - 1)?;
+        let sums = EpochSums {
+            train: self.train_metrics,
+            validation: self.eval_metrics,
             seconds: self.seconds,
-            images_per_second: train.images as f64 / self.seconds,
         };
+        let record = EpochRecord::of(&sums, end, &last, self.trainer.optimizer.config());
         self.epochs.push(&record)?;
         observer.epoch(&record);
-        if !val.loss.is_finite() {
+        if !sums.validation.loss.is_finite() {
             // Before the checkpoint is written: the previous one may still be usable.
-            return Err(self.diverged(step - 1, last.lr));
+            return Err(self.diverged(end.step - 1, last.lr));
         }
         self.trainer.begin_next_epoch();
         self.train_metrics = MetricSums::default();

@@ -21,7 +21,7 @@ fn loader(shape: ImageShape, augment: Augment) -> Option<Loader> {
         .collect();
     let split = Arc::new(Split::new(shape, images, vec![0; IMAGES]).ok()?);
     let statistics = Statistics::of(&split);
-    Loader::new(split, shape, &statistics, augment, 0).ok()
+    Loader::new(split, &statistics, augment, 0).ok()
 }
 
 fn epochs(c: &mut Criterion) {
@@ -65,7 +65,7 @@ fn epochs(c: &mut Criterion) {
             let loader = loader.clone().prefetch(prefetch);
             group.bench_function(BenchmarkId::new(name, how), |b| {
                 b.iter(|| {
-                    for batch in loader.epoch(0).batch_size(BATCH) {
+                    for batch in loader.epoch(0, BATCH) {
                         black_box(batch.map_or(0.0, |batch| batch.images[0]));
                     }
                 });

@@ -5,10 +5,9 @@
 //! In a checkout the data are found in `data/fashion-mnist`. Elsewhere, download them with
 //! `onecycle data get fashion-mnist`, or set `ONECYCLE_DATA` to their folder.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use onecycle_vision::{Augment, Border, DataError, Loader, Source};
+use onecycle_vision::{Augment, Border, DataError, Source};
 
 fn main() -> Result<(), DataError> {
     let data = Source::named("fashion-mnist").load()?;
@@ -30,11 +29,11 @@ fn main() -> Result<(), DataError> {
         ..Augment::crop_and_flip(2, Border::Zero)
     };
     let shape = data.shape;
-    let train = Loader::new(Arc::new(data.train), shape, &statistics, augment, 42)?;
+    let (train, _) = data.loaders(augment, 42)?;
 
     let start = Instant::now();
     let mut images = 0;
-    for (index, batch) in train.epoch(0).batch_size(256).into_iter().enumerate() {
+    for (index, batch) in train.epoch(0, 256).into_iter().enumerate() {
         let batch = batch?;
         if index == 0 {
             println!(

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::DataError;
 use crate::folder::Contents;
 
 pub use split::Split;
@@ -148,10 +149,10 @@ pub struct Dataset {
     pub test: Split,
     /// Where the test images are from.
     pub test_origin: TestOrigin,
-    /// The file or folder from which it was read.
+    /// The file or folder from which it was read; empty for images that were in memory.
     pub source: PathBuf,
     /// SHA-256 (hexadecimal) of each file, by file name. For an image folder this is one entry,
-    /// over all labels and decoded pixels.
+    /// over all labels and decoded pixels; for images in memory one for each of `train` and `test`.
     pub checksums: BTreeMap<String, String>,
     /// What was found in a folder of images; `None` for a known set.
     pub contents: Option<Contents>,
@@ -160,6 +161,80 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A data set of images in memory.
+    ///
+    /// ```
+    /// use onecycle_vision::{Augment, Dataset, ImageShape, Split};
+    ///
+    /// let shape = ImageShape::new(1, 8, 8);
+    /// let split = |count: u32| -> Result<Split, onecycle_vision::DataError> {
+    ///     let labels: Vec<u32> = (0..count).map(|i| i % 2).collect();
+    ///     // Black and white squares.
+    ///     let pixels = labels.iter().flat_map(|&label| [255 * label as u8; 64]).collect();
+    ///     Split::new(shape, pixels, labels)
+    /// };
+    /// let data = Dataset::new("squares", ["black", "white"], split(100)?, split(20)?)?;
+    /// let (train, test) = data.loaders(Augment::default(), 1)?;
+    /// assert_eq!((train.len(), test.len()), (100, 20));
+    /// # Ok::<(), onecycle_vision::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] if a part is empty, if the shapes of the parts differ, if a class has
+    /// no name or two classes have the same, or if a label has no class.
+    pub fn new(
+        name: impl Into<String>,
+        classes: impl IntoIterator<Item = impl Into<String>>,
+        train: Split,
+        test: Split,
+    ) -> Result<Self, DataError> {
+        let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
+        let refuse = |key, value: String, expected: String| {
+            Err(DataError::Setting {
+                key,
+                value,
+                expected,
+            })
+        };
+        let wrong = |i: &usize| classes[*i].is_empty() || classes[..*i].contains(&classes[*i]);
+        if let Some(i) = (0..classes.len()).find(wrong) {
+            let value = match classes[i].as_str() {
+                "" => "an empty name".to_owned(),
+                name => format!("{name:?} twice"),
+            };
+            let expected = "a different name for each class".to_owned();
+            return refuse("classes", value, expected);
+        }
+        if train.shape() != test.shape() {
+            let expected = format!("{}, as the training images", train.shape());
+            return refuse("test", format!("images of {}", test.shape()), expected);
+        }
+        for (key, split) in [("train", &train), ("test", &test)] {
+            let Some(largest) = split.labels().iter().copied().max() else {
+                return refuse(key, "0 images".to_owned(), "at least one image".to_owned());
+            };
+            if largest as usize >= classes.len() {
+                let expected = format!("labels below {}, the number of classes", classes.len());
+                return refuse(key, format!("images with the label {largest}"), expected);
+            }
+        }
+        let checksums = [("train", &train), ("test", &test)]
+            .map(|(part, split)| (part.to_owned(), split.checksum()));
+        Ok(Self {
+            name: name.into(),
+            classes,
+            shape: train.shape(),
+            train,
+            validation: None,
+            test,
+            test_origin: TestOrigin::Test,
+            source: PathBuf::new(),
+            checksums: checksums.into(),
+            contents: None,
+            notes: Vec::new(),
+        })
+    }
+
     /// Mean and standard deviation of each channel over the training images, in units of 0 to 1.
     pub fn statistics(&self) -> Statistics {
         Statistics::of(&self.train)

@@ -5,7 +5,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of reading, checking, fetching or loading image data.
+use crate::models::ModelError;
+
+/// Any error of this crate: reading, checking, downloading and loading image data, and networks.
+///
+/// A function that also calls other crates of the workspace can return
+/// `Box<dyn std::error::Error>`, or the `TrainError` of `onecycle-train`: every error of the
+/// workspace converts into both by `?`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -364,6 +370,21 @@ pub enum DataError {
     BatchSize {
         /// Index of the batch from 0.
         batch: u64,
+    },
+
+    /// A network cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+
+    /// A training step failed. It converts, so that one function can read batches and train.
+    #[error(transparent)]
+    Burn(#[from] onecycle_burn::BurnError),
+
+    /// The outputs of a network cannot be read back from the device.
+    #[error("cannot read the outputs of the network: {reason}")]
+    Compute {
+        /// The message of the backend.
+        reason: String,
     },
 
     /// The prefetching thread panicked or could not be started.

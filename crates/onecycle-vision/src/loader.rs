@@ -13,14 +13,14 @@ mod producer;
 use std::sync::Arc;
 
 use crate::augment::Augment;
-use crate::dataset::{ImageShape, Split, Statistics};
+use crate::dataset::{Dataset, ImageShape, Split, Statistics};
 use crate::error::DataError;
 use crate::random;
 
 pub use batch::Batch;
 pub use batches::Batches;
 pub use curriculum::Curriculum;
-pub use pass::{DEFAULT_BATCH_SIZE, Pass};
+pub use pass::Pass;
 
 /// Makes the batches of a split, epoch after epoch.
 ///
@@ -28,22 +28,26 @@ pub use pass::{DEFAULT_BATCH_SIZE, Pass};
 /// images, which is iterated for its batches.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use onecycle_vision::{Augment, Border, ImageShape, Loader, Split, Statistics};
 ///
 /// let shape = ImageShape::new(1, 28, 28);
-/// let split = Arc::new(Split::new(shape, vec![128; 100 * shape.len()], vec![3; 100])?);
+/// let split = Split::new(shape, vec![128; 100 * shape.len()], vec![3; 100])?;
 /// let statistics = Statistics { mean: vec![0.5], std: vec![0.25] };
 /// let augment = Augment::crop_and_flip(2, Border::Zero);
-/// let loader = Loader::new(split, shape, &statistics, augment, 42)?;
+/// let loader = Loader::new(split, &statistics, augment, 42)?;
 ///
+/// let device = burn::tensor::Device::flex();
 /// let mut seen = 0;
-/// for batch in loader.epoch(0).batch_size(32) {
-///     seen += batch?.len; // images: [len, channels, height, width]
+/// for batch in loader.epoch(0, 32) {
+///     let (images, labels) = batch?.tensors(&device); // [batch, 1, 28, 28] and [batch]
+///     assert_eq!(images.dims(), [labels.dims()[0], 1, 28, 28]);
+///     seen += labels.dims()[0];
 /// }
 /// assert_eq!(seen, 100);
 /// # Ok::<(), onecycle_vision::DataError>(())
 /// ```
+///
+/// [`Dataset::loaders`](crate::Dataset::loaders) makes the loaders of a whole data set.
 #[derive(Clone, Debug)]
 pub struct Loader {
     split: Arc<Split>,
@@ -55,24 +59,26 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of `split`. `statistics` normalise the pixels; use those of the training images
-    /// for the validation and test images too.
+    /// A loader of `split`, which is a [`Split`] or an [`Arc`] of one. `statistics` normalise the
+    /// pixels; use those of the training images for the validation and test images too. The order
+    /// of the images and their augmentation are drawn from `seed`.
     ///
     /// # Errors
-    /// [`DataError::Setting`] if the split is empty, if its images do not have `shape`, or if
-    /// `statistics` or `augment` do not fit that shape.
+    /// [`DataError::Setting`] if the split is empty, or if `statistics` or `augment` do not fit the
+    /// shape of its images.
     pub fn new(
-        split: Arc<Split>,
-        shape: ImageShape,
+        split: impl Into<Arc<Split>>,
         statistics: &Statistics,
         augment: Augment,
         seed: u64,
     ) -> Result<Self, DataError> {
-        if split.is_empty() || split.shape() != shape {
+        let split = split.into();
+        let shape = split.shape();
+        if split.is_empty() {
             return Err(DataError::Setting {
                 key: "split",
-                value: format!("{} images of {}", split.len(), split.shape()),
-                expected: format!("at least one image, of {shape}"),
+                value: format!("0 images of {shape}"),
+                expected: "at least one image".to_owned(),
             });
         }
         augment.validate(shape)?;
@@ -122,6 +128,11 @@ impl Loader {
         self.split.is_empty()
     }
 
+    /// Shape of every image.
+    pub fn shape(&self) -> ImageShape {
+        self.split.shape()
+    }
+
     /// Indices of the images in the order of this epoch.
     pub fn order(&self, epoch: u64) -> Vec<u32> {
         let mut random = random::stream(self.seed, "shuffle", epoch);
@@ -131,14 +142,35 @@ impl Loader {
         }
     }
 
-    /// One training epoch: all images in random [`order`](Self::order), augmented.
-    pub fn epoch(&self, epoch: u64) -> Pass<'_> {
+    /// One training epoch in batches of `batch_size` images: all images in random
+    /// [`order`](Self::order), augmented. Epochs count from 0. The last batch has the images that
+    /// are left.
+    pub fn epoch(&self, epoch: u64, batch_size: usize) -> Pass<'_> {
         let random = (!self.augment.is_none()).then(|| random::stream(self.seed, "augment", epoch));
-        Pass::new(self, self.order(epoch), random)
+        Pass::new(self, self.order(epoch), random, batch_size)
     }
 
-    /// One evaluation: all images in the order of the split, not augmented.
-    pub fn evaluation(&self) -> Pass<'_> {
-        Pass::new(self, (0..self.len() as u32).collect(), None)
+    /// One evaluation in batches of `batch_size` images: all images in the order of the split, not
+    /// augmented. The batch size affects only memory and speed.
+    pub fn evaluation(&self, batch_size: usize) -> Pass<'_> {
+        Pass::new(self, (0..self.len() as u32).collect(), None, batch_size)
+    }
+}
+
+impl Dataset {
+    /// The loaders of the training and the test images, both normalised by the
+    /// [`statistics`](Self::statistics) of the training images. `augment` changes the training
+    /// images only. The order of the images and their augmentation are drawn from `seed`. No pixel
+    /// is copied.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] if a part has no image, or if `augment` does not fit the shape of the
+    /// images.
+    pub fn loaders(&self, augment: Augment, seed: u64) -> Result<(Loader, Loader), DataError> {
+        let statistics = self.statistics();
+        Ok((
+            Loader::new(self.train.clone(), &statistics, augment, seed)?,
+            Loader::new(self.test.clone(), &statistics, Augment::default(), seed)?,
+        ))
     }
 }

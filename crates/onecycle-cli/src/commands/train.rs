@@ -7,7 +7,6 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, Experiment, TrainError,
     data_report::DataReport,
@@ -288,12 +287,7 @@ fn print_summary(
     match show.format {
         Format::Json => output::json(summary)?,
         Format::Text => output::text(&format!(
-            "test accuracy {:.2} %, test loss {:.4}, after {} epochs and {} of training\n\
-             model   {}\nreport  {}",
-            100.0 * summary.test_accuracy,
-            summary.test_loss,
-            summary.epochs,
-            duration(summary.train_seconds),
+            "{summary}\nmodel   {}\nreport  {}",
             folder.model().display(),
             folder.report().display()
         ))?,

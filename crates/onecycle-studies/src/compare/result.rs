@@ -1,3 +1,5 @@
+use std::fmt;
+
 use onecycle_stats::{SampleMean, Sign};
 use serde::{Deserialize, Serialize};
 
@@ -237,6 +239,17 @@ impl ComparisonResult {
             "Final validation accuracy of each run, with the 95 % confidence interval of the mean over the seeds.",
         ));
         figures
+    }
+}
+
+/// The tables and the conclusions as text.
+impl fmt::Display for ComparisonResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.table())?;
+        for sentence in self.sentences() {
+            write!(f, "\n{sentence}\n")?;
+        }
+        Ok(())
     }
 }
 

@@ -67,7 +67,7 @@ impl RunResult {
     /// Reads the result of a finished run; `None` if it is not finished.
     pub(super) fn read(spec: &RunSpec, run: &RunFolder) -> Result<Option<Self>, StudyError> {
         let diverged = match run.diverged() {
-            path if path.exists() => Some(read_json::<Divergence>(&path)?),
+            path if path.exists() => Some(files::read_json::<Divergence>(&path)?),
             _ => None,
         };
         if diverged.is_none() && !run.is_finished() {
@@ -127,7 +127,7 @@ impl RunResult {
     pub fn summary(&self) -> Result<Option<Summary>, StudyError> {
         match self.diverged {
             Some(_) => Ok(None),
-            None => read_json(&self.run.join("summary.json")).map(Some),
+            None => Ok(Some(files::read_json(&self.run.join("summary.json"))?)),
         }
     }
 }
@@ -140,17 +140,6 @@ impl Divergence {
         })?;
         Ok(files::write_whole(path, text.as_bytes())?)
     }
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StudyError> {
-    let text = files::read_text(path)?;
-    Ok(
-        serde_json::from_str(&text).map_err(|source| FileError::JsonLine {
-            path: path.to_path_buf(),
-            line: source.line(),
-            source,
-        })?,
-    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use onecycle::{AtEnd, BatchSizes, Curve, OneCycle, Policy, Preset};
+use onecycle::{AtEnd, BatchSizes, Curve, OneCycle, Policy, Preset, fastai, optax, preset, torch};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
@@ -35,8 +35,15 @@ const DEFAULT_LR_MAX: f64 = 0.2;
 
 impl Default for PolicyConfig {
     fn default() -> Self {
+        OneCycle::new(DEFAULT_LR_MAX).into()
+    }
+}
+
+impl From<Preset> for PolicyConfig {
+    /// A policy with this preset, and the defaults of the common keys.
+    fn from(preset: Preset) -> Self {
         PolicyConfig {
-            preset: OneCycle::new(DEFAULT_LR_MAX).into(),
+            preset,
             momentum_curve: None,
             weight_decay: None,
             batch_size: None,
@@ -44,6 +51,66 @@ impl Default for PolicyConfig {
         }
     }
 }
+
+// One implementation for all `P: Into<Preset>` would overlap with `TryFrom<Table>`.
+macro_rules! from_presets {
+    ($($preset:ty),*) => {
+        $(impl From<$preset> for PolicyConfig {
+            fn from(preset: $preset) -> Self {
+                Preset::from(preset).into()
+            }
+        })*
+    };
+}
+
+from_presets!(
+    preset::OneCycle,
+    preset::Clr,
+    preset::PiecewiseConstant,
+    preset::Constant,
+    preset::Step,
+    preset::Exponential,
+    preset::Polynomial,
+    preset::Cosine,
+    preset::CosineRestarts,
+    preset::Linear,
+    preset::Warmup,
+    preset::WarmupStableDecay,
+    preset::FlatCosine,
+    preset::Trapezoid,
+    preset::Sequence,
+    preset::Product,
+    torch::OneCycleLr,
+    torch::CyclicLr,
+    torch::MultiStepLr,
+    torch::StepLr,
+    torch::ExponentialLr,
+    torch::CosineAnnealingLr,
+    torch::CosineAnnealingWarmRestarts,
+    torch::LinearLr,
+    torch::PolynomialLr,
+    torch::ConstantLr,
+    torch::SequentialLr,
+    torch::Trapezoid,
+    optax::CosineOnecycle,
+    optax::LinearOnecycle,
+    optax::WarmupCosineDecay,
+    optax::CosineDecay,
+    optax::Sgdr,
+    optax::PiecewiseConstant,
+    optax::PiecewiseInterpolate,
+    optax::Polynomial,
+    optax::Linear,
+    optax::ExponentialDecay,
+    optax::Join,
+    optax::Constant,
+    fastai::OneCycle,
+    fastai::V1OneCycle,
+    fastai::FlatCos,
+    fastai::Sgdr,
+    fastai::CombinedCos,
+    fastai::CombineScheds
+);
 
 impl PolicyConfig {
     /// Builds the checked policy.

@@ -1,8 +1,8 @@
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 use onecycle_burn::{diagnose::Objective, nn::cross_entropy};
 use onecycle_vision::{Batch, Batches, DataError, models::Model};
 
-use crate::{Experiment, TrainError, metrics, observer::Observer};
+use crate::{Experiment, TrainError, observer::Observer};
 
 /// An epoch that no training reaches: its order and its augmentation are reserved for diagnoses.
 pub(super) const EPOCH: u64 = u64::MAX;
@@ -32,7 +32,7 @@ impl<'a> Images<'a> {
     ) -> Result<Self, TrainError> {
         let train = &experiment.data.train;
         let size = size.min(train.len() / batches.min(32)).max(1);
-        let epoch = train.epoch(EPOCH).batch_size(size).batches();
+        let epoch = train.epoch(EPOCH, size).batches();
         let batches = batches.min(train.len() / size);
         Images::collect(experiment, epoch, batches, size, observer)
     }
@@ -48,11 +48,7 @@ impl<'a> Images<'a> {
         let images = images.min(train.len());
         let batches = images.div_ceil(AT_A_TIME);
         let size = images / batches;
-        let epoch = train
-            .evaluation()
-            .images(train.order(EPOCH))
-            .batch_size(size)
-            .batches();
+        let epoch = train.evaluation(size).images(train.order(EPOCH)).batches();
         Images::collect(experiment, epoch, batches, size, observer)
     }
 
@@ -63,8 +59,9 @@ impl<'a> Images<'a> {
         size: usize,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, TrainError> {
+        let device = experiment.device.clone().autodiff();
         let of = |batch: Result<Batch, DataError>| -> Result<_, TrainError> {
-            Ok(tensors(experiment, batch?))
+            Ok(batch?.tensors(&device))
         };
         Ok(Images {
             batches: epoch
@@ -88,16 +85,6 @@ impl<'a> Images<'a> {
         self.observer
             .diagnosis_part(part, evaluations * self.batches.len());
     }
-}
-
-/// Copies images and labels of a batch to the device with autodiff.
-fn tensors(experiment: &Experiment, batch: Batch) -> (Tensor<4>, Tensor<1, Int>) {
-    let device = experiment.device.clone().autodiff();
-    let labels = TensorData::new(batch.labels.clone(), [batch.len]);
-    (
-        metrics::to_device(batch, experiment.data.shape, &device),
-        Tensor::from_data(labels, &device),
-    )
 }
 
 impl Objective<Model> for Images<'_> {

@@ -152,20 +152,14 @@ fn gap(experiment: &Experiment, model: &Model, images: u64) -> Result<Gap, Train
     let model = evaluation_mode(model);
     let metrics = |batches: Batches| -> Result<MetricSums, TrainError> {
         let mut sums = MetricSums::default();
-        Evaluator::new(&model, data.shape, &experiment.device).add_until(
-            &mut sums,
-            batches,
-            |seen| seen >= images,
-        )?;
+        let evaluator = Evaluator::new(&model, &experiment.device);
+        evaluator.add_until(&mut sums, batches, |seen| seen >= images)?;
         Ok(sums)
     };
     let batch_size = experiment.config.eval_batch_size.min(images as usize);
     let batches = |loader: &Loader| {
-        loader
-            .evaluation()
-            .images(loader.order(EPOCH))
-            .batch_size(batch_size)
-            .batches()
+        let images = loader.order(EPOCH);
+        loader.evaluation(batch_size).images(images).batches()
     };
     let train = metrics(batches(&data.train))?;
     let val = metrics(batches(&data.validation))?;

@@ -62,6 +62,32 @@ pub enum RunError {
         run: PathBuf,
     },
 
+    /// The loss of a training in memory is not finite.
+    #[error(
+        "the loss is not finite at step {step} with lr = {lr}: the learning rate is too large; lower `{rate}`"
+    )]
+    NotFinite {
+        /// The update that was not made. If the loss on the validation images is not finite, the
+        /// last update that was made.
+        step: u64,
+        /// Learning rate of that update.
+        lr: f64,
+        /// Configuration key that sets the learning rate.
+        rate: String,
+    },
+
+    /// The observer of a run asked to stop before the end.
+    #[error(
+        "the run in {} was stopped after {step} steps by its observer: the same call continues it",
+        run.display()
+    )]
+    Stopped {
+        /// Updates made.
+        step: u64,
+        /// The run's folder.
+        run: PathBuf,
+    },
+
     /// A run could not write its files.
     #[error(
         "{source}; the run stopped, and its checkpoint of step {step} is complete: {}, then continue with \

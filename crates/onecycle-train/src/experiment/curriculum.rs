@@ -41,11 +41,8 @@ fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>
     let model = scorer(experiment, config)?.valid();
     let data = &experiment.data;
     let mut losses = vec![f64::NAN; data.train.len()];
-    for batch in data
-        .train
-        .evaluation()
-        .batch_size(experiment.config.eval_batch_size)
-    {
+    let batch_size = experiment.config.eval_batch_size;
+    for batch in data.train.evaluation(batch_size) {
         let batch = batch?;
         let (indices, labels) = (batch.indices.clone(), batch.labels.clone());
         let logits = logits(experiment, &model, batch)?;
@@ -58,7 +55,7 @@ fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>
 }
 
 fn logits(experiment: &Experiment, model: &Model, batch: Batch) -> Result<Vec<f32>, TrainError> {
-    let images = metrics::to_device(batch, experiment.data.shape, &experiment.device);
+    let (images, _) = batch.tensors(&experiment.device);
     metrics::to_host(model.forward(images))
 }
 

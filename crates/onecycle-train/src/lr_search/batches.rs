@@ -40,12 +40,7 @@ impl<'a> EpochBatches<'a> {
             batch_size,
             observer,
             epoch: 0,
-            batches: experiment
-                .data
-                .train
-                .epoch(0)
-                .batch_size(batch_size)
-                .batches(),
+            batches: experiment.data.train.epoch(0, batch_size).batches(),
             data: experiment.training_data(),
             updates: 0,
         }
@@ -57,14 +52,8 @@ impl<'a> EpochBatches<'a> {
                 return Ok(batch?);
             }
             self.epoch += 1;
-            let size = self.batch_size;
-            self.batches = self
-                .experiment
-                .data
-                .train
-                .epoch(self.epoch)
-                .batch_size(size)
-                .batches();
+            let train = &self.experiment.data.train;
+            self.batches = train.epoch(self.epoch, self.batch_size).batches();
         }
     }
 }
@@ -92,12 +81,10 @@ impl Feed<Model> for EpochBatches<'_> {
         let held_out = &self.experiment.data.validation;
         let parts = held_out.len().div_ceil(MAX_VALIDATION);
         let batches = held_out
-            .evaluation()
-            .batch_size(self.experiment.config.eval_batch_size)
-            .part(0, parts)
-            .batches();
+            .evaluation(self.experiment.config.eval_batch_size)
+            .part(0, parts);
         let model = model.valid();
-        let sums = Evaluator::new(&model, self.data.shape, &self.data.device).over(batches)?;
+        let sums = Evaluator::new(&model, &self.data.device).over(batches)?;
         Ok(ValidationScore {
             loss: Some(sums.mean_loss()),
             accuracy: Some(sums.accuracy()),

@@ -131,14 +131,8 @@ pub fn run(
         Trained::Finished(trainer) => {
             let batch_size = experiment.config.eval_batch_size;
             let part = |part| {
-                let held_out = &experiment.data.validation;
-                trainer.evaluate(
-                    held_out
-                        .evaluation()
-                        .batch_size(batch_size)
-                        .part(part, hold_out.parts)
-                        .batches(),
-                )
+                let held_out = experiment.data.validation.evaluation(batch_size);
+                trainer.evaluate(held_out.part(part, hold_out.parts))
             };
             trial.judged = Some(part(0)?.into());
             if hold_out.measure {

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use onecycle_plot::{Figure, escape_xml as escape};
+use onecycle_plot::{Figure, PICTURES, escape_xml as escape};
 
 use crate::TrainError;
 
@@ -94,14 +94,19 @@ impl Page {
         self.html.push_str("<div class=\"figures\">\n");
         for (figure, caption) in figures {
             let (name, folder) = (escape(&figure.name), escape(folder));
+            let link = |ending: &&str| {
+                let title = ending.to_uppercase();
+                format!("<a href=\"{folder}/{name}.{ending}\">{title}</a>")
+            };
+            let pictures: Vec<String> = PICTURES.iter().map(link).collect();
             let _ = write!(
                 self.html,
                 "<figure class=\"card\" id=\"{name}\">\n<div>{}</div>\n<figcaption>{} \
-                 Data: <a href=\"{folder}/{name}.csv\">CSV</a>; picture: \
-                 <a href=\"{folder}/{name}.svg\">SVG</a>, <a href=\"{folder}/{name}.png\">PNG</a>.\
+                 Data: <a href=\"{folder}/{name}.csv\">CSV</a>; picture: {}.\
                  </figcaption>\n</figure>\n",
                 figure.svg()?,
                 escape(caption),
+                pictures.join(", "),
             );
         }
         self.html.push_str("</div>\n");

@@ -131,6 +131,23 @@ impl RunFile {
         experiment::plan(&self.config, Some(self.data.train_images))
     }
 
+    /// Checks that a run of `found` continues or repeats this one, which is in the folder `run`.
+    ///
+    /// # Errors
+    /// [`RunError::OtherSettings`] and [`RunError::OtherData`] with the differences.
+    pub(crate) fn check_same(&self, found: &RunFile, run: &Path) -> Result<(), TrainError> {
+        let run = run.to_path_buf();
+        let differences = self.config.differences(&found.config)?;
+        if !differences.is_empty() {
+            return Err(RunError::OtherSettings { run, differences }.into());
+        }
+        let differences = self.data.differences(&found.data);
+        if !differences.is_empty() {
+            return Err(RunError::OtherData { run, differences }.into());
+        }
+        Ok(())
+    }
+
     /// Factor on the plan's learning rate in update `step`; 1 without a retry.
     pub fn lr_scale(&self, step: u64) -> f64 {
         let latest = self.retries.iter().rev().find(|retry| retry.from <= step);

@@ -103,7 +103,7 @@ impl Training {
 }
 
 /// The configuration key that sets the learning rate of a policy, such as `policy.lr_max`.
-pub(super) fn rate_key(policy: &PolicyConfig) -> String {
+pub(crate) fn rate_key(policy: &PolicyConfig) -> String {
     const KEYS: [&str; 7] = [
         "lr_max",
         "max_lr",

@@ -90,12 +90,63 @@ impl Training {
             config.on_divergence = on_divergence;
         }
         let experiment = Experiment::prepare(config)?;
+        let run = Stopped {
+            folder,
+            lock,
+            recorded,
+        };
+        run.resume(experiment, options.accept_changes, observer)
+    }
+
+    /// Resumes a run of `experiment`, whose data are in memory already.
+    ///
+    /// # Errors
+    /// Those of [`resume`](Self::resume); [`RunError::OtherSettings`] if the run has another
+    /// configuration.
+    pub(crate) fn resume_experiment(
+        folder: RunFolder,
+        experiment: Experiment,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let lock = RunLock::acquire(folder.root())?;
+        let recorded = folder.read_run_file()?;
+        let found = RunFile::new(&experiment.config, &experiment.data);
+        recorded.check_same(&found, folder.root())?;
+        let run = Stopped {
+            folder,
+            lock,
+            recorded,
+        };
+        run.resume(experiment, false, observer)
+    }
+}
+
+/// A run that can be resumed.
+struct Stopped {
+    folder: RunFolder,
+    lock: RunLock,
+    /// Contents of `run.toml`.
+    recorded: RunFile,
+}
+
+impl Stopped {
+    fn resume(
+        self,
+        experiment: Experiment,
+        accept_changes: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Training, TrainError> {
+        let Stopped {
+            folder,
+            lock,
+            recorded,
+        } = self;
         let run_file = RunFile {
             retries: recorded.retries.clone(),
             ..RunFile::new(&experiment.config, &experiment.data)
         };
         let differences = recorded.data.differences(&run_file.data);
-        if !(differences.is_empty() || options.accept_changes) {
+        if !(differences.is_empty() || accept_changes) {
             return Err(RunError::OtherData {
                 run: folder.root().to_path_buf(),
                 differences,

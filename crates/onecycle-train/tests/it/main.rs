@@ -12,4 +12,5 @@ mod presets;
 mod records;
 mod report;
 mod runs;
+mod trained;
 mod training;

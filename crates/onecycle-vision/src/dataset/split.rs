@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ImageShape;
 use crate::error::DataError;
+use crate::files;
 use crate::random;
 
 /// Images of one shape with their labels: the training, validation or test part of a set.
@@ -142,6 +143,16 @@ impl Split {
             places: None,
             labels: self.labels.clone(),
         }
+    }
+
+    /// SHA-256 of labels and pixels, in hexadecimal.
+    pub(super) fn checksum(&self) -> String {
+        let mut sums = files::Sha256Writer::default();
+        for label in &self.labels {
+            sums.update(&label.to_le_bytes());
+        }
+        self.images().for_each(|image| sums.update(image));
+        sums.finish()
     }
 
     /// Whether both refer to the same pixels in memory.

@@ -2,10 +2,15 @@
 
 use std::sync::mpsc::Sender;
 
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::dataset::ImageShape;
+
 /// Images and labels of one step.
 ///
-/// A dropped batch returns its memory to the loader, which uses it for a later batch. To keep
-/// `images`, take them out with [`std::mem::take`].
+/// [`tensors`](Self::tensors) copies it to a device; the fields are for other frameworks. A dropped
+/// batch returns its memory to the loader, which uses it for a later batch. To keep `images`, take
+/// them out with [`std::mem::take`].
 #[derive(Debug)]
 pub struct Batch {
     /// Normalised values `[image, channel, row, column]`.
@@ -16,12 +21,14 @@ pub struct Batch {
     pub indices: Vec<u32>,
     /// Number of images.
     pub len: usize,
+    /// Shape of every image.
+    pub shape: ImageShape,
     /// Returns the memory to the producer.
     recycle: Option<Sender<Buffers>>,
 }
 
 impl Batch {
-    pub(super) fn new(buffers: Buffers, recycle: Sender<Buffers>) -> Self {
+    pub(super) fn new(buffers: Buffers, shape: ImageShape, recycle: Sender<Buffers>) -> Self {
         let Buffers {
             images,
             labels,
@@ -29,11 +36,32 @@ impl Batch {
         } = buffers;
         Self {
             len: labels.len(),
+            shape,
             images,
             labels,
             indices,
             recycle: Some(recycle),
         }
+    }
+
+    /// Images `[batch, channels, height, width]`, normalised, and labels `[batch]` on a device. To
+    /// train, give the device of the network, with autodiff.
+    pub fn tensors(mut self, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        let (images, labels) = (
+            std::mem::take(&mut self.images),
+            std::mem::take(&mut self.labels),
+        );
+        let images = TensorData::new(images, [self.len, channels, height, width]);
+        let labels = TensorData::new(labels, [self.len]);
+        (
+            Tensor::from_data(images, device),
+            Tensor::from_data(labels, device),
+        )
     }
 }
 

@@ -8,15 +8,11 @@ use super::batches::Batches;
 use super::producer::{BatchSizes, Producer};
 use crate::random::ChaCha8Rng;
 
-/// Batch size of a [`Pass`] that sets none.
-pub const DEFAULT_BATCH_SIZE: usize = 128;
-
 /// One pass over the images of a [`Loader`], in batches. Iterate over it to run it.
 ///
 /// | method | default | effect |
 /// |---|---|---|
-/// | [`batch_size`](Self::batch_size) | [`DEFAULT_BATCH_SIZE`] | images per batch |
-/// | [`batch_sizes`](Self::batch_sizes) | | images per batch, as a function of the batch |
+/// | [`batch_sizes`](Self::batch_sizes) | constant | images per batch, as a function of the batch |
 /// | [`images`](Self::images) | all | only these images, in this order |
 /// | [`part`](Self::part) | part 0 of 1 | only every n-th image |
 /// | [`skip`](Self::skip) | 0 | resumes after this number of images |
@@ -34,22 +30,22 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(loader: &'a Loader, order: Vec<u32>, random: Option<ChaCha8Rng>) -> Self {
+    pub(super) fn new(
+        loader: &'a Loader,
+        order: Vec<u32>,
+        random: Option<ChaCha8Rng>,
+        batch_size: usize,
+    ) -> Self {
         Self {
             loader,
             order,
             random,
-            batch_sizes: Box::new(|_| DEFAULT_BATCH_SIZE),
+            batch_sizes: Box::new(move |_| batch_size),
             skip: 0,
         }
     }
 
-    /// Number of images per batch, at least 1.
-    pub fn batch_size(self, size: usize) -> Self {
-        self.batch_sizes(move |_| size)
-    }
-
-    /// Number of images per batch, if it varies.
+    /// Number of images per batch, if it varies. Replaces the constant size.
     ///
     /// `sizes` is called once per batch, in order: with 0 for the first batch of this pass, then
     /// with 1, and so on. After [`skip`](Self::skip) it starts at 0 again. It runs on the loader's

@@ -81,7 +81,11 @@ impl Producer {
         self.fill(len, &mut buffers);
         self.position += len;
         self.batch += 1;
-        Some(Ok(Batch::new(buffers, self.recycle.clone())))
+        Some(Ok(Batch::new(
+            buffers,
+            self.split.shape(),
+            self.recycle.clone(),
+        )))
     }
 
     fn fill(&self, len: usize, buffers: &mut Buffers) {

@@ -19,7 +19,8 @@
 //! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
 //! 28, the others for 3 × 32 × 32. The smallest side is in pixels.
 //!
-//! [`Model`] holds any of them; [`Architecture`] is its name.
+//! [`Model`] holds any of them; [`Architecture`] is its name. [`Network`] is the trait of a module of
+//! your own.
 
 mod conv_bn;
 mod convnet;
@@ -46,6 +47,43 @@ pub use resnet::{BasicBlock, ResNet, ResNetShape};
 pub use resnet9::ResNet9;
 
 use crate::ImageShape;
+
+/// A network for images, of this crate or your own. The functions that train or evaluate a network
+/// take any `Network`.
+///
+/// ```
+/// use burn::{module::Module, tensor::Tensor};
+/// use onecycle_burn::nn::Linear;
+/// use onecycle_vision::models::Network;
+///
+/// #[derive(Module, Debug)]
+/// struct Perceptron {
+///     fc: Linear,
+/// }
+///
+/// impl Network for Perceptron {
+///     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+///         self.fc.forward(images.flatten(1, 3))
+///     }
+/// }
+/// ```
+pub trait Network: Module {
+    /// Maps normalised images `[batch, channels, height, width]` to logits `[batch, classes]`.
+    fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+}
+
+macro_rules! networks {
+    ($($network:ty),*) => {
+        $(impl Network for $network {
+            fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+                // The network's own function of this name.
+                <$network>::forward(self, images)
+            }
+        })*
+    };
+}
+
+networks!(Model, LeNet5, CaffeLeNet, ConvNet, Mlp, ResNet, ResNet9);
 
 /// A network, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

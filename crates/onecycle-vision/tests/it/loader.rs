@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use onecycle_vision::loader::DEFAULT_BATCH_SIZE;
+use burn::tensor::Device;
 use onecycle_vision::{
     Augment, Border, Curriculum, DataError, ImageShape, Loader, Pass, Split, Statistics,
 };
@@ -23,7 +23,7 @@ fn split() -> Arc<Split> {
 fn loader(augment: Augment, seed: u64) -> Loader {
     let split = split();
     let statistics = Statistics::of(&split);
-    Loader::new(split, SHAPE, &statistics, augment, seed).unwrap()
+    Loader::new(split, &statistics, augment, seed).unwrap()
 }
 
 fn everything() -> Augment {
@@ -54,27 +54,15 @@ fn samples(pass: Pass) -> Vec<(u32, i64, Vec<f32>)> {
 fn neither_batch_size_nor_prefetching_changes_a_value() {
     let ahead = loader(everything(), 1);
     let inline = ahead.clone().prefetch(false);
-    let expected = samples(ahead.epoch(4).batch_size(16));
-    assert_eq!(samples(ahead.epoch(4).batch_size(16)), expected, "twice");
-    assert_eq!(
-        samples(inline.epoch(4).batch_size(16)),
-        expected,
-        "not ahead"
-    );
-    assert_eq!(
-        samples(ahead.epoch(4).batch_size(1)),
-        expected,
-        "one by one"
-    );
-    assert_eq!(
-        samples(ahead.epoch(4).batch_size(COUNT * 2)),
-        expected,
-        "all at once"
-    );
+    let expected = samples(ahead.epoch(4, 16));
+    assert_eq!(samples(ahead.epoch(4, 16)), expected, "twice");
+    assert_eq!(samples(inline.epoch(4, 16)), expected, "not ahead");
+    assert_eq!(samples(ahead.epoch(4, 1)), expected, "one by one");
+    assert_eq!(samples(ahead.epoch(4, COUNT * 2)), expected, "all at once");
     assert_eq!(
         samples(
             inline
-                .epoch(4)
+                .epoch(4, 1)
                 .batch_sizes(|batch| 1 + (batch as usize * 7) % 20)
         ),
         expected,
@@ -85,17 +73,17 @@ fn neither_batch_size_nor_prefetching_changes_a_value() {
 #[test]
 fn an_epoch_is_taken_up_anywhere() {
     let loader = loader(everything(), 1);
-    let whole = samples(loader.epoch(2).batch_size(10));
+    let whole = samples(loader.epoch(2, 10));
     for skip in [1, 10, 57, COUNT - 1] {
         assert_eq!(
-            samples(loader.epoch(2).batch_size(10).skip(skip)),
+            samples(loader.epoch(2, 10).skip(skip)),
             whole[skip..],
             "from {skip}"
         );
     }
     for skip in [COUNT, COUNT + 1, usize::MAX] {
         assert_eq!(
-            loader.epoch(2).batch_size(10).skip(skip).batches().count(),
+            loader.epoch(2, 10).skip(skip).batches().count(),
             0,
             "from {skip}"
         );
@@ -113,7 +101,7 @@ fn every_image_comes_once_in_an_order_of_its_own_each_epoch() {
         "another seed"
     );
     for (epoch, order) in [(0, first), (1, second)] {
-        let seen: Vec<u32> = samples(loader.epoch(epoch).batch_size(32))
+        let seen: Vec<u32> = samples(loader.epoch(epoch, 32))
             .iter()
             .map(|sample| sample.0)
             .collect();
@@ -127,7 +115,7 @@ fn every_image_comes_once_in_an_order_of_its_own_each_epoch() {
 #[test]
 fn augmentation_differs_by_epoch_and_seed_and_leaves_the_order_alone() {
     let by_index = |seed, epoch| {
-        let mut samples = samples(loader(everything(), seed).epoch(epoch).batch_size(50));
+        let mut samples = samples(loader(everything(), seed).epoch(epoch, 50));
         samples.sort_by_key(|sample| sample.0);
         samples
     };
@@ -149,7 +137,7 @@ fn evaluation_keeps_order_and_images() {
     let split = split();
     let tables = Statistics::of(&split).tables(SHAPE).unwrap();
     let mut index = 0;
-    for batch in loader.evaluation().batch_size(40) {
+    for batch in loader.evaluation(40) {
         let batch = batch.unwrap();
         for (image, label) in batch.images.chunks_exact(SHAPE.len()).zip(&batch.labels) {
             let expected = split.image(index).iter().enumerate();
@@ -172,7 +160,7 @@ fn batch_sizes_are_asked_once_in_order_and_one_ahead() {
         10
     };
     let mut batches = loader(Augment::default(), 1)
-        .epoch(0)
+        .epoch(0, 1)
         .batch_sizes(sizes)
         .skip(3)
         .batches();
@@ -196,7 +184,7 @@ fn batch_sizes_are_asked_once_in_order_and_one_ahead() {
 fn memory_of_batches_is_used_again() {
     let loader = loader(Augment::default(), 1);
     let mut addresses = std::collections::BTreeSet::new();
-    for batch in loader.epoch(0).batch_size(1) {
+    for batch in loader.epoch(0, 1) {
         addresses.insert(batch.unwrap().images.as_ptr() as usize);
     }
     // One with the consumer, one that waits, one in the making; never one for each of the batches.
@@ -210,10 +198,9 @@ fn memory_of_batches_is_used_again() {
 #[test]
 fn images_may_be_taken_out() {
     let loader = loader(Augment::default(), 1);
-    let expected = samples(loader.epoch(0).batch_size(20));
+    let expected = samples(loader.epoch(0, 20));
     let taken = loader
-        .epoch(0)
-        .batch_size(20)
+        .epoch(0, 20)
         .batches()
         .flat_map(|batch| std::mem::take(&mut batch.unwrap().images));
     assert!(taken.eq(expected.iter().flat_map(|sample| sample.2.iter().copied())));
@@ -224,8 +211,8 @@ fn stopping_early_ends_the_thread_and_frees_the_images() {
     let split = split();
     let statistics = Statistics::of(&split);
     let watch: Weak<Split> = Arc::downgrade(&split);
-    let loader = Loader::new(split, SHAPE, &statistics, everything(), 1).unwrap();
-    let mut batches = loader.epoch(0).batch_size(2).batches();
+    let loader = Loader::new(split, &statistics, everything(), 1).unwrap();
+    let mut batches = loader.epoch(0, 2).batches();
     let kept = batches.next().unwrap().unwrap();
     drop(batches);
     drop(loader);
@@ -242,7 +229,7 @@ fn errors_come_as_the_last_item() {
     for prefetch in [true, false] {
         let loader = loader(Augment::default(), 1).prefetch(prefetch);
         let mut batches = loader
-            .epoch(0)
+            .epoch(0, 1)
             .batch_sizes(|batch| if batch < 2 { 10 } else { 0 })
             .batches();
         assert_eq!(batches.by_ref().take(2).filter(Result::is_ok).count(), 2);
@@ -259,7 +246,7 @@ fn errors_come_as_the_last_item() {
 fn a_panic_in_the_callers_function_becomes_an_error() {
     let loader = loader(Augment::default(), 1);
     let mut batches = loader
-        .epoch(0)
+        .epoch(0, 1)
         .batch_sizes(|batch| match batch {
             0 => 10,
             _ => panic!("no size for batch {batch}"),
@@ -275,26 +262,24 @@ fn a_panic_in_the_callers_function_becomes_an_error() {
 fn what_does_not_fit_is_refused() {
     let split = split();
     let statistics = Statistics::of(&split);
-    let refused = |split: &Arc<Split>, shape, statistics: &Statistics, augment| {
-        Loader::new(Arc::clone(split), shape, statistics, augment, 0)
+    let refused = |split: &Arc<Split>, statistics: &Statistics, augment| {
+        Loader::new(Arc::clone(split), statistics, augment, 0)
             .unwrap_err()
             .to_string()
     };
     let empty = Arc::new(Split::new(SHAPE, vec![], vec![]).unwrap());
-    assert!(refused(&empty, SHAPE, &statistics, Augment::default()).contains("at least one image"));
-    let other = ImageShape::new(1, 9, 7);
-    assert!(refused(&split, other, &statistics, Augment::default()).contains("1x9x7"));
+    assert!(refused(&empty, &statistics, Augment::default()).contains("at least one image"));
     let grey = Statistics {
         mean: vec![0.1],
         std: vec![0.2],
     };
-    assert!(refused(&split, SHAPE, &grey, Augment::default()).contains("3 channels"));
+    assert!(refused(&split, &grey, Augment::default()).contains("3 channels"));
     let pad = Augment {
         pad: 7,
         border: Border::Reflect,
         ..Augment::default()
     };
-    assert!(refused(&split, SHAPE, &statistics, pad).contains("augment.pad"));
+    assert!(refused(&split, &statistics, pad).contains("augment.pad"));
 }
 
 /// The hardest first by index, so that a mistake in the order shows.
@@ -323,14 +308,14 @@ fn a_curriculum_draws_from_the_easiest_images_first() {
         let mut first: Vec<u32> = order[..pool].to_vec();
         first.sort_unstable();
         assert!(first.iter().copied().eq(hardest..COUNT as u32), "{epoch}");
-        assert_eq!(samples(easy.epoch(epoch).batch_size(10)).len(), COUNT);
+        assert_eq!(samples(easy.epoch(epoch, 10)).len(), COUNT);
     }
     let mut all = easy.order(3);
     all.sort_unstable();
     assert!(all.into_iter().eq(0..COUNT as u32));
     // Taken up in the middle of an epoch.
-    let whole = samples(easy.epoch(1).batch_size(10));
-    assert_eq!(samples(easy.epoch(1).batch_size(10).skip(40)), whole[40..]);
+    let whole = samples(easy.epoch(1, 10));
+    assert_eq!(samples(easy.epoch(1, 10).skip(40)), whole[40..]);
 }
 
 #[test]
@@ -378,8 +363,7 @@ fn an_impossible_curriculum_is_refused() {
 fn evaluation_of_some_images_in_any_order() {
     let loader = loader(everything(), 1);
     let all: Vec<Vec<f32>> = loader
-        .evaluation()
-        .batch_size(COUNT)
+        .evaluation(COUNT)
         .batches()
         .flat_map(|batch| {
             let batch = batch.unwrap();
@@ -388,7 +372,7 @@ fn evaluation_of_some_images_in_any_order() {
         })
         .collect();
     let indices: Vec<u32> = loader.order(7).into_iter().take(5).collect();
-    let batches = loader.evaluation().images(indices.clone()).batch_size(2);
+    let batches = loader.evaluation(2).images(indices.clone());
     let mut seen = Vec::new();
     for batch in batches {
         let batch = batch.unwrap();
@@ -404,7 +388,7 @@ fn evaluation_of_some_images_in_any_order() {
 fn parts_of_an_evaluation_divide_the_images() {
     let loader = loader(everything(), 1);
     let indices = |part, parts| -> Vec<u32> {
-        let batches = loader.evaluation().part(part, parts).batch_size(7);
+        let batches = loader.evaluation(7).part(part, parts);
         samples(batches).iter().map(|sample| sample.0).collect()
     };
     assert_eq!(indices(2, 4)[..3], [2, 6, 10]);
@@ -418,16 +402,24 @@ fn parts_of_an_evaluation_divide_the_images() {
 #[test]
 fn an_evaluation_resumes_after_the_images_already_used() {
     let loader = loader(everything(), 1);
-    let whole = samples(loader.evaluation().batch_size(10));
-    let rest = samples(loader.evaluation().batch_size(10).skip(40));
+    let whole = samples(loader.evaluation(10));
+    let rest = samples(loader.evaluation(10).skip(40));
     assert_eq!(rest, whole[40..]);
 }
 
 #[test]
-fn a_pass_has_a_default_batch_size() {
-    let loader = loader(Augment::default(), 1);
-    let lengths: Vec<usize> = (loader.epoch(0).into_iter())
-        .map(|batch| batch.unwrap().len)
-        .collect();
-    assert_eq!(lengths, [COUNT.min(DEFAULT_BATCH_SIZE)]);
+fn tensors_have_the_values_of_the_batch() {
+    let loader = loader(everything(), 1);
+    let device = Device::flex();
+    for (batch, twin) in loader.epoch(3, 40).into_iter().zip(loader.epoch(3, 40)) {
+        let (batch, twin) = (batch.unwrap(), twin.unwrap());
+        let (images, labels) = twin.tensors(&device);
+        assert_eq!(images.dims(), [batch.len, 3, 9, 7]);
+        assert_eq!(
+            images.into_data().try_into_vec::<f32>(),
+            Ok(batch.images.clone())
+        );
+        let labels: Vec<i64> = labels.into_data().iter().collect();
+        assert_eq!(labels, batch.labels);
+    }
 }

@@ -1,6 +1,7 @@
 //! Integration tests of the crate, in one binary: each binary links Burn, which takes time.
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+mod accuracy;
 mod augmentation;
 #[path = "../bad_data/mod.rs"]
 mod bad_data;
@@ -9,6 +10,7 @@ mod datasets;
 #[cfg(feature = "download")]
 mod download;
 mod image_folder;
+mod in_memory;
 mod loader;
 mod models;
 mod train_parity;
