@@ -112,7 +112,7 @@ fn extract_zip(path: &Path, file: impl Read + Seek, target: &Path) -> Result<(),
         if entry.is_dir() || entry.is_symlink() {
             continue;
         }
-        let name = PathBuf::from(entry.name());
+        let name = PathBuf::from(entry.name().map_err(broken)?.into_owned());
         write_entry(path, &name, &mut entry, target, &mut left)?;
     }
     Ok(())

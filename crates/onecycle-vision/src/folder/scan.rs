@@ -173,8 +173,8 @@ impl Scan<'_> {
     ) -> Result<Vec<String>, DataError> {
         let folders = entries.iter().filter(|entry| entry.is_folder);
         let names: Vec<&str> = folders.map(|entry| entry.name.as_str()).collect();
-        let known = [&VALIDATION[..], &TEST].concat();
-        let is_part = |name: &&&str| known.contains(&name.to_lowercase().as_str());
+        let parts = [&VALIDATION[..], &TEST].concat();
+        let is_part = |name: &&&str| parts.contains(&name.to_lowercase().as_str());
         if !names.is_empty() && names.iter().filter(is_part).count() == names.len() {
             return Err(DataError::Layout {
                 path: self.root.to_path_buf(),

@@ -73,7 +73,7 @@ fn the_checkout_is_found_without_being_told() {
     };
     let data = Source::default().load_from(&places).unwrap();
     assert_eq!(data.name, "fashion-mnist");
-    assert_eq!(data.limit(100).train.len(), 100);
+    assert_eq!(data.limit(100, 1).train.len(), 100);
 }
 
 #[test]
