@@ -3,10 +3,17 @@
 
 mod curriculum;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use burn::tensor::Device;
-use onecycle::{Plan, Run};
+use onecycle::{AtEnd, Plan, Run};
+use onecycle_burn::{
+    optim::{ParamGroup, Select},
+    state,
+};
 use onecycle_vision::{
     Contents, Dataset, ImageShape, Loader, Source, Split, Statistics, TestOrigin,
     models::{Architecture, Model},
@@ -141,10 +148,13 @@ impl Experiment {
     /// A trainer for this experiment, before its first update.
     ///
     /// # Errors
-    /// The images are too small for the network, or options of the optimizer are out of range.
+    /// The images are too small for the network, options of the optimizer are out of range, or a
+    /// parameter group matches no parameter.
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
+        let model = self.initial_model()?;
+        check_groups(&self.config.optimizer.groups, &model)?;
         Ok(Trainer::new(
-            self.initial_model()?,
+            model,
             self.config.optimizer.build()?,
             Arc::clone(&self.plan),
             self.training_data(),
@@ -250,6 +260,41 @@ impl Data {
     }
 }
 
+/// Checks that each parameter group has a parameter: without one it would have no effect.
+fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError> {
+    let weights = state::weights(model);
+    let trained = weights
+        .iter()
+        .filter(|(name, _)| !name.contains("running_"));
+    let trained: Vec<(&String, usize)> = trained
+        .map(|(name, data)| (name, data.shape.len()))
+        .collect();
+    for (index, group) in groups.iter().enumerate() {
+        if trained
+            .iter()
+            .any(|(name, rank)| group.matches(name, *rank))
+        {
+            continue;
+        }
+        let value = match &group.select {
+            Select::Prefix(prefix) => format!("{prefix:?}"),
+            Select::BiasAndNorm => "bias_and_norm".to_owned(),
+        };
+        let first = |name: &&String| name.split('.').next().unwrap_or_default().to_owned();
+        let modules: BTreeSet<String> = trained.iter().map(|(name, _)| first(name)).collect();
+        let modules: Vec<String> = modules.into_iter().collect();
+        return Err(ConfigError::setting(
+            format!("optimizer.groups[{index}].select"),
+            value,
+            format!(
+                "the beginning of a parameter's name; they begin with {}",
+                modules.join(", ")
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Largest number of steps: the plan and the records of a run are held in memory to be drawn.
 const MAX_STEPS: u64 = 10_000_000;
 
@@ -281,6 +326,17 @@ pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, ConfigError>
         },
     };
     let plan = policy.resolve(&run)?;
+    if plan.ends_at() < plan.steps() && config.policy.at_end != AtEnd::Restart {
+        return Err(ConfigError::setting(
+            "policy.total_steps",
+            plan.ends_at(),
+            format!(
+                "the {} steps of the run: after its own end the policy would keep its last rate; \
+                 or at_end = \"restart\"",
+                plan.steps()
+            ),
+        ));
+    }
     if plan.steps() > MAX_STEPS {
         let (key, value) = match config.steps {
             Some(steps) => ("steps", steps.to_string()),

@@ -84,6 +84,12 @@ impl Plan {
         self.resolved.clock.total_steps()
     }
 
+    /// The step from which [`AtEnd`] applies: [`steps`](Self::steps), or less if the policy has a
+    /// length of its own that is shorter than the run, such as `total_steps` of PyTorch's OneCycleLR.
+    pub fn ends_at(&self) -> u64 {
+        self.resolved.end
+    }
+
     /// The policy of the plan.
     pub fn policy(&self) -> &Policy {
         &self.policy

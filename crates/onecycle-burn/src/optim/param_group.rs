@@ -53,7 +53,7 @@ impl ParamGroup {
 
     /// Whether a parameter belongs here. `path` is its path in the module, `rank` its number of
     /// dimensions.
-    pub(crate) fn matches(&self, path: &str, rank: usize) -> bool {
+    pub fn matches(&self, path: &str, rank: usize) -> bool {
         match &self.select {
             Select::BiasAndNorm => rank == 1,
             Select::Prefix(prefix) => path.starts_with(prefix.as_str()),

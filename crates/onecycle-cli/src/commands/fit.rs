@@ -103,6 +103,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
     }
     let experiment = Experiment::prepare(config.clone())?;
+    experiment.trainer()?;
     train::print_data(&experiment, &args.show);
     if !args.quick && !given.layers()?.says_length() {
         let images = experiment.data.train.len();

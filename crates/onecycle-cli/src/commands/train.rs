@@ -88,6 +88,8 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let message = "stopped before the first step; nothing was written";
     let stop = Stop::listen(start, run_options.max_time, message);
     let experiment = Experiment::prepare(config)?;
+    // Reports settings of the optimizer that do not fit before anything is written.
+    experiment.trainer()?;
     print_data(&experiment, &args.show);
     for note in &experiment.data.notes {
         output::note(note);

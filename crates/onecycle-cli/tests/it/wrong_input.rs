@@ -101,6 +101,9 @@ const FILES: &[(&str, &[&str])] = &[
     ("epochs = 1\nsteps = 10", &["`epochs`", "`steps`"]),
     ("[data]\nname = \"mnist\"\npath = \"photos\"", &["`data.name`", "`data.path`"]),
     ("steps = 50\n[policy]\nkind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100", &["100", "50"]),
+    // Without effect.
+    ("steps = 150\n[policy]\nkind = \"torch_one_cycle\"\nmax_lr = 0.1\ntotal_steps = 100", &["policy.total_steps = 100", "150 steps"]),
+    ("[optimizer]\ngroups = [{ select = { prefix = \"encoder\" }, lr = 0.1 }]", &["optimizer.groups[0].select", "encoder", "begin with"]),
     // Missing or empty data.
     ("[data]\npath = \"nowhere\"", &["nowhere"]),
     ("[data]\npath = \"empty\"", &["empty"]),

@@ -391,7 +391,7 @@ mod tests {
             (
                 "data.colour = 3",
                 "unknown key `data.colour`: expected one of name, path, limit, test_limit, validation, image_size, \
-                 curriculum",
+                 resize, background, skip_bad, labels, curriculum",
             ),
         ];
         for (text, expected) in cases {
