@@ -40,13 +40,15 @@ pub struct Trained<N = Model> {
 /// `summary.steps` has the updates made.
 ///
 /// ```
+/// use onecycle::OneCycle;
 /// use onecycle_train::{Config, config::DataConfig, observer::on_epoch, train};
 ///
 /// let config = Config {
 ///     model: "lenet5".to_owned(),
-///     epochs: Some(2.0),
+///     epochs: Some(3.0),
 ///     batch_size: 32,
 ///     data: DataConfig::named("fashion-mnist").limited(2000, 500),
+///     policy: OneCycle::new(0.1).into(),
 ///     ..Config::default()
 /// };
 /// let trained = train(config, &mut on_epoch(|epoch| println!("{epoch}")))?;
