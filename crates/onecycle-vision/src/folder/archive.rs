@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use flate2::read::GzDecoder;
 
+use super::scan::identity;
 use crate::error::DataError;
 use crate::files::Sha256Writer;
 
@@ -86,7 +87,8 @@ pub(super) fn extract(path: &Path, cache: &Path) -> Result<PathBuf, DataError> {
     }
 }
 
-/// Name of the extracted folder: SHA-256 of path, size and modification time of the archive.
+/// Name of the extracted folder: SHA-256 of path, size, modification time and identity of the
+/// archive.
 fn key(path: &Path) -> Result<String, DataError> {
     let data = fs::metadata(path).map_err(|error| DataError::io(path, "read its size", error))?;
     let modified = data
@@ -98,6 +100,9 @@ fn key(path: &Path) -> Result<String, DataError> {
     hash.update(real.to_string_lossy().as_bytes());
     hash.update(&data.len().to_le_bytes());
     hash.update(&modified.map_or(0, |time| time.as_nanos()).to_le_bytes());
+    for number in identity(&data) {
+        hash.update(&number.to_le_bytes());
+    }
     let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.split('.').next().unwrap_or_default();
     Ok(format!("{stem}-{}", &hash.finish()[..16]))

@@ -551,14 +551,14 @@ fn relative(root: &Path, path: &Path) -> String {
 /// as reproducible archives have them: the inode, and seconds and nanoseconds of the last change of
 /// the inode, which no program can set.
 #[cfg(unix)]
-fn identity(data: &fs::Metadata) -> [u64; 3] {
+pub(super) fn identity(data: &fs::Metadata) -> [u64; 3] {
     use std::os::unix::fs::MetadataExt;
     [data.ino(), data.ctime() as u64, data.ctime_nsec() as u64]
 }
 
 /// Numbers that change when a file is replaced: seconds and nanoseconds of its creation.
 #[cfg(not(unix))]
-fn identity(data: &fs::Metadata) -> [u64; 3] {
+pub(super) fn identity(data: &fs::Metadata) -> [u64; 3] {
     let created = data.created().ok();
     let created = created.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     created.map_or([0; 3], |time| {
