@@ -196,6 +196,11 @@ pub struct DataCache {
 }
 
 impl DataCache {
+    /// Whether the data set of a configuration has images for validation besides its test images.
+    pub(crate) fn has_validation(&mut self, config: &Config) -> Result<bool, TrainError> {
+        Ok(self.read(config)?.validation.is_some())
+    }
+
     /// Reads the data set of a configuration, from memory if it was the last one read.
     fn read(&mut self, config: &Config) -> Result<Dataset, TrainError> {
         let source = config.data.source(config.seed);
@@ -267,7 +272,7 @@ fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError>
         .iter()
         .filter(|(name, _)| !name.contains("running_"));
     let trained: Vec<(&String, usize)> = trained
-        .map(|(name, data)| (name, data.shape.len()))
+        .map(|(name, data)| (name, data.shape().len()))
         .collect();
     for (index, group) in groups.iter().enumerate() {
         if trained

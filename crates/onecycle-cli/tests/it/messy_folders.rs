@@ -564,6 +564,28 @@ fn other_layouts_get_advice() {
     }
 }
 
+/// The search is judged on the validation images of the folder, the run on its test images.
+#[test]
+fn fit_uses_the_parts_of_a_folder() {
+    let place = Place::new();
+    write_classes(&place.path("photos/train"), 20, "png");
+    write_classes(&place.path("photos/val"), 5, "png");
+    write_classes(&place.path("photos/test"), 4, "png");
+    let mut fit = TRAIN;
+    fit[0] = "fit";
+    let epochs = fit.iter().position(|arg| *arg == "--epochs").unwrap();
+    fit[epochs + 1] = "4";
+    place.succeed(&[&fit[..], &["--quick"]].concat());
+    let data: Value = serde_json::from_slice(&place.read("run/data.json")).unwrap();
+    let parts = ["train", "validation", "test"].map(|part| count(&data, part));
+    assert_eq!(parts, [60, 15, 12]);
+    let summary: Value = serde_json::from_slice(&place.read("run/summary.json")).unwrap();
+    assert!(
+        summary["test_accuracy"].as_f64().unwrap() > 0.8,
+        "{summary}"
+    );
+}
+
 #[test]
 fn predictions_of_files_folders_patterns_and_lists() {
     let place = Place::new();

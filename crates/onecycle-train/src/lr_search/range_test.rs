@@ -116,11 +116,13 @@ pub fn prepare(
     seeds: &[u64],
     hold_out: Option<f64>,
 ) -> Result<Vec<Experiment>, TrainError> {
-    let mut config = config.clone();
-    if let (Some(share), 0.0) = (hold_out, config.data.validation) {
+    let mut config = config.clone().with_absolute_path()?;
+    let mut cache = DataCache::default();
+    if let (Some(share), 0.0) = (hold_out, config.data.validation)
+        && !cache.has_validation(&config)?
+    {
         config.data.validation = share;
     }
-    let mut cache = DataCache::default();
     let each = seeds.iter().map(|seed| {
         let seed = *seed;
         Experiment::prepare_from(
