@@ -144,8 +144,9 @@ pub fn try_fit_one_cycle<M: Module, B, I: IntoIterator<Item = B>, E: From<BurnEr
     })
 }
 
-/// Runs a [range test](mod@crate::range_test) on the batches and the loss of [`fit_one_cycle`].
-/// `model` and `optimizer` stay bit-identical.
+/// Runs a [range test](mod@crate::range_test). `epochs` and `loss` are as in [`fit_one_cycle`];
+/// batches are drawn from epoch 0 on. The test trains copies, so `model` and `optimizer` do not
+/// change.
 ///
 /// # Errors
 /// [`BurnError::NoBatch`] if an epoch has no batch; those of

@@ -1,7 +1,7 @@
 //! The `onecycle` command: trains image classifiers fast with the 1cycle policy.
 //!
-//! This crate parses arguments, shows progress, prints results and chooses exit codes. It computes
-//! nothing itself: `onecycle-train` does for one run, `onecycle-studies` for many.
+//! This crate parses arguments, shows progress, prints results and chooses exit codes. All
+//! computation is in `onecycle-train` (one run) and `onecycle-studies` (many runs).
 //!
 //! Exit codes: 0 for success, 1 for an error, 2 for a wrong command line. Stopped before the end:
 //! 124 by `--max-time`, 130 by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.

@@ -304,8 +304,8 @@ impl Figure {
         Ok(svg::write(self, &draw::draw(self)))
     }
 
-    /// The figure as a PNG of [`WIDTH`] × [`HEIGHT`] × [`PNG_SCALE`]² pixels. Needs the feature
-    /// `png`.
+    /// The figure as a PNG, [`PNG_SCALE`] times as wide and as high as [`WIDTH`] × [`HEIGHT`]. Needs
+    /// the feature `png`.
     ///
     /// # Errors
     /// Those of [`svg`](Self::svg), and [`PlotError::Picture`].

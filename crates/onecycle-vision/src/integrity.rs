@@ -57,10 +57,11 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether every image and label is the published one.
+    /// Whether all images and labels are identical to the published data set.
     ///
-    /// A compressed file with another checksum counts if its contents are the published ones. An
-    /// archive counts if all files in it do.
+    /// Compression does not matter: a file with another checksum passes if its decompressed contents
+    /// match. An archive passes if its checksum matches or if every file in it passes. The shape and
+    /// the number of the images must match too.
     pub fn is_published(&self) -> bool {
         let good = |file: &FileReport| {
             matches!(

@@ -228,10 +228,12 @@ impl Policy {
     ///
     /// # Errors
     /// - [`PolicyError::ZeroSteps`] if the run has no steps.
-    /// - [`PolicyError::SpanLongerThanRun`] or [`PolicyError::LongerThanRun`] if something does not
-    ///   fit into the run.
+    /// - [`PolicyError::SpanLongerThanRun`] if a span is longer than the run or its part of it.
+    /// - [`PolicyError::LongerThanRun`] if the policy has a length of its own and the run has fewer
+    ///   steps.
     /// - [`PolicyError::UnknownUnit`] if a span is in a unit that the run does not define.
-    /// - [`PolicyError::PhaseWithoutLength`] if a cloned schedule would divide by zero.
+    /// - [`PolicyError::PhaseWithoutLength`] if a phase of a schedule that reproduces PyTorch, optax
+    ///   or fastai has length 0: the original would divide by zero.
     pub fn resolve(&self, run: &Run) -> Result<Plan, PolicyError> {
         let clock = Clock::new(run, self.batch_size.as_ref())?;
         let extent = Extent::whole(&clock);

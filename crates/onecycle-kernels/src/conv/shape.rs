@@ -29,11 +29,12 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`.
+    /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`, with the quotient
+    /// rounded down.
     ///
     /// # Errors
-    /// A dimension is zero or exceeds its range, the kernel exceeds the padded input, or a tensor
-    /// exceeds the address space.
+    /// A dimension other than the padding is zero; height, width, kernel, stride or padding exceeds
+    /// 32768; the kernel exceeds the padded input; or a tensor exceeds the address space.
     pub fn output(&self) -> Result<[usize; 2], KernelError> {
         for (name, value) in [
             ("batch", self.batch),

@@ -11,7 +11,8 @@ const TAGGED: [&str; 2] = ["optimizer", "policy"];
 /// Pairs of keys that exclude each other: setting one removes the other from the layers below.
 const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", ["name", "path"])];
 
-/// Builder of a [`Config`] from layers of settings: defaults, files, single settings.
+/// Builder of a [`Config`] from layers: the defaults, then files and single settings in the order in
+/// which they are added. A later layer overrides an earlier one.
 ///
 /// ```
 /// use onecycle_train::config::Layers;

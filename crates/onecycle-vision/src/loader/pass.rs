@@ -47,9 +47,9 @@ impl<'a> Pass<'a> {
 
     /// Number of images per batch, if it varies. Replaces the constant size.
     ///
-    /// `sizes` is called once per batch, in order: with 0 for the first batch of this pass, then
-    /// with 1, and so on. After [`skip`](Self::skip) it starts at 0 again. It runs on the loader's
-    /// thread, one batch ahead. A size of 0 ends the pass with
+    /// `sizes` is called once per batch, in order, with the index of the batch in this pass. Images
+    /// left out by [`skip`](Self::skip) do not count: the first batch after them has index 0. With
+    /// prefetching it runs on the loader's thread, one batch ahead. A size of 0 ends the pass with
     /// [`DataError::BatchSize`](crate::DataError::BatchSize).
     pub fn batch_sizes(mut self, sizes: impl FnMut(u64) -> usize + Send + 'static) -> Self {
         self.batch_sizes = Box::new(sizes);

@@ -152,19 +152,20 @@ fn join(parts: Vec<(u64, Option<Table>)>, hold: Option<u64>) -> Option<Table> {
     Some(joined)
 }
 
-/// The product of policies: the first gives a learning rate, the others factors.
+/// The product of policies. Usually the first gives a learning rate and the others are factors
+/// without a unit.
 ///
 /// ```text
 /// lr(n) = p_1(n) p_2(n) ...
 /// ```
 ///
-/// At most one factor may set momentum.
+/// At most one of them may set momentum.
 ///
 /// | parameter | default | purpose | range |
 /// |---|---|---|---|
 /// | `of` | | the policies | at least one |
 ///
-/// Source: `ChainedScheduler` of PyTorch, as plain multiplication.
+/// Source: PyTorch's `ChainedScheduler`, with its updates replaced by a plain product.
 ///
 /// ```
 /// use onecycle::{Linear, Product, Run, Span, Step};

@@ -90,8 +90,8 @@ impl LrSweep {
         )
     }
 
-    /// torch-lr-finder's `range_test`, with `step_mode` "exp" or "linear": the same sweeps as this
-    /// crate's own.
+    /// The sweep of torch-lr-finder's `range_test`: `step_mode` "exp" gives the rates of
+    /// [`LrSweep::exponential`], "linear" those of [`LrSweep::linear`].
     ///
     /// # Errors
     /// The same as for [`LrSweep::exponential`] and [`LrSweep::linear`].

@@ -15,9 +15,10 @@ pub struct OverSeeds {
     /// Smallest and largest suggested rate.
     #[serde(alias = "interval")]
     pub range: Option<(f64, f64)>,
-    /// [`Verdict::Ok`] if a majority of the seeds gave a rate, otherwise the most frequent other
-    /// verdict. [`Verdict::SeedsDisagree`] if the rates differ by more than
-    /// [`MAX_SPREAD`](Self::MAX_SPREAD); `lr` is then a median of rates that do not agree.
+    /// If at most half of the seeds gave a rate: the most frequent verdict other than `Ok`. Otherwise
+    /// [`Verdict::Ok`], or [`Verdict::SeedsDisagree`] if the largest rate is more than
+    /// [`MAX_SPREAD`](Self::MAX_SPREAD) times the smallest. With `SeedsDisagree`, `lr` is still the
+    /// median but should not be trusted.
     pub verdict: Verdict,
     /// Seeds whose curve gave a rate.
     #[serde(rename = "answers")]
