@@ -243,7 +243,10 @@ fn fit_searches_trains_and_tests() {
         "{reason}"
     );
     let cycles = found["search"]["cycles"].as_array().unwrap();
-    assert!((3..=6).contains(&cycles.len()), "{}", found["search"]);
+    // So few held-out images need three seeds.
+    let peaks = cycles.len() / 3;
+    assert!((3..=12).contains(&peaks), "{}", found["search"]);
+    assert_eq!(cycles.len(), 3 * peaks);
     assert_eq!(found["search"]["answer"]["lr"], found["one_cycle_max"]);
 
     // The run trained with the rates that were found, and its report shows them.
