@@ -235,6 +235,21 @@ pub enum DataError {
         class: String,
     },
 
+    /// A folder has a class that the network was not trained on.
+    #[error(
+        "{}: `{class}` is none of the classes that the network was trained on ({}); rename or remove \
+         this folder",
+        path.display(), known.join(", ")
+    )]
+    OtherClass {
+        /// The class's folder.
+        path: PathBuf,
+        /// Name of the class.
+        class: String,
+        /// The classes of the network.
+        known: Vec<String>,
+    },
+
     /// The folder name of a class is not UTF-8, so it could not be distinguished from another one.
     #[error(
         "{}: the name of this class is not UTF-8; rename the folder",
@@ -254,7 +269,7 @@ pub enum DataError {
 
     /// An image that cannot be decoded.
     #[error(
-        "{}: not a readable image ({reason}); repair or remove it, or leave it out with --skip-bad",
+        "{}: not a readable image ({reason}); repair or remove it",
         path.display()
     )]
     Image {
@@ -264,10 +279,10 @@ pub enum DataError {
         reason: String,
     },
 
-    /// Several images that cannot be decoded.
+    /// Images of a data set that cannot be decoded.
     #[error(
-        "{} images cannot be read: {}; repair or remove them, or leave them out with --skip-bad",
-        failures.len(), list_failures(failures)
+        "{} cannot be read: {}; repair or remove, or leave out with --skip-bad",
+        number_of_images(failures.len()), list_failures(failures)
     )]
     Images {
         /// Each file with the message of the decoder.
@@ -415,6 +430,13 @@ fn list(paths: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+fn number_of_images(number: usize) -> String {
+    match number {
+        1 => "1 image".to_owned(),
+        n => format!("{n} images"),
+    }
 }
 
 fn list_failures(failures: &[(PathBuf, String)]) -> String {

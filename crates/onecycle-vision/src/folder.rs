@@ -315,19 +315,11 @@ fn decode(
 
 fn unreadable(tree: &Tree, failures: Vec<Failure>) -> DataError {
     let path = |failure: &Failure| tree.files[failure.index].path.clone();
-    let mut failures = failures.into_iter();
-    match (failures.next(), failures.len()) {
-        (Some(only), 0) => DataError::Image {
-            path: path(&only),
-            reason: only.reason,
-        },
-        (first, _) => DataError::Images {
-            failures: first
-                .into_iter()
-                .chain(failures)
-                .map(|failure| (path(&failure), failure.reason))
-                .collect(),
-        },
+    DataError::Images {
+        failures: failures
+            .into_iter()
+            .map(|failure| (path(&failure), failure.reason))
+            .collect(),
     }
 }
 

@@ -32,7 +32,7 @@
 //! const BATCH: usize = 32;
 //!
 //! // Fashion-MNIST: the first 2000 training and 500 test images.
-//! let data = Source::named("fashion-mnist").load()?.limit(2000).limit_test(500);
+//! let data = Source::named("fashion-mnist").load()?.limit(2000, 1).limit_test(500, 1);
 //! let (train, test) = data.loaders(Augment::crop_and_flip(2, Border::Zero), 1)?;
 //!
 //! let device = Device::flex().autodiff();

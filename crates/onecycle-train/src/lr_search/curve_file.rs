@@ -158,30 +158,19 @@ fn plain(name: &str) -> String {
 }
 
 fn from_csv(text: &str) -> Result<Points, Wrong> {
-    let is_data = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let header = text.lines().find(is_data).unwrap_or_default();
-    let delimiter = [b',', b';', b'\t']
+    let is_data = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line))
+        .filter(|(_, line)| is_data(line));
+    let (first, header) = lines.next().unwrap_or((1, ""));
+    let delimiter = [',', ';', '\t']
         .into_iter()
-        .max_by_key(|delimiter| header.bytes().filter(|byte| byte == delimiter).count())
-        .unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut records = reader.records().map(|record| {
-        let record = record.map_err(|error| Wrong::new(None, error.to_string()))?;
-        let line = record
-            .position()
-            .map_or(0, |position| position.line() as usize);
-        Ok((line, record))
-    });
-    let (first, header) = records
-        .next()
-        .unwrap_or_else(|| Err(Wrong::new(None, EXPECTED)))?;
-    let names: Vec<String> = header.iter().map(plain).collect();
+        .max_by_key(|delimiter| header.matches(*delimiter).count())
+        .unwrap_or(',');
+    let header = cells(header, delimiter);
+    let names: Vec<String> = header.iter().map(|name| plain(name)).collect();
     let needed = |known: &[&str]| {
         find(&names, known).ok_or_else(|| {
             let found = names.join(", ");
@@ -198,12 +187,9 @@ fn from_csv(text: &str) -> Result<Points, Wrong> {
         .collect();
     let mut points = Points::default();
     let mut curve: Option<Vec<String>> = None;
-    for record in records {
-        let (line, record) = record?;
-        if record.iter().all(str::is_empty) {
-            continue;
-        }
-        let cell = |at: usize| record.get(at).unwrap_or("");
+    for (line, text) in lines {
+        let row = cells(text, delimiter);
+        let cell = |at: usize| row.get(at).map_or("", String::as_str);
         let own: Vec<String> = of_curve.iter().map(|at| cell(*at).to_owned()).collect();
         if *curve.get_or_insert_with(|| own.clone()) != own {
             continue;
@@ -211,11 +197,11 @@ fn from_csv(text: &str) -> Result<Points, Wrong> {
         let parse = |at: usize| {
             // Spreadsheets of many countries write a decimal comma.
             let text = match delimiter {
-                b',' => cell(at).to_owned(),
+                ',' => cell(at).to_owned(),
                 _ => cell(at).replace(',', "."),
             };
             text.parse::<f64>().map_err(|_| {
-                let (name, value) = (header.get(at).unwrap_or_default(), cell(at));
+                let (name, value) = (&header[at], cell(at));
                 Wrong::new(Some(line), format!("{name} = `{value}`: expected a number"))
             })
         };
@@ -232,6 +218,24 @@ fn from_csv(text: &str) -> Result<Points, Wrong> {
         );
     }
     Ok(points)
+}
+
+/// The cells of a line, without surrounding blanks and quotes. A quoted cell may contain delimiters.
+fn cells(line: &str, delimiter: char) -> Vec<String> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            _ if c == delimiter && !quoted => cells.push(String::new()),
+            _ => {
+                if let Some(cell) = cells.last_mut() {
+                    cell.push(c);
+                }
+            }
+        }
+    }
+    cells.iter().map(|cell| cell.trim().to_owned()).collect()
 }
 
 fn from_json(text: &str) -> Result<Points, Wrong> {

@@ -39,13 +39,13 @@ fn diagnoses_during_a_run_do_not_change_it() {
     };
     let (plain, _) = Run::whole(small("0"));
     assert!(!plain.folder.diagnoses().exists());
-    // 12 steps, 6 per epoch: diagnoses after 5, 10 and 12.
+    // 14 steps, 7 per epoch: diagnoses after 5, 10 and 14.
     let diagnosed = || small("5");
     let (whole, _) = Run::whole(diagnosed());
     assert_same(&plain, &whole, "with diagnoses");
     let found = diagnose::read_during_run(&whole.folder).unwrap();
     let steps: Vec<u64> = found.iter().map(|one| one.conditions.step).collect();
-    assert_eq!(steps, [5, 10, 12]);
+    assert_eq!(steps, [5, 10, 14]);
     for one in &found {
         assert_eq!(one.problems, Vec::<String>::new());
         assert!(one.noise.unwrap().micro_batches.trace.value > 0.0);
@@ -147,7 +147,7 @@ fn a_finished_run_is_diagnosed() {
 
     assert_eq!(found.weights.as_deref(), Some("model.safetensors"));
     assert_eq!(found.conditions.step, 12);
-    // The last learning rate, and the quantities that follow from it, for 383 images in batches of
+    // The last learning rate, and the quantities that follow from it, for 382 images in batches of
     // 64.
     let last = run.folder.read_steps().unwrap().pop().unwrap();
     let conditions = &found.conditions;
@@ -155,7 +155,7 @@ fn a_finished_run_is_diagnosed() {
         (conditions.lr, Some(conditions.momentum)),
         (last.lr, last.momentum)
     );
-    let temperature = last.lr * 383.0 / (64.0 * (1.0 - conditions.momentum));
+    let temperature = last.lr * 382.0 / (64.0 * (1.0 - conditions.momentum));
     assert!((conditions.temperature / temperature - 1.0).abs() < 1e-12);
     let noise = found.noise.unwrap();
     assert_eq!((noise.batches, noise.batch_size), (16, 8));

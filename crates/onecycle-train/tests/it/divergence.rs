@@ -175,7 +175,7 @@ fn a_run_goes_back_far_enough_to_finish() {
         ("model", "mlp"),
         ("policy.kind", "constant"),
         ("policy.lr", "3"),
-        ("policy.momentum", "0.99"),
+        ("optimizer.momentum", "0.99"),
         ("checkpoint_steps", "1"),
         ("on_divergence", "retry"),
     ];

@@ -148,7 +148,12 @@ fn a_network_of_your_own_is_trained_like_a_named_one() {
 /// The images of a configuration in memory, under another name.
 fn in_memory(name: &str, keep: impl Fn(&Split) -> Split) -> Result<Dataset, DataError> {
     let set = Source::named("fashion-mnist").load()?;
-    Dataset::new(name, set.classes, keep(&set.train.take(512)), set.test)
+    Dataset::new(
+        name,
+        set.classes,
+        keep(&set.train.sample(512, config(&[]).seed)),
+        set.test,
+    )
 }
 
 #[test]

@@ -65,6 +65,7 @@ pub(super) fn scan(
         skipped: Vec::new(),
         notes: Vec::new(),
         visited: BTreeSet::new(),
+        classes_are_given: known.is_some(),
     };
     let classes = match labels {
         Some(labels) => scan.labelled(labels, known)?,
@@ -93,6 +94,7 @@ pub(super) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         skipped: Vec::new(),
         notes: Vec::new(),
         visited: BTreeSet::new(),
+        classes_are_given: true,
     };
     scan.add_images(folder, 0, PartName::Test)?;
     let mut files: Vec<PathBuf> = scan.files.into_iter().map(|file| file.path).collect();
@@ -129,6 +131,8 @@ struct Scan<'a> {
     notes: Vec<String>,
     /// Folders that were entered, without links: a link to one of them would never end.
     visited: BTreeSet<PathBuf>,
+    /// Whether the caller gave the classes.
+    classes_are_given: bool,
 }
 
 /// A visible entry of a folder.
@@ -209,9 +213,14 @@ impl Scan<'_> {
         let mut images = vec![0; classes.len()];
         for folder in &folders {
             let Some(label) = classes.iter().position(|class| *class == folder.name) else {
-                return Err(DataError::UnknownClass {
-                    path: folder.path.clone(),
-                    class: folder.name.clone(),
+                let (path, class) = (folder.path.clone(), folder.name.clone());
+                return Err(match self.classes_are_given {
+                    false => DataError::UnknownClass { path, class },
+                    true => DataError::OtherClass {
+                        path,
+                        class,
+                        known: classes,
+                    },
                 });
             };
             let before = self.files.len();

@@ -434,7 +434,7 @@ fn folder_cases() -> Vec<Case> {
         ),
         case(
             "an empty folder",
-            &["no images", "a folder for each class"],
+            &["no images", "a folder of images for each class"],
             |folder| at(folder),
         ),
         case(
@@ -460,7 +460,7 @@ fn folder_cases() -> Vec<Case> {
             },
         ),
         images_with(
-            &["bird", "no .png", "remove the folder"],
+            &["bird", "no image that can be read", "remove the folder"],
             "a class without images",
             |folder| {
                 fs::create_dir(folder.join("train/bird")).unwrap();
@@ -471,7 +471,7 @@ fn folder_cases() -> Vec<Case> {
             fs::remove_dir_all(folder.join("train/dog")).unwrap();
         }),
         images_with(
-            &["2.png", "not a readable", "repair or remove"],
+            &["2.png", "cannot be read", "repair or remove"],
             "an image cut off",
             |folder| {
                 let path = folder.join("train/dog/2.png");
@@ -480,7 +480,7 @@ fn folder_cases() -> Vec<Case> {
             },
         ),
         images_with(
-            &["1.png", "not a readable", "nor are 2 other files"],
+            &["1.png", "3 images cannot be read", "2.png"],
             "three files of text",
             |folder| {
                 for file in ["cat/1.png", "cat/2.png", "dog/2.png"] {
@@ -489,14 +489,14 @@ fn folder_cases() -> Vec<Case> {
             },
         ),
         images_with(
-            &["1.png", "not a readable", "repair or remove"],
+            &["1.png", "cannot be read", "repair or remove"],
             "a size beyond all bounds",
             |folder| {
                 resize_header(&folder.join("train/cat/1.png"), 60_000);
             },
         ),
         images_with(
-            &["1.png", "not a readable", "repair or remove"],
+            &["1.png", "cannot be read", "repair or remove"],
             "a decompression bomb of an image",
             |folder| {
                 // 16000x16000 pixels are within the longest side, but not within the memory limit.
@@ -505,16 +505,16 @@ fn folder_cases() -> Vec<Case> {
             },
         ),
         images_with(
-            &["1.png", "not a readable"],
+            &["1.png", "cannot be read"],
             "pixels that are fewer than the header says",
             |folder| resize_header(&folder.join("train/cat/1.png"), 4_000),
         ),
         images_with(
-            &["3.png", "not a readable", "of another format"],
+            &["3.png", "cannot be read", "of another format"],
             "an animated GIF by the name of a PNG",
             |folder| fs::write(folder.join("train/dog/3.png"), ANIMATED_GIF).unwrap(),
         ),
-        images_with(&["2.jpg", "not a readable"], "an empty image", |folder| {
+        images_with(&["2.jpg", "cannot be read"], "an empty image", |folder| {
             fs::write(folder.join("train/dog/2.jpg"), []).unwrap();
         }),
         images_with(
@@ -572,7 +572,7 @@ fn unix_cases() -> Vec<Case> {
             },
         ),
         images_with(
-            &[".png", "not a readable"],
+            &[".png", "cannot be read"],
             "a bad image whose name is no text",
             |folder| {
                 let path = folder

@@ -135,7 +135,8 @@ fn every_kind_of_image_becomes_rgb_with_8_bits() {
     let middle = |index: usize| [0, 1, 2].map(|channel| data.train.image(index)[channel * 64 + 36]);
     assert_eq!(
         [middle(0), middle(1), middle(2)],
-        [[90; 3], [40; 3], [5, 6, 7]]
+        [[90; 3], [40; 3], [255; 3]],
+        "the last one is transparent, on white"
     );
     for index in [3, 4] {
         assert!(
@@ -259,8 +260,8 @@ fn files_that_change_places_are_noticed() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("data");
     let (cat, dog) = (
-        folder.join("train/cat/0.png"),
-        folder.join("train/dog/0.png"),
+        folder.join("train/cat/0.bmp"),
+        folder.join("train/dog/0.bmp"),
     );
     write_png(&cat, 8, 8, [1, 100, 200]);
     write_png(&dog, 8, 8, [2, 100, 200]);

@@ -18,10 +18,10 @@ use onecycle_train::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Steps per epoch of a [`config`]: 383 images in batches of 64.
+/// Steps per epoch of a [`config`]: 382 images in batches of 64.
 pub(crate) const PER_EPOCH: u64 = 6;
 
-/// Two epochs of LeNet-5 on 383 images, with 129 images held out. `settings` are merged over it.
+/// Two epochs of LeNet-5 on 382 images, with 130 images held out. `settings` are merged over it.
 pub(crate) fn config(settings: &[(&str, &str)]) -> Config {
     try_config(settings).unwrap()
 }
