@@ -94,8 +94,8 @@ struct Points {
     validation: Vec<Validation>,
     /// Line of each point, if known.
     lines: Vec<usize>,
-    /// Losses so far at the last rate.
-    repeated: usize,
+    /// Number and sum of the losses at the last rate.
+    repeated: (usize, f64),
 }
 
 impl Points {
@@ -109,14 +109,15 @@ impl Points {
     ) {
         match self.loss.last_mut() {
             Some(mean) if self.lr.last() == Some(&lr) => {
-                self.repeated += 1;
-                *mean += (loss - *mean) / self.repeated as f64;
+                self.repeated.0 += 1;
+                self.repeated.1 += loss;
+                *mean = self.repeated.1 / self.repeated.0 as f64;
             }
             _ => {
                 self.lr.push(lr);
                 self.loss.push(loss);
                 self.lines.push(line);
-                self.repeated = 1;
+                self.repeated = (1, loss);
             }
         }
         if val_loss.is_some() || accuracy.is_some() {

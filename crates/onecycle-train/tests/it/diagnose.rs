@@ -51,7 +51,7 @@ fn diagnoses_during_a_run_do_not_change_it() {
         assert!(one.noise.unwrap().micro_batches.trace.value > 0.0);
         assert!(one.hessian.as_ref().unwrap().curvature.eigenvalues[0].value > 0.0);
         assert!(one.sharpness.unwrap().sharpness > 0.0);
-        assert_eq!((one.gap.train_images, one.gap.val_images), (94, 34));
+        assert_eq!((one.gap.train_images, one.gap.val_images), (98, 30));
     }
     assert_eq!(
         found[2].gap.gap,

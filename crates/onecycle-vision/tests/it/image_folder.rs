@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::bad_data::files::write_png;
+use crate::bad_data::{ANIMATED_GIF, files::write_png};
 use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use onecycle_vision::{Dataset, FolderOptions, ImageShape, Source, files};
 
@@ -214,6 +214,17 @@ fn photographs_are_turned_upright() {
         (true, true, false),
         "white is above"
     );
+}
+
+#[test]
+fn of_an_animation_the_first_image_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    write_pets(&root.path().join("data"));
+    fs::write(root.path().join("data/dog/99.png"), ANIMATED_GIF).unwrap();
+    let data = load(root.path());
+    let contents = data.contents.unwrap();
+    assert_eq!((contents.formats["GIF"], contents.formats["PNG"]), (1, 15));
+    assert_eq!(data.train.len() + data.test.len(), 16);
 }
 
 #[test]
