@@ -59,15 +59,18 @@ fn diagnoses_during_a_run_do_not_change_it() {
     );
     let report = fs::read_to_string(whole.folder.report()).unwrap();
     assert!(report.contains("<h2>Diagnosis</h2>") && report.contains("gradient noise scale"));
-    for figure in ["diagnose_noise", "diagnose_sharpness", "diagnose_gap"] {
-        assert!(
-            whole
-                .folder
-                .figures()
-                .join(format!("{figure}.png"))
-                .exists(),
-            "{figure}"
-        );
+    // So few gradients may give no noise scale, and then no figure of it.
+    let noise = found
+        .iter()
+        .filter_map(|one| one.noise?.micro_batches.scale);
+    let figures = [
+        ("diagnose_noise", noise.count() > 0),
+        ("diagnose_sharpness", true),
+        ("diagnose_gap", true),
+    ];
+    for (figure, expected) in figures {
+        let path = whole.folder.figures().join(format!("{figure}.png"));
+        assert_eq!(path.exists(), expected, "{figure}");
     }
 
     for updates in [5, 11] {

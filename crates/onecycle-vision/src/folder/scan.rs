@@ -158,6 +158,9 @@ impl Scan<'_> {
             let entries = list(&entry.path)?;
             if entries.iter().any(|entry| entry.is_folder) {
                 self.add_classes(&entry.path, entries, *part, Some(&classes))?;
+                if !self.files.iter().any(|file| file.part == *part) {
+                    return Err(no_images(&entry.path));
+                }
             } else {
                 self.unlabelled(*part, entry, &entries)?;
             }
@@ -241,10 +244,7 @@ impl Scan<'_> {
             return Err(DataError::EmptyClass { path, class, found });
         }
         match classes.as_slice() {
-            [] => Err(DataError::NoImages {
-                path: place.to_path_buf(),
-                expected: LAYOUT.to_owned(),
-            }),
+            [] => Err(no_images(place)),
             [class] => Err(DataError::OneClass {
                 path: place.to_path_buf(),
                 class: class.clone(),
@@ -282,6 +282,9 @@ impl Scan<'_> {
             .iter()
             .filter(|entry| formats::kind(&entry.path) == Kind::Image);
         let images = images.count();
+        if images == 0 {
+            return Err(no_images(&folder.path));
+        }
         for entry in entries {
             self.skip_all(entry, "no label: not in the folder of a class")?;
         }
@@ -460,6 +463,13 @@ impl Scan<'_> {
             self.skip(&entry.path, "no label in the table");
         }
         Ok(())
+    }
+}
+
+fn no_images(folder: &Path) -> DataError {
+    DataError::NoImages {
+        path: folder.to_path_buf(),
+        expected: LAYOUT.to_owned(),
     }
 }
 
