@@ -544,12 +544,6 @@ fn unix_cases() -> Vec<Case> {
         process::Command,
     };
     vec![
-        images_with(&["gone.png", "cannot"], "a link to nowhere", |folder| {
-            symlink("nowhere.png", folder.join("train/cat/gone.png")).unwrap();
-        }),
-        images_with(&["loop.png", "cannot"], "a link to itself", |folder| {
-            symlink("loop.png", folder.join("train/cat/loop.png")).unwrap();
-        }),
         images_with(
             &["pipe.png", "not a regular file", "remove"],
             "a pipe that nobody writes to",
