@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         policy,
         ..Config::default()
     };
-    let one_cycle = with(OneCycle::new(0.1).into());
+    let one_cycle = with(OneCycle::new(0.05).into());
     let constant = with(Constant::new(0.02).into());
 
     let mut progress = on_epoch(|epoch| println!("{epoch}"));

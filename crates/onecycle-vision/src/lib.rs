@@ -31,7 +31,7 @@
 //!
 //! const BATCH: usize = 32;
 //!
-//! // Fashion-MNIST: the first 2000 training and 500 test images.
+//! // A sample of Fashion-MNIST: 2000 training and 500 test images.
 //! let data = Source::named("fashion-mnist").load()?.limit(2000, 1).limit_test(500, 1);
 //! let (train, test) = data.loaders(Augment::crop_and_flip(2, Border::Zero), 1)?;
 //!
@@ -42,7 +42,7 @@
 //!
 //! let mut optimizer = Optimizer::new(OptimizerConfig::sgd())?;
 //! let run = Run::epochs(3.0, train.len() as u64, BATCH as u64);
-//! let plan = OneCycle::new(0.1).policy()?.resolve(&run)?;
+//! let plan = OneCycle::new(0.03).policy()?.resolve(&run)?;
 //! let mut step = 0;
 //! for epoch in 0..3 {
 //!     for batch in train.epoch(epoch, BATCH) {
