@@ -150,7 +150,7 @@ pub fn try_fit_one_cycle<M: Module, B, I: IntoIterator<Item = B>, E: From<BurnEr
 ///
 /// # Errors
 /// [`BurnError::NoBatch`] if an epoch has no batch; those of
-/// [`range_test`](crate::range_test::range_test).
+/// [`range_test`].
 pub fn lr_find<M: Module, B, I: IntoIterator<Item = B>>(
     model: &M,
     optimizer: &Optimizer,
