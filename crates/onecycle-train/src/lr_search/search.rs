@@ -31,6 +31,8 @@ pub(super) const FEW_IMAGES: usize = 200;
 /// Largest number of cycles per seed with few held-out images: the rates that work extend over more
 /// factors of two.
 const MAX_CYCLES_FEW: usize = 12;
+/// Number of successive lower rates that must be worse to end the search, with few held-out images.
+const PATIENCE_FEW: usize = 2;
 /// Standard deviation over the images of the difference between the losses of two networks, as a
 /// share of the loss of an untrained network. Divided by the root of the number of images, it is the
 /// smallest difference that they can show.
@@ -101,13 +103,14 @@ pub fn cycle_search(
     // Loss of an untrained network, which gives every class the same probability.
     let untrained = (experiment.data.classes.len() as f64).ln();
     let images = experiment.data.validation.len();
-    let most = if images < FEW_IMAGES {
-        MAX_CYCLES_FEW
+    let (most, patience) = if images < FEW_IMAGES {
+        (MAX_CYCLES_FEW, PATIENCE_FEW)
     } else {
-        MAX_CYCLES
+        (MAX_CYCLES, 1)
     };
     let resolution = DEVIATION * untrained / ((images * seeds.max(1)) as f64).sqrt();
-    Ok(CycleSearch::new(start, untrained, most)?.with_resolution(resolution)?)
+    let search = CycleSearch::new(start, untrained, most)?;
+    Ok(search.with_resolution(resolution)?.with_patience(patience))
 }
 
 /// The experiment of a cycle. A second cycle with the same peak has other initial weights, but the

@@ -84,6 +84,9 @@ pub struct CycleSearch {
     /// Smallest difference of losses that means anything.
     #[serde(default)]
     resolution: f64,
+    /// Number of successive lower candidates that must be worse to end the search downwards.
+    #[serde(default = "one")]
+    patience: usize,
     /// Candidates in the order in which they were tried.
     tried: Vec<Tried>,
 }
@@ -125,8 +128,19 @@ impl CycleSearch {
             untrained,
             most,
             resolution: 0.0,
+            patience: one(),
             tried: Vec::new(),
         })
+    }
+
+    /// Sets how many successive lower candidates must be worse than the best to end the search
+    /// downwards; 1 by default, and at least 1. With a few held-out images a cycle can fail by
+    /// chance at a rate that works, and a single failure would hide all lower rates.
+    pub fn with_patience(self, patience: usize) -> Self {
+        CycleSearch {
+            patience: patience.max(1),
+            ..self
+        }
     }
 
     /// Sets the smallest difference of losses that means anything, at least 0: losses that differ
@@ -221,14 +235,28 @@ impl CycleSearch {
     }
 
     /// The first candidate below or above the best that was not tried, or whose loss is not equal
-    /// to the best.
+    /// to the best. Downwards, as many in a row as the patience must not be equal.
     fn end(&self, best: &Tried, direction: i32) -> End<'_> {
+        let needed = if direction < 0 { self.patience } else { 1 };
+        let mut worse: Vec<&Tried> = Vec::new();
         let mut exponent = best.exponent;
         loop {
             exponent += direction;
-            let tried = self.tried.iter().find(|one| one.exponent == exponent);
-            if !tried.is_some_and(|one| self.is_alike(one, best)) {
-                return End { exponent, tried };
+            match self.tried.iter().find(|one| one.exponent == exponent) {
+                None => {
+                    return End {
+                        exponent,
+                        tried: None,
+                    };
+                }
+                Some(one) if self.is_alike(one, best) => worse.clear(),
+                Some(one) => worse.push(one),
+            }
+            if let (Some(first), true) = (worse.first(), worse.len() >= needed) {
+                return End {
+                    exponent: first.exponent,
+                    tried: Some(first),
+                };
             }
         }
     }
@@ -294,6 +322,10 @@ impl CycleSearch {
             verdict: Verdict::Ok,
         }
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 fn rate(exponent: i32) -> f64 {

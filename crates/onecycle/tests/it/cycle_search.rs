@@ -168,6 +168,29 @@ fn losses_that_cannot_be_told_apart_give_the_middle() {
     assert!(search.with_resolution(f64::NAN).is_err());
 }
 
+/// Of the rates that work, from 0.0125 to 3.2, one fails by chance.
+#[test]
+fn a_single_failure_does_not_hide_lower_rates() {
+    let loss = |lr_max: f64| match lr_max {
+        lr if !(0.01..4.0).contains(&lr) => UNTRAINED,
+        lr if (0.7..0.9).contains(&lr) => 1.5,
+        _ => 0.0,
+    };
+    let found = |patience: usize| {
+        let search = CycleSearch::new(3.2, UNTRAINED, 14).unwrap();
+        let mut search = search
+            .with_resolution(0.03)
+            .unwrap()
+            .with_patience(patience);
+        while let Some(lr_max) = search.next_lr_max() {
+            search.record(loss(lr_max));
+        }
+        search.suggestion().lr.unwrap()
+    };
+    assert!(found(1) > 1.5, "{}", found(1));
+    assert!((0.1..0.3).contains(&found(2)), "{}", found(2));
+}
+
 #[test]
 fn no_suggestion_without_learning() {
     let mut search = CycleSearch::new(0.1, UNTRAINED, 4).unwrap();
