@@ -110,7 +110,7 @@ pub fn try_fit_one_cycle<M: Module, B, I: IntoIterator<Item = B>, E: From<BurnEr
     }
     let mut stream = Stream::new(epochs);
     let mut losses = Vec::new();
-    // An update takes the module by value. The original is replaced at the end.
+    // An update consumes the module, so a copy is trained and replaces the original at the end.
     let mut trained = model.clone();
     for (step, hyper) in plan.iter() {
         let gradients = stream

@@ -1,5 +1,7 @@
 //! Formats numbers for people.
 
+use std::borrow::Cow;
+
 /// Four significant digits; `nan` and `inf` as words.
 pub fn significant(value: f64) -> String {
     if !value.is_finite() || value == 0.0 {
@@ -44,6 +46,15 @@ pub fn duration(seconds: f64) -> String {
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
         (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
+    }
+}
+
+/// A field of a CSV file (RFC 4180): quoted if it contains a separator, a quote or a line break.
+pub fn csv_field(field: &str) -> Cow<'_, str> {
+    if field.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(field)
     }
 }
 

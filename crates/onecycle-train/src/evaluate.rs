@@ -1,9 +1,7 @@
 //! Accuracy of a trained model on labelled images, per class. [`evaluate`] returns an
 //! [`Evaluation`].
 
-use onecycle_vision::{
-    Augment, Dataset, FolderOptions, ImageSize, Loader, Source, TestOrigin, folder::LabelFile,
-};
+use onecycle_vision::{Augment, Dataset, FolderOptions, ImageSize, Loader, TestOrigin};
 use serde::Serialize;
 
 use crate::{
@@ -162,24 +160,19 @@ struct Images {
 fn images(model: &Classifier, data: &DataConfig) -> Result<Images, TrainError> {
     let card = model.card();
     let seed = card.trained_on.as_ref().map_or(0, |run| run.seed);
-    let mut set = Source {
-        name: data.name.clone(),
-        path: data.path.clone(),
-        folder: FolderOptions {
-            size: ImageSize {
-                height: card.shape.height,
-                width: card.shape.width,
-            },
-            resize: card.resize,
-            background: card.background,
-            skip_bad: data.skip_bad,
-            labels: data.labels.clone().map(|path| LabelFile { path }),
-            classes: Some(card.classes.clone()),
-            validation: 0.0,
-            ..FolderOptions::default()
+    let mut source = data.source(seed);
+    source.folder = FolderOptions {
+        size: ImageSize {
+            height: card.shape.height,
+            width: card.shape.width,
         },
-    }
-    .load()?;
+        resize: card.resize,
+        background: card.background,
+        classes: Some(card.classes.clone()),
+        validation: 0.0,
+        ..source.folder
+    };
+    let mut set = source.load()?;
     let (part, notes) = part_to_evaluate(card, &set)?;
     if set.test_origin == TestOrigin::Drawn && part == Part::Test {
         let share = FolderOptions::default().validation;

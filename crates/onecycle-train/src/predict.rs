@@ -125,8 +125,8 @@ impl Classifier {
         self.predict(&pixels, tta)
     }
 
-    /// Classifies image files like [`predict_file`](Self::predict_file), decoded in parallel. The
-    /// result of each file is its prediction, or why there is none.
+    /// Classifies image files like [`predict_file`](Self::predict_file), decoded in parallel. Each
+    /// file has a result of its own: a prediction, or the reason why it has none.
     ///
     /// # Errors
     /// [`RunError::Compute`] if the results cannot be read back.

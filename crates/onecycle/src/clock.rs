@@ -6,8 +6,8 @@ use crate::{BatchSizes, PolicyError, Run, Span, math};
 
 /// The position of a run at each step, piecewise linear between steps, epochs and samples.
 ///
-/// Every epoch starts with a new batch, so an epoch takes a whole number of steps, also if the
-/// batch size changes within it. Samples are spread evenly over the steps of an epoch, or over
+/// Every epoch starts with a new batch, so an epoch takes a whole number of steps, even if the batch
+/// size changes within it. Samples are spread evenly over the steps of an epoch, or over
 /// those of its part with one batch size, including the smaller last batch.
 ///
 /// If incomplete batches are dropped, an epoch ends where its remaining samples do not fill another

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, ValueEnum};
+use onecycle_plot::format::csv_field;
 use onecycle_train::{
     ConfigError, TrainError,
     device::{self, Device},
@@ -165,19 +166,11 @@ fn header(top: usize) -> String {
 }
 
 fn csv(line: &ImagePrediction) -> String {
-    let mut text = quote(&line.image);
+    let mut text = csv_field(&line.image).into_owned();
     for (class, probability) in &line.prediction.all {
-        text += &format!(",{},{probability:.6}", quote(class));
+        text += &format!(",{},{probability:.6}", csv_field(class));
     }
     text
-}
-
-/// Quotes a field that contains a separator, a quote or a line break (RFC 4180).
-fn quote(field: &str) -> String {
-    match field.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field.to_owned(),
-    }
 }
 
 fn text(line: &ImagePrediction) -> String {

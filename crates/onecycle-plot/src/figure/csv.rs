@@ -1,9 +1,9 @@
 //! The data of a figure as CSV (RFC 4180).
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::{Figure, Series, Style};
+use crate::format::csv_field;
 
 /// Columns `series,x,y`; with categories `category` after `x`, and with a band `upper` at the end.
 pub(super) fn write(figure: &Figure) -> String {
@@ -16,14 +16,14 @@ pub(super) fn write(figure: &Figure) -> String {
     });
     out.push_str(if banded { ",upper\n" } else { "\n" });
     for series in &figure.series {
-        let name = quote(&series.name);
+        let name = csv_field(&series.name);
         for (i, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
             // Debug prints the shortest digits that read back to the same bits. Writing to a String
             // cannot fail.
             let _ = write!(out, "{name},{x:?}");
             if !categories.is_empty() {
                 let category = figure.x.category(*x).unwrap_or_default();
-                let _ = write!(out, ",{}", quote(category));
+                let _ = write!(out, ",{}", csv_field(category));
             }
             let _ = write!(out, ",{y:?}");
             match &series.style {
@@ -37,13 +37,4 @@ pub(super) fn write(figure: &Figure) -> String {
         }
     }
     out
-}
-
-/// Quotes a field that contains a separator, a quote or a line break.
-fn quote(field: &str) -> Cow<'_, str> {
-    if field.contains([',', '"', '\n', '\r']) {
-        Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
-    } else {
-        Cow::Borrowed(field)
-    }
 }

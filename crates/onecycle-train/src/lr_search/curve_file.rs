@@ -44,7 +44,7 @@ pub fn read_curve(path: &Path) -> Result<LossCurve, TrainError> {
 ///   matter; separators are commas, semicolons or tabs; `#` begins a comment. Of several curves, as
 ///   `onecycle find --format csv` and the CSV of a figure have, the first is read.
 /// - **JSON** with lists of these names, or a list of objects with these keys; JSON lines; the
-///   `range_test.json` of a run, of which the first curve is read. Python's `NaN` and `Infinity`
+///   `range_test.json` of a run (only its first curve). Python's `NaN` and `Infinity`
 ///   are accepted.
 ///
 /// Consecutive equal rates, as of accumulated gradients, become one point with the mean of their

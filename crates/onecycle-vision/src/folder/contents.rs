@@ -43,17 +43,6 @@ pub struct Contents {
     pub cropped: f64,
 }
 
-impl Contents {
-    /// Number of files that are not used, by reason.
-    pub fn skipped_by_reason(&self) -> BTreeMap<&str, usize> {
-        let mut reasons = BTreeMap::new();
-        for skipped in &self.skipped {
-            *reasons.entry(skipped.reason.as_str()).or_default() += 1;
-        }
-        reasons
-    }
-}
-
 /// Smallest, median and largest of some lengths.
 pub(super) fn three(lengths: impl Iterator<Item = u32>) -> Option<[u32; 3]> {
     let mut lengths: Vec<u32> = lengths.collect();

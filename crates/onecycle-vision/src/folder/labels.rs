@@ -27,7 +27,7 @@ pub(super) struct Row {
     /// The name as written.
     pub(super) file: String,
     pub(super) label: String,
-    /// The file; `None` if there is none of this name.
+    /// The file; `None` if no file has this name.
     pub(super) path: Option<PathBuf>,
     /// Line in the table, counted from 1.
     pub(super) line: u64,
