@@ -233,6 +233,7 @@ impl Study {
             let mut clock =
                 RemainingTime::new(pending.map(|(index, (spec, _))| (index, &spec.config)));
             let mut cache = DataCache::default();
+            self.check_inputs(&results, &mut cache)?;
             for (index, spec) in self.specs.iter().enumerate() {
                 if results[index].is_some() {
                     continue;
@@ -257,6 +258,32 @@ impl Study {
         Ok(StudyOutcome::Finished(
             results.into_iter().flatten().collect(),
         ))
+    }
+
+    /// Prepares one run of each data set and network that is still to train, so that a missing data
+    /// set is reported before the first training and not after some of them.
+    fn check_inputs(
+        &self,
+        results: &[Option<RunResult>],
+        cache: &mut DataCache,
+    ) -> Result<(), StudyError> {
+        let mut seen: Vec<(DataConfig, String)> = Vec::new();
+        for (spec, _) in self
+            .specs
+            .iter()
+            .zip(results)
+            .filter(|(_, done)| done.is_none())
+        {
+            let mut config = spec.config.clone();
+            // A curriculum is a training of its own.
+            config.data.curriculum = None;
+            let key = (config.data.clone(), config.model.clone());
+            if !seen.contains(&key) {
+                seen.push(key);
+                Experiment::prepare_from(config, cache)?;
+            }
+        }
+        Ok(())
     }
 
     /// Trains one run to its end, or until the observer asks to stop.

@@ -88,6 +88,11 @@ pub fn run(
     folder: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Option<SuggestionResults>, StudyError> {
+    for task in &study.tasks {
+        // The whole study takes hours: report a data set that is missing before its first training.
+        let first = study.seeds.get(..1).unwrap_or_default();
+        range_test::prepare(&task.config, first, None)?;
+    }
     let mut results = Vec::with_capacity(study.tasks.len());
     for task in &study.tasks {
         let mut ledger = Ledger::open(folder, task)?;

@@ -67,6 +67,22 @@ impl Observer for Watch {
     }
 }
 
+#[test]
+fn missing_data_are_reported_before_the_first_training() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("photos");
+    let path = missing.display().to_string();
+    let lost = RunSpec::new("lost", config(&[("data.path", path.as_str())]), 1);
+    let study = Study::new([spec("first", "0.02", 1), lost]).unwrap();
+    let mut watch = Watch::default();
+    let error = study
+        .run(folder.path(), &mut watch)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("photos"), "{error}");
+    assert_eq!((watch.updates, watch.begun), (0, vec![(2, 0)]));
+}
+
 fn finished(outcome: StudyOutcome) -> Vec<RunResult> {
     match outcome {
         StudyOutcome::Finished(results) => results,

@@ -4,7 +4,11 @@ use onecycle_studies::{
     StudyError,
     suggestions::{self, SuggestionResults, SuggestionStudy, Task},
 };
-use onecycle_train::{RunError, TrainError, config::Layers, observer::Observer};
+use onecycle_train::{
+    RunError, TrainError,
+    config::{DataConfig, Layers},
+    observer::Observer,
+};
 
 /// LeNet-5 on 300 images with a grid of two peaks.
 fn task() -> Task {
@@ -115,4 +119,23 @@ fn a_folder_with_other_settings_is_refused() {
         "{error}"
     );
     assert!(error.to_string().contains("batch_size"), "{error}");
+}
+
+#[test]
+fn missing_data_are_reported_before_the_first_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lost = task();
+    lost.name = "lost";
+    lost.config.data = DataConfig::at(folder.path().join("photos"));
+    let study = SuggestionStudy {
+        tasks: vec![task(), lost],
+        seeds: vec![1],
+    };
+    let mut counter = Counter {
+        updates: 0,
+        stop_at: u64::MAX,
+    };
+    let error = suggestions::run(&study, folder.path(), &mut counter).unwrap_err();
+    assert!(error.to_string().contains("photos"), "{error}");
+    assert_eq!(counter.updates, 0);
 }
