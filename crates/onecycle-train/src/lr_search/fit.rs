@@ -30,8 +30,10 @@ const MAX_RATE_LOSS: f64 = 1.25;
 /// Share of the training images to judge the short cycles by. The run that follows trains on all
 /// images.
 const HELD_OUT: f64 = 0.2;
-/// Number of seeds of the short cycles if few images are held out.
-const SEEDS_FEW: u64 = 3;
+/// Smallest and largest number of seeds of the short cycles if few images are held out.
+const SEEDS_FEW: [usize; 2] = [3, 10];
+/// Held-out images over all seeds, as far as [`SEEDS_FEW`] allows: the loss of two images is noise.
+const HELD_OUT_FEW: usize = 40;
 /// The configured weight decay is also tested divided and multiplied by this factor.
 const WEIGHT_DECAY_FACTOR: f64 = 5.0;
 
@@ -164,10 +166,14 @@ pub fn search(
     let start = search::start(group)?;
     let config = with_weight_decay(config, &found);
     let mut experiments = range_test::prepare(&config, seeds, Some(HELD_OUT))?;
-    let few = |one: &Experiment| one.data.validation.len() < search::FEW_IMAGES;
-    if let ([seed], true) = (seeds, experiments.first().is_some_and(few)) {
+    let held_out = experiments
+        .first()
+        .map_or(0, |one| one.data.validation.len());
+    if let ([seed], true) = (seeds, held_out < search::FEW_IMAGES) {
         // Other images are held out with each seed.
-        let seeds: Vec<u64> = (0..SEEDS_FEW)
+        let [fewest, most] = SEEDS_FEW;
+        let count = HELD_OUT_FEW.div_ceil(held_out.max(1)).clamp(fewest, most);
+        let seeds: Vec<u64> = (0..count as u64)
             .map(|other| seed.wrapping_add(other))
             .collect();
         experiments = range_test::prepare(&config, &seeds, Some(HELD_OUT))?;
