@@ -13,10 +13,12 @@
 //! their median. A median peak far below the best means that another process uses the same core.
 #![allow(clippy::unwrap_used)] // A bench that cannot run stops.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod common;
 
-use onecycle_kernels::{Conv2d, Epilogue, Isa, Kernels};
+use std::time::Duration;
+
+use common::{argument, instruction_set, peak, time};
+use onecycle_kernels::{Conv2d, Epilogue, Kernels};
 
 struct Layer {
     name: &'static str,
@@ -62,90 +64,17 @@ fn layers(batch: usize) -> Vec<Layer> {
         layer("small 3x3 128>128 @4", 128, 128, 4, 3, 1, 1),
         layer("resnet9 3x3 64>128 @32", 64, 128, 32, 3, 1, 1),
         layer("resnet9 3x3 512>512 @4", 512, 512, 4, 3, 1, 1),
+        layer("airbench 2x2 3>24 @32", 3, 24, 32, 2, 1, 0),
+        layer("airbench 3x3 24>64 @31", 24, 64, 31, 3, 1, 1),
+        layer("airbench 3x3 64>64 @15", 64, 64, 15, 3, 1, 1),
+        layer("airbench 3x3 64>256 @15", 64, 256, 15, 3, 1, 1),
+        layer("airbench 3x3 256>256 @7", 256, 256, 7, 3, 1, 1),
+        layer("airbench 3x3 256>256 @3", 256, 256, 3, 3, 1, 1),
         layer("lenet 5x5 1>6 @28", 1, 6, 28, 5, 1, 2),
         layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1, 2),
         layer("caffe 5x5 1>20 @28", 1, 20, 28, 5, 1, 0),
         layer("caffe 5x5 20>50 @12", 20, 50, 12, 5, 1, 0),
     ]
-}
-
-/// Best and median seconds of `work`, repeated until `budget` is used up and at least five times.
-fn time(budget: Duration, mut work: impl FnMut()) -> (f64, f64) {
-    work();
-    let mut times = Vec::new();
-    let start = Instant::now();
-    while start.elapsed() < budget || times.len() < 5 {
-        let one = Instant::now();
-        work();
-        times.push(one.elapsed().as_secs_f64());
-    }
-    times.sort_by(f64::total_cmp);
-    (times[0], times[times.len() / 2])
-}
-
-/// Best and median GFLOP/s of multiply-adds on twelve registers, on one thread.
-fn peak(isa: Isa) -> (f64, f64) {
-    const ROUNDS: usize = 4000;
-    let (lanes, run): (usize, fn()) = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => (8, || {
-            // SAFETY: the caller checked `is_available`.
-            unsafe { peak_avx2(ROUNDS) }
-        }),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => (16, || {
-            // SAFETY: the caller checked `is_available`.
-            unsafe { peak_avx512(ROUNDS) }
-        }),
-        _ => return (f64::NAN, f64::NAN),
-    };
-    let (best, median) = time(Duration::from_millis(300), run);
-    let rate = |seconds: f64| (ROUNDS * 12 * lanes * 2) as f64 / seconds / 1e9;
-    (rate(best), rate(median))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn peak_avx2(rounds: usize) {
-    use std::arch::x86_64::*;
-    let mut sums = [_mm256_set1_ps(0.5); 12];
-    let (x, y) = (
-        _mm256_set1_ps(black_box(0.99)),
-        _mm256_set1_ps(black_box(0.01)),
-    );
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm256_fmadd_ps(*sum, x, y);
-        }
-    }
-    black_box(sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn peak_avx512(rounds: usize) {
-    use std::arch::x86_64::*;
-    let mut sums = [_mm512_set1_ps(0.5); 12];
-    let (x, y) = (
-        _mm512_set1_ps(black_box(0.99)),
-        _mm512_set1_ps(black_box(0.01)),
-    );
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_fmadd_ps(*sum, x, y);
-        }
-    }
-    black_box(sums);
-}
-
-/// The value after `--name`.
-fn argument(name: &str) -> Option<String> {
-    let arguments: Vec<String> = std::env::args().collect();
-    arguments
-        .iter()
-        .position(|a| a == name)
-        .and_then(|i| arguments.get(i + 1))
-        .cloned()
 }
 
 fn main() {
@@ -154,13 +83,7 @@ fn main() {
     let budget = Duration::from_millis(argument("--ms").map_or(150, |n| n.parse().unwrap()));
     let maps: usize = argument("--maps").map_or(1, |n| n.parse().unwrap());
     let only = argument("--only").unwrap_or_default();
-    let isa = argument("--isa").map_or(Isa::detect(), |name| {
-        Isa::ALL
-            .into_iter()
-            .find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name))
-            .unwrap()
-    });
-    assert!(isa.is_available(), "this machine has no {isa:?}");
+    let isa = instruction_set();
     let (peak, median) = peak(isa);
     println!(
         "{isa:?}, {threads} thread(s), peak of one {peak:.1} (median {median:.1}) GFLOP/s; \

@@ -14,7 +14,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use onecycle_kernels::{BatchNorm, Kernels, NormEpilogue, Pixels, ReluMask, Statistics};
+use onecycle_kernels::{
+    Activation, BatchNorm, Derivative, Kernels, NormEpilogue, Pixels, Statistics,
+};
 
 /// The number after `--name`.
 fn number(name: &str, default: usize) -> usize {
@@ -78,7 +80,7 @@ fn measure(pixels: Pixels, maps: usize, rounds: usize) -> [(f64, f64); 3] {
     };
     let relu = NormEpilogue {
         residual: None,
-        relu: true,
+        activation: Activation::Relu,
     };
     let map = || -> Vec<f32> {
         (0..pixels.elements().unwrap())
@@ -89,7 +91,7 @@ fn measure(pixels: Pixels, maps: usize, rounds: usize) -> [(f64, f64); 3] {
     let mut layers: Vec<_> = (0..maps.div_ceil(3))
         .map(|_| [map(), map(), map()])
         .collect();
-    let sums = |x: &[f32], mask: ReluMask, g: &mut [f32]| {
+    let sums = |x: &[f32], mask: Derivative, g: &mut [f32]| {
         black_box(kernels.batch_norm_backward_sums(&norm, x, mask, g).unwrap());
     };
     let mut times = [const { Vec::new() }; 3];
@@ -98,8 +100,8 @@ fn measure(pixels: Pixels, maps: usize, rounds: usize) -> [(f64, f64); 3] {
             &mut |[x, y, _]| {
                 kernels.batch_norm_forward(&norm, x, relu, y).unwrap();
             },
-            &mut |[x, _, g]| sums(x, ReluMask::Recomputed, g),
-            &mut |[x, y, g]| sums(x, ReluMask::Output(y), g),
+            &mut |[x, _, g]| sums(x, Derivative::OfRelu, g),
+            &mut |[x, y, g]| sums(x, Derivative::OfReluOutput(y), g),
         ];
         for (pass, times) in passes.iter_mut().zip(&mut times) {
             let start = Instant::now();

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use onecycle_kernels::{Conv2d, Epilogue, Kernels, Pixels};
+use onecycle_kernels::{Activation, Conv2d, Epilogue, Kernels, Pixels};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let kernels = Kernels::new();
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut output = vec![0.0; shape.output_len()?];
     let epilogue = Epilogue {
         bias: Some(&bias),
-        relu: false,
+        activation: Activation::Identity,
     };
     kernels.conv2d_forward(&shape, &input, &weights, epilogue, &mut output)?;
 

@@ -6,7 +6,8 @@
 //! ```
 
 use onecycle_kernels::{
-    Conv2d, CrossEntropy, Epilogue, KernelError, Kernels, MomentumBuffer, Pixels, Pool2d, Sgd,
+    Activation, Conv2d, CrossEntropy, Epilogue, KernelError, Kernels, MomentumBuffer, Pixels,
+    Pool2d, Sgd,
 };
 
 const BATCH: usize = 64;
@@ -70,7 +71,7 @@ fn main() -> Result<(), KernelError> {
         // Forward.
         let relu = Epilogue {
             bias: Some(&bias.values),
-            relu: true,
+            activation: Activation::Relu,
         };
         kernels.conv2d_forward(&conv, &images, &filters.values, relu, &mut features)?;
         kernels.max_pool2d_forward(&pool, &features, &mut pooled, &mut argmax)?;

@@ -7,7 +7,7 @@
 use crate::error::{KernelError, check_len, check_positive, checked_size};
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{PlainLoops, read_ahead, vectorised};
+use crate::simd::{Isa, PlainLoops, read_ahead, vectorised};
 
 /// Shape of channels-last feature maps whose pixels are all treated alike: `[count, channels]`, for
 /// example `[batch * height * width, channels]`.
@@ -205,18 +205,24 @@ impl Kernels {
         for_chunks(&mut partial, 2 * pixels.channels, |index, sums| {
             let start = index * pixels.chunk();
             let input = &input[start..input.len().min(start + pixels.chunk())];
-            vectorised(
-                self.isa,
-                ChunkSums {
-                    pixels,
-                    input,
-                    sums,
-                },
-            );
+            add_sums(self.isa, pixels, input, sums);
         });
         let [sums, _] = pixels.total(&partial);
         Ok(sums.into_iter().map(|sum| sum as f32).collect())
     }
+}
+
+/// Adds the sums of each channel over the pixels of `input` to the first half of `sums`,
+/// `[2, channels]`.
+pub(crate) fn add_sums(isa: Isa, pixels: &Pixels, input: &[f32], sums: &mut [f64]) {
+    vectorised(
+        isa,
+        ChunkSums {
+            pixels,
+            input,
+            sums,
+        },
+    );
 }
 
 /// A chunk of [`Kernels::channel_sums`].

@@ -28,7 +28,8 @@
 //! `conv2d_backward_weights` takes the layer's input and the gradient of its output and gives the
 //! gradient of the weights; `conv2d_backward_data` gives the gradient of the input, which is the
 //! gradient of the output of the layer before. The first layer does not need it. Keep the inputs of
-//! all layers from the forward pass; `relu_backward` needs the output of the ReLU instead.
+//! all layers from the forward pass; `relu_backward` needs the output of the ReLU instead. GELU
+//! after a convolution or batch norm needs nothing more, because its argument is computed again.
 //!
 //! **Memory.** Keep one [`Kernels`] for the whole training: its scratch memory grows in the first
 //! step and is reused in all later ones. Outputs and gradients are overwritten, so their slices can
@@ -43,11 +44,13 @@
 //!   [`conv2d_backward_weights`], [`channel_sums`]
 //! - Convolution followed by batch norm: [`conv2d_forward_statistics`],
 //!   [`conv2d_backward_normalised`]
-//! - Batch norm with residual and ReLU: [`batch_norm_statistics`], [`batch_norm_forward`],
+//! - Convolution followed by GELU: [`conv2d_forward`], [`conv2d_gelu_backward`]
+//! - Batch norm with residual and activation: [`batch_norm_statistics`], [`batch_norm_forward`],
 //!   [`batch_norm_backward_sums`], [`InputGradient`]
 //! - Pooling: [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`],
 //!   [`average_pool2d_backward`]
-//! - ReLU, sum: [`relu_forward`], [`relu_backward`], [`add`]
+//! - ReLU, GELU, sum: [`relu_forward`], [`relu_backward`], [`gelu_forward`], [`gelu_backward`],
+//!   [`add`]
 //! - Loss: [`cross_entropy`]
 //! - Optimizer updates: [`sgd`], [`adam`]
 //!
@@ -62,7 +65,9 @@
 //! training is `examples/train.rs`.
 //!
 //! ```
-//! use onecycle_kernels::{Conv2d, Epilogue, Kernels, KernelError, MomentumBuffer, Sgd};
+//! use onecycle_kernels::{
+//!     Activation, Conv2d, Epilogue, KernelError, Kernels, MomentumBuffer, Sgd,
+//! };
 //!
 //! let kernels = Kernels::new();
 //! let shape = Conv2d {
@@ -79,7 +84,7 @@
 //! let mut weights = [1.0, 1.0, 1.0, 1.0];
 //!
 //! // Forward: the sum of each 2 x 2 window.
-//! let relu = Epilogue { bias: None, relu: true };
+//! let relu = Epilogue { bias: None, activation: Activation::Relu };
 //! let mut output = [0.0; 4];
 //! kernels.conv2d_forward(&shape, &input, &weights, relu, &mut output)?;
 //! assert_eq!(output, [12.0, 16.0, 24.0, 28.0]);
@@ -116,6 +121,7 @@
 //! [`channel_sums`]: Kernels::channel_sums
 //! [`conv2d_forward_statistics`]: Kernels::conv2d_forward_statistics
 //! [`conv2d_backward_normalised`]: Kernels::conv2d_backward_normalised
+//! [`conv2d_gelu_backward`]: Kernels::conv2d_gelu_backward
 //! [`batch_norm_statistics`]: Kernels::batch_norm_statistics
 //! [`batch_norm_forward`]: Kernels::batch_norm_forward
 //! [`batch_norm_backward_sums`]: Kernels::batch_norm_backward_sums
@@ -125,11 +131,14 @@
 //! [`average_pool2d_backward`]: Kernels::average_pool2d_backward
 //! [`relu_forward`]: Kernels::relu_forward
 //! [`relu_backward`]: Kernels::relu_backward
+//! [`gelu_forward`]: Kernels::gelu_forward
+//! [`gelu_backward`]: Kernels::gelu_backward
 //! [`add`]: Kernels::add
 //! [`cross_entropy`]: Kernels::cross_entropy
 //! [`sgd`]: Kernels::sgd
 //! [`adam`]: Kernels::adam
 
+mod activation;
 mod channels;
 mod conv;
 mod elementwise;
@@ -144,13 +153,15 @@ mod simd;
 mod update;
 mod workspace;
 
+pub use activation::Activation;
 pub use channels::Pixels;
 pub use conv::{Conv2d, Conv2dGradients, Epilogue};
 pub use error::KernelError;
 pub use kernels::Kernels;
 pub use loss::CrossEntropy;
 pub use norm::{
-    AffineGradient, BatchNorm, IncomingGradient, InputGradient, NormEpilogue, ReluMask, Statistics,
+    AffineGradient, BatchNorm, Derivative, IncomingGradient, InputGradient, NormEpilogue,
+    Statistics,
 };
 pub use pool::Pool2d;
 pub use simd::Isa;

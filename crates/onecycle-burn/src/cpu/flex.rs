@@ -17,8 +17,8 @@ use onecycle_kernels::{
 };
 
 use super::{
-    Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
-    RunningStatistics, Window, channels_last::ChannelsLast,
+    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
+    RunningStatistics, Window, channels_last::ChannelsLast, elementwise,
 };
 
 /// The kernels, with scratch memory that all layers share.
@@ -90,19 +90,19 @@ pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) 
     }
 }
 
-/// A convolution, followed by ReLU if `relu`.
+/// A convolution, followed by `activation`.
 pub(super) fn conv(
     x: &ChannelsLast,
     weight: &FlexTensor,
     bias: Option<&FlexTensor>,
     shape: &Conv2d,
-    relu: bool,
+    activation: Activation,
 ) -> ChannelsLast {
     let [height, width] = expect_valid("conv2d", shape.output());
     let bias = bias.map(elements);
     let epilogue = Epilogue {
         bias: bias.as_deref(),
-        relu,
+        activation,
     };
     let dims = [shape.batch, shape.out_channels, height, width];
     let weight = elements(weight);
@@ -216,7 +216,7 @@ pub(super) fn statistics(x: &ChannelsLast, ghosts: GhostBatches) -> GhostStatist
     }
 }
 
-/// Normalises each ghost batch by its statistics, adds `residual` and applies ReLU.
+/// Normalises each ghost batch by its statistics, adds `residual` and applies the activation.
 pub(super) fn normalise(
     x: &ChannelsLast,
     statistics: &GhostStatistics,
@@ -233,7 +233,7 @@ pub(super) fn normalise(
             let norm = affine.norm(ghost_pixels(x, &images), statistics, options.epsilon);
             let epilogue = NormEpilogue {
                 residual: residual.map(|residual| &residual.values()[values]),
-                relu: options.relu,
+                activation: options.activation,
             };
             KERNELS.batch_norm_forward(&norm, x_part, epilogue, y)?;
         }
@@ -342,11 +342,12 @@ impl CpuLayers for Flex {
         weight: FloatTensor<Self>,
         bias: Maybe<Self>,
         window: Window,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self> {
         let x = ChannelsLast::read(x);
         let shape = conv_shape(&x, &weight, window);
-        let y = conv(&x, &weight, bias.into_option().as_ref(), &shape, relu);
+        let bias = bias.into_option();
+        let y = conv(&x, &weight, bias.as_ref(), &shape, activation);
         x.give_back();
         y.into_tensor()
     }
@@ -355,11 +356,11 @@ impl CpuLayers for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self> {
         let x = matrix(x);
         let shape = conv_shape(&x, &weight, LINEAR);
-        into_matrix(conv(&x, &weight, Some(&bias), &shape, relu))
+        into_matrix(conv(&x, &weight, Some(&bias), &shape, activation))
     }
 
     fn cpu_batch_norm_train(
@@ -388,7 +389,7 @@ impl CpuLayers for Flex {
             ghost,
             norm,
         } = options;
-        let z = Self::cpu_conv2d(x, kernel, Maybe::Absent, window, false);
+        let z = Self::cpu_conv2d(x, kernel, Maybe::Absent, window, Activation::Identity);
         Self::cpu_batch_norm_train(z, affine, residual, ghost, norm)
     }
 
@@ -424,6 +425,10 @@ impl CpuLayers for Flex {
         };
         x.give_back();
         y.into_tensor()
+    }
+
+    fn cpu_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        elementwise::gelu(&elementwise::in_memory_order(x))
     }
 
     fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {

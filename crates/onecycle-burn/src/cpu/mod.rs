@@ -13,6 +13,7 @@
 
 mod buffer_pool;
 mod channels_last;
+mod elementwise;
 mod flex;
 mod ghost_batches;
 mod gradient;
@@ -27,6 +28,7 @@ use burn::{
 };
 
 pub(crate) use ghost_batches::GhostBatches;
+pub(crate) use onecycle_kernels::Activation;
 pub(crate) use update::{adam, sgd};
 
 /// Whether the kernels can process this tensor.
@@ -116,8 +118,9 @@ impl From<[Tensor<1>; 2]> for RunningStatistics<Dispatch> {
 pub(crate) struct NormOptions {
     /// Added to the variance.
     pub(crate) epsilon: f64,
-    /// Whether ReLU follows, after the residual if there is one.
-    pub(crate) relu: bool,
+    /// Applied last, after the residual if there is one. GELU is not supported after a residual in
+    /// training.
+    pub(crate) activation: Activation,
 }
 
 /// Options of a convolution followed by batch norm.
@@ -137,14 +140,14 @@ pub(crate) trait CpuLayers: Backend {
         weight: FloatTensor<Self>,
         #[extension_type] bias: Maybe<Self>,
         window: Window,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self>;
 
     fn cpu_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self>;
 
     fn cpu_batch_norm_train(
@@ -178,6 +181,8 @@ pub(crate) trait CpuLayers: Backend {
         stride: [usize; 2],
     ) -> FloatTensor<Self>;
 
+    fn cpu_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn cpu_branch(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
@@ -190,31 +195,36 @@ pub(crate) trait CpuLayers: Backend {
 }
 
 /// Convolution of `[batch, in, height, width]` with weights `[out, in, kernel, kernel]` and bias
-/// `[out]`, followed by ReLU if `relu`.
+/// `[out]`, followed by `activation`.
 pub(crate) fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     window: Window,
-    relu: bool,
+    activation: Activation,
 ) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::cpu_conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
         Maybe::from(bias),
         window,
-        relu,
+        activation,
     ))
 }
 
 /// Linear layer `x weightᵀ + bias` of `[batch, in]` with weights `[out, in]` and bias `[out]`,
-/// followed by ReLU if `relu`.
-pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
+/// followed by `activation`.
+pub(crate) fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    activation: Activation,
+) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::cpu_linear(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-        relu,
+        activation,
     ))
 }
 
@@ -244,7 +254,7 @@ impl Normalised {
     }
 }
 
-/// Batch norm in training, then `residual` is added and ReLU applied. Each ghost batch of `ghost`
+/// Batch norm in training, then `residual` is added and the activation applied. Each ghost batch of `ghost`
 /// images (0 for the whole batch) is normalised by its own statistics.
 pub(crate) fn batch_norm_train(
     x: Tensor<4>,
@@ -281,8 +291,8 @@ pub(crate) fn conv_norm_train(
     ))
 }
 
-/// Batch norm in evaluation, with `running` mean and variance; then `residual` is added and ReLU
-/// applied.
+/// Batch norm in evaluation, with `running` mean and variance; then `residual` is added and the
+/// activation applied.
 pub(crate) fn batch_norm(
     x: Tensor<4>,
     affine: [Tensor<1>; 2],
@@ -312,6 +322,11 @@ pub(crate) fn pool2d(
         kernel,
         stride,
     ))
+}
+
+/// `x Φ(x)` of each element, of any shape.
+pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::cpu_gelu(x.into_dispatch()))
 }
 
 /// Sum of two feature maps of the same shape.

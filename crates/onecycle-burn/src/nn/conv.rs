@@ -1,11 +1,11 @@
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, activation::relu, module::conv2d, ops::ConvOptions},
+    tensor::{Device, Tensor, module::conv2d, ops::ConvOptions},
 };
 use rand_core::Rng;
 
-use super::Init;
-use crate::cpu;
+use super::{Init, activation::activate};
+use crate::cpu::{self, Activation};
 
 /// Two-dimensional convolution with a square kernel, like PyTorch's `Conv2d`.
 ///
@@ -92,12 +92,18 @@ impl Conv2d {
 
     /// Convolves `[batch, in, height, width]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.apply(input, false)
+        self.apply(input, Activation::Identity)
     }
 
     /// [`Conv2d::forward`], then ReLU.
     pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
-        self.apply(input, true)
+        self.apply(input, Activation::Relu)
+    }
+
+    /// [`Conv2d::forward`], then [`gelu`](super::gelu). On the CPU the backward pass convolves again
+    /// instead of storing the argument of GELU, which suits small convolutions.
+    pub fn forward_gelu(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, Activation::Gelu)
     }
 
     /// Weight and window; `None` if there is a bias.
@@ -114,26 +120,26 @@ impl Conv2d {
         }
     }
 
-    /// `scale · conv(input) + shift` per channel, then ReLU if `with_relu`. `scale` and `shift`
-    /// have shape `[out]`.
+    /// `scale · conv(input) + shift` per channel, then `activation`. `scale` and `shift` have shape
+    /// `[out]`.
     pub(super) fn forward_scaled(
         &self,
         input: Tensor<4>,
         scale: Tensor<1>,
         shift: Tensor<1>,
-        with_relu: bool,
+        activation: Activation,
     ) -> Tensor<4> {
         let bias = match &self.bias {
             Some(bias) => bias.val() * scale.clone() + shift,
             None => shift,
         };
         let weight = self.weight.val() * scale.reshape([-1, 1, 1, 1]);
-        self.convolve(input, weight, Some(bias), with_relu)
+        self.convolve(input, weight, Some(bias), activation)
     }
 
-    fn apply(&self, input: Tensor<4>, with_relu: bool) -> Tensor<4> {
+    fn apply(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
-        self.convolve(input, self.weight.val(), bias, with_relu)
+        self.convolve(input, self.weight.val(), bias, activation)
     }
 
     fn convolve(
@@ -141,10 +147,10 @@ impl Conv2d {
         input: Tensor<4>,
         weight: Tensor<4>,
         bias: Option<Tensor<1>>,
-        with_relu: bool,
+        activation: Activation,
     ) -> Tensor<4> {
         if cpu::supports(&input) {
-            return cpu::conv2d(input, weight, bias, self.window(), with_relu);
+            return cpu::conv2d(input, weight, bias, self.window(), activation);
         }
         let options = ConvOptions::new(
             [self.stride, self.stride],
@@ -152,7 +158,6 @@ impl Conv2d {
             [1, 1],
             1,
         );
-        let output = conv2d(input, weight, bias, options);
-        if with_relu { relu(output) } else { output }
+        activate(activation, conv2d(input, weight, bias, options))
     }
 }

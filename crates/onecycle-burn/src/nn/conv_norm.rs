@@ -1,11 +1,7 @@
 use burn::tensor::Tensor;
 
-use super::{
-    BatchNorm2d, Conv2d,
-    epilogue::Epilogue,
-    norm::{EPSILON, options},
-};
-use crate::cpu;
+use super::{BatchNorm2d, Conv2d, epilogue::Epilogue};
+use crate::cpu::{self, Activation};
 
 /// A convolution and the batch norm after it, computed as one layer.
 ///
@@ -54,12 +50,17 @@ impl ConvNorm<'_> {
     /// `norm(conv(x))`: `[batch, in, height, width]` to `[batch, out, height', width']`, see
     /// [`Conv2d`].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.apply(x, Epilogue::none())
+        self.apply(x, Epilogue::activation(Activation::Identity))
     }
 
     /// `relu(norm(conv(x)))`.
     pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
-        self.apply(x, Epilogue::relu())
+        self.apply(x, Epilogue::activation(Activation::Relu))
+    }
+
+    /// `gelu(norm(conv(x)))`, see [`gelu`](super::gelu).
+    pub fn forward_gelu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.apply(x, Epilogue::activation(Activation::Gelu))
     }
 
     /// `relu(norm(conv(x)) + residual)`, the end of a residual block (He et al. 2016). `residual`
@@ -72,16 +73,15 @@ impl ConvNorm<'_> {
         let on_cpu = cpu::supports(&x);
         if self.norm.trains(&x) {
             if let (true, Some((kernel, window))) = (on_cpu, self.conv.kernel()) {
-                let Epilogue { residual, relu } = epilogue;
                 return self.norm.track(cpu::conv_norm_train(
                     x,
                     kernel,
                     self.norm.affine(),
-                    residual,
+                    epilogue.residual,
                     cpu::ConvNormOptions {
                         window,
                         ghost: self.norm.ghost_batch,
-                        norm: options(relu),
+                        norm: self.norm.options(epilogue.activation),
                     },
                 ));
             }
@@ -98,82 +98,136 @@ impl ConvNorm<'_> {
     fn folded(&self, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
         let [mean, variance] = self.norm.running(x.device().is_autodiff());
         let [weight, bias] = self.norm.affine();
-        let scale = weight / (variance + EPSILON).sqrt();
+        let scale = weight / (variance + self.norm.epsilon()).sqrt();
         let shift = bias - mean * scale.clone();
         if epilogue.residual.is_none() {
-            return self.conv.forward_scaled(x, scale, shift, epilogue.relu);
+            let activation = epilogue.activation;
+            return self.conv.forward_scaled(x, scale, shift, activation);
         }
-        epilogue.apply(self.conv.forward_scaled(x, scale, shift, false))
+        let plain = Activation::Identity;
+        epilogue.apply(self.conv.forward_scaled(x, scale, shift, plain))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Conv2dShape, Init};
+    use crate::nn::{Conv2dShape, Init, activation::gelu_by_burn};
     use burn::{
         module::Module,
-        tensor::{Device, TensorData},
+        tensor::{Device, TensorData, module::conv2d, ops::ConvOptions},
     };
     use rand_chacha::rand_core::SeedableRng;
+
+    fn read(tensor: Tensor<4>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    fn values(len: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
+            .collect()
+    }
+
+    /// What follows the normalisation.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum End {
+        Relu,
+        Residual,
+        Gelu,
+    }
+
+    /// A convolution and a norm on a batch of five, with the settings of a test.
+    struct Case {
+        channels: usize,
+        size: usize,
+        stride: usize,
+        ghost: usize,
+        end: End,
+    }
+
+    impl Case {
+        /// Output, gradients and running statistics of the fused layer, or of Burn's operations.
+        fn run(&self, fused: bool) -> Vec<f64> {
+            let device = Device::flex().autodiff();
+            let &Case {
+                channels,
+                size,
+                stride,
+                ghost,
+                end,
+            } = self;
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+            let shape = Conv2dShape::same(channels, channels, 3).with_stride(stride);
+            let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+            let mut norm = BatchNorm2d::new(channels, &device);
+            norm.ghost_batch = ghost;
+            let dims = [5, channels, size, size];
+            let data = TensorData::new(values(dims.iter().product()), dims);
+            let x = Tensor::<4>::from_data(data, &device).require_grad();
+            let residual = || conv.forward(x.clone()).detach() * 0.5;
+            let layer = ConvNorm {
+                conv: &conv,
+                norm: &norm,
+            };
+            let output = match (fused, end) {
+                (true, End::Relu) => layer.forward_relu(x.clone()),
+                (true, End::Residual) => layer.forward_residual(x.clone(), residual()),
+                (true, End::Gelu) => layer.forward_gelu(x.clone()),
+                (false, end) => {
+                    let epilogue = match end {
+                        End::Relu => Epilogue::activation(Activation::Relu),
+                        End::Residual => Epilogue::residual_relu(residual()),
+                        End::Gelu => Epilogue::activation(Activation::Identity),
+                    };
+                    let x = conv.forward(x.clone());
+                    let output = norm.track(norm.normalise_by_burn(x, epilogue));
+                    match end {
+                        End::Gelu => gelu_by_burn(output),
+                        _ => output,
+                    }
+                }
+            };
+            let grads = (output.clone() * output.clone()).sum().backward();
+            let mut numbers = read(output);
+            numbers.extend(read(x.grad(&grads).expect("a gradient")));
+            numbers.extend(read(conv.weight.val().grad(&grads).expect("a gradient")));
+            for values in [&norm.weight, &norm.bias] {
+                let gradient = values.val().grad(&grads).expect("a gradient");
+                numbers.extend(gradient.into_data().iter::<f64>());
+            }
+            for state in [&norm.running_mean, &norm.running_var] {
+                numbers.extend(state.value().into_data().iter::<f64>());
+            }
+            numbers
+        }
+    }
 
     /// The fused layer agrees with Burn's operations, for whole batches and ghost batches.
     #[test]
     fn agrees_with_operations_of_burn() {
-        let device = Device::flex().autodiff();
-        let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
         // Direct convolution, Winograd's algorithm, and a stride of 2.
         for (channels, size, stride) in [(3, 5, 1), (16, 8, 1), (16, 8, 2)] {
-            for (ghost, with_residual) in [(0, true), (2, false), (2, true), (7, false)] {
-                let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-                let shape = Conv2dShape {
+            for (ghost, end) in [
+                (0, End::Residual),
+                (2, End::Relu),
+                (2, End::Residual),
+                (7, End::Relu),
+                (0, End::Gelu),
+                (2, End::Gelu),
+            ] {
+                let case = Case {
+                    channels,
+                    size,
                     stride,
-                    ..Conv2dShape::same(channels, channels, 3)
+                    ghost,
+                    end,
                 };
-                let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
-                let values: Vec<f32> = (0..5 * channels * size * size)
-                    .map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0)
-                    .collect();
-                let run = |fused: bool| {
-                    let mut norm = BatchNorm2d::new(channels, &device);
-                    norm.ghost_batch = ghost;
-                    let data = TensorData::new(values.clone(), [5, channels, size, size]);
-                    let x = Tensor::<4>::from_data(data, &device).require_grad();
-                    let residual = with_residual.then(|| conv.forward(x.clone()).detach() * 0.5);
-                    let layer = ConvNorm {
-                        conv: &conv,
-                        norm: &norm,
-                    };
-                    let output = match (fused, residual) {
-                        (true, None) => layer.forward_relu(x.clone()),
-                        (true, Some(residual)) => layer.forward_residual(x.clone(), residual),
-                        (false, residual) => {
-                            let epilogue = Epilogue {
-                                residual,
-                                relu: true,
-                            };
-                            let x = conv.forward(x.clone());
-                            norm.track(norm.normalise_by_burn(x, epilogue))
-                        }
-                    };
-                    let grads = (output.clone() * output.clone()).sum().backward();
-                    let mut numbers = read(output);
-                    numbers.extend(read(x.grad(&grads).expect("a gradient")));
-                    numbers.extend(read(conv.weight.val().grad(&grads).expect("a gradient")));
-                    for values in [&norm.weight, &norm.bias] {
-                        let gradient = values.val().grad(&grads).expect("a gradient");
-                        numbers.extend(gradient.into_data().iter::<f64>());
-                    }
-                    for state in [&norm.running_mean, &norm.running_var] {
-                        numbers.extend(state.value().into_data().iter::<f64>());
-                    }
-                    numbers
-                };
-                let (got, known) = (run(true), run(false));
+                let (got, known) = (case.run(true), case.run(false));
                 assert_eq!(got.len(), known.len());
                 let largest = known.iter().fold(0f64, |largest, v| largest.max(v.abs()));
                 for (got, known) in got.iter().zip(&known) {
-                    let what = format!("{channels} channels, stride {stride}, ghost {ghost}");
+                    let what = format!("{channels} channels, stride {stride}, {ghost}, {end:?}");
                     assert!(
                         (got - known).abs() < 1e-5 * largest,
                         "{what}: {got} for {known}"
@@ -181,6 +235,93 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A frozen convolution gets no gradient; those of its input and of the norm stay the same.
+    #[test]
+    fn a_frozen_convolution_changes_no_other_gradient() {
+        let device = Device::flex().autodiff();
+        // Winograd's algorithm and the direct one.
+        for channels in [16, 3] {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+            let shape = Conv2dShape::same(channels, channels, 3);
+            let mut conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+            let norm = BatchNorm2d::new(channels, &device);
+            let dims = [3, channels, 8, 8];
+            let data = TensorData::new(values(dims.iter().product()), dims);
+            let run = |conv: &Conv2d, needed: bool| {
+                let x = Tensor::<4>::from_data(data.clone(), &device);
+                let x = if needed { x.require_grad() } else { x };
+                let layer = ConvNorm { conv, norm: &norm };
+                let output = layer.forward_gelu(x.clone());
+                let grads = (output.clone() * output.clone()).sum().backward();
+                let bias = norm.bias.val().grad(&grads).expect("a gradient");
+                (
+                    x.grad(&grads).map(read),
+                    bias.into_data(),
+                    conv.weight.val().grad(&grads).is_some(),
+                )
+            };
+            let (dx, bias, has_gradient) = run(&conv, true);
+            assert!(dx.is_some() && has_gradient);
+            conv.weight = conv.weight.set_require_grad(false);
+            assert_eq!(run(&conv, true), (dx, bias.clone(), false));
+            assert_eq!(run(&conv, false), (None, bias, false));
+        }
+    }
+
+    /// A 2 x 2 convolution with bias and GELU, as in front of a network: all gradients agree with
+    /// Burn's operations. With frozen weights and an input without gradient, that of the bias stays
+    /// the same and the others are absent.
+    #[test]
+    fn conv_with_gelu_agrees_with_operations_of_burn() {
+        let device = Device::flex().autodiff();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        let shape = Conv2dShape {
+            channels_in: 3,
+            channels_out: 24,
+            kernel: 2,
+            stride: 1,
+            padding: 0,
+            bias: true,
+        };
+        let mut conv = Conv2d::new(shape, Init::Uniform, &mut rng, &device);
+        let data = TensorData::new(values(5 * 3 * 9 * 8), [5, 3, 9, 8]);
+        let run = |conv: &Conv2d, fused: bool, needed: bool| {
+            let x = Tensor::<4>::from_data(data.clone(), &device);
+            let x = if needed { x.require_grad() } else { x };
+            let (weight, bias) = (conv.weight.val(), conv.bias.as_ref().expect("a bias").val());
+            let output = if fused {
+                conv.forward_gelu(x.clone())
+            } else {
+                let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+                let output = conv2d(x.clone(), weight.clone(), Some(bias.clone()), options);
+                gelu_by_burn(output)
+            };
+            assert_eq!(output.dims(), [5, 24, 8, 7]);
+            let grads = (output.clone() * output.clone()).sum().backward();
+            let bias = bias.grad(&grads).expect("a gradient").into_data();
+            [
+                Some(read(output)),
+                Some(bias.iter::<f64>().collect()),
+                weight.grad(&grads).map(read),
+                x.grad(&grads).map(read),
+            ]
+        };
+        let (got, known) = (run(&conv, true, true), run(&conv, false, true));
+        for (got, known) in got.iter().zip(&known) {
+            let (Some(got), Some(known)) = (got, known) else {
+                panic!("a gradient is missing")
+            };
+            let largest = known.iter().fold(0f64, |largest, v| largest.max(v.abs()));
+            assert_eq!(got.len(), known.len());
+            for (got, known) in got.iter().zip(known) {
+                assert!((got - known).abs() < 1e-5 * largest, "{got} for {known}");
+            }
+        }
+        conv.weight = conv.weight.set_require_grad(false);
+        let [output, bias, ..] = got;
+        assert_eq!(run(&conv, true, false), [output, bias, None, None]);
     }
 
     /// A frozen layer computes the same as an evaluated one, folded into the convolution or not,
@@ -206,20 +347,31 @@ mod tests {
             norm.forward(conv.forward(input.clone()) * 3.0 + 1.0);
             let (frozen, plain) = (norm.clone().freeze(), norm.valid());
             let plain_input = Tensor::<4>::from_data(data, &Device::flex());
-            let expected = plain.forward_relu(conv.valid().forward(plain_input));
-            let read = |t: Tensor<4>| t.into_data().iter::<f64>().collect::<Vec<f64>>();
+            let expected = plain.forward_relu(conv.valid().forward(plain_input.clone()));
             let expected = read(expected);
+            let plain_conv = conv.valid();
+            let plain_layer = ConvNorm {
+                conv: &plain_conv,
+                norm: &plain,
+            };
+            let with_gelu = read(plain_layer.forward_gelu(plain_input.clone()));
+            let known = gelu_by_burn(plain.forward(plain_conv.forward(plain_input.clone())));
+            for (got, known) in with_gelu.iter().zip(read(known)) {
+                assert!((got - known).abs() < 1e-5, "{got} for {known}");
+            }
             let residual = conv.forward(input.clone()) * 0.0;
             let layer = ConvNorm {
                 conv: &conv,
                 norm: &frozen,
             };
-            for output in [
-                layer.forward_relu(input.clone()),
-                layer.forward_residual(input.clone(), residual),
-                frozen.forward_relu(conv.forward(input.clone())),
+            for (output, expected) in [
+                (layer.forward_relu(input.clone()), &expected),
+                (layer.forward_residual(input.clone(), residual), &expected),
+                (frozen.forward_relu(conv.forward(input.clone())), &expected),
+                (layer.forward_gelu(input.clone()), &with_gelu),
+                (frozen.forward_gelu(conv.forward(input.clone())), &with_gelu),
             ] {
-                for (got, expected) in read(output.clone()).iter().zip(&expected) {
+                for (got, expected) in read(output.clone()).iter().zip(expected) {
                     assert!((got - expected).abs() < 1e-5, "{got} for {expected}");
                 }
                 let grads = output.sum().backward();

@@ -1,36 +1,31 @@
-use burn::tensor::{Tensor, activation::relu};
+use burn::tensor::Tensor;
 
-use super::add;
+use super::{activation::activate, add};
+use crate::cpu::Activation;
 
-/// What follows a normalisation: first a residual is added, then ReLU is applied. On the CPU the
-/// kernels do both in the pass that normalises.
+/// What follows a normalisation: first a residual is added, then an activation is applied. On the
+/// CPU the kernels do both in the pass that normalises.
 #[derive(Debug, Clone)]
 pub(super) struct Epilogue {
     /// Added to the output; of its shape.
     pub(super) residual: Option<Tensor<4>>,
-    /// Whether ReLU comes last.
-    pub(super) relu: bool,
+    /// Comes last.
+    pub(super) activation: Activation,
 }
 
 impl Epilogue {
-    pub(super) fn none() -> Self {
+    /// Only an activation.
+    pub(super) fn activation(activation: Activation) -> Self {
         Epilogue {
             residual: None,
-            relu: false,
-        }
-    }
-
-    pub(super) fn relu() -> Self {
-        Epilogue {
-            residual: None,
-            relu: true,
+            activation,
         }
     }
 
     pub(super) fn residual_relu(residual: Tensor<4>) -> Self {
         Epilogue {
             residual: Some(residual),
-            relu: true,
+            activation: Activation::Relu,
         }
     }
 
@@ -40,6 +35,6 @@ impl Epilogue {
             Some(residual) => add(output, residual),
             None => output,
         };
-        if self.relu { relu(output) } else { output }
+        activate(self.activation, output)
     }
 }

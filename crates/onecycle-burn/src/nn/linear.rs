@@ -1,11 +1,11 @@
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, activation::relu},
+    tensor::{Device, Tensor},
 };
 use rand_core::Rng;
 
-use super::Init;
-use crate::cpu;
+use super::{Init, activation::activate};
+use crate::cpu::{self, Activation};
 
 /// A fully connected layer, `x weightᵀ + bias`, like PyTorch's `Linear`.
 #[derive(Module, Debug)]
@@ -46,20 +46,27 @@ impl Linear {
 
     /// Maps `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        self.apply(input, false)
+        self.apply(input, Activation::Identity)
     }
 
     /// [`Linear::forward`], then ReLU.
     pub fn forward_relu(&self, input: Tensor<2>) -> Tensor<2> {
-        self.apply(input, true)
+        self.apply(input, Activation::Relu)
     }
 
-    fn apply(&self, input: Tensor<2>, with_relu: bool) -> Tensor<2> {
+    /// [`Linear::forward`], then [`gelu`](super::gelu).
+    pub fn forward_gelu(&self, input: Tensor<2>) -> Tensor<2> {
+        self.apply(input, Activation::Gelu)
+    }
+
+    fn apply(&self, input: Tensor<2>, activation: Activation) -> Tensor<2> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if cpu::supports(&input) {
-            return cpu::linear(input, weight, bias, with_relu);
+            return cpu::linear(input, weight, bias, activation);
         }
-        let output = input.matmul(weight.transpose()) + bias.unsqueeze();
-        if with_relu { relu(output) } else { output }
+        activate(
+            activation,
+            input.matmul(weight.transpose()) + bias.unsqueeze(),
+        )
     }
 }

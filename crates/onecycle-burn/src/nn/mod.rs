@@ -5,9 +5,10 @@
 //! so that weights can be exchanged unchanged, and draw from a stream that the caller provides.
 //!
 //! On the CPU in float32 they run on [`onecycle_kernels`], elsewhere on Burn's operations. The
-//! kernels fuse what directly follows a layer (`forward_relu`, [`ConvNorm`]) into its pass over
+//! kernels fuse what directly follows a layer (`forward_relu`, `forward_gelu`, [`ConvNorm`]) into its pass over
 //! memory.
 
+mod activation;
 mod branch;
 mod conv;
 mod conv_norm;
@@ -18,6 +19,7 @@ mod loss;
 mod norm;
 mod pool;
 
+pub use activation::gelu;
 pub use branch::{add, branch};
 pub use conv::{Conv2d, Conv2dShape};
 pub use conv_norm::ConvNorm;
@@ -25,5 +27,5 @@ pub use init::Init;
 pub(crate) use init::normal;
 pub use linear::Linear;
 pub use loss::cross_entropy;
-pub use norm::BatchNorm2d;
+pub use norm::{BatchNorm2d, NormShape};
 pub use pool::{global_average_pool2d, global_max_pool2d, max_pool2d};

@@ -32,3 +32,34 @@ pub fn global_max_pool2d(x: Tensor<4>) -> Tensor<2> {
     };
     pooled.reshape([batch, channels])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    /// Odd sizes, of which 2 x 2 windows leave the last row and column over, and a window as large
+    /// as the map. Values and gradients are those of Burn's operation, exactly.
+    #[test]
+    fn max_pooling_agrees_with_burn() {
+        let device = Device::flex().autodiff();
+        for (channels, size, side) in [(64, 31, 2), (8, 15, 2), (5, 7, 2), (256, 3, 3), (3, 8, 2)] {
+            let dims = [2, channels, size, size];
+            let values: Vec<f32> = (0..dims.iter().product())
+                .map(|i| (i * 7919 % 1013) as f32 - 500.0)
+                .collect();
+            let run = |pool: fn(Tensor<4>, usize) -> Tensor<4>| {
+                let data = TensorData::new(values.clone(), dims);
+                let x = Tensor::<4>::from_data(data, &device).require_grad();
+                let y = pool(x.clone(), side);
+                let grads = (y.clone() * y.clone()).sum().backward();
+                let dx = x.grad(&grads).expect("a gradient");
+                [y, dx].map(|t| (t.dims(), t.into_data().iter::<f32>().collect::<Vec<_>>()))
+            };
+            let by_burn = |x, side| burn_max_pool2d(x, MaxPoolOptions::new([side, side]));
+            let ours = run(max_pool2d);
+            assert_eq!(ours[0].0, [2, channels, size / side, size / side]);
+            assert_eq!(ours, run(by_burn));
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onecycle_kernels::{Conv2d, Epilogue, Kernels};
+use onecycle_kernels::{Activation, Conv2d, Epilogue, Kernels};
 use onecycle_kernels_fuzz::{Length, Size, all_kernels, assert_ok_if};
 
 #[derive(Arbitrary, Debug)]
@@ -16,8 +16,25 @@ struct Input {
     stride: [Size; 2],
     padding: [Size; 2],
     bias: bool,
-    relu: bool,
+    activation: Function,
     lengths: [Length; 4],
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Function {
+    Identity,
+    Relu,
+    Gelu,
+}
+
+impl From<Function> for Activation {
+    fn from(function: Function) -> Self {
+        match function {
+            Function::Identity => Activation::Identity,
+            Function::Relu => Activation::Relu,
+            Function::Gelu => Activation::Gelu,
+        }
+    }
 }
 
 /// Most floats of a tensor or a padded image; larger shapes are only validated.
@@ -56,6 +73,8 @@ fuzz_target!(|input: Input| {
         assert!(data.is_err());
         let weights = kernels.conv2d_backward_weights(&shape, &one, &one, &mut out);
         assert!(weights.is_err());
+        let gelu = kernels.conv2d_gelu_backward(&shape, &one, &one, None, &mut out);
+        assert!(gelu.is_err());
         return;
     };
     if !small(&shape) {
@@ -77,13 +96,22 @@ fuzz_target!(|input: Input| {
         let mut out = vec![f32::NAN; y.len()];
         let epilogue = Epilogue {
             bias: input.bias.then_some(&bias),
-            relu: input.relu,
+            activation: input.activation.into(),
         };
         let result = kernels.conv2d_forward(&shape, &x, &w, epilogue, &mut out);
         let all = fit[0] && fit[1] && fit[2] && (fit[3] || !input.bias);
         // Inputs and weights are ones, so outputs that were not written are the only NaN.
         assert!(!all || out.iter().all(|y| y.is_finite()));
         assert_ok_if(all, result);
+
+        // The derivative of GELU is 1/2 at 0 and between 1 and 1.13 from 1 on.
+        let mut gradient = vec![2.0; y.len()];
+        let bias = epilogue.bias;
+        let result = kernels.conv2d_gelu_backward(&shape, &x, &w, bias, &mut gradient);
+        let sums = result.as_ref().map_or(0, Vec::len);
+        assert_eq!(sums, if all { shape.out_channels } else { 0 });
+        assert!(!all || gradient.iter().all(|g| (0.99..2.27).contains(g)));
+        assert_ok_if(all, result.map(|_| ()));
 
         let all = fit[0] && fit[1] && fit[2];
         let mut out = vec![f32::NAN; x.len()];

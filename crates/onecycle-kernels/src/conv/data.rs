@@ -1,16 +1,23 @@
 //! Forward pass and gradient of the input: choice of the algorithm, and division of the batch.
 //!
 //! The batch is divided into groups of images that fit into the cache, which threads share. The
-//! group size depends on the shape alone.
+//! group size depends on the shape alone. ReLU is applied in registers. GELU takes more instructions
+//! than would fit into each of the many register tiles, so it is applied to a group that is still in
+//! cache.
 
 use super::Epilogue;
 use super::direct::DirectConv;
 use super::geometry::Geometry;
 use super::winograd::{self, WinogradConv};
+use crate::activation::Activation;
 use crate::channels::Pixels;
+use crate::elementwise::gelu_in_place;
 use crate::kernels::Kernels;
 use crate::norm::{Moments, Statistics, add_moments};
 use crate::parallel::{for_chunk_pairs, for_chunks};
+
+/// Most bytes of a group's output that another pass over it should find in the second-level cache.
+const OUTPUT_BYTES: usize = 192 << 10;
 
 /// Inputs of [`run`].
 #[derive(Clone, Copy)]
@@ -29,9 +36,14 @@ pub(crate) fn run(
     arguments: DataArguments,
     output: &mut [f32],
 ) {
+    let gelu = arguments.epilogue.activation == Activation::Gelu;
     let groups = Groups::new(kernels, geometry, arguments);
+    let groups = if gelu { groups.in_cache() } else { groups };
     for_chunks(output, groups.chunk(), |index, output| {
         groups.compute(index, output);
+        if gelu {
+            gelu_in_place(kernels.isa, output);
+        }
     });
 }
 
@@ -61,7 +73,7 @@ pub(crate) fn run_with_statistics(
 }
 
 /// The batch in groups of images, with the weights packed for the algorithm.
-struct Groups<'a> {
+pub(super) struct Groups<'a> {
     geometry: &'a Geometry,
     source: &'a [f32],
     algorithm: Algorithm<'a>,
@@ -75,7 +87,11 @@ enum Algorithm<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn new(kernels: &'a Kernels, geometry: &'a Geometry, arguments: DataArguments<'a>) -> Self {
+    pub(super) fn new(
+        kernels: &'a Kernels,
+        geometry: &'a Geometry,
+        arguments: DataArguments<'a>,
+    ) -> Self {
         let DataArguments {
             source,
             weights,
@@ -98,13 +114,26 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// Smaller groups if needed, so that the output of a group stays in the second-level cache.
+    pub(super) fn in_cache(self) -> Self {
+        let images = match self.algorithm {
+            Algorithm::Direct(_) => {
+                let image = self.geometry.output_image() * size_of::<f32>();
+                self.images.min((OUTPUT_BYTES / image).max(1))
+            }
+            // The groups of Winograd's algorithm are small, and with fewer tiles it is slower.
+            Algorithm::Winograd(_) => self.images,
+        };
+        Groups { images, ..self }
+    }
+
     /// Floats of a group's output.
-    fn chunk(&self) -> usize {
+    pub(super) fn chunk(&self) -> usize {
         self.images * self.geometry.output_image()
     }
 
-    /// Computes group `index`.
-    fn compute(&self, index: usize, output: &mut [f32]) {
+    /// Computes group `index`. GELU is left to the caller.
+    pub(super) fn compute(&self, index: usize, output: &mut [f32]) {
         let image = self.geometry.source_image();
         let images = output.len() / self.geometry.output_image();
         let rest = &self.source[index * self.images * image..];

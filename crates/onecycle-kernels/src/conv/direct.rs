@@ -14,6 +14,7 @@ use std::ops::Range;
 use super::Epilogue;
 use super::axis::Axis;
 use super::geometry::{Geometry, channel_block};
+use crate::activation::Activation;
 use crate::gemm::{AOrder, DepthLoop, Init, Repeat, Tile, max_rows, split_into_runs};
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
@@ -32,6 +33,7 @@ pub(crate) struct DirectConv<'a> {
     block: usize,
     weights: Buffer<'a>,
     bias: Buffer<'a>,
+    /// Whether outputs below 0 become 0. Another activation is left to the caller.
     relu: bool,
 }
 
@@ -66,7 +68,7 @@ impl<'a> DirectConv<'a> {
             block,
             weights: packed,
             bias: padded_bias,
-            relu: epilogue.relu,
+            relu: epilogue.activation == Activation::Relu,
         }
     }
 

@@ -17,6 +17,7 @@
 mod axis;
 mod data;
 mod direct;
+mod gelu;
 mod geometry;
 mod output_gradient;
 mod padding;
@@ -26,6 +27,7 @@ mod winograd;
 
 pub use shape::Conv2d;
 
+use crate::activation::Activation;
 use crate::error::{KernelError, check_len};
 use crate::kernels::Kernels;
 use crate::norm::{InputGradient, Statistics};
@@ -39,15 +41,16 @@ use winograd::{Gradients, WinogradConv};
 pub struct Epilogue<'a> {
     /// Added to each output channel, `[out_channels]`.
     pub bias: Option<&'a [f32]>,
-    /// Whether ReLU follows the bias.
-    pub relu: bool,
+    /// Applied after the bias.
+    pub activation: Activation,
 }
 
 /// Where [`Kernels::conv2d_backward_normalised`] writes its results.
 #[derive(Debug)]
 pub struct Conv2dGradients<'a> {
-    /// Gradient of the weights, `[out_channels, in_channels, kernel height, kernel width]`.
-    pub weights: &'a mut [f32],
+    /// Gradient of the weights, `[out_channels, in_channels, kernel height, kernel width]`; `None`
+    /// skips it.
+    pub weights: Option<&'a mut [f32]>,
     /// Gradient of the input, `[batch, height, width, in_channels]`; `None` skips it.
     pub input: Option<&'a mut [f32]>,
 }
@@ -194,21 +197,34 @@ impl Kernels {
         }
         check_len("input", input, shape.input_len())?;
         check_len("weights", weights, shape.weight_len())?;
-        check_len("weight_gradient", targets.weights, shape.weight_len())?;
+        if let Some(weight_gradient) = &targets.weights {
+            check_len("weight_gradient", weight_gradient, shape.weight_len())?;
+        }
         if let Some(input_gradient) = &targets.input {
             check_len("input_gradient", input_gradient, shape.input_len())?;
         }
+        let Conv2dGradients {
+            weights: weight_gradient,
+            input: input_gradient,
+        } = targets;
         let geometry = Geometry::backward(shape)?;
-        if winograd::applies_to_weights(self.isa, shape)?
-            && winograd::applies_to_data(self.isa, &geometry)
-        {
-            let backward_data = WinogradConv::new(self, &geometry, weights, Epilogue::default());
-            let gradient = OutputGradient::Normalised(&output_gradient);
-            let targets = Gradients {
-                weights: targets.weights,
-                data: targets.input.map(|target| (&backward_data, target)),
-            };
-            return winograd::run_weights(self, shape, input, &gradient, targets);
+        let weight_gradient = match weight_gradient {
+            Some(target)
+                if winograd::applies_to_weights(self.isa, shape)?
+                    && winograd::applies_to_data(self.isa, &geometry) =>
+            {
+                let conv = WinogradConv::new(self, &geometry, weights, Epilogue::default());
+                let gradient = OutputGradient::Normalised(&output_gradient);
+                let targets = Gradients {
+                    weights: target,
+                    data: input_gradient.map(|target| (&conv, target)),
+                };
+                return winograd::run_weights(self, shape, input, &gradient, targets);
+            }
+            other => other,
+        };
+        if weight_gradient.is_none() && input_gradient.is_none() {
+            return Ok(());
         }
         let mut scratch = None;
         let gradient = match output_gradient.overwrite(self) {
@@ -219,8 +235,10 @@ impl Kernels {
                 scratch
             }
         };
-        self.conv2d_backward_weights(shape, input, gradient, targets.weights)?;
-        match targets.input {
+        if let Some(target) = weight_gradient {
+            self.conv2d_backward_weights(shape, input, gradient, target)?;
+        }
+        match input_gradient {
             None => Ok(()),
             Some(target) => self.conv2d_backward_data(shape, gradient, weights, target),
         }

@@ -1,26 +1,48 @@
 //! First half of the backward pass: gradients of weight and bias.
 //!
 //! ```text
-//! g = dy where the ReLU passed its input, else 0      dbias = Σg      dweight = Σ g x̂
+//! g = dy times the derivative of the activation       dbias = Σg      dweight = Σ g x̂
 //! ```
 
 use super::BatchNorm;
+use crate::activation::{ActivatedLoops, Activation, Floor, Function, activated};
 use crate::channels::{Pixels, Term};
 use crate::error::KernelError;
 use crate::kernels::Kernels;
 use crate::parallel::for_chunk_pairs;
-use crate::simd::{PlainLoops, read_ahead, vectorised};
+use crate::simd::read_ahead;
 
-/// How the backward pass finds out which elements the ReLU of the forward pass set to 0.
+/// The derivative of the activation that the forward pass applied, and how the backward pass finds
+/// it.
 #[derive(Clone, Copy, Debug)]
-pub enum ReluMask<'a> {
-    /// There was no ReLU.
-    Absent,
-    /// From the output of the forward pass. Required if a residual was added.
-    Output(&'a [f32]),
-    /// By computing the output again from the input, which saves reading the output. Only possible
-    /// without a residual.
-    Recomputed,
+pub enum Derivative<'a> {
+    /// 1: there was no activation.
+    One,
+    /// 1 where this output of the forward pass is positive, else 0: a ReLU after a residual.
+    OfReluOutput(&'a [f32]),
+    /// Of a ReLU without a residual. The activation's argument is computed again from the input,
+    /// which saves reading the output.
+    OfRelu,
+    /// Of a GELU without a residual, computed in the same way.
+    OfGelu,
+}
+
+impl<'a> Derivative<'a> {
+    /// The activation whose argument is computed again.
+    pub(super) fn recomputed(self) -> Activation {
+        match self {
+            Derivative::One | Derivative::OfReluOutput(_) => Activation::Identity,
+            Derivative::OfRelu => Activation::Relu,
+            Derivative::OfGelu => Activation::Gelu,
+        }
+    }
+
+    fn output(self) -> Option<&'a [f32]> {
+        match self {
+            Derivative::OfReluOutput(output) => Some(output),
+            _ => None,
+        }
+    }
 }
 
 /// Gradients of weight and bias, `[channels]` each.
@@ -36,8 +58,8 @@ pub struct AffineGradient {
 impl Kernels {
     /// Computes the gradients of weight and bias from `gradient`, the gradient of the output.
     ///
-    /// With [`ReluMask::Output`], the mask is also applied to `gradient` in place, which makes it
-    /// the gradient of the residual. Otherwise `gradient` is not changed.
+    /// With [`Derivative::OfReluOutput`], `gradient` is also multiplied by the derivative in place,
+    /// which makes it the gradient of the residual. Otherwise it is not changed.
     ///
     /// # Errors
     /// The length of a slice differs from the shape.
@@ -45,23 +67,20 @@ impl Kernels {
         &self,
         norm: &BatchNorm,
         input: &[f32],
-        relu: ReluMask,
+        derivative: Derivative,
         gradient: &mut [f32],
     ) -> Result<AffineGradient, KernelError> {
         let pixels = &norm.pixels;
         pixels.check("input", input)?;
         pixels.check("gradient", gradient)?;
-        let (output, recomputed) = match relu {
-            ReluMask::Absent => (None, false),
-            ReluMask::Output(output) => (Some(output), false),
-            ReluMask::Recomputed => (None, true),
-        };
+        let (output, activation) = (derivative.output(), derivative.recomputed());
         if let Some(output) = output {
             pixels.check("output", output)?;
         }
         norm.check()?;
         let (scales, shifts) = norm.scales_and_shifts();
-        let recompute = recomputed.then_some((&scales[..], &shifts[..]));
+        let recompute = activation != Activation::Identity;
+        let recompute = recompute.then_some((&scales[..], &shifts[..]));
         let mean = pixels.repeated(&norm.statistics.mean);
         let mut partial = pixels.partial_sums();
         for_chunk_pairs(
@@ -71,8 +90,9 @@ impl Kernels {
                 let start = index * pixels.chunk();
                 let input = &input[start..][..gradient.len()];
                 let output = output.map(|output| &output[start..][..gradient.len()]);
-                vectorised(
+                activated(
                     self.isa,
+                    activation,
                     BackwardSums {
                         pixels,
                         mean: &mean,
@@ -99,7 +119,7 @@ impl Kernels {
 struct BackwardSums<'a> {
     pixels: &'a Pixels,
     mean: &'a [f32],
-    /// Scales and shifts, if the mask is recomputed.
+    /// Scales and shifts, if the activation's argument is computed again.
     recompute: Option<(&'a [f32], &'a [f32])>,
     input: &'a [f32],
     output: Option<&'a [f32]>,
@@ -107,16 +127,16 @@ struct BackwardSums<'a> {
     sums: &'a mut [f64],
 }
 
-impl PlainLoops for BackwardSums<'_> {
+impl ActivatedLoops for BackwardSums<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<F: Function>(self, function: F) {
         if let Some(output) = self.output {
             let row = self.pixels.row();
             for (gradient, output) in self.gradient.chunks_mut(row).zip(output.chunks(row)) {
                 read_ahead(gradient);
                 read_ahead(output);
                 for (g, y) in gradient.iter_mut().zip(output) {
-                    *g = masked(*g, *y, 0.0);
+                    *g = Floor(0.0).backward(*g, *y);
                 }
             }
         }
@@ -128,17 +148,12 @@ impl PlainLoops for BackwardSums<'_> {
                     mean,
                     scales,
                     shifts,
+                    function,
                 };
                 pixels.add_chunk(self.gradient, self.input, self.sums, term);
             }
         }
     }
-}
-
-/// The gradient `g` where `y` is above `floor`, else 0.
-#[inline(always)]
-pub(super) fn masked(g: f32, y: f32, floor: f32) -> f32 {
-    if y <= floor { 0.0 } else { g }
 }
 
 /// The terms `g` and `g (x - mean)`.
@@ -163,14 +178,15 @@ impl Term for Centred<'_> {
     }
 }
 
-/// The same terms with the ReLU mask recomputed from `x`.
-struct CentredRecomputed<'a> {
+/// The same terms with `g` times the derivative of the activation at `scale x + shift`.
+struct CentredRecomputed<'a, F> {
     mean: &'a [f32],
     scales: &'a [f32],
     shifts: &'a [f32],
+    function: F,
 }
 
-impl Term for CentredRecomputed<'_> {
+impl<F: Function> Term for CentredRecomputed<'_, F> {
     #[inline(always)]
     fn add(
         &self,
@@ -185,7 +201,7 @@ impl Term for CentredRecomputed<'_> {
         let factors = mean.iter().zip(scales).zip(shifts);
         let inputs = first.iter().zip(second).zip(factors);
         for (((g, x), ((mean, a), b)), (sum, product)) in inputs.zip(left.iter_mut().zip(right)) {
-            let g = masked(*g, a * x + b, 0.0);
+            let g = self.function.backward(*g, a * x + b);
             *sum += g;
             *product += g * (x - mean);
         }

@@ -6,13 +6,13 @@
 
 use std::ops::Range;
 
-use super::backward::masked;
-use super::{AffineGradient, BatchNorm, ReluMask};
+use super::{AffineGradient, BatchNorm, Derivative};
+use crate::activation::{ActivatedLoops, Activation, Function, activated};
 use crate::channels::{Pixels, Rows, for_rows};
 use crate::error::KernelError;
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Isa, PlainLoops, vectorised};
+use crate::simd::Isa;
 
 /// The gradient of a batch norm's input, evaluated lazily.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct InputGradient<'a> {
     input: &'a [f32],
     gradient: IncomingGradient<'a>,
     factors: Factors,
+    /// The gradient counts times the derivative of this function at `scale x + shift`.
+    activation: Activation,
 }
 
 /// The gradient of a batch norm's output.
@@ -55,8 +57,8 @@ impl IncomingGradient<'_> {
 
 impl<'a> InputGradient<'a> {
     /// Takes the results of [`Kernels::batch_norm_backward_sums`]: `sums`, and `gradient` as that
-    /// call left it. `norm`, `input` and `relu` must be the same as in that call. A mutable
-    /// `gradient` may be overwritten, see [`IncomingGradient::Spent`].
+    /// call left it. `norm`, `input` and `derivative` must be the same as in that call. A
+    /// mutable `gradient` may be overwritten, see [`IncomingGradient::Spent`].
     ///
     /// # Errors
     /// The length of a slice differs from the shape.
@@ -64,7 +66,7 @@ impl<'a> InputGradient<'a> {
         norm: &BatchNorm,
         sums: &AffineGradient,
         input: &'a [f32],
-        relu: ReluMask,
+        derivative: Derivative,
         gradient: impl Into<IncomingGradient<'a>>,
     ) -> Result<Self, KernelError> {
         let gradient = gradient.into();
@@ -74,7 +76,8 @@ impl<'a> InputGradient<'a> {
             pixels: norm.pixels,
             input,
             gradient,
-            factors: Factors::new(norm, sums, relu)?,
+            activation: derivative.recomputed(),
+            factors: Factors::new(norm, sums)?,
         })
     }
 
@@ -90,8 +93,9 @@ impl<'a> InputGradient<'a> {
 
     /// Writes the elements of a range, which must start at a pixel.
     pub(crate) fn compute(&self, isa: Isa, range: Range<usize>, target: &mut [f32]) {
-        vectorised(
+        activated(
             isa,
+            self.activation,
             Separate {
                 factors: &self.factors,
                 input: &self.input[range.clone()],
@@ -108,8 +112,9 @@ impl<'a> InputGradient<'a> {
             return None;
         };
         for_chunks(gradient, self.pixels.chunk(), |index, gradient| {
-            vectorised(
+            activated(
                 kernels.isa,
+                self.activation,
                 InPlace {
                     factors: &self.factors,
                     input: &self.input[index * self.pixels.chunk()..],
@@ -134,8 +139,8 @@ impl<'a> InputGradient<'a> {
     }
 }
 
-/// Factors of `dx = a g + b x + c`, repeated for every pixel of a row. `g` counts as 0 unless
-/// `scale * x + shift` is above `floor`.
+/// Factors of `dx = a g + b x + c` and of the activation's argument `scale x + shift`, repeated for
+/// every pixel of a row.
 #[derive(Clone, Debug)]
 struct Factors {
     row: usize,
@@ -144,11 +149,10 @@ struct Factors {
     c: Vec<f32>,
     scales: Vec<f32>,
     shifts: Vec<f32>,
-    floor: f32,
 }
 
 impl Factors {
-    fn new(norm: &BatchNorm, sums: &AffineGradient, relu: ReluMask) -> Result<Self, KernelError> {
+    fn new(norm: &BatchNorm, sums: &AffineGradient) -> Result<Self, KernelError> {
         let pixels = norm.pixels;
         norm.check()?;
         pixels.check_channels("sums", &sums.weight)?;
@@ -172,10 +176,6 @@ impl Factors {
             c: pixels.repeated(&constant),
             scales,
             shifts,
-            floor: match relu {
-                ReluMask::Recomputed => 0.0,
-                _ => f32::NEG_INFINITY,
-            },
         })
     }
 }
@@ -187,7 +187,6 @@ struct FactorsPart<'a> {
     c: &'a [f32],
     scales: &'a [f32],
     shifts: &'a [f32],
-    floor: f32,
 }
 
 impl Factors {
@@ -199,7 +198,6 @@ impl Factors {
             c: &self.c[column..][..len],
             scales: &self.scales[column..][..len],
             shifts: &self.shifts[column..][..len],
-            floor: self.floor,
         }
     }
 }
@@ -207,25 +205,28 @@ impl Factors {
 impl FactorsPart<'_> {
     /// `dx` of an element in column `i` of the part.
     #[inline(always)]
-    fn element(&self, i: usize, g: f32, x: f32) -> f32 {
-        let g = masked(g, self.scales[i] * x + self.shifts[i], self.floor);
+    fn element(&self, i: usize, g: f32, x: f32, function: impl Function) -> f32 {
+        let g = function.backward(g, self.scales[i] * x + self.shifts[i]);
         self.a[i] * g + (self.b[i] * x + self.c[i])
     }
 
     #[inline(always)]
-    fn apply(&self, g: &[f32], x: &[f32], dx: &mut [f32]) {
+    fn apply(&self, g: &[f32], x: &[f32], dx: &mut [f32], function: impl Function) {
         for (i, ((dx, g), x)) in dx.iter_mut().zip(g).zip(x).enumerate() {
-            *dx = self.element(i, *g, *x);
+            *dx = self.element(i, *g, *x, function);
         }
     }
 
     #[inline(always)]
-    fn apply_in_place(&self, x: &[f32], g: &mut [f32]) {
+    fn apply_in_place(&self, x: &[f32], g: &mut [f32], function: impl Function) {
         for (i, (g, x)) in g.iter_mut().zip(x).enumerate() {
-            *g = self.element(i, *g, *x);
+            *g = self.element(i, *g, *x, function);
         }
     }
 }
+
+/// A chunk of work, and the activation of the forward pass.
+struct WithFunction<W, F>(W, F);
 
 /// A chunk of [`InputGradient::overwrite`].
 struct InPlace<'a> {
@@ -234,18 +235,21 @@ struct InPlace<'a> {
     gradient: &'a mut [f32],
 }
 
-impl PlainLoops for InPlace<'_> {
+impl ActivatedLoops for InPlace<'_> {
     #[inline(always)]
-    fn run(self) {
-        for_rows(self.gradient.len(), self.factors.row, self);
+    fn run<F: Function>(self, function: F) {
+        let (len, row) = (self.gradient.len(), self.factors.row);
+        for_rows(len, row, WithFunction(self, function));
     }
 }
 
-impl Rows for InPlace<'_> {
+impl<F: Function> Rows for WithFunction<InPlace<'_>, F> {
     #[inline(always)]
     fn part(&mut self, at: usize, column: usize, len: usize) {
-        let (g, x) = (&mut self.gradient[at..][..len], &self.input[at..][..len]);
-        self.factors.part(column, len).apply_in_place(x, g);
+        let WithFunction(chunk, function) = self;
+        let (g, x) = (&mut chunk.gradient[at..][..len], &chunk.input[at..][..len]);
+        let factors = chunk.factors.part(column, len);
+        factors.apply_in_place(x, g, *function);
     }
 }
 
@@ -257,18 +261,20 @@ struct Separate<'a> {
     target: &'a mut [f32],
 }
 
-impl PlainLoops for Separate<'_> {
+impl ActivatedLoops for Separate<'_> {
     #[inline(always)]
-    fn run(self) {
-        for_rows(self.target.len(), self.factors.row, self);
+    fn run<F: Function>(self, function: F) {
+        let (len, row) = (self.target.len(), self.factors.row);
+        for_rows(len, row, WithFunction(self, function));
     }
 }
 
-impl Rows for Separate<'_> {
+impl<F: Function> Rows for WithFunction<Separate<'_>, F> {
     #[inline(always)]
     fn part(&mut self, at: usize, column: usize, len: usize) {
-        let (g, x) = (&self.gradient[at..][..len], &self.input[at..][..len]);
-        let dx = &mut self.target[at..][..len];
-        self.factors.part(column, len).apply(g, x, dx);
+        let WithFunction(chunk, function) = self;
+        let (g, x) = (&chunk.gradient[at..][..len], &chunk.input[at..][..len]);
+        let factors = chunk.factors.part(column, len);
+        factors.apply(g, x, &mut chunk.target[at..][..len], *function);
     }
 }

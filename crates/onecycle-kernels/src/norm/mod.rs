@@ -1,15 +1,18 @@
-//! Batch normalisation of channels-last feature maps, fused with a residual connection and ReLU
-//! (Ioffe & Szegedy 2015; He et al. 2016).
+//! Batch normalisation of channels-last feature maps, fused with a residual connection and an
+//! activation (Ioffe & Szegedy 2015; He et al. 2016).
 //!
 //! Per channel, both passes are a multiply-add per element, so each takes one pass over memory:
 //!
 //! ```text
 //! statistics  mean = Σx/n                     variance = Σ(x - mean)²/n     (biased, n pixels)
-//! forward     y = relu(a x + b + residual)    a = weight / √(variance + ε)  b = bias - a mean
-//! backward    g = 0 where y <= 0, else dy     x̂ = (x - mean) / √(variance + ε)
+//! forward     y = f(a x + b + residual)       a = weight / √(variance + ε)  b = bias - a mean
+//! backward    g = dy f'(a x + b + residual)   x̂ = (x - mean) / √(variance + ε)
 //!             dbias = Σg                      dweight = Σ g x̂               dresidual = g
 //!             dx = a (g - dbias/n - x̂ dweight/n)
 //! ```
+//!
+//! with the identity, ReLU or GELU as `f`. The backward pass computes `a x + b` again, which costs
+//! less than to read it from memory.
 //!
 //! Ghost batch normalisation (Hoffer et al. 2017) calls these kernels once per ghost batch.
 
@@ -17,16 +20,17 @@ mod backward;
 mod input_gradient;
 mod statistics;
 
-pub use backward::{AffineGradient, ReluMask};
+pub use backward::{AffineGradient, Derivative};
 pub use input_gradient::{IncomingGradient, InputGradient};
 pub use statistics::Statistics;
 pub(crate) use statistics::{Moments, add_moments};
 
+use crate::activation::{ActivatedLoops, Activation, Function, activated};
 use crate::channels::Pixels;
 use crate::error::KernelError;
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{PlainLoops, read_ahead, vectorised, write_ahead};
+use crate::simd::{read_ahead, write_ahead};
 
 /// A batch norm with the statistics to normalise by: those of the batch in training, running
 /// averages in evaluation.
@@ -49,8 +53,8 @@ pub struct BatchNorm<'a> {
 pub struct NormEpilogue<'a> {
     /// Added after scale and shift; has the shape of the input.
     pub residual: Option<&'a [f32]>,
-    /// Whether ReLU follows the residual.
-    pub relu: bool,
+    /// Applied after the residual.
+    pub activation: Activation,
 }
 
 /// # Batch normalisation
@@ -59,7 +63,7 @@ pub struct NormEpilogue<'a> {
 /// or [`Kernels::conv2d_backward_normalised`].
 impl Kernels {
     /// Normalises `input`, applies scale, shift and the epilogue:
-    /// `output = relu(a x + b + residual)`.
+    /// `output = activation(a x + b + residual)`.
     ///
     /// # Errors
     /// The length of a slice differs from the shape.
@@ -78,22 +82,17 @@ impl Kernels {
         }
         norm.check()?;
         let (scales, shifts) = norm.scales_and_shifts();
-        let floor = if epilogue.relu {
-            0.0
-        } else {
-            f32::NEG_INFINITY
-        };
         for_chunks(output, pixels.chunk(), |index, output| {
             let start = index * pixels.chunk();
             let input = &input[start..][..output.len()];
             let residual = epilogue.residual.map(|r| &r[start..][..output.len()]);
-            vectorised(
+            activated(
                 self.isa,
+                epilogue.activation,
                 Forward {
                     row: pixels.row(),
                     scales: &scales,
                     shifts: &shifts,
-                    floor,
                     input,
                     residual,
                     output,
@@ -109,15 +108,14 @@ struct Forward<'a> {
     row: usize,
     scales: &'a [f32],
     shifts: &'a [f32],
-    floor: f32,
     input: &'a [f32],
     residual: Option<&'a [f32]>,
     output: &'a mut [f32],
 }
 
-impl PlainLoops for Forward<'_> {
+impl ActivatedLoops for Forward<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<F: Function>(self, function: F) {
         let rows = self
             .output
             .chunks_mut(self.row)
@@ -128,7 +126,7 @@ impl PlainLoops for Forward<'_> {
                     read_ahead(x);
                     write_ahead(y);
                     for (((y, x), a), b) in y.iter_mut().zip(x).zip(self.scales).zip(self.shifts) {
-                        *y = at_least(self.floor, a * x + b);
+                        *y = function.value(a * x + b);
                     }
                 }
             }
@@ -139,18 +137,12 @@ impl PlainLoops for Forward<'_> {
                     write_ahead(y);
                     let pixels = y.iter_mut().zip(x).zip(r);
                     for (((y, x), r), (a, b)) in pixels.zip(self.scales.iter().zip(self.shifts)) {
-                        *y = at_least(self.floor, a * x + b + r);
+                        *y = function.value(a * x + b + r);
                     }
                 }
             }
         }
     }
-}
-
-/// The larger of `x` and `floor`; NaN stays NaN.
-#[inline(always)]
-fn at_least(floor: f32, x: f32) -> f32 {
-    if floor > x { floor } else { x }
 }
 
 impl BatchNorm<'_> {

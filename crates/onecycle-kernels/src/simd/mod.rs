@@ -50,6 +50,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store_first(target: *mut f32, v: Self::V, count: usize);
     /// `a * b + c`, rounded once if the instruction set has a fused multiply-add.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a * b + c` of single floats, like [`Simd::fma`]. Safe, because the library has a version for
+    /// machines without the instruction.
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`.

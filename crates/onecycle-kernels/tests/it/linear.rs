@@ -3,7 +3,7 @@
 
 use crate::common::conv::Layer;
 use crate::common::*;
-use onecycle_kernels::{Conv2d, Epilogue, Pixels};
+use onecycle_kernels::{Activation, Conv2d, Epilogue, Pixels};
 use proptest::prelude::*;
 
 /// The product `[rows, depth] x [depth, columns]` of matrices given as functions of row and column.
@@ -66,7 +66,7 @@ fn check(batch: usize, inputs: usize, outputs: usize, seed: u64) {
         let what = format!("{isa:?}, batch {batch}, {inputs} to {outputs}");
         let epilogue = Epilogue {
             bias: Some(&bias),
-            relu: false,
+            activation: Activation::Identity,
         };
         let layer = Layer {
             shape: &shape,

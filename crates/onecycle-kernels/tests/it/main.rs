@@ -7,6 +7,7 @@ mod common;
 mod conv;
 mod elementwise;
 mod errors;
+mod gelu;
 mod linear;
 mod loss;
 mod norm;

@@ -2,10 +2,11 @@
 
 use crate::common::*;
 use onecycle_kernels::{
-    AffineGradient, BatchNorm, Conv2d, Conv2dGradients, Epilogue, InputGradient, Kernels,
-    NormEpilogue, Pixels, ReluMask, Statistics,
+    Activation, AffineGradient, BatchNorm, Conv2d, Conv2dGradients, Derivative, Epilogue,
+    InputGradient, Kernels, NormEpilogue, Pixels, Statistics,
 };
 use proptest::prelude::*;
+use std::fmt::Debug;
 
 const EPSILON: f64 = 1e-5;
 const EPS32: f64 = f32::EPSILON as f64;
@@ -44,7 +45,7 @@ mod reference {
             .collect()
     }
 
-    /// The output before the ReLU.
+    /// The output before the activation.
     pub(crate) fn forward(
         statistics: &[Vec<f64>; 2],
         weight: &[f64],
@@ -60,7 +61,7 @@ mod reference {
         y
     }
 
-    /// Gradients of weight and bias from the gradient after masking by the ReLU.
+    /// Gradients of weight and bias from the gradient of the activation's argument.
     pub(crate) fn backward_sums(statistics: &[Vec<f64>; 2], x: &[f64], g: &[f64]) -> [Vec<f64>; 2] {
         let channels = statistics[0].len();
         let terms = normalised(statistics, x).into_iter().zip(g);
@@ -156,8 +157,8 @@ impl Layer {
     fn check(&self) {
         self.check_sums();
         for residual in [None, Some(&self.residual[..])] {
-            for relu in [false, true] {
-                self.check_passes(residual, relu);
+            for activation in [Activation::Identity, Activation::Relu, Activation::Gelu] {
+                self.check_passes(residual, activation);
             }
         }
     }
@@ -197,109 +198,160 @@ impl Layer {
         }
     }
 
-    fn check_passes(&self, residual: Option<&[f32]>, relu: bool) {
+    fn check_passes(&self, residual: Option<&[f32]>, activation: Activation) {
         let channels = self.pixels.channels;
         let norm = self.norm();
         let statistics = self.statistics64();
         let (x, weight) = (doubles(&self.x), doubles(&self.weight));
         let residual64 = residual.map(doubles);
         let bias = doubles(&self.bias);
-        let mut y = reference::forward(&statistics, &weight, &bias, &x, residual64.as_deref());
-        if relu {
-            y.iter_mut().for_each(|y| *y = y.max(0.0));
+        let z = reference::forward(&statistics, &weight, &bias, &x, residual64.as_deref());
+        // Rounding of the activation's argument.
+        let rounding = |i: usize| {
+            let c = i % channels;
+            4.0 * EPS32 * (weight[c].abs() * self.size(i) + bias[c].abs() + 1.0)
+        };
+        let y: Vec<f64> = z.iter().map(|z| gelu::activated(activation, *z)).collect();
+        for kernels in all_kernels() {
+            let what = self.what(&kernels, activation, residual);
+            let mut actual = vec![f32::NAN; x.len()];
+            let epilogue = NormEpilogue {
+                residual,
+                activation,
+            };
+            kernels
+                .batch_norm_forward(&norm, &self.x, epilogue, &mut actual)
+                .unwrap();
+            assert_within(
+                &format!("output, {what}"),
+                &actual,
+                &y,
+                |i| match activation {
+                    Activation::Gelu => 1.13 * rounding(i) + gelu::ERROR * z[i].abs().max(1.0),
+                    _ => rounding(i),
+                },
+            );
         }
-        // The mask depends on the output in single precision.
+        // The derivative of ReLU depends on the output in single precision.
         let output = rounded(&y);
-        let mut g = doubles(&self.gradient);
-        if relu {
-            for (g, y) in g.iter_mut().zip(&output) {
-                *g = if *y > 0.0 { *g } else { 0.0 };
+        let gradient = doubles(&self.gradient);
+        let (derivative, g): (_, Vec<f64>) = match (activation, residual) {
+            (Activation::Identity, _) => (Derivative::One, gradient),
+            (Activation::Relu, _) => {
+                let masked = gradient.iter().zip(&output);
+                let masked = masked.map(|(g, y)| if *y > 0.0 { *g } else { 0.0 });
+                (Derivative::OfReluOutput(&output), masked.collect())
             }
-        }
-        let sums64 = reference::backward_sums(&statistics, &x, &g);
-        let sizes = g.iter().enumerate().map(|(i, g)| g.abs() * self.size(i));
-        let product_size = reference::channel_sums(channels, sizes);
-        let sum_size = reference::channel_sums(channels, g.iter().map(|g| g.abs()));
+            (Activation::Gelu, None) => {
+                let products = gradient.iter().zip(&z);
+                let products = products.map(|(g, z)| g * gelu::derivative(*z));
+                (Derivative::OfGelu, products.collect())
+            }
+            // Would need the residual in the backward pass.
+            (Activation::Gelu, Some(_)) => return,
+        };
+        // Error of `g`: that of the derivative, whose own derivative is below 0.8, and of the
+        // product.
+        let error = |i: usize| match activation {
+            Activation::Gelu => {
+                f64::from(self.gradient[i]).abs() * (gelu::ERROR + 0.8 * rounding(i) + EPS32)
+            }
+            _ => 0.0,
+        };
+        self.check_backward(derivative, &g, error, residual.is_some());
+    }
+
+    fn what(&self, kernels: &Kernels, derivative: impl Debug, residual: impl Debug) -> String {
+        let (isa, pixels) = (kernels.isa(), self.pixels);
+        let [derivative, residual] = [format!("{derivative:?}"), format!("{residual:?}")];
+        format!("{isa:?}, {pixels:?}, {derivative:.20}, residual {residual:.5}")
+    }
+
+    /// Checks the backward pass. `g` is the gradient of the activation's argument in double
+    /// precision, of which the kernels' may differ by `error`.
+    fn check_backward(
+        &self,
+        derivative: Derivative,
+        g: &[f64],
+        error: impl Fn(usize) -> f64,
+        residual: bool,
+    ) {
+        let channels = self.pixels.channels;
+        let norm = self.norm();
+        let statistics = self.statistics64();
+        let (x, weight) = (doubles(&self.x), doubles(&self.weight));
+        let sums64 = reference::backward_sums(&statistics, &x, g);
+        let per_channel =
+            |term: &dyn Fn(usize) -> f64| reference::channel_sums(channels, (0..g.len()).map(term));
+        let product_size = per_channel(&|i| g[i].abs() * self.size(i));
+        let product_error = per_channel(&|i| error(i) * self.size(i));
+        let sum_size = per_channel(&|i| g[i].abs());
+        let sum_error = per_channel(&error);
         let sums = AffineGradient {
             weight: rounded(&sums64[0]),
             bias: rounded(&sums64[1]),
         };
         let sums64 = [doubles(&sums.weight), doubles(&sums.bias)];
-        let dx = reference::backward_input(&statistics, &weight, &sums64, &x, &g);
+        let dx = reference::backward_input(&statistics, &weight, &sums64, &x, g);
         let n = self.pixels.count as f64;
+        // What the first call leaves in the gradient.
+        let kept = match derivative {
+            Derivative::OfReluOutput(_) => rounded(g),
+            _ => self.gradient.clone(),
+        };
         for kernels in all_kernels() {
-            let isa = kernels.isa();
-            let what = format!(
-                "{isa:?}, {:?}, relu {relu}, {}",
-                self.pixels,
-                residual.is_some()
-            );
-
-            let mut actual = vec![f32::NAN; x.len()];
-            let epilogue = NormEpilogue { residual, relu };
-            kernels
-                .batch_norm_forward(&norm, &self.x, epilogue, &mut actual)
-                .unwrap();
-            assert_within(&format!("output, {what}"), &actual, &y, |i| {
-                let c = i % channels;
-                4.0 * EPS32 * (weight[c].abs() * self.size(i) + bias[c].abs() + 1.0)
-            });
-
-            let mask = if relu {
-                ReluMask::Output(&output)
-            } else {
-                ReluMask::Absent
-            };
+            let what = self.what(&kernels, derivative, residual);
             let mut gradient = self.gradient.clone();
             let actual = kernels
-                .batch_norm_backward_sums(&norm, &self.x, mask, &mut gradient)
+                .batch_norm_backward_sums(&norm, &self.x, derivative, &mut gradient)
                 .unwrap();
-            assert_eq!(bits(&gradient), bits(&rounded(&g)), "masked, {what}");
+            assert_eq!(bits(&gradient), bits(&kept), "kept, {what}");
             assert_within(&format!("bias, {what}"), &actual.bias, &sums64[1], |c| {
-                EPS32 * sums64[1][c].abs() + SUM * sum_size[c]
+                EPS32 * sums64[1][c].abs() + SUM * sum_size[c] + sum_error[c]
             });
             assert_within(
                 &format!("weight, {what}"),
                 &actual.weight,
                 &sums64[0],
-                |c| EPS32 * sums64[0][c].abs() + SUM * product_size[c],
+                |c| EPS32 * sums64[0][c].abs() + SUM * product_size[c] + product_error[c],
             );
 
-            let input_gradient = |mask, gradient: &[f32], target: &mut [f32]| {
-                InputGradient::new(&norm, &sums, &self.x, mask, gradient)
+            let input_gradient = |derivative, gradient: &[f32], target: &mut [f32]| {
+                InputGradient::new(&norm, &sums, &self.x, derivative, gradient)
                     .and_then(|lazy| lazy.write(&kernels, target))
                     .unwrap();
             };
-            let in_place = |mask, gradient: &mut [f32]| {
-                InputGradient::new(&norm, &sums, &self.x, mask, gradient)
+            let in_place = |derivative, gradient: &mut [f32]| {
+                InputGradient::new(&norm, &sums, &self.x, derivative, gradient)
                     .unwrap()
                     .overwrite(&kernels)
                     .unwrap();
             };
             let mut separate = vec![f32::NAN; x.len()];
-            input_gradient(mask, &gradient, &mut separate);
-            assert_eq!(bits(&gradient), bits(&rounded(&g)), "kept, {what}");
+            input_gradient(derivative, &gradient, &mut separate);
+            assert_eq!(bits(&gradient), bits(&kept), "kept, {what}");
             assert_within(&format!("input gradient, {what}"), &separate, &dx, |i| {
                 let c = i % channels;
                 let a = weight[c].abs() * self.root(c);
                 let constants = sums64[1][c].abs() + sums64[0][c].abs() * self.size(i);
-                4.0 * EPS32 * a * (g[i].abs() + constants / n)
+                4.0 * EPS32 * a * (g[i].abs() + constants / n) + a * error(i)
             });
-            in_place(mask, &mut gradient);
+            in_place(derivative, &mut gradient);
             assert_eq!(bits(&gradient), bits(&separate), "in place, {what}");
 
-            if relu && residual.is_none() {
+            if matches!(derivative, Derivative::OfReluOutput(_)) && !residual {
                 let mut gradient = self.gradient.clone();
+                let derivative = Derivative::OfRelu;
                 let again = kernels
-                    .batch_norm_backward_sums(&norm, &self.x, ReluMask::Recomputed, &mut gradient)
+                    .batch_norm_backward_sums(&norm, &self.x, derivative, &mut gradient)
                     .unwrap();
-                assert_eq!(again, actual, "recomputed mask, {what}");
+                assert_eq!(again, actual, "recomputed, {what}");
                 assert_eq!(gradient, self.gradient, "unchanged, {what}");
                 let mut beside = vec![f32::NAN; x.len()];
-                input_gradient(ReluMask::Recomputed, &gradient, &mut beside);
-                assert_eq!(bits(&beside), bits(&separate), "recomputed mask, {what}");
-                in_place(ReluMask::Recomputed, &mut gradient);
-                assert_eq!(bits(&gradient), bits(&separate), "recomputed mask, {what}");
+                input_gradient(derivative, &gradient, &mut beside);
+                assert_eq!(bits(&beside), bits(&separate), "recomputed, {what}");
+                in_place(derivative, &mut gradient);
+                assert_eq!(bits(&gradient), bits(&separate), "recomputed, {what}");
             }
         }
     }
@@ -371,25 +423,27 @@ fn a_constant_channel_has_variance_zero() {
     }
 }
 
-/// The ReLU keeps NaN, so that a diverging training is noticed.
+/// The activations keep NaN, so that a diverging training is noticed.
 #[test]
-fn nan_passes_through_the_relu() {
+fn nan_passes_through_the_activations() {
     let layer = Layer::new(5, 3, 1);
     let mut x = layer.x.clone();
     x[4] = f32::NAN;
     for kernels in all_kernels() {
         let isa = kernels.isa();
-        for residual in [None, Some(&layer.residual[..])] {
-            let mut y = vec![0.0; 15];
-            let epilogue = NormEpilogue {
-                residual,
-                relu: true,
-            };
-            kernels
-                .batch_norm_forward(&layer.norm(), &x, epilogue, &mut y)
-                .unwrap();
-            for (i, y) in y.iter().enumerate() {
-                assert_eq!(y.is_nan(), i == 4, "{isa:?}, {i}");
+        for activation in [Activation::Relu, Activation::Gelu] {
+            for residual in [None, Some(&layer.residual[..])] {
+                let mut y = vec![0.0; 15];
+                let epilogue = NormEpilogue {
+                    residual,
+                    activation,
+                };
+                kernels
+                    .batch_norm_forward(&layer.norm(), &x, epilogue, &mut y)
+                    .unwrap();
+                for (i, y) in y.iter().enumerate() {
+                    assert_eq!(y.is_nan(), i == 4, "{isa:?}, {activation:?}, {i}");
+                }
             }
         }
     }
@@ -465,13 +519,15 @@ fn fused_convolutions_agree_with_separate_calls() {
         layer(4, 16, 20, 9, 1, 2),
     ] {
         for kernels in all_kernels() {
-            check_fused(&kernels, &shape);
+            for derivative in [Derivative::OfRelu, Derivative::OfGelu] {
+                check_fused(&kernels, &shape, derivative);
+            }
         }
     }
 }
 
-fn check_fused(kernels: &Kernels, shape: &Conv2d) {
-    let what = format!("{:?}, {shape:?}", kernels.isa());
+fn check_fused(kernels: &Kernels, shape: &Conv2d, derivative: Derivative) {
+    let what = format!("{:?}, {derivative:?}, {shape:?}", kernels.isa());
     let (x, w) = (
         numbers(1, shape.input_len()),
         numbers(2, shape.weight_len()),
@@ -509,11 +565,10 @@ fn check_fused(kernels: &Kernels, shape: &Conv2d) {
         epsilon: EPSILON,
     };
     let mut g = numbers(5, len);
-    let mask = ReluMask::Recomputed;
     let sums = kernels
-        .batch_norm_backward_sums(&norm, &z, mask, &mut g)
+        .batch_norm_backward_sums(&norm, &z, derivative, &mut g)
         .unwrap();
-    let kept = || InputGradient::new(&norm, &sums, &z, mask, &g[..]).unwrap();
+    let kept = || InputGradient::new(&norm, &sums, &z, derivative, &g[..]).unwrap();
     let mut dz = vec![f32::NAN; len];
     kept().write(kernels, &mut dz).unwrap();
     let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
@@ -523,14 +578,15 @@ fn check_fused(kernels: &Kernels, shape: &Conv2d) {
     kernels
         .conv2d_backward_weights(shape, &x, &dz, &mut dw)
         .unwrap();
-    let mut copies = [(); 2].map(|()| g.clone());
+    let mut copies = [(); 3].map(|()| g.clone());
     let spent = copies
         .each_mut()
-        .map(|g| InputGradient::new(&norm, &sums, &z, mask, &mut g[..]).unwrap());
-    for (case, [both, weights_only]) in [("kept", [kept(), kept()]), ("spent", spent)] {
+        .map(|g| InputGradient::new(&norm, &sums, &z, derivative, &mut g[..]).unwrap());
+    let all_kept = [(); 3].map(|()| kept());
+    for (case, [both, weights_only, input_only]) in [("kept", all_kept), ("spent", spent)] {
         let (mut fused_dx, mut fused_dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
         let targets = Conv2dGradients {
-            weights: &mut fused_dw,
+            weights: Some(&mut fused_dw),
             input: Some(&mut fused_dx),
         };
         kernels
@@ -540,12 +596,21 @@ fn check_fused(kernels: &Kernels, shape: &Conv2d) {
         assert_eq!(bits(&fused_dw), bits(&dw), "weights, {case}, {what}");
         let mut alone = vec![f32::NAN; w.len()];
         let targets = Conv2dGradients {
-            weights: &mut alone,
+            weights: Some(&mut alone),
             input: None,
         };
         kernels
             .conv2d_backward_normalised(shape, &x, &w, weights_only, targets)
             .unwrap();
         assert_eq!(bits(&alone), bits(&dw), "weights only, {case}, {what}");
+        let mut alone = vec![f32::NAN; x.len()];
+        let targets = Conv2dGradients {
+            weights: None,
+            input: Some(&mut alone),
+        };
+        kernels
+            .conv2d_backward_normalised(shape, &x, &w, input_only, targets)
+            .unwrap();
+        assert_eq!(bits(&alone), bits(&dx), "input only, {case}, {what}");
     }
 }

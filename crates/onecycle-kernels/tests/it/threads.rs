@@ -78,7 +78,7 @@ fn convolution() {
         let bias = numbers(4, shape.out_channels);
         let epilogue = Epilogue {
             bias: Some(&bias),
-            relu: true,
+            activation: Activation::Relu,
         };
         let layer = Layer {
             shape: &shape,
@@ -88,6 +88,21 @@ fn convolution() {
             g: &g,
         };
         check("convolution", |kernels| layer.passes(kernels).to_vec());
+        check("convolution with GELU", |kernels| {
+            let mut y = vec![f32::NAN; g.len()];
+            let epilogue = Epilogue {
+                activation: Activation::Gelu,
+                ..epilogue
+            };
+            kernels
+                .conv2d_forward(&shape, &x, &w, epilogue, &mut y)
+                .unwrap();
+            let mut gradient = g.clone();
+            let sums = kernels
+                .conv2d_gelu_backward(&shape, &x, &w, epilogue.bias, &mut gradient)
+                .unwrap();
+            vec![y, gradient, sums]
+        });
     }
 }
 
@@ -112,12 +127,12 @@ fn batch_norm_and_channel_sums() {
             };
             let epilogue = NormEpilogue {
                 residual: Some(&residual),
-                relu: true,
+                activation: Activation::Relu,
             };
             kernels
                 .batch_norm_forward(&norm, &x, epilogue, &mut y)
                 .unwrap();
-            let mask = ReluMask::Output(&y);
+            let mask = Derivative::OfReluOutput(&y);
             let sums = kernels
                 .batch_norm_backward_sums(&norm, &x, mask, &mut gradient)
                 .unwrap();
@@ -186,7 +201,11 @@ fn elementwise() {
         kernels.relu_backward(&relu, &mut gradient).unwrap();
         let mut sum = x.clone();
         kernels.add(&mut sum, &y).unwrap();
-        vec![relu, gradient, sum]
+        let mut gelu = vec![f32::NAN; x.len()];
+        kernels.gelu_forward(&x, &mut gelu).unwrap();
+        let mut gelu_gradient = y.clone();
+        kernels.gelu_backward(&x, &mut gelu_gradient).unwrap();
+        vec![relu, gradient, sum, gelu, gelu_gradient]
     });
 }
 

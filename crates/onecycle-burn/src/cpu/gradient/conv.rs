@@ -13,7 +13,7 @@ use onecycle_kernels::Conv2d;
 
 use super::{Tracked, record, register};
 use crate::cpu::{
-    Window,
+    Activation, Window,
     channels_last::ChannelsLast,
     flex::{self, KERNELS, elements, expect_valid, pixels, vector},
 };
@@ -27,8 +27,20 @@ struct ConvState {
     shape: Conv2d,
     x: ChannelsLast,
     weight: FlexTensor,
-    /// The output, if a ReLU follows.
-    y: Option<ChannelsLast>,
+    activation: ActivationState,
+}
+
+/// What the backward pass of the activation needs.
+#[derive(Clone, Debug)]
+enum ActivationState {
+    Identity,
+    Relu {
+        output: ChannelsLast,
+    },
+    /// The convolution is computed again.
+    Gelu {
+        bias: Option<FlexTensor>,
+    },
 }
 
 impl<const N: usize> Backward<Flex, N> for ConvBackward {
@@ -39,7 +51,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             shape,
             x,
             weight,
-            y,
+            activation,
         } = ops.state;
         let linear = weight.layout().shape().num_dims() == 2;
         let gradient = grads.consume::<Flex>(&ops.node);
@@ -48,16 +60,34 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         } else {
             ChannelsLast::read(gradient)
         };
-        if let Some(y) = y {
-            let masked = KERNELS.relu_backward(y.values(), gradient.values_mut());
-            expect_valid("conv2d", masked);
-            y.give_back();
-        }
+        // GELU's backward pass has already summed up the gradient of the bias.
+        let sums = match activation {
+            ActivationState::Identity => None,
+            ActivationState::Relu { output } => {
+                let masked = KERNELS.relu_backward(output.values(), gradient.values_mut());
+                expect_valid("conv2d", masked);
+                output.give_back();
+                None
+            }
+            ActivationState::Gelu { bias } => {
+                let (weight, bias) = (elements(&weight), bias.as_ref().map(elements));
+                let sums = KERNELS.conv2d_gelu_backward(
+                    &shape,
+                    x.values(),
+                    &weight,
+                    bias.as_deref(),
+                    gradient.values_mut(),
+                );
+                Some(expect_valid("conv2d", sums))
+            }
+        };
         let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
         let [x_node, weight_node, bias_node] = [(); 3].map(|()| parents.next().flatten());
         register(grads, bias_node, || {
-            let sums = KERNELS.channel_sums(&pixels(&gradient), gradient.values());
-            vector(expect_valid("conv2d", sums))
+            vector(sums.unwrap_or_else(|| {
+                let sums = KERNELS.channel_sums(&pixels(&gradient), gradient.values());
+                expect_valid("conv2d", sums)
+            }))
         });
         register(grads, weight_node, || {
             let mut target = vec![0.0; shape.weight_len()];
@@ -90,19 +120,23 @@ pub(super) fn conv<C: CheckpointStrategy>(
     weight: Tracked,
     bias: Option<Tracked>,
     window: Window,
-    relu: bool,
+    activation: Activation,
 ) -> Tracked {
     let (weight, weight_node) = weight.into_parts();
     let (bias, bias_node) = bias.map(Tracked::into_parts).unzip();
     let forward = || {
         let shape = flex::conv_shape(&x, &weight, window);
-        let y = flex::conv(&x, &weight, bias.as_ref(), &shape, relu);
+        let y = flex::conv(&x, &weight, bias.as_ref(), &shape, activation);
         let linear = weight.layout().shape().num_dims() == 2;
         let state = ConvState {
             shape,
             x,
             weight,
-            y: relu.then(|| y.clone()),
+            activation: match activation {
+                Activation::Identity => ActivationState::Identity,
+                Activation::Relu => ActivationState::Relu { output: y.clone() },
+                Activation::Gelu => ActivationState::Gelu { bias },
+            },
         };
         let y = if linear {
             flex::into_matrix(y)

@@ -2,6 +2,7 @@
 
 mod branch;
 mod conv;
+mod gelu;
 mod norm;
 mod pool;
 
@@ -19,11 +20,12 @@ use burn::backend::{
 
 use branch::branch;
 use conv::conv;
+use gelu::gelu;
 use norm::{ConvNormBackward, ConvNormState, NormBackward, normalise};
 use pool::{PoolBackward, PoolState};
 
 use super::{
-    Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
+    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
     RunningStatistics, Window,
     channels_last::ChannelsLast,
     flex::{self, LINEAR, elements, vector},
@@ -115,23 +117,23 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         bias: Maybe<Self>,
         window: Window,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self> {
         let bias = bias.into_option();
         let (x, x_node) = x.into_parts();
         let x = ChannelsLast::read(x);
-        conv::<C>((x, x_node), weight, bias, window, relu)
+        conv::<C>((x, x_node), weight, bias, window, activation)
     }
 
     fn cpu_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        relu: bool,
+        activation: Activation,
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
         let x = flex::matrix(x);
-        conv::<C>((x, x_node), weight, Some(bias), LINEAR, relu)
+        conv::<C>((x, x_node), weight, Some(bias), LINEAR, activation)
     }
 
     fn cpu_batch_norm_train(
@@ -252,6 +254,10 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
             };
             (y.into_tensor(), state)
         })
+    }
+
+    fn cpu_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::<C>(x)
     }
 
     fn cpu_add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -14,12 +14,12 @@ use burn::backend::{
     flex::{FlexTensor, Layout},
 };
 use onecycle_kernels::{
-    AffineGradient, BatchNorm, Conv2d, Conv2dGradients, IncomingGradient, InputGradient, ReluMask,
+    AffineGradient, BatchNorm, Conv2d, Conv2dGradients, Derivative, IncomingGradient, InputGradient,
 };
 
 use super::register;
 use crate::cpu::{
-    Affine, NormOptions,
+    Activation, Affine, NormOptions,
     channels_last::ChannelsLast,
     flex::{self, AffineValues, GhostStatistics, KERNELS, elements, expect_valid, vector},
 };
@@ -46,13 +46,13 @@ struct GhostBatch<'a> {
     values: Range<usize>,
     norm: BatchNorm<'a>,
     x: &'a [f32],
-    mask: ReluMask<'a>,
+    derivative: Derivative<'a>,
 }
 
 impl GhostBatch<'_> {
     /// Gradients of weight and bias. With a residual, `gradient` becomes the residual's gradient.
     fn sums(&self, gradient: &mut [f32]) -> AffineGradient {
-        let sums = KERNELS.batch_norm_backward_sums(&self.norm, self.x, self.mask, gradient);
+        let sums = KERNELS.batch_norm_backward_sums(&self.norm, self.x, self.derivative, gradient);
         expect_valid("batch norm", sums)
     }
 
@@ -62,7 +62,7 @@ impl GhostBatch<'_> {
         sums: &AffineGradient,
         gradient: impl Into<IncomingGradient<'a>>,
     ) -> InputGradient<'a> {
-        let lazy = InputGradient::new(&self.norm, sums, self.x, self.mask, gradient);
+        let lazy = InputGradient::new(&self.norm, sums, self.x, self.derivative, gradient);
         expect_valid("batch norm", lazy)
     }
 }
@@ -84,10 +84,11 @@ impl NormState {
                     images,
                     norm: affine.norm(pixels, statistics, self.options.epsilon),
                     x: &x[values.clone()],
-                    mask: match &self.y {
-                        Some(y) => ReluMask::Output(&y.values()[values.clone()]),
-                        None if self.options.relu => ReluMask::Recomputed,
-                        None => ReluMask::Absent,
+                    derivative: match (&self.y, self.options.activation) {
+                        (Some(y), _) => Derivative::OfReluOutput(&y.values()[values.clone()]),
+                        (None, Activation::Identity) => Derivative::One,
+                        (None, Activation::Relu) => Derivative::OfRelu,
+                        (None, Activation::Gelu) => Derivative::OfGelu,
                     },
                     values,
                 }
@@ -223,14 +224,14 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
                     Some(_) => ghost.input_gradient(sums, &gradient.values()[values]),
                     None => ghost.input_gradient(sums, &mut gradient.values_mut()[values]),
                 };
-                let mut kernel_gradient = vec![0.0; shape.weight_len()];
+                let mut kernel_gradient = kernel_node.map(|_| vec![0.0; shape.weight_len()]);
                 let ghost_shape = Conv2d {
                     batch: ghost.images.len(),
                     ..shape
                 };
                 let target = input_gradient.as_deref_mut();
                 let targets = Conv2dGradients {
-                    weights: &mut kernel_gradient,
+                    weights: kernel_gradient.as_deref_mut(),
                     input: target.map(|whole| &mut whole[inputs.clone()]),
                 };
                 KERNELS.conv2d_backward_normalised(
@@ -240,7 +241,7 @@ impl<const N: usize> Backward<Flex, N> for ConvNormBackward {
                     lazy,
                     targets,
                 )?;
-                kernel_gradients.push(kernel_gradient);
+                kernel_gradients.extend(kernel_gradient);
             }
             Ok(())
         };
@@ -279,7 +280,10 @@ pub(super) fn normalise(
     let values = AffineValues::read(&weight, &bias);
     let y = flex::normalise(&x, &statistics, &values, residual.as_ref(), options);
     drop(values);
-    let masked = options.relu && residual.is_some();
+    let masked = match (options.activation, &residual) {
+        (Activation::Gelu, Some(_)) => unreachable!("GELU follows a residual in no layer"),
+        (activation, residual) => activation == Activation::Relu && residual.is_some(),
+    };
     if let Some(residual) = residual {
         residual.give_back();
     }

@@ -6,6 +6,7 @@
 
 use super::prefetch::Prefetcher;
 use super::{INPUTS, OUTPUTS, POINTS, Points, TiledImage, tiles, transform};
+use crate::activation::Activation;
 use crate::conv::Epilogue;
 use crate::conv::geometry::{Geometry, channel_block};
 use crate::gemm::Panel;
@@ -56,6 +57,7 @@ pub(crate) struct WinogradConv<'a> {
     /// `[block of output channels][point][source channel][output channel]`.
     weights: Buffer<'a>,
     bias: Buffer<'a>,
+    /// Whether outputs below 0 become 0. Another activation is left to the caller.
     relu: bool,
 }
 
@@ -86,7 +88,7 @@ impl<'a> WinogradConv<'a> {
             kernels,
             weights: points,
             bias,
-            relu: epilogue.relu,
+            relu: epilogue.activation == Activation::Relu,
         }
     }
 

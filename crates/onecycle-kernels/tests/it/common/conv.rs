@@ -1,7 +1,8 @@
 //! Naive convolution in double precision.
 
+use super::gelu;
 use super::*;
-use onecycle_kernels::{Conv2d, Epilogue};
+use onecycle_kernels::{Activation, Conv2d, Epilogue};
 
 /// Calls `visit` with the indices of output, input and weight for each product of a convolution.
 pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
@@ -92,7 +93,7 @@ impl Layer<'_> {
 }
 
 /// Compares all three passes with the reference on every instruction set. `seed` determines the
-/// numbers and whether there are bias and ReLU.
+/// numbers, the activation and whether there is a bias.
 pub fn check(shape: &Conv2d, seed: u64) {
     let x = numbers(seed, shape.input_len());
     let w = numbers(seed + 1, shape.weight_len());
@@ -102,11 +103,14 @@ pub fn check(shape: &Conv2d, seed: u64) {
     let bias = with_bias.then_some(&bias[..]);
     let (x64, w64, g64) = (doubles(&x), doubles(&w), doubles(&g));
     let b64 = bias.map(doubles);
-    let relu = seed.is_multiple_of(3);
+    let activation = match seed % 3 {
+        0 => Activation::Relu,
+        1 => Activation::Identity,
+        _ => Activation::Gelu,
+    };
     let mut y64 = conv_forward(shape, &x64, &w64, b64.as_deref());
-    if relu {
-        y64.iter_mut().for_each(|y| *y = y.max(0.0));
-    }
+    y64.iter_mut()
+        .for_each(|y| *y = gelu::activated(activation, *y));
     let dx64 = conv_backward_data(shape, &g64, &w64);
     let dw64 = conv_backward_weights(shape, &x64, &g64);
     let window = shape.kernel[0] * shape.kernel[1];
@@ -127,15 +131,21 @@ pub fn check(shape: &Conv2d, seed: u64) {
             shape,
             x: &x,
             w: &w,
-            epilogue: Epilogue { bias, relu },
+            epilogue: Epilogue { bias, activation },
             g: &g,
         };
         let [y, dx, dw] = layer.passes(&kernels);
-        assert_close(
+        // The derivative of GELU is at most 1.13.
+        let terms = (shape.in_channels * window + 1) as f64;
+        let rounding = 1.13 * 4.0 * f64::from(f32::EPSILON) * terms;
+        assert_within(
             &format!("output, {isa:?}, {shape:?}"),
             &y,
             &y64,
-            shape.in_channels * window + 1,
+            |i| match activation {
+                Activation::Gelu => rounding + gelu::ERROR * y64[i].abs().max(1.0),
+                _ => rounding / 1.13,
+            },
         );
         assert_close(
             &format!("input gradient, {isa:?}, {shape:?}"),

@@ -1,6 +1,7 @@
 //! Test inputs, comparisons, and naive references in double precision.
 
 pub mod conv;
+pub mod gelu;
 
 use onecycle_kernels::{Isa, Kernels};
 

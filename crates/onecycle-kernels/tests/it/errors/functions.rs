@@ -64,8 +64,21 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
             move |slices| {
                 let [x, w, b, y] = slices else { unreachable!() };
                 let bias = Some(&b[..]);
-                let epilogue = Epilogue { bias, relu: true };
+                let epilogue = Epilogue {
+                    bias,
+                    activation: Activation::Relu,
+                };
                 Kernels::new().conv2d_forward(&shape, x, w, epilogue, y)
+            },
+        ),
+        function(
+            "conv2d_gelu_backward",
+            &[("input", x), ("weights", w), ("bias", b), ("gradient", y)],
+            move |slices| {
+                let [x, w, b, g] = slices else { unreachable!() };
+                Kernels::new()
+                    .conv2d_gelu_backward(&shape, x, w, Some(b), g)
+                    .map(|_| ())
             },
         ),
         function(
@@ -179,7 +192,7 @@ pub fn norms(pixels: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                 };
                 let epilogue = NormEpilogue {
                     residual: Some(r),
-                    relu: true,
+                    activation: Activation::Relu,
                 };
                 Kernels::new().batch_norm_forward(&norm, x, epilogue, y)
             },
@@ -207,7 +220,7 @@ pub fn norms(pixels: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     bias,
                     epsilon,
                 };
-                let mask = ReluMask::Output(y);
+                let mask = Derivative::OfReluOutput(y);
                 Kernels::new()
                     .batch_norm_backward_sums(&norm, x, mask, g)
                     .map(|_| ())
@@ -242,7 +255,7 @@ pub fn norms(pixels: Pixels, [n, c]: [usize; 2]) -> Vec<Function> {
                     weight: dw.clone(),
                     bias: db.clone(),
                 };
-                let mask = ReluMask::Absent;
+                let mask = Derivative::One;
                 InputGradient::new(&norm, &sums, x, mask, &g[..])?.write(&Kernels::new(), dx)
             },
         ),
@@ -280,6 +293,15 @@ pub fn shapeless() -> Vec<Function> {
             let mut gradient = [BEFORE; 9];
             let result = Kernels::new().relu_backward(&slices[0], &mut gradient);
             assert_eq!(gradient, [BEFORE; 9]);
+            result
+        }),
+        function("gelu_forward", &[("output", 9)], move |slices| {
+            Kernels::new().gelu_forward(&[1.0; 9], &mut slices[0])
+        }),
+        function("gelu_backward", &[("input", 9)], move |slices| {
+            let mut gradient = [BEFORE; 9];
+            let result = Kernels::new().gelu_backward(&slices[0], &mut gradient);
+            assert!(result.is_ok() || gradient == [BEFORE; 9]);
             result
         }),
         function("add", &[("other", 9)], move |slices| {
