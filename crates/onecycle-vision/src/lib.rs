@@ -93,7 +93,7 @@ pub mod picture;
 pub mod random;
 pub mod source;
 
-pub use augment::{Augment, Border};
+pub use augment::{Augment, Border, Flip};
 pub use dataset::{Dataset, ImageShape, ImageSize, Split, Statistics, TestOrigin};
 pub use error::DataError;
 pub use evaluation::{accuracy, argmax};

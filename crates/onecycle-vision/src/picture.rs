@@ -84,6 +84,7 @@ fn interleave(image: &[u8], shape: ImageShape, row: usize, out: &mut [u8]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 mod tests {
     use super::*;
 
