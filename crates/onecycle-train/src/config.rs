@@ -19,7 +19,7 @@ use std::{
 
 use onecycle::{OneCycle, Preset};
 use onecycle_vision::{
-    Augment, Border, FolderOptions, ImageSize, Resize, Source, folder::LabelFile,
+    Augment, Border, Flip, FolderOptions, ImageSize, Resize, Source, folder::LabelFile,
     models::Architecture,
 };
 use serde::{Deserialize, Serialize};
@@ -371,7 +371,7 @@ impl Default for Config {
             on_divergence: OnDivergence::Stop,
             data: DataConfig::default(),
             augment: Augment {
-                flip: true,
+                flip: Flip::Random,
                 border: Border::Zero,
                 ..Augment::default()
             },

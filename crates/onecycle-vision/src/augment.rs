@@ -3,11 +3,19 @@
 //! The random choices for an image are drawn first, as a [`Transform`]. It is applied while the
 //! image is normalised, in one pass from bytes to floats.
 
+mod draws;
+mod flip;
+mod transform;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::ImageShape;
 use crate::error::DataError;
 use crate::random::{Rng, below, between, unit};
+
+pub use draws::EpochDraws;
+pub use flip::Flip;
+pub use transform::{Rectangle, Transform};
 
 /// Contents of the padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +36,7 @@ pub enum Border {
 /// | `pad` | 0 to the image's side; below it with `reflect` | pixels added on each of the four sides |
 /// | `border` | `zero`, `reflect` | contents of these pixels |
 /// | `crop` | | whether a window of the old size is cut out at random; otherwise from the centre |
-/// | `flip` | | mirrors left to right with probability 1/2 |
+/// | `flip` | `false`, `true`, `"alternating"` | mirrors left to right: [`Flip`] |
 /// | `cutout` | 0 to the image's side | side of a square that is set to the mean; 0 turns it off |
 /// | `erase_probability` | 0 to 1 | probability that a random rectangle is set to the mean |
 /// | `erase_area` | 0 < low ≤ high < 1 | the rectangle's fraction of the image |
@@ -47,8 +55,8 @@ pub struct Augment {
     pub border: Border,
     /// Whether the crop is at a random position. Has no effect without padding.
     pub crop: bool,
-    /// Whether images are mirrored left to right, each with probability 1/2.
-    pub flip: bool,
+    /// Which images are mirrored left to right.
+    pub flip: Flip,
     /// Side of the square that is set to the mean, in pixels; 0 turns it off.
     pub cutout: usize,
     /// Probability that a rectangle is set to the mean.
@@ -65,7 +73,7 @@ impl Default for Augment {
             pad: 0,
             border: Border::Zero,
             crop: true,
-            flip: false,
+            flip: Flip::Off,
             cutout: 0,
             erase_probability: 0.0,
             erase_area: [0.02, 0.4],
@@ -80,7 +88,7 @@ impl Augment {
         Self {
             pad,
             border,
-            flip: true,
+            flip: Flip::Random,
             ..Self::default()
         }
     }
@@ -88,7 +96,7 @@ impl Augment {
     /// Whether these settings leave every image unchanged.
     pub fn is_none(&self) -> bool {
         (self.pad == 0 || !self.crop)
-            && !self.flip
+            && self.flip == Flip::Off
             && self.cutout == 0
             && self.erase_probability == 0.0
     }
@@ -151,6 +159,9 @@ impl Augment {
     }
 
     /// Draws the transform of one image.
+    ///
+    /// With [`Flip::Alternating`] the image is not mirrored, because that depends on the epoch:
+    /// [`EpochDraws`] decides it.
     pub fn draw(&self, rng: &mut impl Rng, shape: ImageShape) -> Transform {
         let mut transform = Transform {
             border: self.border,
@@ -161,7 +172,7 @@ impl Augment {
             transform.down = offset();
             transform.right = offset();
         }
-        if self.flip {
+        if self.flip == Flip::Random {
             transform.flip = below(rng, 2) == 1;
         }
         if self.cutout > 0 {
@@ -199,135 +210,3 @@ impl Augment {
 
 /// Maximum number of draws for a rectangle that fits, as in the authors' code.
 const ATTEMPTS: usize = 100;
-
-/// A part of an image: rows `top` to `bottom`, columns `left` to `right`, the ends not included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rectangle {
-    /// First row.
-    pub top: usize,
-    /// First column.
-    pub left: usize,
-    /// Row after the last.
-    pub bottom: usize,
-    /// Column after the last.
-    pub right: usize,
-}
-
-impl Rectangle {
-    /// The square of this side around a pixel, clipped at the edges of the image.
-    fn centred(row: usize, column: usize, side: usize, shape: ImageShape) -> Self {
-        let span = |centre: usize, limit: usize| {
-            let end = (centre + side - side / 2).min(limit);
-            (centre.saturating_sub(side / 2), end)
-        };
-        let (top, bottom) = span(row, shape.height);
-        let (left, right) = span(column, shape.width);
-        Self {
-            top,
-            left,
-            bottom,
-            right,
-        }
-    }
-
-    /// Number of pixels.
-    pub fn area(self) -> usize {
-        (self.bottom - self.top) * (self.right - self.left)
-    }
-}
-
-/// The augmentation of one image; the default leaves it unchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Transform {
-    /// Rows by which the window moves down over the image, from -pad to pad.
-    pub down: isize,
-    /// Columns by which the window moves to the right, from -pad to pad.
-    pub right: isize,
-    /// Contents of the window beyond the image.
-    pub border: Border,
-    /// Whether the window is mirrored left to right.
-    pub flip: bool,
-    /// Square that is set to the mean after the steps above.
-    pub cutout: Option<Rectangle>,
-    /// Rectangle that is set to the mean.
-    pub erased: Option<Rectangle>,
-}
-
-impl Transform {
-    /// Writes the transformed, normalised image.
-    ///
-    /// `image` and `out` are `[channel, row, column]` of `shape`. `tables` has one table per
-    /// channel with the normalised value of each pixel value ([`Statistics::tables`]). The mean has
-    /// the normalised value 0.
-    ///
-    /// # Panics
-    /// If a length does not fit `shape`, or if the window moves by a full side of the image or more
-    /// with [`Border::Reflect`].
-    ///
-    /// [`Statistics::tables`]: crate::Statistics::tables
-    pub fn apply(&self, image: &[u8], shape: ImageShape, tables: &[[f32; 256]], out: &mut [f32]) {
-        assert_eq!(
-            (image.len(), out.len(), tables.len()),
-            (shape.len(), shape.len(), shape.channels)
-        );
-        let plane = shape.plane();
-        for (channel, table) in tables.iter().enumerate() {
-            let image = &image[channel * plane..(channel + 1) * plane];
-            let out = &mut out[channel * plane..(channel + 1) * plane];
-            if self.down == 0 && self.right == 0 && !self.flip {
-                normalise(image, table, out);
-            } else {
-                self.move_plane(image, shape, table, out);
-            }
-            for hole in [self.cutout, self.erased].into_iter().flatten() {
-                for row in hole.top..hole.bottom {
-                    out[row * shape.width..][hole.left..hole.right].fill(0.0);
-                }
-            }
-        }
-    }
-
-    fn move_plane(&self, image: &[u8], shape: ImageShape, table: &[f32; 256], out: &mut [f32]) {
-        let width = shape.width;
-        // Columns of the window that lie within the image.
-        let from = (-self.right).clamp(0, width as isize) as usize;
-        let to = (width as isize - self.right).clamp(0, width as isize) as usize;
-        for (row, out) in out.chunks_exact_mut(width).enumerate() {
-            let Some(source) = self.source(row as isize + self.down, shape.height) else {
-                out.fill(table[0]);
-                continue;
-            };
-            let image = &image[source * width..(source + 1) * width];
-            if from < to {
-                let first = (from as isize + self.right) as usize;
-                normalise(&image[first..first + to - from], table, &mut out[from..to]);
-            }
-            for column in (0..from).chain(to.max(from)..width) {
-                let source = self.source(column as isize + self.right, width);
-                out[column] = table[source.map_or(0, |source| usize::from(image[source]))];
-            }
-            if self.flip {
-                out.reverse();
-            }
-        }
-    }
-
-    /// The row or column of the image shown at `index`; `None` for black.
-    fn source(&self, index: isize, limit: usize) -> Option<usize> {
-        let last = limit as isize - 1;
-        if (0..=last).contains(&index) {
-            return Some(index as usize);
-        }
-        match self.border {
-            Border::Zero => None,
-            Border::Reflect if index < 0 => Some((-index) as usize),
-            Border::Reflect => Some((2 * last - index) as usize),
-        }
-    }
-}
-
-fn normalise(values: &[u8], table: &[f32; 256], out: &mut [f32]) {
-    for (out, &value) in out.iter_mut().zip(values) {
-        *out = table[usize::from(value)];
-    }
-}

@@ -12,7 +12,7 @@ mod producer;
 
 use std::sync::Arc;
 
-use crate::augment::Augment;
+use crate::augment::{Augment, EpochDraws};
 use crate::dataset::{Dataset, ImageShape, Split, Statistics};
 use crate::error::DataError;
 use crate::random;
@@ -146,8 +146,9 @@ impl Loader {
     /// [`order`](Self::order), augmented. Epochs count from 0. The last batch has the images that
     /// are left.
     pub fn epoch(&self, epoch: u64, batch_size: usize) -> Pass<'_> {
-        let random = (!self.augment.is_none()).then(|| random::stream(self.seed, "augment", epoch));
-        Pass::new(self, self.order(epoch), random, batch_size)
+        let draws =
+            (!self.augment.is_none()).then(|| EpochDraws::new(&self.augment, self.seed, epoch));
+        Pass::new(self, self.order(epoch), draws, batch_size)
     }
 
     /// One evaluation in batches of `batch_size` images: all images in the order of the split, not

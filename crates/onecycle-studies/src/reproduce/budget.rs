@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use onecycle_vision::{Augment, Border};
+use onecycle_vision::{Augment, Border, Flip};
 use serde::{Deserialize, Serialize};
 
 use crate::StudyError;
@@ -161,7 +161,7 @@ impl Budget {
             device,
             batch_size: self.batch_size,
             augment: Augment {
-                flip: true,
+                flip: Flip::Random,
                 pad: self.pad,
                 border: Border::Reflect,
                 ..Augment::default()

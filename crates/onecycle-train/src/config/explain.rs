@@ -313,7 +313,7 @@ mod tests {
             ),
             (
                 "augment.flip = 1",
-                "augment.flip = 1: expected true or false",
+                "augment.flip = 1: expected true or false, or \"alternating\"",
             ),
             (
                 "policy.lr_max = \"x\"",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Loader;
 use super::batches::Batches;
 use super::producer::{BatchSizes, Producer};
-use crate::random::ChaCha8Rng;
+use crate::augment::EpochDraws;
 
 /// One pass over the images of a [`Loader`], in batches. Iterate over it to run it.
 ///
@@ -23,8 +23,8 @@ pub struct Pass<'a> {
     loader: &'a Loader,
     /// Indices of the images in their order.
     order: Vec<u32>,
-    /// The epoch's random stream for augmentation; `None` leaves the images unchanged.
-    random: Option<ChaCha8Rng>,
+    /// The epoch's random choices; `None` leaves the images unchanged.
+    draws: Option<EpochDraws>,
     batch_sizes: BatchSizes,
     skip: usize,
 }
@@ -33,13 +33,13 @@ impl<'a> Pass<'a> {
     pub(super) fn new(
         loader: &'a Loader,
         order: Vec<u32>,
-        random: Option<ChaCha8Rng>,
+        draws: Option<EpochDraws>,
         batch_size: usize,
     ) -> Self {
         Self {
             loader,
             order,
-            random,
+            draws,
             batch_sizes: Box::new(move |_| batch_size),
             skip: 0,
         }
@@ -99,14 +99,13 @@ impl<'a> Pass<'a> {
         let Loader {
             split,
             tables,
-            augment,
             prefetch,
             ..
         } = self.loader;
         let producer = Producer::new(
             Arc::clone(split),
             Arc::clone(tables),
-            self.random.map(|random| (augment.clone(), random)),
+            self.draws,
             self.order,
             self.skip,
             self.batch_sizes,

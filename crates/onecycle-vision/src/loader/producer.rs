@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::batch::{Batch, Buffers};
-use crate::augment::{Augment, Transform};
+use crate::augment::{EpochDraws, Transform};
 use crate::dataset::Split;
 use crate::error::DataError;
-use crate::random::ChaCha8Rng;
 
 /// Size of the batch with this index.
 pub(super) type BatchSizes = Box<dyn FnMut(u64) -> usize + Send>;
@@ -17,8 +16,8 @@ pub(super) type BatchSizes = Box<dyn FnMut(u64) -> usize + Send>;
 pub(super) struct Producer {
     split: Arc<Split>,
     tables: Arc<[[f32; 256]]>,
-    /// The augmentation with the epoch's random stream; `None` leaves the images unchanged.
-    augment: Option<(Augment, ChaCha8Rng)>,
+    /// The epoch's random choices; `None` leaves the images unchanged.
+    draws: Option<EpochDraws>,
     order: Vec<u32>,
     /// Position in `order` of the next image.
     position: usize,
@@ -43,7 +42,7 @@ impl Producer {
     pub(super) fn new(
         split: Arc<Split>,
         tables: Arc<[[f32; 256]]>,
-        augment: Option<(Augment, ChaCha8Rng)>,
+        draws: Option<EpochDraws>,
         order: Vec<u32>,
         position: usize,
         batch_sizes: BatchSizes,
@@ -52,7 +51,7 @@ impl Producer {
         Self {
             split,
             tables,
-            augment,
+            draws,
             order,
             position,
             batch: 0,
@@ -105,14 +104,9 @@ impl Producer {
             .iter()
             .zip(buffers.images.chunks_exact_mut(shape.len()))
         {
-            let transform = match &self.augment {
+            let transform = match &self.draws {
                 None => Transform::default(),
-                Some((augment, epoch)) => {
-                    // Each image has its own stream, so neither its position nor its batch matters.
-                    let mut random = epoch.clone();
-                    random.set_stream(u64::from(index));
-                    augment.draw(&mut random, shape)
-                }
+                Some(draws) => draws.transform(index, shape),
             };
             transform.apply(self.split.image(index as usize), shape, &self.tables, out);
         }

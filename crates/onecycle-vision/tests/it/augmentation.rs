@@ -76,7 +76,7 @@ proptest! {
     ) {
         let border = if reflect { Border::Reflect } else { Border::Zero };
         let pad = pad.min(shape.height.min(shape.width) - 1);
-        let augment = Augment { pad, border, flip, ..Augment::default() };
+        let augment = Augment { pad, border, flip: flip.into(), ..Augment::default() };
         augment.validate(shape).unwrap();
         let image = numbered(shape);
         for index in 0..8 {
