@@ -11,6 +11,7 @@
 //! backend) and in single precision. For all other tensors, the layers in [`nn`](crate::nn) use
 //! Burn's operations.
 
+mod average;
 mod buffer_pool;
 mod channels_last;
 mod flex;
@@ -26,6 +27,7 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
+pub(crate) use average::lerp;
 pub(crate) use ghost_batches::GhostBatches;
 pub(crate) use update::{adam, sgd};
 
