@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod average;
+pub mod batch_statistics;
 mod cpu;
 pub mod diagnose;
 mod error;

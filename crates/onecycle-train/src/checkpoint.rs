@@ -2,8 +2,8 @@
 //! [`Checkpoint`].
 //!
 //! A file consists of `1CYCKPT1`, the SHA-256 of the rest, and a safetensors file. This has the
-//! weights as `model/NAME`, the optimizer state as `optimizer/NAME`, and [`Progress`] as JSON in
-//! its metadata. The newest two checkpoints are kept: if the last one is damaged, the one before it
+//! weights as `model/NAME`, the optimizer state as `optimizer/NAME`, the average of the weights as
+//! `average/NAME` if there is one, and [`Progress`] as JSON in its metadata. The newest two checkpoints are kept: if the last one is damaged, the one before it
 //! is used.
 //!
 //! Names start with the kind and the step. Checkpoints at the steps that the configuration sets are
@@ -22,12 +22,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use onecycle_burn::state::TensorMap;
+use onecycle_burn::state::{self, TensorMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    FileError, RunError, TrainError, files, metrics::MetricSums, tensors, trainer::Cursor,
+    FileError, RunError, TrainError,
+    averaging::AverageState,
+    files,
+    metrics::MetricSums,
+    tensors,
+    trainer::{Cursor, Trainer},
 };
 
 const MAGIC: &[u8; 8] = b"1CYCKPT1";
@@ -56,6 +61,13 @@ pub struct Progress {
     /// 0, otherwise on the test images.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub evaluated: MetricSums,
+    /// Number of networks in the average of the weights.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub averaged: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_empty(sums: &MetricSums) -> bool {
@@ -91,9 +103,25 @@ pub struct Checkpoint {
     pub weights: TensorMap,
     /// State of the optimizer.
     pub optimizer: TensorMap,
+    /// Average of the weights.
+    pub average: AverageState,
 }
 
 impl Checkpoint {
+    /// The state of `trainer` at the position `progress`.
+    pub(crate) fn of(trainer: &Trainer, progress: Progress) -> Self {
+        let average = trainer.averager().state();
+        Checkpoint {
+            progress: Progress {
+                averaged: average.count,
+                ..progress
+            },
+            weights: state::weights(&trainer.model),
+            optimizer: trainer.optimizer.state(),
+            average,
+        }
+    }
+
     /// Writes the checkpoint into `folder` and removes obsolete ones: all but the newest two of the
     /// kind [`Regular`](CheckpointKind::Regular), and every older one of the kind
     /// [`Stop`](CheckpointKind::Stop).
@@ -174,6 +202,7 @@ impl Checkpoint {
         };
         let mut all = named("model", &self.weights);
         all.extend(named("optimizer", &self.optimizer));
+        all.extend(named("average", &self.average.tensors));
         let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
         let payload = tensors::to_safetensors(all.into_iter().collect(), metadata)?;
         let mut bytes = Vec::with_capacity(MAGIC.len() + DIGEST_LEN + payload.len());
@@ -197,19 +226,27 @@ impl Checkpoint {
         let progress = metadata
             .get(PROGRESS)
             .ok_or("it has no progress in its metadata")?;
+        let progress: Progress =
+            serde_json::from_str(progress).map_err(|error| error.to_string())?;
         let mut checkpoint = Checkpoint {
-            progress: serde_json::from_str(progress).map_err(|error| error.to_string())?,
+            progress,
             weights: TensorMap::new(),
             optimizer: TensorMap::new(),
+            average: AverageState {
+                tensors: TensorMap::new(),
+                count: progress.averaged,
+            },
         };
         for (name, data) in all {
             if let Some(name) = name.strip_prefix("model/") {
                 checkpoint.weights.insert(name.to_owned(), data);
             } else if let Some(name) = name.strip_prefix("optimizer/") {
                 checkpoint.optimizer.insert(name.to_owned(), data);
+            } else if let Some(name) = name.strip_prefix("average/") {
+                checkpoint.average.tensors.insert(name.to_owned(), data);
             } else {
                 return Err(format!(
-                    "tensor `{name}` belongs neither to the model nor to the optimizer"
+                    "tensor `{name}` belongs neither to the model nor to the optimizer nor to the average"
                 ));
             }
         }
@@ -228,6 +265,7 @@ mod tests {
             progress: Progress {
                 step,
                 loss: 0.1 + 0.2,
+                averaged: 3,
                 ..Progress::default()
             },
             weights: TensorMap::from([(
@@ -238,6 +276,13 @@ mod tests {
                 "fc.weight/counters".to_owned(),
                 TensorData::new(vec![3.0f64, -1.0], [2]),
             )]),
+            average: AverageState {
+                tensors: TensorMap::from([(
+                    "fc.weight".to_owned(),
+                    TensorData::new(vec![1.0f32, -1.0], [2]),
+                )]),
+                count: 3,
+            },
         }
     }
 

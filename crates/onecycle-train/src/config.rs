@@ -2,9 +2,10 @@
 //! outside.
 //!
 //! [`Layers`] merges the defaults, the file, and single settings `key=value`, in this order. Tables
-//! are merged key by key. An `[optimizer]` or `[policy]` with a different `kind` replaces the table
+//! are merged key by key. An `[averaging]`, `[optimizer]` or `[policy]` with a different `kind` replaces the table
 //! below it, because its keys mean something else.
 
+mod averaging;
 mod differences;
 mod explain;
 mod layers;
@@ -24,6 +25,7 @@ use onecycle_vision::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use averaging::Averaging;
 pub(crate) use differences::flatten;
 pub use layers::Layers;
 pub use policy::PolicyConfig;
@@ -57,6 +59,7 @@ const MAX_THREADS: usize = 1024;
 /// | `[augment]` | flips only | | [`Augment`] |
 /// | `[optimizer]` | SGD | | [`OptimizerSection`] |
 /// | `[policy]` | 1cycle | | [`PolicyConfig`] |
+/// | `[averaging]` | none | | [`Averaging`] |
 /// | `[diagnose]` | never | | [`DiagnoseConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +99,9 @@ pub struct Config {
     pub optimizer: OptimizerSection,
     /// Learning rate, momentum, weight decay and batch size over the run.
     pub policy: PolicyConfig,
+    /// The average of the weights that the run evaluates and saves.
+    #[serde(default, skip_serializing_if = "Averaging::is_none")]
+    pub averaging: Averaging,
     /// What the run measures about its network while it trains.
     #[serde(default, skip_serializing_if = "DiagnoseConfig::is_default")]
     pub diagnose: DiagnoseConfig,
@@ -377,6 +383,7 @@ impl Default for Config {
             },
             optimizer: OptimizerSection::default(),
             policy: PolicyConfig::default(),
+            averaging: Averaging::None,
             diagnose: DiagnoseConfig::default(),
         }
     }
@@ -464,6 +471,7 @@ impl Config {
         self.model.parse::<Architecture>()?;
         self.optimizer.build()?;
         self.policy.policy()?;
+        self.averaging.check()?;
         self.diagnose.check()?;
         // TOML integers are signed 64-bit: a larger number would make a run.toml that cannot be
         // read.

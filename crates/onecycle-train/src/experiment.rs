@@ -21,7 +21,9 @@ use onecycle_vision::{
 };
 
 use crate::{
-    Config, ConfigError, TrainError, device,
+    Config, ConfigError, TrainError,
+    averaging::Averager,
+    device,
     trainer::{Trainer, TrainingData},
 };
 
@@ -141,6 +143,7 @@ impl Experiment {
         };
         // Report an impossible network before anything is written.
         experiment.initial_model()?;
+        experiment.averager()?;
         curriculum::apply(&mut experiment)?;
         Ok(experiment)
     }
@@ -153,12 +156,21 @@ impl Experiment {
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
         let model = self.initial_model()?;
         check_groups(&self.config.optimizer.groups, &model)?;
-        Ok(Trainer::new(
+        let trainer = Trainer::new(
             model,
             self.config.optimizer.build()?,
             Arc::clone(&self.plan),
             self.training_data(),
-        ))
+        );
+        Ok(trainer.with_averager(self.averager()?))
+    }
+
+    /// The average of the weights that the configuration asks for, before the first update.
+    ///
+    /// # Errors
+    /// It would begin after the end of the run, or in a unit that the run does not define.
+    pub fn averager(&self) -> Result<Averager, ConfigError> {
+        Averager::new(&self.config.averaging, &self.plan)
     }
 
     /// The training images and the settings of the loss.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use burn::module::Module;
 use onecycle_plot::format::duration;
 use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
@@ -77,7 +76,7 @@ pub enum Artifacts {
     WithoutFigures,
 }
 
-/// Writes the files of a finished run. `tested` has the metrics on the test images; it is empty if
+/// Writes the files of a finished run; `model` is in evaluation mode. `tested` has the metrics on the test images; it is empty if
 /// the last epoch was measured on them.
 pub(crate) fn finish(
     experiment: &Experiment,
@@ -87,7 +86,6 @@ pub(crate) fn finish(
     artifacts: Artifacts,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
-    let model = model.valid();
     model_file::write(&folder.model(), experiment, &model)?;
     let epochs = folder.read_epochs()?;
     let (test_accuracy, test_loss) = match epochs.last() {

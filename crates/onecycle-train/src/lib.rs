@@ -56,6 +56,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`averaging`] | averages of the weights during a training |
 //! | [`data_report`] | images of a run: classes, parts, files that are not used |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
@@ -71,6 +72,7 @@
 //! | `cuda`, `wgpu` | off | NVIDIA GPUs with CUDA; any GPU with Vulkan, Metal or WebGPU |
 //! | `fail-points` | off | for tests: an environment variable makes writes fail or the process die |
 
+pub mod averaging;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

@@ -152,6 +152,7 @@ impl Experiment {
         }
         let (optimizer, plan) = (self.config.optimizer.build()?, self.plan.clone());
         let trainer = Trainer::new(network, optimizer, plan, self.training_data());
+        let trainer = trainer.with_averager(self.averager()?);
         self.train_in_memory(trainer, name_of::<N>(), observer)
     }
 
@@ -237,7 +238,7 @@ impl<N: Network> InMemory<'_, N> {
                 break;
             }
         }
-        let model = self.trainer.model.valid();
+        let model = self.trainer.network();
         let steps = self.trainer.cursor().step;
         let measured = match self.epochs.last() {
             // The last epoch measured this network on these images.
@@ -294,7 +295,10 @@ impl<N: Network> InMemory<'_, N> {
             }
         };
         let seconds = start.elapsed().as_secs_f64();
-        let model = self.trainer.model.valid();
+        if self.trainer.is_finished() {
+            self.trainer.measure_statistics(|| false)?;
+        }
+        let model = self.trainer.network();
         let set = &data.validation;
         let sums = EpochSums {
             train,

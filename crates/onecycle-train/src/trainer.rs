@@ -27,7 +27,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle::{Hyper, Plan};
-use onecycle_burn::{Optimizer, nn::cross_entropy};
+use onecycle_burn::{Optimizer, batch_statistics, nn::cross_entropy};
 use onecycle_vision::{
     Batch, Batches, DataError, Loader,
     models::{Model, Network},
@@ -35,6 +35,7 @@ use onecycle_vision::{
 
 use crate::{
     TrainError,
+    averaging::Averager,
     metrics::{self, Evaluator, MetricSums},
 };
 
@@ -47,6 +48,7 @@ pub struct Trainer<N = Model> {
     pub model: N,
     /// The optimizer with its state.
     pub optimizer: Optimizer,
+    averager: Averager,
     plan: Arc<Plan>,
     data: TrainingData,
     cursor: Cursor,
@@ -107,11 +109,19 @@ impl<N: Network> Trainer<N> {
         Trainer {
             model,
             optimizer,
+            averager: Averager::default(),
             plan,
             data,
             cursor: Cursor::default(),
             batches: None,
         }
+    }
+
+    /// Averages the weights over the updates, from the next one on.
+    #[must_use]
+    pub fn with_averager(self, mut averager: Averager) -> Self {
+        averager.begin(&self.model);
+        Trainer { averager, ..self }
     }
 
     /// Makes the next update with the hyper-parameters of the plan.
@@ -145,6 +155,8 @@ impl<N: Network> Trainer<N> {
             grad_norm,
         };
         self.cursor.step += 1;
+        self.averager
+            .after_update(&mut self.model, self.cursor.step);
         self.cursor.images_of_epoch += metrics.images;
         Ok(StepResult::Updated(update))
     }
@@ -193,7 +205,53 @@ impl<N: Network> Trainer<N> {
         Ok(report.grad_norm)
     }
 
-    /// Measures loss and accuracy of the network in evaluation mode.
+    /// The network to evaluate and save, in evaluation mode without autodiff: the average of the
+    /// weights if the trainer averages them.
+    pub fn network(&self) -> N {
+        self.averager.network(&self.model)
+    }
+
+    /// State of the average of the weights.
+    pub fn averager(&self) -> &Averager {
+        &self.averager
+    }
+
+    /// Measures the statistics of batch norm for stochastic weight averaging, in one pass over the
+    /// training images. Call it after the last update; for any other trainer it does nothing.
+    ///
+    /// `stop` is called before each batch. If it returns true, nothing changes, and the call
+    /// returns true. Repeating the call gives the same result.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub fn measure_statistics(
+        &mut self,
+        mut stop: impl FnMut() -> bool,
+    ) -> Result<bool, TrainError> {
+        if !self.averager.needs_statistics() {
+            return Ok(false);
+        }
+        let device = self.data.device.clone().autodiff();
+        let loader = &self.data.loader;
+        let pass = loader.epoch(self.cursor.epoch, self.data.batch_size);
+        let mut stopped = false;
+        let until_stopped = pass.batches().take_while(|_| {
+            stopped = stop();
+            !stopped
+        });
+        let images = until_stopped.map(|batch| batch.map(|batch| batch.tensors(&device).0));
+        let average = self.averager.average_mut();
+        let model = average.apply(self.model.clone());
+        let model = batch_statistics::remeasure(model, images, |model, images: &Tensor<4>| {
+            model.forward(images.clone());
+        })?;
+        if !stopped {
+            average.replace(&model);
+        }
+        Ok(stopped)
+    }
+
+    /// Measures loss and accuracy of [`network`](Self::network).
     ///
     /// # Errors
     /// The data cannot be read.
@@ -201,15 +259,17 @@ impl<N: Network> Trainer<N> {
         &self,
         batches: impl IntoIterator<Item = Result<Batch, DataError>>,
     ) -> Result<MetricSums, TrainError> {
-        let model = self.model.valid();
+        let model = self.network();
         Evaluator::new(&model, &self.data.device).over(batches)
     }
 
-    /// Continues from `cursor`; `model` and `optimizer` must have the state of that position.
+    /// Continues from `cursor`, with the `averager` of that position; `model` and `optimizer` must
+    /// have its state.
     #[must_use]
-    pub fn at(self, cursor: Cursor) -> Self {
+    pub fn at(self, cursor: Cursor, averager: Averager) -> Self {
         Trainer {
             cursor,
+            averager,
             batches: None,
             ..self
         }

@@ -16,9 +16,7 @@ pub use start::ResumeOptions;
 
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use onecycle::Hyper;
-use onecycle_burn::state;
 
 use crate::{
     Experiment, FileError, RunError, TrainError,
@@ -96,6 +94,7 @@ impl Training {
             correct: self.train_metrics.correct,
             seconds: self.seconds,
             evaluated: self.eval_metrics,
+            averaged: self.trainer.averager().count(),
         }
     }
 
@@ -138,7 +137,7 @@ impl Training {
         let summary = finish::finish(
             &self.experiment,
             &self.folder,
-            self.trainer.model.clone(),
+            self.trainer.network(),
             self.eval_metrics,
             self.artifacts,
         )?;
@@ -150,7 +149,10 @@ impl Training {
     fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         // After the last update, its epoch may still have to be evaluated.
         while !self.trainer.is_finished() || self.trainer.cursor().images_of_epoch > 0 {
-            if self.train_epoch(observer)? || self.end_epoch(observer)? {
+            if self.train_epoch(observer)?
+                || self.measure_statistics(observer)?
+                || self.end_epoch(observer)?
+            {
                 return Ok(true);
             }
             self.save(CheckpointKind::Regular)?;
@@ -189,6 +191,16 @@ impl Training {
             }
         }
         Ok(false)
+    }
+
+    /// At the end of the run, measures the statistics of batch norm if the average of the weights
+    /// needs it. Returns true if the observer asked to stop before that; a resumed run measures them
+    /// again.
+    fn measure_statistics(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        if !self.trainer.is_finished() {
+            return Ok(false);
+        }
+        self.trainer.measure_statistics(|| observer.stop())
     }
 
     /// Diagnoses the network if a diagnosis is due. Returns the time it took.
@@ -255,7 +267,7 @@ impl Training {
             .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
-        let model = self.trainer.model.valid();
+        let model = self.trainer.network();
         Evaluator::new(&model, &self.experiment.device).add_until(
             &mut self.eval_metrics,
             batches,
@@ -306,12 +318,8 @@ impl Training {
         if let Some(diagnoses) = &self.diagnoses {
             diagnoses.sync()?;
         }
-        Checkpoint {
-            progress,
-            weights: state::weights(&self.trainer.model),
-            optimizer: self.trainer.optimizer.state(),
-        }
-        .save(&self.folder.checkpoints(), kind)?;
+        let checkpoint = Checkpoint::of(&self.trainer, progress);
+        checkpoint.save(&self.folder.checkpoints(), kind)?;
         self.saved = progress;
         Ok(())
     }

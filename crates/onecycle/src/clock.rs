@@ -208,7 +208,7 @@ impl Clock {
     }
 
     /// The fractional step of the point `at`.
-    fn position(&self, name: &'static str, at: Span) -> Result<f64, PolicyError> {
+    pub(crate) fn position(&self, name: &'static str, at: Span) -> Result<f64, PolicyError> {
         let unknown = |missing| PolicyError::UnknownUnit {
             name,
             span: at,

@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AtEnd, Count, Curve, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, check,
+    AtEnd, Count, Curve, GroupScale, Hyper, PastEnd, Phase, Policy, PolicyError, Run, Span, check,
     clock::{Clock, Extent},
+    math,
     policy::Source,
     resolve::Tracks,
     shape::Memo,
@@ -125,6 +126,22 @@ impl Plan {
     /// Epochs completed before `step`; `None` if the run does not define its epochs.
     pub fn epoch_at(&self, step: impl Count) -> Option<f64> {
         self.resolved.clock.epoch_at(step.count())
+    }
+
+    /// The step at a point of the run, rounded. `name` is the parameter that an error names.
+    ///
+    /// ```
+    /// use onecycle::{OneCycle, Run, Span};
+    /// let plan = OneCycle::new(0.8).plan(&Run::epochs(10, 50_000, 500))?;
+    /// assert_eq!(plan.step_at("start", Span::Fraction(0.75))?, 750);
+    /// assert_eq!(plan.step_at("start", Span::Epochs(2.0))?, 200);
+    /// # Ok::<(), onecycle::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PolicyError::UnknownUnit`] if the run does not define epochs or samples.
+    pub fn step_at(&self, name: &'static str, at: Span) -> Result<u64, PolicyError> {
+        Ok(math::round(self.resolved.clock.position(name, at)?) as u64)
     }
 
     /// The hyper-parameters of update `step`, counted from 0. After the end of the policy,

@@ -11,6 +11,7 @@
 //! backend) and in single precision. For all other tensors, the layers in [`nn`](crate::nn) use
 //! Burn's operations.
 
+mod average;
 mod buffer_pool;
 mod channels_last;
 mod elementwise;
@@ -27,6 +28,7 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
+pub(crate) use average::lerp;
 pub(crate) use ghost_batches::GhostBatches;
 pub(crate) use onecycle_kernels::Activation;
 pub(crate) use update::{adam, sgd};

@@ -73,7 +73,7 @@ pub(crate) fn adam(
 
 /// A contiguous tensor that can be written to: the tensor itself, or a copy if its memory is
 /// shared.
-fn writable(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn writable(tensor: FlexTensor) -> FlexTensor {
     let len = tensor.layout().shape().num_elements();
     let alone = tensor.is_unique() && tensor.as_slice::<f32>().is_some();
     if alone && tensor.storage::<f32>().len() == len {

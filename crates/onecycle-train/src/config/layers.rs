@@ -6,7 +6,7 @@ use super::{Config, explain};
 use crate::{ConfigError, FileError, files};
 
 /// Tables that are replaced as a whole if their `kind` changes.
-const TAGGED: [&str; 2] = ["optimizer", "policy"];
+const TAGGED: [&str; 3] = ["averaging", "optimizer", "policy"];
 
 /// Pairs of keys that exclude each other: setting one removes the other from the layers below.
 const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", ["name", "path"])];

@@ -109,6 +109,7 @@ pub fn run(
     let mut config = experiment.config.clone();
     (config.steps, config.epochs) = (Some(steps), None);
     config.one_cycle_mut()?.lr_max = lr_max;
+    config.averaging = config.averaging.in_proportion(&experiment.plan, steps)?;
     config.check()?;
     let plan = experiment::plan(&config, Some(experiment.data.train.len()))?;
     let experiment = Experiment {
@@ -164,6 +165,9 @@ fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trai
         if let StepResult::NotFinite = trainer.step()? {
             return Ok(Trained::Diverged(trainer.cursor().step));
         }
+    }
+    if trainer.measure_statistics(stop)? {
+        return Ok(Trained::Stopped);
     }
     Ok(Trained::Finished(Box::new(trainer)))
 }

@@ -1,4 +1,3 @@
-use onecycle_burn::state;
 use toml::{Table, Value};
 
 use super::{
@@ -90,12 +89,7 @@ impl Training {
                 Err(error) => observer.note(&format!("{error}; trying the previous checkpoint")),
             }
         }
-        let model = self.experiment.initial_model()?;
-        let start = Checkpoint {
-            progress: Progress::default(),
-            weights: state::weights(&model),
-            optimizer: self.experiment.config.optimizer.build()?.state(),
-        };
+        let start = Checkpoint::of(&self.experiment.trainer()?, Progress::default());
         // Write it now so that a process killed here can still resume.
         start.write(&self.folder.checkpoints(), CheckpointKind::Regular)?;
         Ok(start)

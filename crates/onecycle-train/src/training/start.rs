@@ -237,5 +237,7 @@ pub(super) fn restore(
     trainer
         .optimizer
         .load_state(checkpoint.optimizer, &experiment.device)?;
-    Ok(trainer.at(checkpoint.progress.cursor()))
+    let averager = experiment.averager()?;
+    let averager = averager.with_state(checkpoint.average, &experiment.device);
+    Ok(trainer.at(checkpoint.progress.cursor(), averager))
 }
