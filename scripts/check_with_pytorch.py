@@ -139,12 +139,53 @@ class ResNet9(nn.Module):
         return self.fc(x.amax((2, 3))) * 0.125
 
 
+class Airbench94(nn.Module):
+    """As in Jordan's airbench94: batch norms have a fixed scale, the last layer has no bias."""
+
+    class Group(nn.Module):
+        def __init__(self, cin, cout):
+            super().__init__()
+            norm = lambda: nn.BatchNorm2d(cout, eps=1e-12, momentum=0.4)
+            self.conv1, self.norm1 = nn.Conv2d(cin, cout, 3, padding=1, bias=False), norm()
+            self.conv2, self.norm2 = nn.Conv2d(cout, cout, 3, padding=1, bias=False), norm()
+
+        def forward(self, x):
+            x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+            return F.gelu(self.norm2(self.conv2(x)))
+
+    def __init__(self, cin, classes):
+        super().__init__()
+        self.whiten = nn.Conv2d(cin, 8 * cin, 2)
+        self.group1, self.group2, self.group3 = self.Group(8 * cin, 64), self.Group(64, 256), self.Group(256, 256)
+        self.fc = nn.Linear(256, classes, bias=False)
+
+    def forward(self, x):
+        x = self.group3(self.group2(self.group1(F.gelu(self.whiten(x)))))
+        return self.fc(x.amax((2, 3))) / 9
+
+
+def views(x, tta):
+    """The views of test-time augmentation with their weights."""
+    yield {"image": 1, "mirror": 0.5, "mirror_and_shift": 0.25}[tta], x
+    if tta == "image":
+        return
+    yield {"mirror": 0.5, "mirror_and_shift": 0.25}[tta], x.flip(3)
+    if tta == "mirror_and_shift":
+        padded = F.pad(x, (1, 1, 1, 1), "reflect")
+        height, width = x.shape[2:]
+        for moved in (padded[:, :, :height, :width], padded[:, :, 2:, 2:]):
+            yield 0.125, moved
+            yield 0.125, moved.flip(3)
+
+
 def build(card, weights):
     shape, classes = card["shape"], len(card["classes"])
     cin, name = shape["channels"], card["model"]
     if name == "resnet-small":
         channels = [len(weights[f"stage{s}.0.conv2.weight"]) for s in (1, 2, 3)]
         return ResNet(1, channels, 2, cin, classes)
+    if name == "airbench94":
+        return Airbench94(cin, classes)
     if name == "resnet9":
         return ResNet9(cin, classes)
     if name.startswith("resnet"):
@@ -189,6 +230,8 @@ def main():
     counts = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
     model.load_state_dict(weights | counts, strict=True)
 
+    summary = json.loads((args.run / "summary.json").read_text())
+    tta = summary.get("tta", "image")
     images, labels = test_set(args.data)
     mean = torch.tensor(card["statistics"]["mean"]).view(1, -1, 1, 1)
     std = torch.tensor(card["statistics"]["std"]).view(1, -1, 1, 1)
@@ -196,9 +239,10 @@ def main():
     with torch.no_grad():
         for at in range(0, len(images), 500):
             batch = (torch.from_numpy(images[at : at + 500].copy()).float() / 255 - mean) / std
-            correct += int((model(batch).argmax(1).numpy() == labels[at : at + 500]).sum())
+            mean_of_views = sum(weight * model(view).softmax(1) for weight, view in views(batch, tta))
+            correct += int((mean_of_views.argmax(1).numpy() == labels[at : at + 500]).sum())
 
-    ours = json.loads((args.run / "summary.json").read_text())["test_accuracy"]
+    ours = summary["test_accuracy"]
     theirs = correct / len(images)
     print(f"test accuracy: onecycle {100 * ours:.2f} %, PyTorch {torch.__version__} {100 * theirs:.2f} %")
     sys.exit(abs(ours - theirs) * len(images) > 1.5)

@@ -231,7 +231,12 @@ def record(name, blocks, max_lr):
         "float64_spread": spread64, "float32_spread": widest(single), "tolerance_float32": allowed}
 
 
-torch.set_num_threads(1)
-models = [record("resnet8", 1, 0.03149), record("resnet20", 3, 0.01037)]
-if "--mistakes" not in sys.argv:
-    write_golden("onecycle-vision", "train_parity", ["torch", "numpy"], {"models": models})
+def main():
+    torch.set_num_threads(1)
+    models = [record("resnet8", 1, 0.03149), record("resnet20", 3, 0.01037)]
+    if "--mistakes" not in sys.argv:
+        write_golden("onecycle-vision", "train_parity", ["torch", "numpy"], {"models": models})
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ pub struct Linear {
     /// `[out, in]`.
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl Linear {
@@ -40,7 +40,21 @@ impl Linear {
         let shape = [features_out, features_in];
         Linear {
             weight: init.draw(shape, features_in, features_out, rng, device),
-            bias: init.bias(features_out, features_in, rng, device),
+            bias: Some(init.bias(features_out, features_in, rng, device)),
+        }
+    }
+
+    /// Like [`new`](Self::new), without a bias.
+    pub fn without_bias(
+        features_in: usize,
+        features_out: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
+        let shape = [features_out, features_in];
+        Linear {
+            weight: Init::Uniform.draw(shape, features_in, features_out, rng, device),
+            bias: None,
         }
     }
 
@@ -60,13 +74,18 @@ impl Linear {
     }
 
     fn apply(&self, input: Tensor<2>, activation: Activation) -> Tensor<2> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let weight = self.weight.val();
+        let bias = self.bias.as_ref().map(Param::val);
         if cpu::supports(&input) {
+            // The kernel always adds a bias; zeros need no gradient.
+            let zeros = || Tensor::zeros([weight.dims()[0]], &input.device());
+            let bias = bias.unwrap_or_else(zeros);
             return cpu::linear(input, weight, bias, activation);
         }
-        activate(
-            activation,
-            input.matmul(weight.transpose()) + bias.unsqueeze(),
-        )
+        let mut output = input.matmul(weight.transpose());
+        if let Some(bias) = bias {
+            output = output + bias.unsqueeze();
+        }
+        activate(activation, output)
     }
 }

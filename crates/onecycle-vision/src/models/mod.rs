@@ -15,6 +15,7 @@
 //! | `resnet56` | | 855 770 | 4 |
 //! | `resnet110` | | 1 730 714 | 4 |
 //! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 6 573 130 | 8 |
+//! | `airbench94` | [`Airbench94`]: Jordan 2024, for 94 % on CIFAR-10 in 9.9 epochs | 1 971 352 | 9 |
 //!
 //! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
 //! 28, the others for 3 × 32 × 32. The smallest side is in pixels.
@@ -22,6 +23,7 @@
 //! [`Model`] holds any of them; [`Architecture`] is its name. [`Network`] is the trait of a module of
 //! your own.
 
+mod airbench;
 mod conv_bn;
 mod convnet;
 mod error;
@@ -29,6 +31,7 @@ mod lenet;
 mod mlp;
 mod resnet;
 mod resnet9;
+mod whitening;
 
 use std::{fmt, str::FromStr};
 
@@ -38,6 +41,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
+pub use airbench::Airbench94;
 pub use conv_bn::ConvBn;
 pub use convnet::ConvNet;
 pub use error::ModelError;
@@ -45,6 +49,7 @@ pub use lenet::{CaffeLeNet, LeNet5};
 pub use mlp::Mlp;
 pub use resnet::{BasicBlock, ResNet, ResNetShape};
 pub use resnet9::ResNet9;
+pub use whitening::whitening_filters;
 
 use crate::ImageShape;
 
@@ -83,7 +88,9 @@ macro_rules! networks {
     };
 }
 
-networks!(Model, LeNet5, CaffeLeNet, ConvNet, Mlp, ResNet, ResNet9);
+networks!(
+    Model, LeNet5, CaffeLeNet, ConvNet, Mlp, ResNet, ResNet9, Airbench94
+);
 
 /// A network, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +115,12 @@ pub enum Architecture {
     },
     /// [`ResNet9`].
     ResNet9,
+    /// [`Airbench94`].
+    Airbench94,
 }
 
 /// All networks with their names.
-const ARCHITECTURES: [(&str, Architecture); 13] = [
+const ARCHITECTURES: [(&str, Architecture); 14] = [
     ("lenet5", Architecture::LeNet5),
     ("lenet-caffe", Architecture::CaffeLeNet),
     ("convnet", Architecture::ConvNet { batch_norm: true }),
@@ -125,6 +134,7 @@ const ARCHITECTURES: [(&str, Architecture); 13] = [
     ("resnet44", Architecture::ResNet { blocks: 7 }),
     ("resnet56", Architecture::ResNet { blocks: 9 }),
     ("resnet110", Architecture::ResNet { blocks: 18 }),
+    ("airbench94", Architecture::Airbench94),
 ];
 
 impl Architecture {
@@ -139,6 +149,7 @@ impl Architecture {
             Architecture::LeNet5 => LeNet5::MIN_SIDE,
             Architecture::CaffeLeNet => CaffeLeNet::MIN_SIDE,
             Architecture::ResNet9 => ResNet9::MIN_SIDE,
+            Architecture::Airbench94 => Airbench94::MIN_SIDE,
             Architecture::Mlp => 1,
             _ => 4,
         }
@@ -188,6 +199,8 @@ pub enum Model {
     ResNet(ResNet),
     /// A [`ResNet9`].
     ResNet9(ResNet9),
+    /// An [`Airbench94`].
+    Airbench94(Airbench94),
 }
 
 impl Model {
@@ -232,6 +245,9 @@ impl Model {
             Architecture::ResNetSmall => resnet(ResNetShape::small(), rng),
             Architecture::ResNet { blocks } => resnet(ResNetShape::he(blocks), rng),
             Architecture::ResNet9 => Model::ResNet9(ResNet9::new(channels, classes, rng, device)),
+            Architecture::Airbench94 => {
+                Model::Airbench94(Airbench94::new(channels, classes, rng, device))
+            }
         })
     }
 
@@ -244,11 +260,27 @@ impl Model {
             Model::ConvNet(model) => model.norms(),
             Model::ResNet(model) => model.norms(),
             Model::ResNet9(model) => model.norms(),
+            Model::Airbench94(model) => model.norms(),
         };
         for norm in norms {
             norm.ghost_batch = images;
         }
         self
+    }
+
+    /// Whether the first layer is set from training images: see [`whiten`](Self::whiten).
+    pub fn whitens(&self) -> bool {
+        matches!(self, Model::Airbench94(_))
+    }
+
+    /// Sets the first layer so that it whitens the patches of normalised training images `[image,
+    /// channel, row, column]`; see [`Airbench94::whiten`]. Other networks are unchanged.
+    #[must_use]
+    pub fn whiten(self, images: &[f32], shape: ImageShape) -> Self {
+        match self {
+            Model::Airbench94(model) => Model::Airbench94(model.whiten(images, shape)),
+            other => other,
+        }
     }
 
     /// Maps normalised images `[batch, channels, height, width]` to logits `[batch, classes]`.
@@ -260,6 +292,7 @@ impl Model {
             Model::Mlp(model) => model.forward(images),
             Model::ResNet(model) => model.forward(images),
             Model::ResNet9(model) => model.forward(images),
+            Model::Airbench94(model) => model.forward(images),
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 mod accuracy;
+mod airbench_parity;
 mod augmentation;
 #[path = "../bad_data/mod.rs"]
 mod bad_data;
@@ -13,4 +14,5 @@ mod image_folder;
 mod in_memory;
 mod loader;
 mod models;
+mod random_numbers;
 mod train_parity;

@@ -10,8 +10,6 @@
 //!
 //! In float64 all quantities must agree to 1e-9, in float32 within the recorded tolerances.
 
-mod random_numbers;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::{
@@ -34,7 +32,7 @@ use onecycle_vision::{
 };
 use serde_json::Value;
 
-use random_numbers::{bits, projection, uniform};
+use crate::random_numbers::{bits, projection, uniform};
 
 /// Allowed relative deviation in float64. Two float64 runs of PyTorch differ by less than 1e-14.
 const FLOAT64: f64 = 1e-9;
