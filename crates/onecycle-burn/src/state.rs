@@ -66,6 +66,27 @@ pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnEr
     Ok(model)
 }
 
+/// Stops the training of the parameters for which `select` returns true, given their path and their
+/// number of dimensions. They stay as they are, and no gradient is computed for them.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use onecycle_burn::{nn::Linear, state};
+///
+/// let mut rng = onecycle_burn::rng(1);
+/// let model = Linear::new(3, 2, &mut rng, &Device::flex().autodiff());
+/// let model = state::freeze(model, |path, _rank| path == "weight");
+/// assert!(!model.weight.is_require_grad());
+/// assert!(model.bias.is_some_and(|bias| bias.is_require_grad()));
+/// ```
+pub fn freeze<M: Module>(model: M, select: impl Fn(&str, usize) -> bool) -> M {
+    let mut freezer = Freezer {
+        path: ModulePath::default(),
+        select,
+    };
+    model.map(&mut freezer)
+}
+
 /// Returns a copy of a module that shares nothing with it.
 ///
 /// `Clone` does not: a clone shares the running statistics of batch norm through an `Arc`, so
@@ -126,6 +147,29 @@ impl ModuleVisitor for Reader {
     }
 }
 
+/// Turns off the gradients of selected parameters.
+struct Freezer<F> {
+    path: ModulePath,
+    select: F,
+}
+
+impl<F: Fn(&str, usize) -> bool> ModuleMapper for Freezer<F> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match (self.select)(&self.path.joined(), D) {
+            true => param.set_require_grad(false),
+            false => param,
+        }
+    }
+}
+
 /// Replaces all float tensors.
 struct Writer {
     path: ModulePath,
@@ -166,5 +210,29 @@ impl ModuleMapper for Writer {
             new = new.require_grad();
         }
         Param::from_mapped_value(id, new, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{average::WeightAverage, nn::Linear};
+
+    /// A frozen parameter stays frozen in every copy of a module.
+    #[test]
+    fn copies_keep_frozen_parameters() {
+        let device = Device::flex().autodiff();
+        let model = Linear::new(3, 2, &mut crate::rng(1), &device);
+        let model = freeze(model, |path, rank| path == "weight" && rank == 2);
+        let mut average = WeightAverage::new();
+        average.add(&model, 1.0);
+        let loaded = load_weights(model.clone(), weights(&model)).expect("the same names");
+        for copy in [fork(&model), average.apply(model.clone()), loaded] {
+            assert!(!copy.weight.is_require_grad() && !copy.weight.val().is_require_grad());
+            let bias = copy.bias.expect("a bias");
+            assert!(bias.is_require_grad() && bias.val().is_require_grad());
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::stop;
 /// `--config`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ConfigOptions {
+    /// Built-in configuration, see `onecycle recipes`; --config, --set and flags change it
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
     /// Configuration file (TOML); keys that it leaves out keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -35,7 +38,7 @@ pub(crate) struct ConfigOptions {
     )]
     pub(crate) steps: Option<String>,
     /// Network: mlp, lenet5, lenet-caffe, convnet, convnet-plain, resnet-small, resnet9,
-    /// resnet8, 20, 32, 44, 56 or 110 [key: model] [default: resnet-small]
+    /// resnet8, 20, 32, 44, 56 or 110, airbench94 [key: model] [default: resnet-small]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Name of a known data set, or path of an image folder or of a data set's files [key:
@@ -73,7 +76,7 @@ pub(crate) struct ConfigOptions {
 }
 
 impl ConfigOptions {
-    /// The checked configuration: defaults, then the file, `--set` and flags, each overriding the
+    /// The checked configuration: defaults, then the recipe, the file, `--set` and flags, each overriding the
     /// one before.
     pub(crate) fn resolve(&self) -> Result<Config, ConfigError> {
         self.layers()?.resolve()
@@ -87,6 +90,9 @@ impl ConfigOptions {
     /// The layers of the configuration before they are merged and checked.
     pub(crate) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::new()?;
+        if let Some(name) = &self.recipe {
+            layers = layers.recipe(name)?;
+        }
         if let Some(path) = &self.config {
             layers = layers.file(path)?;
         }
@@ -268,17 +274,22 @@ pub(crate) enum Format {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TtaOptions {
     /// Average the predictions for each image and its mirror image; usually more accurate if
-    /// training images were mirrored, which is the default
-    #[arg(long)]
+    /// training images were mirrored, which is the default. Short for --tta mirror
+    #[arg(long, conflicts_with = "tta")]
     flip: bool,
+    /// Average the predictions over views of each image: image (no others), mirror, or
+    /// mirror_and_shift (six views)
+    #[arg(long, value_name = "VIEWS")]
+    tta: Option<String>,
 }
 
 impl TtaOptions {
     /// The test-time augmentation.
-    pub(crate) fn tta(&self) -> Tta {
-        match self.flip {
-            true => Tta::WithMirrorImage,
-            false => Tta::Image,
+    pub(crate) fn tta(&self) -> Result<Tta, ConfigError> {
+        match (&self.tta, self.flip) {
+            (Some(name), _) => name.parse(),
+            (None, true) => Ok(Tta::Mirror),
+            (None, false) => Ok(Tta::Image),
         }
     }
 }

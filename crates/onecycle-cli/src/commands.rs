@@ -10,6 +10,7 @@ mod find;
 mod fit;
 mod plan;
 mod predict;
+mod recipes;
 mod reproduce;
 mod search;
 mod study_progress;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     /// List, download or verify data sets
     #[command(subcommand)]
     Data(data::Data),
+    /// List the built-in recipes, or print one as a configuration file
+    Recipes(recipes::Recipes),
     /// Measure the training speed of this machine
     Bench(bench::Bench),
 }
@@ -79,6 +82,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Diagnose(args) => diagnose::run(&args, start),
         Command::Data(args) => data::run(&args),
+        Command::Recipes(args) => recipes::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

@@ -28,6 +28,10 @@ pub struct BenchConfig {
     pub classes: usize,
     /// Images per step.
     pub batch_size: usize,
+    /// Label smoothing of the loss.
+    pub label_smoothing: f64,
+    /// The optimizer.
+    pub optimizer: OptimizerSection,
     /// Where to compute.
     pub device: device::Device,
     /// Steps before the measured ones.
@@ -66,7 +70,7 @@ impl BenchResult {
     }
 }
 
-/// Times whole training steps on random images: forward, backward, update by SGD with momentum.
+/// Times whole training steps on random images: forward, backward, update.
 ///
 /// # Errors
 /// The device is not available, or the images are too small for the network.
@@ -145,11 +149,12 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         loader: Loader::new(images, &statistics, Augment::default(), 0)?.prefetch(false),
         device,
         batch_size: bench.batch_size,
-        label_smoothing: 0.0,
+        drop_last: false,
+        label_smoothing: bench.label_smoothing,
     };
     let steps = (bench.warm_up + bench.steps) as u64;
     let plan = Constant::new(1e-3).policy()?.resolve(&Run::steps(steps))?;
-    let optimizer = OptimizerSection::default().build()?;
+    let optimizer = bench.optimizer.build()?;
     Ok(Trainer::new(model, optimizer, Arc::new(plan), data))
 }
 

@@ -11,6 +11,7 @@ mod explain;
 mod layers;
 mod policy;
 mod tables;
+pub(crate) mod units;
 
 use std::{
     fmt::Display,
@@ -29,9 +30,9 @@ pub use averaging::Averaging;
 pub(crate) use differences::flatten;
 pub use layers::Layers;
 pub use policy::PolicyConfig;
-pub use tables::{DiagnoseConfig, OptimizerSection};
+pub use tables::{DiagnoseConfig, Freeze, OptimizerSection};
 
-use crate::{ConfigError, FileError, device::Device};
+use crate::{ConfigError, FileError, device::Device, tta::Tta};
 
 /// Largest height and width of the images of a folder, in pixels.
 const LARGEST_SIDE: usize = 1024;
@@ -50,8 +51,10 @@ const MAX_THREADS: usize = 1024;
 /// | `device` | `cpu` | `cpu`, `cuda`, `wgpu` | where to compute |
 /// | `threads` | 0 | 0 to 1024 | CPU threads, 0 for all cores; results do not depend on it |
 /// | `batch_size` | 128 | ≥ 1 | images per update, unless the policy sets it |
+/// | `drop_last` | false | | leave out the images at the end of an epoch that do not fill a batch |
 /// | `eval_batch_size` | 500 | ≥ 1 | images per batch in evaluation |
 /// | `ghost_batch` | 0 | ≥ 0 | images that [batch norm](onecycle_burn::nn::BatchNorm2d) normalises together, 0 for the whole batch |
+/// | `tta` | `image` | `image`, `mirror`, `mirror_and_shift` | views of a test image to average over at the end of the run: [`Tta`] |
 /// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
@@ -80,8 +83,16 @@ pub struct Config {
     pub threads: usize,
     /// Images per update, unless the policy sets it.
     pub batch_size: usize,
+    /// Whether the images at the end of an epoch that do not fill a batch are left out. Otherwise
+    /// they are a smaller batch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_last: bool,
     /// Images per batch in evaluation.
     pub eval_batch_size: usize,
+    /// Views of a test image to average over at the end of the run. After each epoch, the image
+    /// alone is used.
+    #[serde(default, skip_serializing_if = "Tta::is_image")]
+    pub tta: Tta,
     /// Images that batch norm normalises together in training; 0 for the whole batch.
     #[serde(default)]
     pub ghost_batch: usize,
@@ -370,7 +381,9 @@ impl Default for Config {
             device: Device::Cpu,
             threads: 0,
             batch_size: 128,
+            drop_last: false,
             eval_batch_size: 500,
+            tta: Tta::Image,
             ghost_batch: 0,
             label_smoothing: 0.0,
             checkpoint_steps: 0,

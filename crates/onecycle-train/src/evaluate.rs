@@ -23,8 +23,8 @@ pub struct Evaluation {
     /// Mean cross-entropy, in nats.
     #[serde(with = "onecycle::not_finite")]
     pub loss: f64,
-    /// Whether each prediction is the mean over the image and its mirror image.
-    pub flip: bool,
+    /// The views of an image over which each prediction is the mean.
+    pub tta: Tta,
     /// The classes, in the order of the network's outputs.
     pub classes: Vec<ClassResult>,
     /// Remarks for the user, for example that the data have changed since the training.
@@ -113,7 +113,7 @@ pub fn evaluate(
         images: sums.images,
         accuracy: sums.accuracy(),
         loss: sums.mean_loss(),
-        flip: tta == Tta::WithMirrorImage,
+        tta,
         classes: predictions
             .chunks_exact(classes)
             .zip(images_of)

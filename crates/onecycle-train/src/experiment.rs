@@ -10,10 +10,7 @@ use std::{
 
 use burn::tensor::Device;
 use onecycle::{AtEnd, Plan, Run};
-use onecycle_burn::{
-    optim::{ParamGroup, Select},
-    state,
-};
+use onecycle_burn::{optim::Select, state};
 use onecycle_vision::{
     Contents, Dataset, ImageShape, Loader, Source, Split, Statistics, TestOrigin,
     models::{Architecture, Model},
@@ -23,9 +20,13 @@ use onecycle_vision::{
 use crate::{
     Config, ConfigError, TrainError,
     averaging::Averager,
+    config::{OptimizerSection, units::policy_per_step},
     device,
     trainer::{Trainer, TrainingData},
 };
+
+/// Training images from which a whitening layer is set, as in the original (Jordan 2024).
+const WHITENING_IMAGES: usize = 5000;
 
 /// Data, plan and device of a configuration.
 #[derive(Debug, Clone)]
@@ -155,13 +156,17 @@ impl Experiment {
     /// parameter group matches no parameter.
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
         let model = self.initial_model()?;
-        check_groups(&self.config.optimizer.groups, &model)?;
+        let OptimizerSection { groups, freeze, .. } = &self.config.optimizer;
+        let groups = groups.iter().map(|group| &group.select);
+        check_selected("groups", groups, &model)?;
+        check_selected("freeze", freeze.iter().map(|freeze| &freeze.select), &model)?;
         let trainer = Trainer::new(
             model,
             self.config.optimizer.build()?,
             Arc::clone(&self.plan),
             self.training_data(),
         );
+        let trainer = trainer.with_freeze(freeze.clone());
         Ok(trainer.with_averager(self.averager()?))
     }
 
@@ -179,6 +184,7 @@ impl Experiment {
             loader: self.data.train.clone(),
             device: self.device.clone(),
             batch_size: self.config.batch_size,
+            drop_last: self.config.drop_last,
             label_smoothing: self.config.label_smoothing,
         }
     }
@@ -197,7 +203,23 @@ impl Experiment {
             &mut rng,
             &device,
         )?;
-        Ok(model.with_ghost_batch(self.config.ghost_batch))
+        let mut model = model.with_ghost_batch(self.config.ghost_batch);
+        if model.whitens() {
+            model = model.whiten(&self.first_images()?, self.data.shape);
+        }
+        Ok(model)
+    }
+
+    /// The first training images in the order of the data set, normalised: as many as a first layer
+    /// is set from.
+    fn first_images(&self) -> Result<Vec<f32>, TrainError> {
+        let loader = &self.data.train;
+        let first = loader.len().min(WHITENING_IMAGES);
+        let mut images = Vec::with_capacity(first * self.data.shape.len());
+        for batch in loader.evaluation(first).images((0..first as u32).collect()) {
+            images.extend_from_slice(&batch?.images);
+        }
+        Ok(images)
     }
 }
 
@@ -277,8 +299,13 @@ impl Data {
     }
 }
 
-/// Checks that each parameter group has a parameter: without one it would have no effect.
-fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError> {
+/// Checks that each selection of `optimizer.LIST` has a parameter: without one it would have no
+/// effect.
+fn check_selected<'a>(
+    list: &str,
+    selections: impl Iterator<Item = &'a Select>,
+    model: &Model,
+) -> Result<(), ConfigError> {
     let weights = state::weights(model);
     let trained = weights
         .iter()
@@ -286,14 +313,14 @@ fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError>
     let trained: Vec<(&String, usize)> = trained
         .map(|(name, data)| (name, data.shape().len()))
         .collect();
-    for (index, group) in groups.iter().enumerate() {
+    for (index, select) in selections.enumerate() {
         if trained
             .iter()
-            .any(|(name, rank)| group.matches(name, *rank))
+            .any(|(name, rank)| select.matches(name, *rank))
         {
             continue;
         }
-        let value = match &group.select {
+        let value = match select {
             Select::Prefix(prefix) => format!("{prefix:?}"),
             Select::BiasAndNorm => "bias_and_norm".to_owned(),
         };
@@ -301,7 +328,7 @@ fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError>
         let modules: BTreeSet<String> = trained.iter().map(|(name, _)| first(name)).collect();
         let modules: Vec<String> = modules.into_iter().collect();
         return Err(ConfigError::setting(
-            format!("optimizer.groups[{index}].select"),
+            format!("optimizer.{list}[{index}].select"),
             value,
             format!(
                 "the beginning of a parameter's name; they begin with {}",
@@ -310,6 +337,19 @@ fn check_groups(groups: &[ParamGroup], model: &Model) -> Result<(), ConfigError>
         ));
     }
     Ok(())
+}
+
+/// Checks that each epoch has a whole batch: without one, an epoch would have no step.
+fn check_batches_fill(plan: &Plan, images: usize, batch_size: usize) -> Result<(), ConfigError> {
+    let sizes = (0..plan.steps()).map(|step| plan.at(step).batch_size.unwrap_or(batch_size as u64));
+    match sizes.max() {
+        Some(largest) if largest > images as u64 => Err(ConfigError::setting(
+            "drop_last",
+            true,
+            format!("batches of at most the {images} training images; one has {largest}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Largest number of steps: the plan and the records of a run are held in memory to be drawn.
@@ -342,7 +382,11 @@ pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, ConfigError>
             }
         },
     };
-    let plan = policy.resolve(&run)?;
+    let run = run.drop_last(config.drop_last);
+    let mut plan = policy.resolve(&run)?;
+    if config.optimizer.per_1024_images {
+        plan = policy_per_step(config, &plan)?.resolve(&run)?;
+    }
     if plan.ends_at() < plan.steps() && config.policy.at_end != AtEnd::Restart {
         return Err(ConfigError::setting(
             "policy.total_steps",
@@ -361,6 +405,11 @@ pub fn plan(config: &Config, images: Option<usize>) -> Result<Plan, ConfigError>
         };
         let expected = format!("a run of at most {MAX_STEPS} steps");
         return Err(ConfigError::setting(key, value, expected));
+    }
+    if let Some(images) = images
+        && config.drop_last
+    {
+        check_batches_fill(&plan, images, config.batch_size)?;
     }
     Ok(plan)
 }

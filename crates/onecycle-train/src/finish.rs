@@ -22,6 +22,7 @@ use crate::{
     record::EpochRecord,
     report::{DataChecksum, Report},
     run_folder::RunFolder,
+    tta::Tta,
 };
 
 /// Result of a run in numbers: `summary.json`.
@@ -49,6 +50,9 @@ pub struct Summary {
     /// Wall-clock time of training in seconds, without evaluation.
     #[serde(with = "onecycle::not_finite")]
     pub train_seconds: f64,
+    /// Views of a test image over which its prediction is the mean.
+    #[serde(default, skip_serializing_if = "Tta::is_image")]
+    pub tta: Tta,
 }
 
 /// One line for people.
@@ -61,7 +65,11 @@ impl fmt::Display for Summary {
             self.test_loss,
             self.epochs,
             duration(self.train_seconds),
-        )
+        )?;
+        match self.tta {
+            Tta::Image => Ok(()),
+            tta => write!(f, "; mean of {} views of each image", tta.views()),
+        }
     }
 }
 
@@ -76,16 +84,29 @@ pub enum Artifacts {
     WithoutFigures,
 }
 
-/// Writes the files of a finished run; `model` is in evaluation mode. `tested` has the metrics on the test images; it is empty if
-/// the last epoch was measured on them.
+/// The network at the end of a run.
+pub(crate) struct FinalNetwork {
+    /// In evaluation mode.
+    pub(crate) model: Model,
+    /// Number of trained parameters.
+    pub(crate) parameters: usize,
+    /// Metrics on the test images; empty if the last epoch was measured on them.
+    pub(crate) tested: MetricSums,
+}
+
+/// Writes the files of a finished run.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
-    model: Model,
-    tested: MetricSums,
+    network: FinalNetwork,
     artifacts: Artifacts,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
+    let FinalNetwork {
+        model,
+        parameters,
+        tested,
+    } = network;
     model_file::write(&folder.model(), experiment, &model)?;
     let epochs = folder.read_epochs()?;
     let (test_accuracy, test_loss) = match epochs.last() {
@@ -95,7 +116,7 @@ pub(crate) fn finish(
     };
     let summary = Summary {
         model: experiment.architecture.to_string(),
-        parameters: model_file::count_parameters(&model),
+        parameters,
         data: data.name.clone(),
         steps: experiment.plan.steps(),
         epochs: epochs.len() as u64,
@@ -103,6 +124,7 @@ pub(crate) fn finish(
         test_loss,
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+        tta: experiment.config.tta,
     };
     if artifacts == Artifacts::All {
         write_report(folder, &summary, &epochs)?;

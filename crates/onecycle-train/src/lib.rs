@@ -63,6 +63,7 @@
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
+//! | [`recipe`] | complete configurations of published trainings |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | atomic writes, JSON lines, safetensors |
 //!
@@ -93,6 +94,7 @@ pub mod model_file;
 pub mod observer;
 pub mod plan_view;
 pub mod predict;
+pub mod recipe;
 pub mod record;
 pub mod report;
 pub mod run_folder;

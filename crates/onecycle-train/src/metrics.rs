@@ -8,7 +8,7 @@ use onecycle_vision::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{RunError, TrainError, logits};
+use crate::{RunError, TrainError, logits, tta::Tta};
 
 /// Sums of metrics over images. They are divided at the end, because means of batches of unequal
 /// size cannot be averaged.
@@ -63,13 +63,24 @@ impl MetricSums {
 pub struct Evaluator<'a, N = Model> {
     model: &'a N,
     device: &'a Device,
+    tta: Tta,
 }
 
 impl<'a, N: Network> Evaluator<'a, N> {
     /// Creates an evaluator of `model`, a network without autodiff as
     /// [`Module::valid`](burn::module::Module::valid) returns it.
     pub fn new(model: &'a N, device: &'a Device) -> Self {
-        Evaluator { model, device }
+        Evaluator {
+            model,
+            device,
+            tta: Tta::Image,
+        }
+    }
+
+    /// Averages over views of each image.
+    #[must_use]
+    pub fn with_tta(self, tta: Tta) -> Self {
+        Evaluator { tta, ..self }
     }
 
     /// Measures the metrics on all batches.
@@ -99,8 +110,8 @@ impl<'a, N: Network> Evaluator<'a, N> {
         for batch in batches {
             let batch = batch?;
             let labels = batch.labels.clone();
-            let logits = self.model.forward(batch.tensors(self.device).0);
-            sums.add(MetricSums::of(&to_host(logits)?, &labels));
+            let logits = self.tta.logits(self.model, batch.tensors(self.device).0)?;
+            sums.add(MetricSums::of(&logits, &labels));
             if stop(sums.images) {
                 break;
             }

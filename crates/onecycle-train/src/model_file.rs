@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use burn::module::Module;
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::Tensor,
+};
 use onecycle_burn::state;
 use onecycle_vision::{ImageShape, Resize, Statistics, models::Model};
 use serde::{Deserialize, Serialize};
@@ -53,13 +56,23 @@ fn white() -> [u8; 3] {
 /// Metadata key of the model card.
 pub const CARD: &str = "onecycle";
 
-/// Number of trained parameters. Running statistics have no gradient and do not count.
+/// Number of trained parameters of a network on a device with autodiff. Running statistics and
+/// fixed weights have no gradient and do not count.
 pub(crate) fn count_parameters(model: &impl Module) -> usize {
-    state::weights(model)
-        .iter()
-        .filter(|(name, _)| !name.contains("running_"))
-        .map(|(_, data)| data.num_elements())
-        .sum()
+    let mut counter = Counter(0);
+    model.visit(&mut counter);
+    counter.0
+}
+
+/// Counts the values of parameters with a gradient.
+struct Counter(usize);
+
+impl ModuleVisitor for Counter {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.0 += param.lazy_shape().num_elements();
+        }
+    }
 }
 
 /// Writes the model with its card.

@@ -21,6 +21,7 @@ use crate::{
     run_folder::{RunFile, RunFolder},
     trainer::{StepResult, Trainer},
     training::{self, Outcome, Training},
+    tta::Tta,
 };
 
 /// Result of a training.
@@ -152,7 +153,9 @@ impl Experiment {
         }
         let (optimizer, plan) = (self.config.optimizer.build()?, self.plan.clone());
         let trainer = Trainer::new(network, optimizer, plan, self.training_data());
-        let trainer = trainer.with_averager(self.averager()?);
+        let trainer = trainer
+            .with_freeze(self.config.optimizer.freeze.clone())
+            .with_averager(self.averager()?);
         self.train_in_memory(trainer, name_of::<N>(), observer)
     }
 
@@ -232,7 +235,8 @@ struct InMemory<'a, N> {
 
 impl<N: Network> InMemory<'_, N> {
     fn run(mut self, name: String) -> Result<Trained<N>, TrainError> {
-        let Experiment { data, .. } = self.experiment;
+        let Experiment { data, config, .. } = self.experiment;
+        let tta = config.tta;
         while !self.trainer.is_finished() {
             if self.train_epoch()? {
                 break;
@@ -242,18 +246,20 @@ impl<N: Network> InMemory<'_, N> {
         let steps = self.trainer.cursor().step;
         let measured = match self.epochs.last() {
             // The last epoch measured this network on these images.
-            Some(last) if last.steps == steps && data.validation_is == "test" => {
+            Some(last)
+                if last.steps == steps && data.validation_is == "test" && tta == Tta::Image =>
+            {
                 (last.val_accuracy, last.val_loss)
             }
             _ => {
-                let sums = self.evaluate(&model, &data.test, false)?;
+                let sums = self.evaluate(&model, &data.test, tta, false)?;
                 (sums.accuracy(), sums.mean_loss())
             }
         };
         let accuracies = self.epochs.iter().map(|epoch| epoch.val_accuracy);
         let summary = Summary {
             model: name,
-            parameters: model_file::count_parameters(&model),
+            parameters: model_file::count_parameters(&self.trainer.model),
             data: data.name.clone(),
             steps,
             epochs: self.epochs.len() as u64,
@@ -261,6 +267,7 @@ impl<N: Network> InMemory<'_, N> {
             test_loss: measured.1,
             best_val_accuracy: accuracies.fold(f64::NAN, f64::max),
             train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum(),
+            tta,
         };
         Ok(Trained {
             summary,
@@ -302,7 +309,7 @@ impl<N: Network> InMemory<'_, N> {
         let set = &data.validation;
         let sums = EpochSums {
             train,
-            validation: self.evaluate(&model, set, true)?,
+            validation: self.evaluate(&model, set, Tta::Image, true)?,
             seconds,
         };
         if sums.validation.images < set.len() as u64 {
@@ -324,12 +331,13 @@ impl<N: Network> InMemory<'_, N> {
         &mut self,
         model: &N,
         set: &Loader,
+        tta: Tta,
         may_stop: bool,
     ) -> Result<MetricSums, TrainError> {
         let (experiment, images) = (self.experiment, set.len() as u64);
         let batches = set.evaluation(experiment.config.eval_batch_size);
         let mut sums = MetricSums::default();
-        let evaluator = Evaluator::new(model, &experiment.device);
+        let evaluator = Evaluator::new(model, &experiment.device).with_tta(tta);
         evaluator.add_until(&mut sums, batches, |seen| {
             self.observer.evaluation(seen, images);
             may_stop && seen < images && self.observer.stop()

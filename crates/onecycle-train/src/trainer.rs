@@ -27,7 +27,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle::{Hyper, Plan};
-use onecycle_burn::{Optimizer, batch_statistics, nn::cross_entropy};
+use onecycle_burn::{Optimizer, batch_statistics, nn::cross_entropy, state};
 use onecycle_vision::{
     Batch, Batches, DataError, Loader,
     models::{Model, Network},
@@ -36,6 +36,7 @@ use onecycle_vision::{
 use crate::{
     TrainError,
     averaging::Averager,
+    config::Freeze,
     metrics::{self, Evaluator, MetricSums},
 };
 
@@ -51,6 +52,8 @@ pub struct Trainer<N = Model> {
     averager: Averager,
     plan: Arc<Plan>,
     data: TrainingData,
+    /// Parameters that stop learning.
+    freeze: Vec<Freeze>,
     cursor: Cursor,
     /// The remaining batches of the current epoch; `None` until the first is needed.
     batches: Option<Batches>,
@@ -65,6 +68,8 @@ pub struct TrainingData {
     pub device: Device,
     /// Images per update if the plan sets no batch size.
     pub batch_size: usize,
+    /// Whether the images at the end of an epoch that do not fill a batch are left out.
+    pub drop_last: bool,
     /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
 }
@@ -112,6 +117,7 @@ impl<N: Network> Trainer<N> {
             averager: Averager::default(),
             plan,
             data,
+            freeze: Vec::new(),
             cursor: Cursor::default(),
             batches: None,
         }
@@ -122,6 +128,14 @@ impl<N: Network> Trainer<N> {
     pub fn with_averager(self, mut averager: Averager) -> Self {
         averager.begin(&self.model);
         Trainer { averager, ..self }
+    }
+
+    /// Trains some parameters in the first epochs only.
+    #[must_use]
+    pub fn with_freeze(mut self, freeze: Vec<Freeze>) -> Self {
+        self.freeze = freeze;
+        self.freeze_due();
+        self
     }
 
     /// Makes the next update with the hyper-parameters of the plan.
@@ -267,12 +281,14 @@ impl<N: Network> Trainer<N> {
     /// have its state.
     #[must_use]
     pub fn at(self, cursor: Cursor, averager: Averager) -> Self {
-        Trainer {
+        let mut trainer = Trainer {
             cursor,
             averager,
             batches: None,
             ..self
-        }
+        };
+        trainer.freeze_due();
+        trainer
     }
 
     /// The position of the next update.
@@ -285,9 +301,12 @@ impl<N: Network> Trainer<N> {
         self.cursor.step >= self.plan.steps()
     }
 
-    /// Whether every image of the current epoch has been trained on.
+    /// Whether every image of the current epoch has been trained on, or those that are left do not
+    /// fill a batch and are left out.
     pub fn epoch_is_over(&self) -> bool {
-        self.cursor.images_of_epoch >= self.data.loader.len() as u64
+        let left = (self.data.loader.len() as u64).saturating_sub(self.cursor.images_of_epoch);
+        let batch = || self.data.batch_size_at(self.cursor.step, &self.plan) as u64;
+        left == 0 || self.data.drop_last && left < batch()
     }
 
     /// Moves to the first batch of the next epoch. [`step`](Self::step) calls this when an epoch is
@@ -296,6 +315,26 @@ impl<N: Network> Trainer<N> {
         self.cursor.epoch += 1;
         self.cursor.images_of_epoch = 0;
         self.batches = None;
+        self.freeze_due();
+    }
+
+    /// Freezes the parameters that are not trained from the current epoch on.
+    fn freeze_due(&mut self) {
+        let epoch = self.cursor.epoch;
+        let due = |path: &str, rank| {
+            let mut due = self
+                .freeze
+                .iter()
+                .filter(|freeze| freeze.after_epochs <= epoch);
+            due.any(|freeze| freeze.select.matches(path, rank))
+        };
+        if self
+            .freeze
+            .iter()
+            .any(|freeze| freeze.after_epochs <= epoch)
+        {
+            self.model = state::freeze(self.model.clone(), due);
+        }
     }
 }
 
@@ -319,15 +358,25 @@ impl TrainingData {
     /// The batches of an epoch from `cursor` on, in the sizes that the plan sets.
     fn batches(&self, cursor: Cursor, plan: &Arc<Plan>) -> Batches {
         let (plan, default) = (Arc::clone(plan), self.batch_size);
-        let batch_size = move |index| {
-            let size = plan.at(cursor.step + index).batch_size;
-            size.map_or(default, |size| size as usize)
-        };
+        let batch_size = move |index| batch_size(cursor.step + index, &plan, default);
         let skip = cursor.images_of_epoch as usize;
         self.loader
             .epoch(cursor.epoch, self.batch_size)
             .batch_sizes(batch_size)
             .skip(skip)
+            .drop_last(self.drop_last)
             .batches()
     }
+
+    /// Images of the update with this number.
+    fn batch_size_at(&self, step: u64, plan: &Plan) -> usize {
+        batch_size(step, plan, self.batch_size)
+    }
+}
+
+/// Images of the update with this number: those of the plan, or `default`.
+fn batch_size(step: u64, plan: &Plan, default: usize) -> usize {
+    plan.at(step)
+        .batch_size
+        .map_or(default, |size| size as usize)
 }

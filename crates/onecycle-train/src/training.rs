@@ -24,12 +24,14 @@ use crate::{
     device,
     diagnose::{self, Diagnosis},
     files::JsonLines,
-    finish::{self, Artifacts, Summary},
+    finish::{self, Artifacts, FinalNetwork, Summary},
     metrics::{Evaluator, MetricSums},
+    model_file,
     observer::Observer,
     record::{EpochRecord, EpochSums, StepRecord},
     run_folder::{RunFile, RunFolder, RunLock},
     trainer::{Cursor, StepResult, Trainer},
+    tta::Tta,
 };
 
 /// How a run ended.
@@ -137,8 +139,11 @@ impl Training {
         let summary = finish::finish(
             &self.experiment,
             &self.folder,
-            self.trainer.network(),
-            self.eval_metrics,
+            FinalNetwork {
+                model: self.trainer.network(),
+                parameters: model_file::count_parameters(&self.trainer.model),
+                tested: self.eval_metrics,
+            },
             self.artifacts,
         )?;
         Ok(Outcome::Finished(Box::new(summary)))
@@ -160,7 +165,8 @@ impl Training {
                 return Ok(true);
             }
         }
-        if self.experiment.data.validation_is == "test" {
+        let Experiment { data, config, .. } = &self.experiment;
+        if data.validation_is == "test" && config.tta == Tta::Image {
             // The last epoch already measured this network on these images.
             return Ok(false);
         }
@@ -256,26 +262,23 @@ impl Training {
     /// Evaluates the remaining images of a set. Returns true if the observer asked to stop before
     /// the last batch.
     fn evaluate(&mut self, set: EvalSet, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        let data = &self.experiment.data;
-        let loader = match set {
-            EvalSet::Validation => &data.validation,
-            EvalSet::Test => &data.test,
+        let Experiment { data, config, .. } = &self.experiment;
+        let (loader, tta) = match set {
+            EvalSet::Validation => (&data.validation, Tta::Image),
+            EvalSet::Test => (&data.test, config.tta),
         };
         let images = loader.len() as u64;
-        let batch_size = self.experiment.config.eval_batch_size;
+        let batch_size = config.eval_batch_size;
         let batches = loader
             .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.network();
-        Evaluator::new(&model, &self.experiment.device).add_until(
-            &mut self.eval_metrics,
-            batches,
-            |seen| {
-                observer.evaluation(seen, images);
-                seen < images && observer.stop()
-            },
-        )?;
+        let evaluator = Evaluator::new(&model, &self.experiment.device).with_tta(tta);
+        evaluator.add_until(&mut self.eval_metrics, batches, |seen| {
+            observer.evaluation(seen, images);
+            seen < images && observer.stop()
+        })?;
         Ok(self.eval_metrics.images < images)
     }
 

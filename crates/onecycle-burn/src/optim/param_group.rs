@@ -30,6 +30,17 @@ pub enum Select {
     Prefix(String),
 }
 
+impl Select {
+    /// Whether it selects a parameter. `path` is its path in the module, `rank` its number of
+    /// dimensions.
+    pub fn matches(&self, path: &str, rank: usize) -> bool {
+        match self {
+            Select::BiasAndNorm => rank == 1,
+            Select::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
 impl ParamGroup {
     /// No weight decay on biases and normalisations (He et al. 2019, "Bag of tricks", section 3.1).
     pub fn no_decay_on_bias_and_norm() -> Self {
@@ -54,10 +65,7 @@ impl ParamGroup {
     /// Whether a parameter belongs here. `path` is its path in the module, `rank` its number of
     /// dimensions.
     pub fn matches(&self, path: &str, rank: usize) -> bool {
-        match &self.select {
-            Select::BiasAndNorm => rank == 1,
-            Select::Prefix(prefix) => path.starts_with(prefix.as_str()),
-        }
+        self.select.matches(path, rank)
     }
 
     pub(crate) fn check(&self) -> Result<(), BurnError> {

@@ -7,7 +7,7 @@ use onecycle_plot::format::duration;
 use onecycle_train::{
     ConfigError, TrainError,
     bench::{self, BenchConfig, BenchResult},
-    config::Config,
+    config::{Config, Layers},
     device,
 };
 use onecycle_vision::{ImageShape, models::Architecture};
@@ -21,13 +21,17 @@ use crate::{
 /// Arguments of `onecycle bench`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Bench {
-    /// Network, as for `onecycle train`
-    #[arg(long, value_name = "NAME", default_value = "resnet-small")]
-    pub(crate) model: String,
-    /// Images per update
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
-    pub(crate) batch: usize,
-    /// Shape of an image [default: 3x32x32 for resnet8 to resnet110 and resnet9; 1x28x28 otherwise]
+    /// Measure the steps of this recipe: its network, batch size, loss and optimizer
+    #[arg(long, value_name = "NAME")]
+    pub(crate) recipe: Option<String>,
+    /// Network, as for `onecycle train` [default: resnet-small]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Images per update [default: 128]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) batch: Option<usize>,
+    /// Shape of an image [default: 3x32x32 for resnet8 to resnet110, resnet9 and
+    /// airbench94; 1x28x28 otherwise]
     #[arg(long, value_name = "CHANNELSxHEIGHTxWIDTH")]
     pub(crate) shape: Option<String>,
     /// Number of classes
@@ -60,11 +64,17 @@ const MOST_THREADS: usize = 1024;
 
 /// Measures the speed and prints it with the time of an epoch.
 pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
-    let architecture: Architecture = args.model.parse()?;
+    let settings = match &args.recipe {
+        Some(name) => Layers::new()?.recipe(name)?.resolve()?,
+        None => Config::default(),
+    };
+    let model = args.model.as_ref().unwrap_or(&settings.model);
+    let batch_size = args.batch.unwrap_or(settings.batch_size);
+    let architecture: Architecture = model.parse()?;
     let shape = shape(args, architecture)?;
     let most = MOST_VALUES / (shape.channels * shape.height * shape.width);
     for (key, value, most) in [
-        ("--batch", args.batch, most),
+        ("--batch", batch_size, most),
         ("--classes", args.classes, MOST_CLASSES),
         ("--threads", args.threads.count, MOST_THREADS),
     ] {
@@ -81,7 +91,9 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         architecture,
         shape,
         classes: args.classes,
-        batch_size: args.batch,
+        batch_size,
+        label_smoothing: settings.label_smoothing,
+        optimizer: settings.optimizer,
         device: args.device.parse()?,
         warm_up: args.warm_up,
         steps: args.steps,
@@ -153,6 +165,8 @@ fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, Tr
         shape,
         classes: 10,
         batch_size: run.batch_size,
+        label_smoothing: run.label_smoothing,
+        optimizer: run.optimizer,
         ..measured.clone()
     };
     let default_result = if default_config == *measured {
@@ -173,7 +187,9 @@ fn forecast(measured: &BenchConfig, result: &BenchResult) -> Result<Forecast, Tr
 fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainError> {
     let Some(text) = &args.shape else {
         return Ok(match architecture {
-            Architecture::ResNet { .. } | Architecture::ResNet9 => ImageShape::new(3, 32, 32),
+            Architecture::ResNet { .. } | Architecture::ResNet9 | Architecture::Airbench94 => {
+                ImageShape::new(3, 32, 32)
+            }
             _ => ImageShape::new(1, 28, 28),
         });
     };

@@ -10,6 +10,7 @@ use onecycle_train::{
     evaluate::{self, ClassResult, Evaluation, Part},
     predict::Classifier,
     run_folder::RunFolder,
+    tta::Tta,
 };
 
 use crate::{
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
         &classifier,
         &config.data,
         config.eval_batch_size,
-        args.tta.tta(),
+        args.tta.tta()?,
         |images, of| {
             bar.set(images, of, String::new());
         },
@@ -103,9 +104,13 @@ fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
 
 /// The result as a sentence, and one line per class.
 fn table(evaluation: &Evaluation) -> String {
-    let averaged = match evaluation.flip {
-        true => ", averaging the predictions for each image and its mirror image",
-        false => "",
+    let averaged = match evaluation.tta {
+        Tta::Image => String::new(),
+        Tta::Mirror => ", averaging the predictions for each image and its mirror image".to_owned(),
+        tta => format!(
+            ", averaging the predictions for {} views of each image",
+            tta.views()
+        ),
     };
     let mut text = format!(
         "{:.2} % of {} {}images of {} are classified correctly{averaged}; loss {:.4}\n\n",

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Predict) -> Result<ExitCode, AnyError> {
     }
     let (mut all, mut failures) = (Vec::new(), 0);
     for batch in files.chunks(BATCH) {
-        let predictions = classifier.predict_files(batch, args.tta.tta())?;
+        let predictions = classifier.predict_files(batch, args.tta.tta()?)?;
         for (file, prediction) in batch.iter().zip(predictions) {
             let image = file.display().to_string();
             match prediction {

@@ -37,7 +37,7 @@ pub(crate) struct Train {
     #[arg(
         long,
         value_name = "DIR",
-        conflicts_with_all = ["config", "settings", "epochs", "steps", "model", "data", "limit",
+        conflicts_with_all = ["recipe", "config", "settings", "epochs", "steps", "model", "data", "limit",
             "batch_size", "lr_max", "weight_decay", "seed", "device"]
     )]
     pub(crate) resume: Option<PathBuf>,

@@ -3,7 +3,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::{Config, explain};
-use crate::{ConfigError, FileError, files};
+use crate::{ConfigError, FileError, files, recipe};
 
 /// Tables that are replaced as a whole if their `kind` changes.
 const TAGGED: [&str; 3] = ["averaging", "optimizer", "policy"];
@@ -53,9 +53,23 @@ impl Layers {
     /// The file cannot be read or is not TOML.
     pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
         let text = files::read_text(path)?;
+        self.text(path, &text)
+    }
+
+    /// Merges a [recipe](crate::recipe) over the layers so far.
+    ///
+    /// # Errors
+    /// There is no recipe of this name.
+    pub fn recipe(self, name: &str) -> Result<Self, ConfigError> {
+        let recipe = recipe::find(name)?;
+        self.text(Path::new(name), recipe.toml)
+    }
+
+    /// Merges the TOML of a file.
+    fn text(self, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut over: Table = text
             .parse()
-            .map_err(|error| ConfigError::toml(path, &text, &error))?;
+            .map_err(|error| ConfigError::toml(path, text, &error))?;
         if over.contains_key("version")
             && let Some(Value::Table(config)) = over.remove("config")
         {

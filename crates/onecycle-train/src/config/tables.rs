@@ -1,6 +1,6 @@
 use onecycle_burn::{
     Optimizer, OptimizerConfig,
-    optim::{Ignorable, ParamGroup, Sgd},
+    optim::{Ignorable, ParamGroup, Select, Sgd},
 };
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use toml::Table;
@@ -129,6 +129,8 @@ impl DiagnoseConfig {
 /// | `clip_norm` | none | > 0 | largest norm of the whole gradient; a longer one is scaled down |
 /// | `no_decay_on_bias_and_norm` | true | | no weight decay on parameters of rank 1 |
 /// | `groups` | none | | parameter groups, see [`ParamGroup`] |
+/// | `freeze` | none | | parameters that stop learning, see [`Freeze`] |
+/// | `per_1024_images` | false | | learning rate and weight decay are per 1024 images, independent of momentum, batch size and each other (Jordan 2024, arXiv:2404.00498) |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct OptimizerSection {
@@ -140,6 +142,25 @@ pub struct OptimizerSection {
     pub no_decay_on_bias_and_norm: bool,
     /// Parameter groups; the first one that matches a parameter applies.
     pub groups: Vec<ParamGroup>,
+    /// Parameters that stop learning.
+    pub freeze: Vec<Freeze>,
+    /// Whether learning rate and weight decay are per 1024 images: the optimizer uses `lr B / (1024
+    /// (1 + 1 / (1 - m)))` for batches of `B` images and Nesterov momentum `m`, and the weight decay
+    /// over the peak learning rate.
+    pub per_1024_images: bool,
+}
+
+/// Parameters that are trained in the first epochs only. Afterwards they are constant, and their
+/// gradients are not computed.
+///
+/// In a configuration file: `freeze = [{ select = { prefix = "whiten.bias" }, after_epochs = 3 }]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// Which parameters.
+    pub select: Select,
+    /// Number of epochs in which they are trained; 0 for none.
+    pub after_epochs: u64,
 }
 
 impl Default for OptimizerSection {
@@ -152,6 +173,8 @@ impl Default for OptimizerSection {
             clip_norm: None,
             no_decay_on_bias_and_norm: true,
             groups: Vec::new(),
+            freeze: Vec::new(),
+            per_1024_images: false,
         }
     }
 }
@@ -185,6 +208,10 @@ struct Common {
     no_decay_on_bias_and_norm: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<ParamGroup>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    freeze: Vec<Freeze>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    per_1024_images: bool,
 }
 
 impl Default for Common {
@@ -193,6 +220,8 @@ impl Default for Common {
             clip_norm: None,
             no_decay_on_bias_and_norm: true,
             groups: Vec::new(),
+            freeze: Vec::new(),
+            per_1024_images: false,
         }
     }
 }
@@ -203,7 +232,13 @@ impl TryFrom<Table> for OptimizerSection {
     fn try_from(mut table: Table) -> Result<Self, Self::Error> {
         let common: Common = take(
             &mut table,
-            &["clip_norm", "no_decay_on_bias_and_norm", "groups"],
+            &[
+                "clip_norm",
+                "no_decay_on_bias_and_norm",
+                "groups",
+                "freeze",
+                "per_1024_images",
+            ],
         )
         .try_into()?;
         Ok(OptimizerSection {
@@ -211,6 +246,8 @@ impl TryFrom<Table> for OptimizerSection {
             clip_norm: common.clip_norm,
             no_decay_on_bias_and_norm: common.no_decay_on_bias_and_norm,
             groups: common.groups,
+            freeze: common.freeze,
+            per_1024_images: common.per_1024_images,
         })
     }
 }
@@ -221,6 +258,8 @@ impl Serialize for OptimizerSection {
             clip_norm: self.clip_norm,
             no_decay_on_bias_and_norm: self.no_decay_on_bias_and_norm,
             groups: self.groups.clone(),
+            freeze: self.freeze.clone(),
+            per_1024_images: self.per_1024_images,
         };
         serialize_joined(&self.config, &common, serializer)
     }

@@ -16,7 +16,7 @@ use super::{
     range_test, search,
     settings::SweptParameter,
 };
-use crate::{Config, Experiment, RunError, TrainError, experiment::plan, observer::Observer};
+use crate::{Config, RunError, TrainError, experiment::plan, observer::Observer};
 
 /// Another weight decay replaces the configured one if it allows a learning rate more than this
 /// many times as large. Single seeds of the same test differ by as much as this.

@@ -200,7 +200,7 @@ fn stopped_and_killed_runs_resume_exactly() {
         // The last epoch, the summary and the model are of the same network.
         let epochs = whole.folder.read_epochs().unwrap();
         let last = epochs.last().unwrap();
-        let device = onecycle_train::device::open(Default::default()).unwrap();
+        let device = onecycle_train::device::open(onecycle_train::device::Device::Cpu).unwrap();
         let model = Classifier::open(whole.folder.root(), &device).unwrap();
         assert_eq!(model.card().model, "convnet");
         assert!(last.val_loss.is_finite() && summary.test_loss.is_finite());
@@ -300,7 +300,7 @@ fn a_training_in_memory_gives_the_same_network() {
             .unwrap();
         let (run, summary) = Run::whole(config);
         assert_eq!(trained.summary.test_loss, summary.test_loss);
-        let device = onecycle_train::device::open(Default::default()).unwrap();
+        let device = onecycle_train::device::open(onecycle_train::device::Device::Cpu).unwrap();
         let saved = onecycle_train::Trained::read(&run.folder, &device).unwrap();
         assert_eq!(
             state::weights(&trained.model.valid()),

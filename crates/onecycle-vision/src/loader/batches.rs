@@ -64,7 +64,7 @@ impl Batches {
         }
     }
 
-    /// Number of images still to come.
+    /// Number of images still to come, those of an incomplete last batch included.
     pub fn remaining(&self) -> usize {
         self.remaining
     }

@@ -16,8 +16,7 @@ use crate::augment::EpochDraws;
 /// | [`images`](Self::images) | all | only these images, in this order |
 /// | [`part`](Self::part) | part 0 of 1 | only every n-th image |
 /// | [`skip`](Self::skip) | 0 | resumes after this number of images |
-///
-/// The last batch holds the images that are left.
+/// | [`drop_last`](Self::drop_last) | false | leaves out an incomplete last batch |
 #[must_use = "a pass does nothing until it is iterated"]
 pub struct Pass<'a> {
     loader: &'a Loader,
@@ -27,6 +26,7 @@ pub struct Pass<'a> {
     draws: Option<EpochDraws>,
     batch_sizes: BatchSizes,
     skip: usize,
+    drop_last: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -42,6 +42,7 @@ impl<'a> Pass<'a> {
             draws,
             batch_sizes: Box::new(move |_| batch_size),
             skip: 0,
+            drop_last: false,
         }
     }
 
@@ -93,6 +94,13 @@ impl<'a> Pass<'a> {
         self
     }
 
+    /// Whether the images at the end that do not fill a batch are left out. Otherwise they are the
+    /// last batch.
+    pub fn drop_last(mut self, drop_last: bool) -> Self {
+        self.drop_last = drop_last;
+        self
+    }
+
     /// Starts the pass, and with it the thread that prepares the batches.
     #[must_use]
     pub fn batches(self) -> Batches {
@@ -109,7 +117,8 @@ impl<'a> Pass<'a> {
             self.order,
             self.skip,
             self.batch_sizes,
-        );
+        )
+        .drop_last(self.drop_last);
         Batches::start(producer, *prefetch)
     }
 }

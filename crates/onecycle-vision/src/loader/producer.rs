@@ -24,6 +24,8 @@ pub(super) struct Producer {
     /// Index of the next batch.
     batch: u64,
     batch_sizes: BatchSizes,
+    /// Whether an incomplete last batch is left out.
+    drop_last: bool,
     /// A dropped batch sends its buffers here.
     recycle: Sender<Buffers>,
     returned: Receiver<Buffers>,
@@ -56,9 +58,15 @@ impl Producer {
             position,
             batch: 0,
             batch_sizes,
+            drop_last: false,
             recycle,
             returned,
         }
+    }
+
+    /// Leaves out an incomplete last batch.
+    pub(super) fn drop_last(self, drop_last: bool) -> Self {
+        Self { drop_last, ..self }
     }
 
     /// Number of images still to come.
@@ -72,7 +80,11 @@ impl Producer {
         if left == 0 {
             return None;
         }
-        let len = (self.batch_sizes)(self.batch).min(left);
+        let size = (self.batch_sizes)(self.batch);
+        if self.drop_last && left < size {
+            return None;
+        }
+        let len = size.min(left);
         if len == 0 {
             return Some(Err(DataError::BatchSize { batch: self.batch }));
         }

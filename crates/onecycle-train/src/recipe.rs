@@ -1,0 +1,76 @@
+//! Recipes: complete configurations of published trainings, by name.
+//!
+//! A recipe is a configuration file. Print it, change it, and train it with `--config`; or set
+//! single keys on top of it.
+
+use crate::ConfigError;
+
+/// A configuration with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it trains, in one line.
+    pub summary: &'static str,
+    /// The configuration file.
+    pub toml: &'static str,
+}
+
+/// All recipes.
+pub const RECIPES: [Recipe; 1] = [Recipe {
+    name: "cifar10-94",
+    summary: "94 % on CIFAR-10 in 9.9 epochs (Jordan 2024, airbench94)",
+    toml: include_str!("../recipes/cifar10-94.toml"),
+}];
+
+/// Finds a recipe by its name.
+///
+/// # Errors
+/// [`ConfigError::Setting`] with the known names.
+pub fn find(name: &str) -> Result<&'static Recipe, ConfigError> {
+    RECIPES
+        .iter()
+        .find(|recipe| recipe.name == name)
+        .ok_or_else(|| {
+            let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+            let expected = format!("a recipe: {}", known.join(", "));
+            ConfigError::setting("--recipe", name, expected)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Layers, experiment};
+
+    /// Every recipe is a valid configuration, and its policy fits its data set.
+    #[test]
+    fn recipes_are_valid() {
+        for recipe in RECIPES {
+            let config = Layers::new().unwrap().recipe(recipe.name).unwrap();
+            let config = config.resolve().unwrap();
+            experiment::plan(&config, Some(50_000)).unwrap();
+        }
+    }
+
+    /// The numbers of airbench94. Its 9.9 epochs of 48 full batches are rounded up to 476 steps, ours
+    /// to the nearest.
+    #[test]
+    fn the_recipe_for_cifar10_has_the_published_length_and_rates() {
+        let config = Layers::new().unwrap().recipe("cifar10-94").unwrap();
+        let config = config.resolve().unwrap();
+        let plan = experiment::plan(&config, Some(50_000)).unwrap();
+        assert_eq!(plan.steps(), 475);
+        let peak = plan.at(plan.peak_step());
+        assert!((peak.lr - 1.5).abs() < 1e-3, "{}", peak.lr);
+        assert!((plan.peak_step() as f64 / 475.0 - 0.23).abs() < 0.005);
+        assert!((plan.at(0).lr / peak.lr - 0.2).abs() < 1e-12);
+        assert!((plan.at(474).lr / peak.lr - 0.07).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_unknown_recipe_names_the_known_ones() {
+        let error = find("cifar-94").unwrap_err().to_string();
+        assert!(error.contains("cifar10-94"), "{error}");
+    }
+}
