@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 mod accuracy;
+mod augment_torch;
 mod augmentation;
 #[path = "../bad_data/mod.rs"]
 mod bad_data;
