@@ -145,6 +145,7 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         loader: Loader::new(images, &statistics, Augment::default(), 0)?.prefetch(false),
         device,
         batch_size: bench.batch_size,
+        image_sizes: None,
         label_smoothing: 0.0,
     };
     let steps = (bench.warm_up + bench.steps) as u64;

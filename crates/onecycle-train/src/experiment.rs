@@ -22,6 +22,7 @@ use onecycle_vision::{
 
 use crate::{
     Config, ConfigError, TrainError, device,
+    image_sizes::ImageSizes,
     trainer::{Trainer, TrainingData},
 };
 
@@ -141,6 +142,7 @@ impl Experiment {
         };
         // Report an impossible network before anything is written.
         experiment.initial_model()?;
+        experiment.training_data()?;
         curriculum::apply(&mut experiment)?;
         Ok(experiment)
     }
@@ -157,18 +159,25 @@ impl Experiment {
             model,
             self.config.optimizer.build()?,
             Arc::clone(&self.plan),
-            self.training_data(),
+            self.training_data()?,
         ))
     }
 
     /// The training images and the settings of the loss.
-    pub fn training_data(&self) -> TrainingData {
-        TrainingData {
-            loader: self.data.train.clone(),
+    ///
+    /// # Errors
+    /// Those of [`ImageSizes::of`].
+    pub fn training_data(&self) -> Result<TrainingData, ConfigError> {
+        let Experiment {
+            config, plan, data, ..
+        } = self;
+        Ok(TrainingData {
+            loader: data.train.clone(),
             device: self.device.clone(),
-            batch_size: self.config.batch_size,
-            label_smoothing: self.config.label_smoothing,
-        }
+            batch_size: config.batch_size,
+            image_sizes: ImageSizes::of(config, plan, data.shape, self.architecture)?,
+            label_smoothing: config.label_smoothing,
+        })
     }
 
     /// The initial network, on the device with autodiff. Its weights depend only on the seed.
