@@ -100,6 +100,7 @@ pub mod tensors;
 mod trained;
 pub mod trainer;
 pub mod training;
+pub mod training_images;
 pub mod tta;
 
 pub use config::Config;
