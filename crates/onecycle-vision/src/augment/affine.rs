@@ -133,8 +133,17 @@ pub(super) fn bilinear(
             let (left, top) = (floor(x), floor(y));
             let (right, down) = ((x - left as f64) as f32, (y - top as f64) as f32);
             let to = row * shape.width + column;
-            let inside = left >= 0 && top >= 0 && left < last_x && top < last_y;
-            // The four pixels, and whether each is within the image.
+            if left >= 0 && top >= 0 && left < last_x && top < last_y {
+                let first = top as usize * shape.width + left as usize;
+                for channel in 0..shape.channels {
+                    let pixels = &image[channel * plane + first..][..shape.width + 2];
+                    let corners = [0, 1, shape.width, shape.width + 1];
+                    let corners = corners.map(|index| f32::from(pixels[index]));
+                    out[channel * plane + to] = interpolated(corners, right, down);
+                }
+                continue;
+            }
+            // The index of a pixel, or of the nearest one, and whether it is within the image.
             let corner = |x: isize, y: isize| {
                 let (cx, cy) = (x.clamp(0, last_x), y.clamp(0, last_y));
                 let within = beyond.is_none() || (cx, cy) == (x, y);
@@ -150,19 +159,19 @@ pub(super) fn bilinear(
                 let pixels = &image[channel * plane..(channel + 1) * plane];
                 let fill = beyond.map_or(0, |beyond| beyond[channel]);
                 let value = |(index, within): (usize, bool)| {
-                    f32::from(if inside || within {
-                        pixels[index]
-                    } else {
-                        fill
-                    })
+                    f32::from(if within { pixels[index] } else { fill })
                 };
-                let [a, b, c, d] = corners.map(value);
-                let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
-                out[channel * plane + to] = to_byte(upper + (lower - upper) * down);
+                out[channel * plane + to] = interpolated(corners.map(value), right, down);
             }
         }
     }
     out
+}
+
+/// The value between four pixels, at these distances from the first one.
+fn interpolated([a, b, c, d]: [f32; 4], right: f32, down: f32) -> u8 {
+    let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
+    to_byte(upper + (lower - upper) * down)
 }
 
 /// The largest whole number that is not above `x`, which may be off by 2^-32. Without SSE 4.1 this

@@ -64,7 +64,7 @@ pub(super) fn hue(image: &mut [u8], shape: ImageShape, turns: f64) {
 }
 
 /// Blends with the image smoothed by a 3 x 3 kernel of ones with 5 in its centre. A factor above 1
-/// sharpens. The pixels at the edge stay as they are.
+/// sharpens. The pixels at the edge are not smoothed.
 pub(super) fn sharpness(image: &mut [u8], shape: ImageShape, factor: f64) {
     let (height, width) = (shape.height, shape.width);
     if height <= 2 || width <= 2 {
@@ -73,6 +73,8 @@ pub(super) fn sharpness(image: &mut [u8], shape: ImageShape, factor: f64) {
     let blend = Blend::new(factor);
     for plane in image.chunks_exact_mut(shape.plane()) {
         let before = plane.to_vec();
+        // Blending the edge with itself may round down, as in torchvision.
+        map(plane, |value| blend.of(value, f32::from(value)));
         for row in 1..height - 1 {
             let line = |row: usize| &before[row * width..(row + 1) * width];
             let lines = [line(row - 1), line(row), line(row + 1)];
