@@ -150,6 +150,7 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         device,
         batch_size: bench.batch_size,
         drop_last: false,
+        image_sizes: None,
         label_smoothing: bench.label_smoothing,
     };
     let steps = (bench.warm_up + bench.steps) as u64;

@@ -22,6 +22,7 @@ use crate::{
     averaging::Averager,
     config::{OptimizerSection, units::policy_per_step},
     device,
+    image_sizes::ImageSizes,
     trainer::{Trainer, TrainingData},
 };
 
@@ -145,6 +146,7 @@ impl Experiment {
         // Report an impossible network before anything is written.
         experiment.initial_model()?;
         experiment.averager()?;
+        experiment.training_data()?;
         curriculum::apply(&mut experiment)?;
         Ok(experiment)
     }
@@ -164,7 +166,7 @@ impl Experiment {
             model,
             self.config.optimizer.build()?,
             Arc::clone(&self.plan),
-            self.training_data(),
+            self.training_data()?,
         );
         let trainer = trainer.with_freeze(freeze.clone());
         Ok(trainer.with_averager(self.averager()?))
@@ -179,14 +181,21 @@ impl Experiment {
     }
 
     /// The training images and the settings of the loss.
-    pub fn training_data(&self) -> TrainingData {
-        TrainingData {
-            loader: self.data.train.clone(),
+    ///
+    /// # Errors
+    /// Those of [`ImageSizes::of`].
+    pub fn training_data(&self) -> Result<TrainingData, ConfigError> {
+        let Experiment {
+            config, plan, data, ..
+        } = self;
+        Ok(TrainingData {
+            loader: data.train.clone(),
             device: self.device.clone(),
-            batch_size: self.config.batch_size,
-            drop_last: self.config.drop_last,
-            label_smoothing: self.config.label_smoothing,
-        }
+            batch_size: config.batch_size,
+            drop_last: config.drop_last,
+            image_sizes: ImageSizes::of(config, plan, data.shape, self.architecture)?,
+            label_smoothing: config.label_smoothing,
+        })
     }
 
     /// The initial network, on the device with autodiff. Its weights depend only on the seed.

@@ -22,6 +22,7 @@ use crate::{
     record::EpochRecord,
     report::{DataChecksum, Report},
     run_folder::RunFolder,
+    training_images::TrainingImages,
     tta::Tta,
 };
 
@@ -127,6 +128,9 @@ pub(crate) fn finish(
         tta: experiment.config.tta,
     };
     if artifacts == Artifacts::All {
+        if let Some((images, picture)) = TrainingImages::of(experiment)? {
+            images.write(&picture, &folder.figures())?;
+        }
         write_report(folder, &summary, &epochs)?;
     }
     checkpoint::remove_stop(&folder.checkpoints())?;
@@ -220,6 +224,7 @@ fn write_report(
     if let Some(choice) = found.and_then(|found| found.choice) {
         rows.push(("Range test", choice.reason));
     }
+    let training_images = TrainingImages::read(&folder.figures())?;
     let images: Option<DataReport> = match folder.data() {
         path if path.exists() => {
             let text = files::read_text(&path)?;
@@ -247,6 +252,9 @@ fn write_report(
         test: Some((summary.test_accuracy, summary.test_loss)),
         epochs,
         figures: &figures,
+        training_images: training_images
+            .as_ref()
+            .map(|(images, picture)| (images, picture.as_slice())),
         diagnosis: &diagnosis.map(Diagnosis::rows).unwrap_or_default(),
     }
     .write(&folder.report())

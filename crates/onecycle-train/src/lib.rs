@@ -60,6 +60,7 @@
 //! | [`data_report`] | images of a run: classes, parts, files that are not used |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
+//! | [`image_sizes`] | size of the training images over a run |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
@@ -87,6 +88,7 @@ pub mod experiment;
 pub mod figures;
 pub mod files;
 pub mod finish;
+pub mod image_sizes;
 mod logits;
 pub mod lr_search;
 pub mod metrics;
@@ -102,6 +104,7 @@ pub mod tensors;
 mod trained;
 pub mod trainer;
 pub mod training;
+pub mod training_images;
 pub mod tta;
 
 pub use config::Config;

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor};
 use onecycle_vision::{
-    Batch, DataError,
+    Batch, DataError, MixedLabels,
     models::{Model, Network},
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,21 @@ impl MetricSums {
             sums.images += 1;
         }
         sums
+    }
+
+    /// Metrics of one batch whose images may be mixed with others. The loss is that of both labels,
+    /// weighted by their shares. An image counts as correct if its class is that of the larger share.
+    pub fn of_mixed(logits: &[f32], labels: &[i64], mixed: Option<&MixedLabels>) -> MetricSums {
+        let own = MetricSums::of(logits, labels);
+        let Some(mixed) = mixed else {
+            return own;
+        };
+        let other = MetricSums::of(logits, &mixed.labels);
+        let heavier = if mixed.share < 0.5 { other } else { own };
+        MetricSums {
+            loss: mixed.share * own.loss + (1.0 - mixed.share) * other.loss,
+            ..heavier
+        }
     }
 
     /// Adds other sums.
@@ -140,6 +155,25 @@ mod tests {
         let expected = (4f64 / 3.0).ln() + 4f64.ln();
         assert!((sums.loss - expected).abs() < 1e-6);
         assert_eq!((sums.correct, sums.images), (1, 2));
+    }
+
+    #[test]
+    fn mixed_images_count_for_both_labels() {
+        let (z, logits) = (3f32.ln(), |z| [0.0, z, 0.0, z]);
+        let mixed = |share| MixedLabels {
+            labels: vec![1, 1],
+            share,
+        };
+        let sums = |share| MetricSums::of_mixed(&logits(z), &[0, 0], Some(&mixed(share)));
+        let (wrong, right) = (4f64.ln(), (4f64 / 3.0).ln());
+        assert!((sums(0.75).loss - 2.0 * (0.75 * wrong + 0.25 * right)).abs() < 1e-6);
+        assert_eq!(
+            [0.75, 0.5, 0.25].map(|share| sums(share).correct),
+            [0, 0, 2]
+        );
+        assert_eq!(sums(0.25).images, 2);
+        let plain = MetricSums::of(&logits(z), &[0, 1]);
+        assert_eq!(MetricSums::of_mixed(&logits(z), &[0, 1], None), plain);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `report.html`: a [`Report`] of a run in one file, without scripts and network.
 
+pub(crate) mod base64;
 mod page;
+mod training_images;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,6 +10,7 @@ use std::path::Path;
 use crate::{
     TrainError, config::flatten, data_report::DataReport, diagnose::Finding,
     figures::CaptionedFigure, files::write_whole, record::EpochRecord,
+    training_images::TrainingImages,
 };
 use onecycle_plot::{
     escape_xml as escape,
@@ -37,6 +40,8 @@ pub struct Report<'a> {
     pub epochs: &'a [EpochRecord],
     /// The figures. Their files are in the folder `figures` beside the page.
     pub figures: &'a [CaptionedFigure],
+    /// Some training images, with the PNG that shows them.
+    pub training_images: Option<(&'a TrainingImages, &'a [u8])>,
     /// The findings of a diagnosis: noise, sharpness, gap.
     pub diagnosis: &'a [Finding],
 }
@@ -59,6 +64,9 @@ impl Report<'_> {
         let mut whole = Page::new(self.title);
         self.headline(whole.html());
         self.figures(&mut whole)?;
+        if let Some((images, picture)) = self.training_images {
+            training_images::write(&mut whole, images, picture);
+        }
         let page = whole.html();
         self.diagnosis(page);
         self.epochs(page);

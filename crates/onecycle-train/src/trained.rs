@@ -152,7 +152,7 @@ impl Experiment {
             return Err(ConfigError::setting("ghost_batch", ghost_batch, expected).into());
         }
         let (optimizer, plan) = (self.config.optimizer.build()?, self.plan.clone());
-        let trainer = Trainer::new(network, optimizer, plan, self.training_data());
+        let trainer = Trainer::new(network, optimizer, plan, self.training_data()?);
         let trainer = trainer
             .with_freeze(self.config.optimizer.freeze.clone())
             .with_averager(self.averager()?);

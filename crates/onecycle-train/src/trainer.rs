@@ -24,12 +24,12 @@ use std::sync::Arc;
 
 use burn::{
     optim::GradientsParams,
-    tensor::{Device, Tensor},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use onecycle::{Hyper, Plan};
 use onecycle_burn::{Optimizer, batch_statistics, nn::cross_entropy, state};
 use onecycle_vision::{
-    Batch, Batches, DataError, Loader,
+    Batch, Batches, DataError, Loader, MixedLabels,
     models::{Model, Network},
 };
 
@@ -37,6 +37,7 @@ use crate::{
     TrainError,
     averaging::Averager,
     config::Freeze,
+    image_sizes::ImageSizes,
     metrics::{self, Evaluator, MetricSums},
 };
 
@@ -70,6 +71,8 @@ pub struct TrainingData {
     pub batch_size: usize,
     /// Whether the images at the end of an epoch that do not fill a batch are left out.
     pub drop_last: bool,
+    /// Size of the images over the run; `None` for full images.
+    pub image_sizes: Option<ImageSizes>,
     /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
 }
@@ -154,10 +157,11 @@ impl<N: Network> Trainer<N> {
     /// The data cannot be read, or the optimizer cannot use the hyper-parameters.
     pub fn step_with(&mut self, hyper: &Hyper) -> Result<StepResult, TrainError> {
         let batch = self.next_batch()?;
-        let labels = batch.labels.clone();
+        let (labels, mixed) = (batch.labels.clone(), batch.mixed.clone());
         let Forward { logits, loss } = self.forward(batch);
         let gradients = self.backward(&loss);
-        let metrics = MetricSums::of(&metrics::to_host(logits.without_autodiff())?, &labels);
+        let logits = metrics::to_host(logits.without_autodiff())?;
+        let metrics = MetricSums::of_mixed(&logits, &labels, mixed.as_ref());
         if !metrics.loss.is_finite() {
             return Ok(StepResult::NotFinite);
         }
@@ -342,30 +346,53 @@ impl<N: Network> Trainer<N> {
 pub struct Forward {
     /// Logits `[batch, classes]`.
     pub logits: Tensor<2>,
-    /// Mean cross-entropy `[1]`, with label smoothing.
+    /// Mean cross-entropy `[1]`, with label smoothing; of both labels if images are mixed.
     pub loss: Tensor<1>,
 }
 
 impl TrainingData {
     /// Runs `model`, a network with autodiff, on a batch.
-    pub fn forward(&self, model: &impl Network, batch: Batch) -> Forward {
-        let (images, labels) = batch.tensors(&self.device.clone().autodiff());
+    pub fn forward(&self, model: &impl Network, mut batch: Batch) -> Forward {
+        let device = self.device.clone().autodiff();
+        let mixed = batch.mixed.take();
+        let (images, labels) = batch.tensors(&device);
         let logits = model.forward(images);
-        let loss = cross_entropy(logits.clone(), labels, self.label_smoothing);
-        Forward { logits, loss }
+        let loss = self.loss(logits.clone(), labels);
+        let Some(MixedLabels { labels, share }) = mixed else {
+            return Forward { logits, loss };
+        };
+        // The loss of a mixed target is the mixture of the losses: it is linear in the target.
+        let batch = labels.len();
+        let others = Tensor::from_data(TensorData::new(labels, [batch]), &device);
+        let other = self.loss(logits.clone(), others);
+        Forward {
+            logits,
+            loss: loss * share + other * (1.0 - share),
+        }
+    }
+
+    /// The loss `[1]` of logits `[batch, classes]` against class indices `[batch]`.
+    pub fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        cross_entropy(logits, labels, self.label_smoothing)
     }
 
     /// The batches of an epoch from `cursor` on, in the sizes that the plan sets.
-    fn batches(&self, cursor: Cursor, plan: &Arc<Plan>) -> Batches {
+    pub(crate) fn batches(&self, cursor: Cursor, plan: &Arc<Plan>) -> Batches {
         let (plan, default) = (Arc::clone(plan), self.batch_size);
         let batch_size = move |index| batch_size(cursor.step + index, &plan, default);
         let skip = cursor.images_of_epoch as usize;
-        self.loader
+        let pass = self
+            .loader
             .epoch(cursor.epoch, self.batch_size)
             .batch_sizes(batch_size)
             .skip(skip)
-            .drop_last(self.drop_last)
-            .batches()
+            .drop_last(self.drop_last);
+        match self.image_sizes.clone() {
+            None => pass.batches(),
+            Some(sizes) => pass
+                .image_sizes(move |index| sizes.at(cursor.step + index))
+                .batches(),
+        }
     }
 
     /// Images of the update with this number.

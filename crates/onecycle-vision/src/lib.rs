@@ -93,12 +93,12 @@ pub mod picture;
 pub mod random;
 pub mod source;
 
-pub use augment::{Augment, Border, Flip};
+pub use augment::{Augment, Border, Fill, Flip};
 pub use dataset::{Dataset, ImageShape, ImageSize, Split, Statistics, TestOrigin};
 pub use error::DataError;
 pub use evaluation::{accuracy, argmax};
 pub use folder::{Contents, FolderOptions, Resize};
-pub use loader::{Batch, Batches, Curriculum, Loader, Pass};
+pub use loader::{Batch, Batches, Curriculum, Loader, MixedLabels, Pass};
 pub use models::Network;
 pub use source::Source;
 

@@ -2,7 +2,8 @@
 //!
 //! The order of an epoch is a permutation drawn from the seed and the epoch. The augmentation of an
 //! image is drawn from the seed, the epoch and the image's index. The values of an image therefore
-//! do not depend on the batch size, on prefetching, or on where an interrupted epoch is resumed.
+//! do not depend on the batch size, on prefetching, or on where an interrupted epoch is resumed. Only
+//! mixup and CutMix depend on the batches: they mix the images of a batch.
 
 mod batch;
 mod batches;
@@ -17,7 +18,7 @@ use crate::dataset::{Dataset, ImageShape, Split, Statistics};
 use crate::error::DataError;
 use crate::random;
 
-pub use batch::Batch;
+pub use batch::{Batch, MixedLabels};
 pub use batches::Batches;
 pub use curriculum::Curriculum;
 pub use pass::Pass;

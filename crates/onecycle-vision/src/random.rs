@@ -16,6 +16,9 @@
 //! assert_eq!(permutation(&mut stream(7, "shuffle", 0), 5).len(), 5);
 //! ```
 
+mod beta;
+
+pub use beta::beta;
 pub use rand_chacha::ChaCha8Rng;
 pub use rand_chacha::rand_core::Rng;
 

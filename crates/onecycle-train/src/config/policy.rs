@@ -13,6 +13,7 @@ use crate::ConfigError;
 /// | `momentum_curve` | | [`Curve`] | momentum over the run, instead of the preset's own |
 /// | `weight_decay` | the optimizer's | [`Curve`] | weight decay over the run |
 /// | `batch_size` | `batch_size` of the run | [`BatchSizes`] | batch size over the run |
+/// | `image_size` | the full size | [`Curve`] | shorter side of the training images in pixels over the run: [`ImageSizes`](crate::image_sizes::ImageSizes) |
 /// | `at_end` | `hold` | `hold`, `error`, `restart` | what happens after the last step |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
@@ -25,6 +26,8 @@ pub struct PolicyConfig {
     pub weight_decay: Option<Curve>,
     /// Batch size over the run; `None` for the configuration's own.
     pub batch_size: Option<BatchSizes>,
+    /// Shorter side of the training images over the run; `None` for the full size.
+    pub image_size: Option<Curve>,
     /// What happens after the last step.
     pub at_end: AtEnd,
 }
@@ -47,6 +50,7 @@ impl From<Preset> for PolicyConfig {
             momentum_curve: None,
             weight_decay: None,
             batch_size: None,
+            image_size: None,
             at_end: AtEnd::default(),
         }
     }
@@ -142,6 +146,8 @@ struct Common {
     weight_decay: Option<Curve>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<BatchSizes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_size: Option<Curve>,
     at_end: AtEnd,
 }
 
@@ -151,7 +157,13 @@ impl TryFrom<Table> for PolicyConfig {
     fn try_from(mut table: Table) -> Result<Self, Self::Error> {
         let common: Common = take(
             &mut table,
-            &["momentum_curve", "weight_decay", "batch_size", "at_end"],
+            &[
+                "momentum_curve",
+                "weight_decay",
+                "batch_size",
+                "image_size",
+                "at_end",
+            ],
         )
         .try_into()?;
         Ok(PolicyConfig {
@@ -159,6 +171,7 @@ impl TryFrom<Table> for PolicyConfig {
             momentum_curve: common.momentum_curve,
             weight_decay: common.weight_decay,
             batch_size: common.batch_size,
+            image_size: common.image_size,
             at_end: common.at_end,
         })
     }
@@ -170,6 +183,7 @@ impl Serialize for PolicyConfig {
             momentum_curve: self.momentum_curve.clone(),
             weight_decay: self.weight_decay.clone(),
             batch_size: self.batch_size.clone(),
+            image_size: self.image_size.clone(),
             at_end: self.at_end,
         };
         serialize_joined(&self.preset, &common, serializer)

@@ -14,7 +14,7 @@ use crate::{
     config::CurriculumConfig,
     device,
     metrics::{self, MetricSums},
-    trainer::{StepResult, Trainer},
+    trainer::{StepResult, Trainer, TrainingData},
 };
 
 /// Sorts the training images by difficulty if the configuration asks for a curriculum.
@@ -63,7 +63,10 @@ fn logits(experiment: &Experiment, model: &Model, batch: Batch) -> Result<Vec<f3
 fn scorer(experiment: &Experiment, config: &CurriculumConfig) -> Result<Model, TrainError> {
     let optimizer =
         Optimizer::new(OptimizerConfig::Sgd(Sgd::default()))?.ignore(Ignorable::BatchSize);
-    let data = experiment.training_data();
+    let data = TrainingData {
+        image_sizes: None,
+        ..experiment.training_data()?
+    };
     let run = Run::epochs(
         config.scoring_epochs as f64,
         data.loader.len() as u64,

@@ -30,20 +30,20 @@ impl<'a> EpochBatches<'a> {
         options: &'a RangeTestConfig,
         hyper: Hyper,
         observer: &'a mut dyn Observer,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
         let batch_size = hyper
             .batch_size
             .map_or(experiment.config.batch_size, |size| size as usize);
-        EpochBatches {
+        Ok(EpochBatches {
             experiment,
             options,
             batch_size,
             observer,
             epoch: 0,
             batches: experiment.data.train.epoch(0, batch_size).batches(),
-            data: experiment.training_data(),
+            data: experiment.training_data()?,
             updates: 0,
-        }
+        })
     }
 
     fn next(&mut self) -> Result<Batch, TrainError> {

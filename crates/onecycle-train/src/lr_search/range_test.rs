@@ -156,7 +156,7 @@ pub fn test(
         .with_conditions(conditions);
     let model = experiment.initial_model()?;
     let optimizer = experiment.config.optimizer.build()?;
-    let mut feed = EpochBatches::new(experiment, options, hyper, observer);
+    let mut feed = EpochBatches::new(experiment, options, hyper, observer)?;
     let tested = onecycle_burn::range_test(&model, &optimizer, range_test, &mut feed)?;
     Ok(tested.stop.map(|stop| RangeTestRun {
         seed: experiment.config.seed,

@@ -81,7 +81,7 @@ fn lookahead_follows_its_definition() {
             state::fork(&trainer.model),
             trainer.optimizer.clone(),
             experiment.plan.clone(),
-            experiment.training_data(),
+            experiment.training_data().unwrap(),
         )
         .at(trainer.cursor(), Default::default());
         if trainer.epoch_is_over() {

@@ -39,6 +39,7 @@ fn a_report_describes_the_run() {
         test: Some((0.9135, 0.25)),
         epochs: &epochs,
         figures: &figures,
+        training_images: None,
         diagnosis: &[],
     };
     let dir = tempfile::tempdir().unwrap();
@@ -125,6 +126,7 @@ fn all_text_is_escaped() {
             test: None,
             epochs: &epochs,
             figures: &[],
+            training_images: None,
             diagnosis: &[Finding {
                 name: bad.to_owned(),
                 value: bad.to_owned(),

@@ -26,7 +26,7 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_different_ones() {
 /// Stopped in the middle of the first epoch, at its end, and in the second.
 #[test]
 fn a_stopped_run_ends_like_an_uninterrupted_one() {
-    let cases: [(&str, &[(&str, &str)]); 4] = [
+    let cases: [(&str, &[(&str, &str)]); 5] = [
         ("sgd", &[]),
         (
             "adamw",
@@ -39,6 +39,21 @@ fn a_stopped_run_ends_like_an_uninterrupted_one() {
         (
             "batch norm, cutout",
             &[("model", "convnet"), ("augment.cutout", "8")],
+        ),
+        (
+            "mixed images of growing size",
+            &[
+                ("model", "convnet"),
+                ("label_smoothing", "0.1"),
+                ("augment.flip", "alternating"),
+                ("augment.mixup", "0.4"),
+                ("augment.cutmix", "1.0"),
+                ("augment.trivial_augment", "true"),
+                (
+                    "policy.image_size",
+                    "[[\"0%\", 14], [\"40%\", 21], [\"80%\", 28]]",
+                ),
+            ],
         ),
         (
             "constant lr, label smoothing",

@@ -1,13 +1,14 @@
 //! The random choices of one epoch, as a function of seed, epoch and image.
 
-use super::{Augment, Flip, Transform};
+use super::{Augment, Flip, Mix, Transform};
 use crate::dataset::ImageShape;
 use crate::random::{self, ChaCha8Rng, below};
 
 /// Draws the transforms of an epoch.
 ///
 /// The transform of an image depends on the seed, the epoch and the index of the image, not on the
-/// images before it.
+/// images before it. The mixture of a batch depends on the seed, the epoch, and the number of images
+/// in earlier batches.
 #[derive(Clone, Debug)]
 pub struct EpochDraws {
     augment: Augment,
@@ -16,6 +17,8 @@ pub struct EpochDraws {
     images: ChaCha8Rng,
     /// Stream of the first epoch's sides, which is the same in every epoch.
     sides: ChaCha8Rng,
+    /// Stream of this epoch, of which each batch has its own part.
+    batches: ChaCha8Rng,
 }
 
 impl EpochDraws {
@@ -26,11 +29,13 @@ impl EpochDraws {
             epoch,
             images: random::stream(seed, "augment", epoch),
             sides: random::stream(seed, "flip", 0),
+            batches: random::stream(seed, "mix", epoch),
         }
     }
 
     /// The transform of the image with this index in its split.
     pub fn transform(&self, image: u32, shape: ImageShape) -> Transform {
+        let image = u64::from(image);
         let mut transform = self.augment.draw(&mut part(&self.images, image), shape);
         if self.augment.flip == Flip::Alternating {
             let first = below(&mut part(&self.sides, image), 2) == 1;
@@ -38,12 +43,19 @@ impl EpochDraws {
         }
         transform
     }
+
+    /// How a batch of `len` images of this shape is mixed, after `before` images of the epoch;
+    /// `None` if the settings mix no images.
+    pub fn mix(&self, before: usize, len: usize, shape: ImageShape) -> Option<Mix> {
+        let mut random = part(&self.batches, before as u64);
+        Mix::draw(&self.augment, &mut random, len, shape)
+    }
 }
 
-/// The part of a stream that belongs to one image.
-fn part(stream: &ChaCha8Rng, image: u32) -> ChaCha8Rng {
+/// The part of a stream that belongs to one image or batch.
+fn part(stream: &ChaCha8Rng, index: u64) -> ChaCha8Rng {
     let mut part = stream.clone();
-    part.set_stream(u64::from(image));
+    part.set_stream(index);
     part
 }
 

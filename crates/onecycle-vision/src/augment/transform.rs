@@ -1,6 +1,9 @@
 //! The random choices for one image, and the pass from bytes to normalised floats.
 
-use super::Border;
+use std::borrow::Cow;
+
+use super::affine::{self, Affine};
+use super::{Border, Fill, Jitter, Operation, resized_crop};
 use crate::dataset::ImageShape;
 
 /// A part of an image: rows `top` to `bottom`, columns `left` to `right`, the ends not included.
@@ -40,8 +43,10 @@ impl Rectangle {
 }
 
 /// The augmentation of one image; the default leaves it unchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Transform {
+    /// Part that is enlarged to the whole image, before the steps below.
+    pub resized: Option<Rectangle>,
     /// Rows by which the window moves down over the image, from -pad to pad.
     pub down: isize,
     /// Columns by which the window moves to the right, from -pad to pad.
@@ -50,6 +55,14 @@ pub struct Transform {
     pub border: Border,
     /// Whether the window is mirrored left to right.
     pub flip: bool,
+    /// Angle of the rotation in degrees, counterclockwise.
+    pub rotation: f64,
+    /// Contents of the corners that the rotation leaves empty.
+    pub rotation_fill: Fill,
+    /// Changes of colour.
+    pub jitter: Option<Jitter>,
+    /// TrivialAugment's operation.
+    pub operation: Option<Operation>,
     /// Square that is set to the mean after the steps above.
     pub cutout: Option<Rectangle>,
     /// Rectangle that is set to the mean.
@@ -73,15 +86,22 @@ impl Transform {
             (image.len(), out.len(), tables.len()),
             (shape.len(), shape.len(), shape.channels)
         );
-        let plane = shape.plane();
-        for (channel, table) in tables.iter().enumerate() {
-            let image = &image[channel * plane..(channel + 1) * plane];
-            let out = &mut out[channel * plane..(channel + 1) * plane];
-            if self.down == 0 && self.right == 0 && !self.flip {
-                normalise(image, table, out);
-            } else {
-                self.move_plane(image, shape, table, out);
+        let image = match self.resized {
+            None => Cow::Borrowed(image),
+            Some(part) => Cow::Owned(resized_crop::apply(image, shape, part)),
+        };
+        if self.changes_pixels() {
+            let mut pixels = vec![0; shape.len()];
+            self.move_image(&image, shape, |_| &IDENTITY, &mut pixels);
+            self.change_pixels(&mut pixels, shape, tables);
+            let planes = pixels.chunks_exact(shape.plane()).zip(tables);
+            for ((plane, table), out) in planes.zip(out.chunks_exact_mut(shape.plane())) {
+                translate(plane, table, out);
             }
+        } else {
+            self.move_image(&image, shape, |channel| &tables[channel], out);
+        }
+        for out in out.chunks_exact_mut(shape.plane()) {
             for hole in [self.cutout, self.erased].into_iter().flatten() {
                 for row in hole.top..hole.bottom {
                     out[row * shape.width..][hole.left..hole.right].fill(0.0);
@@ -90,7 +110,54 @@ impl Transform {
         }
     }
 
-    fn move_plane(&self, image: &[u8], shape: ImageShape, table: &[f32; 256], out: &mut [f32]) {
+    /// Whether there are steps between the mirror and the normalisation.
+    fn changes_pixels(&self) -> bool {
+        self.rotation != 0.0 || self.jitter.is_some() || self.operation.is_some()
+    }
+
+    fn change_pixels(&self, pixels: &mut Vec<u8>, shape: ImageShape, tables: &[[f32; 256]]) {
+        if self.rotation != 0.0 {
+            let map = Affine::rotation(self.rotation, shape);
+            let mean: Option<Vec<u8>> = match self.rotation_fill {
+                Fill::Mean => Some(tables.iter().map(mean_byte).collect()),
+                Fill::Edge => None,
+            };
+            *pixels = affine::bilinear(pixels, shape, map, mean.as_deref());
+        }
+        if let Some(jitter) = self.jitter {
+            jitter.apply(pixels, shape);
+        }
+        if let Some(operation) = self.operation {
+            operation.apply(pixels, shape);
+        }
+    }
+
+    /// Crops and mirrors, and translates each pixel value by the table of its channel.
+    fn move_image<'a, T: Copy + 'a>(
+        &self,
+        image: &[u8],
+        shape: ImageShape,
+        table: impl Fn(usize) -> &'a [T; 256],
+        out: &mut [T],
+    ) {
+        let planes = image.chunks_exact(shape.plane());
+        let planes = planes.zip(out.chunks_exact_mut(shape.plane()));
+        for (channel, (image, out)) in planes.enumerate() {
+            if self.down == 0 && self.right == 0 && !self.flip {
+                translate(image, table(channel), out);
+            } else {
+                self.move_plane(image, shape, table(channel), out);
+            }
+        }
+    }
+
+    fn move_plane<T: Copy>(
+        &self,
+        image: &[u8],
+        shape: ImageShape,
+        table: &[T; 256],
+        out: &mut [T],
+    ) {
         let width = shape.width;
         // Columns of the window that lie within the image.
         let from = (-self.right).clamp(0, width as isize) as usize;
@@ -103,7 +170,7 @@ impl Transform {
             let image = &image[source * width..(source + 1) * width];
             if from < to {
                 let first = (from as isize + self.right) as usize;
-                normalise(&image[first..first + to - from], table, &mut out[from..to]);
+                translate(&image[first..first + to - from], table, &mut out[from..to]);
             }
             for column in (0..from).chain(to.max(from)..width) {
                 let source = self.source(column as isize + self.right, width);
@@ -129,8 +196,28 @@ impl Transform {
     }
 }
 
-fn normalise(values: &[u8], table: &[f32; 256], out: &mut [f32]) {
+fn translate<T: Copy>(values: &[u8], table: &[T; 256], out: &mut [T]) {
     for (out, &value) in out.iter_mut().zip(values) {
         *out = table[usize::from(value)];
+    }
+}
+
+/// Leaves pixel values as they are.
+static IDENTITY: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut value = 0;
+    while value < 256 {
+        table[value] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+/// The pixel value nearest to the mean, whose normalised value is 0.
+fn mean_byte(table: &[f32; 256]) -> u8 {
+    let above = table.partition_point(|&value| value < 0.0).clamp(1, 255);
+    match -table[above - 1] < table[above] {
+        true => (above - 1) as u8,
+        false => above as u8,
     }
 }

@@ -23,12 +23,29 @@ pub struct Batch {
     pub len: usize,
     /// Shape of every image.
     pub shape: ImageShape,
+    /// The second label of each image if mixup or CutMix mixed it with another one.
+    pub mixed: Option<MixedLabels>,
     /// Returns the memory to the producer.
     recycle: Option<Sender<Buffers>>,
 }
 
+/// Second labels of mixed images. The loss is `share` times that for [`Batch::labels`] plus
+/// `1 - share` times that for these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MixedLabels {
+    /// Label of the other image of each image.
+    pub labels: Vec<i64>,
+    /// Share of the image with the label in [`Batch::labels`], 0 to 1.
+    pub share: f64,
+}
+
 impl Batch {
-    pub(super) fn new(buffers: Buffers, shape: ImageShape, recycle: Sender<Buffers>) -> Self {
+    pub(super) fn new(
+        buffers: Buffers,
+        shape: ImageShape,
+        mixed: Option<MixedLabels>,
+        recycle: Sender<Buffers>,
+    ) -> Self {
         let Buffers {
             images,
             labels,
@@ -40,12 +57,14 @@ impl Batch {
             images,
             labels,
             indices,
+            mixed,
             recycle: Some(recycle),
         }
     }
 
     /// Images `[batch, channels, height, width]`, normalised, and labels `[batch]` on a device. To
-    /// train, give the device of the network, with autodiff.
+    /// train, give the device of the network, with autodiff. [`mixed`](Self::mixed) is dropped; take
+    /// it out before if the augmentation mixes images.
     pub fn tensors(mut self, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
         let ImageShape {
             channels,

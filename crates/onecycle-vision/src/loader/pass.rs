@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::Loader;
 use super::batches::Batches;
-use super::producer::{BatchSizes, Producer};
+use super::producer::{Contents, Producer};
 use crate::augment::EpochDraws;
+use crate::dataset::ImageSize;
 
 /// One pass over the images of a [`Loader`], in batches. Iterate over it to run it.
 ///
 /// | method | default | effect |
 /// |---|---|---|
 /// | [`batch_sizes`](Self::batch_sizes) | constant | images per batch, as a function of the batch |
+/// | [`image_sizes`](Self::image_sizes) | that of the split | height and width, as a function of the batch |
 /// | [`images`](Self::images) | all | only these images, in this order |
 /// | [`part`](Self::part) | part 0 of 1 | only every n-th image |
 /// | [`skip`](Self::skip) | 0 | resumes after this number of images |
@@ -20,13 +22,7 @@ use crate::augment::EpochDraws;
 #[must_use = "a pass does nothing until it is iterated"]
 pub struct Pass<'a> {
     loader: &'a Loader,
-    /// Indices of the images in their order.
-    order: Vec<u32>,
-    /// The epoch's random choices; `None` leaves the images unchanged.
-    draws: Option<EpochDraws>,
-    batch_sizes: BatchSizes,
-    skip: usize,
-    drop_last: bool,
+    contents: Contents,
 }
 
 impl<'a> Pass<'a> {
@@ -38,11 +34,14 @@ impl<'a> Pass<'a> {
     ) -> Self {
         Self {
             loader,
-            order,
-            draws,
-            batch_sizes: Box::new(move |_| batch_size),
-            skip: 0,
-            drop_last: false,
+            contents: Contents {
+                order,
+                position: 0,
+                draws,
+                batch_sizes: Box::new(move |_| batch_size),
+                image_sizes: None,
+                drop_last: false,
+            },
         }
     }
 
@@ -53,7 +52,17 @@ impl<'a> Pass<'a> {
     /// prefetching it runs on the loader's thread, one batch ahead. A size of 0 ends the pass with
     /// [`DataError::BatchSize`](crate::DataError::BatchSize).
     pub fn batch_sizes(mut self, sizes: impl FnMut(u64) -> usize + Send + 'static) -> Self {
-        self.batch_sizes = Box::new(sizes);
+        self.contents.batch_sizes = Box::new(sizes);
+        self
+    }
+
+    /// Height and width of the images of each batch, at most those of the split. Augmented images
+    /// are made smaller by averaging the pixels that an output pixel covers.
+    ///
+    /// `sizes` is called like that of [`batch_sizes`](Self::batch_sizes). A size out of range ends
+    /// the pass with [`DataError::Setting`](crate::DataError::Setting).
+    pub fn image_sizes(mut self, sizes: impl FnMut(u64) -> ImageSize + Send + 'static) -> Self {
+        self.contents.image_sizes = Some(Box::new(sizes));
         self
     }
 
@@ -68,7 +77,7 @@ impl<'a> Pass<'a> {
             indices.iter().all(|&index| (index as usize) < count),
             "an index beyond the {count} images"
         );
-        self.order = indices;
+        self.contents.order = indices;
         self
     }
 
@@ -80,9 +89,10 @@ impl<'a> Pass<'a> {
     pub fn part(mut self, part: usize, parts: usize) -> Self {
         let parts = parts.max(1);
         if part < parts {
-            self.order = self.order.into_iter().skip(part).step_by(parts).collect();
+            let order = std::mem::take(&mut self.contents.order);
+            self.contents.order = order.into_iter().skip(part).step_by(parts).collect();
         } else {
-            self.order.clear();
+            self.contents.order.clear();
         }
         self
     }
@@ -90,14 +100,14 @@ impl<'a> Pass<'a> {
     /// Leaves out the first `images` images. To resume an interrupted pass, give the number of
     /// images that it has already used. If no image is left, there is no batch.
     pub fn skip(mut self, images: usize) -> Self {
-        self.skip = images;
+        self.contents.position = images;
         self
     }
 
     /// Whether the images at the end that do not fill a batch are left out. Otherwise they are the
     /// last batch.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
-        self.drop_last = drop_last;
+        self.contents.drop_last = drop_last;
         self
     }
 
@@ -110,15 +120,7 @@ impl<'a> Pass<'a> {
             prefetch,
             ..
         } = self.loader;
-        let producer = Producer::new(
-            Arc::clone(split),
-            Arc::clone(tables),
-            self.draws,
-            self.order,
-            self.skip,
-            self.batch_sizes,
-        )
-        .drop_last(self.drop_last);
+        let producer = Producer::new(Arc::clone(split), Arc::clone(tables), self.contents);
         Batches::start(producer, *prefetch)
     }
 }
@@ -135,8 +137,8 @@ impl IntoIterator for Pass<'_> {
 impl fmt::Debug for Pass<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass")
-            .field("images", &self.order.len())
-            .field("skip", &self.skip)
+            .field("images", &self.contents.order.len())
+            .field("skip", &self.contents.position)
             .finish_non_exhaustive()
     }
 }

@@ -4,28 +4,43 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use super::batch::{Batch, Buffers};
+use super::batch::{Batch, Buffers, MixedLabels};
+use crate::augment::resample::{Axis, resize};
 use crate::augment::{EpochDraws, Transform};
-use crate::dataset::Split;
+use crate::dataset::{ImageShape, ImageSize, Split};
 use crate::error::DataError;
 
-/// Size of the batch with this index.
+/// Number of images in the batch with this index.
 pub(super) type BatchSizes = Box<dyn FnMut(u64) -> usize + Send>;
+/// Height and width of the images in the batch with this index.
+pub(super) type ImageSizes = Box<dyn FnMut(u64) -> ImageSize + Send>;
+
+/// What a pass consists of.
+pub(super) struct Contents {
+    /// Indices of the images in their order.
+    pub(super) order: Vec<u32>,
+    /// Position in `order` of the first image.
+    pub(super) position: usize,
+    /// The epoch's random choices; `None` leaves the images unchanged.
+    pub(super) draws: Option<EpochDraws>,
+    pub(super) batch_sizes: BatchSizes,
+    /// `None` for the size of the split.
+    pub(super) image_sizes: Option<ImageSizes>,
+    /// Whether an incomplete last batch is left out.
+    pub(super) drop_last: bool,
+}
 
 /// Source of the batches of one pass.
 pub(super) struct Producer {
     split: Arc<Split>,
     tables: Arc<[[f32; 256]]>,
-    /// The epoch's random choices; `None` leaves the images unchanged.
-    draws: Option<EpochDraws>,
-    order: Vec<u32>,
-    /// Position in `order` of the next image.
-    position: usize,
+    /// Its position is that of the next image.
+    pass: Contents,
     /// Index of the next batch.
     batch: u64,
-    batch_sizes: BatchSizes,
-    /// Whether an incomplete last batch is left out.
-    drop_last: bool,
+    /// Memory for mixing and resizing images.
+    floats: Vec<f32>,
+    between: Vec<f32>,
     /// A dropped batch sends its buffers here.
     recycle: Sender<Buffers>,
     returned: Receiver<Buffers>,
@@ -34,44 +49,30 @@ pub(super) struct Producer {
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
-            .field("position", &self.position)
+            .field("position", &self.pass.position)
             .field("batch", &self.batch)
             .finish()
     }
 }
 
 impl Producer {
-    pub(super) fn new(
-        split: Arc<Split>,
-        tables: Arc<[[f32; 256]]>,
-        draws: Option<EpochDraws>,
-        order: Vec<u32>,
-        position: usize,
-        batch_sizes: BatchSizes,
-    ) -> Self {
+    pub(super) fn new(split: Arc<Split>, tables: Arc<[[f32; 256]]>, pass: Contents) -> Self {
         let (recycle, returned) = mpsc::channel();
         Self {
             split,
             tables,
-            draws,
-            order,
-            position,
+            pass,
             batch: 0,
-            batch_sizes,
-            drop_last: false,
+            floats: Vec::new(),
+            between: Vec::new(),
             recycle,
             returned,
         }
     }
 
-    /// Leaves out an incomplete last batch.
-    pub(super) fn drop_last(self, drop_last: bool) -> Self {
-        Self { drop_last, ..self }
-    }
-
     /// Number of images still to come.
     pub(super) fn remaining(&self) -> usize {
-        self.order.len().saturating_sub(self.position)
+        self.pass.order.len().saturating_sub(self.pass.position)
     }
 
     /// The next batch; `None` at the end.
@@ -80,28 +81,46 @@ impl Producer {
         if left == 0 {
             return None;
         }
-        let size = (self.batch_sizes)(self.batch);
-        if self.drop_last && left < size {
+        let size = (self.pass.batch_sizes)(self.batch);
+        if self.pass.drop_last && left < size {
             return None;
         }
         let len = size.min(left);
         if len == 0 {
             return Some(Err(DataError::BatchSize { batch: self.batch }));
         }
+        let shape = match self.shape() {
+            Ok(shape) => shape,
+            Err(error) => return Some(Err(error)),
+        };
         let mut buffers = self.returned.try_recv().unwrap_or_default();
-        self.fill(len, &mut buffers);
-        self.position += len;
+        self.fill(len, shape, &mut buffers);
+        let mixed = self.mix(len, shape, &mut buffers);
+        self.pass.position += len;
         self.batch += 1;
-        Some(Ok(Batch::new(
-            buffers,
-            self.split.shape(),
-            self.recycle.clone(),
-        )))
+        Some(Ok(Batch::new(buffers, shape, mixed, self.recycle.clone())))
     }
 
-    fn fill(&self, len: usize, buffers: &mut Buffers) {
-        let shape = self.split.shape();
-        let indices = &self.order[self.position..self.position + len];
+    /// Shape of the images in the next batch.
+    fn shape(&mut self) -> Result<ImageShape, DataError> {
+        let full = self.split.shape();
+        let Some(sizes) = &mut self.pass.image_sizes else {
+            return Ok(full);
+        };
+        let ImageSize { height, width } = sizes(self.batch);
+        if (1..=full.height).contains(&height) && (1..=full.width).contains(&width) {
+            return Ok(ImageShape::new(full.channels, height, width));
+        }
+        Err(DataError::Setting {
+            key: "image size of a batch",
+            value: format!("{height} x {width}"),
+            expected: format!("1 x 1 to {} x {}", full.height, full.width),
+        })
+    }
+
+    fn fill(&mut self, len: usize, shape: ImageShape, buffers: &mut Buffers) {
+        let full = self.split.shape();
+        let indices = &self.pass.order[self.pass.position..self.pass.position + len];
         buffers.indices.clear();
         buffers.indices.extend_from_slice(indices);
         buffers.labels.clear();
@@ -112,15 +131,43 @@ impl Producer {
         );
         // All values are overwritten below, so only newly added ones are set here.
         buffers.images.resize(len * shape.len(), 0.0);
+        let axes = (shape != full).then(|| {
+            [
+                Axis::new(0, full.height, shape.height),
+                Axis::new(0, full.width, shape.width),
+            ]
+        });
         for (&index, out) in indices
             .iter()
             .zip(buffers.images.chunks_exact_mut(shape.len()))
         {
-            let transform = match &self.draws {
+            let transform = match &self.pass.draws {
                 None => Transform::default(),
-                Some(draws) => draws.transform(index, shape),
+                Some(draws) => draws.transform(index, full),
             };
-            transform.apply(self.split.image(index as usize), shape, &self.tables, out);
+            let image = self.split.image(index as usize);
+            let Some([rows, columns]) = &axes else {
+                transform.apply(image, full, &self.tables, out);
+                continue;
+            };
+            self.floats.resize(full.len(), 0.0);
+            transform.apply(image, full, &self.tables, &mut self.floats);
+            let planes = self.floats.chunks_exact(full.plane());
+            for (plane, out) in planes.zip(out.chunks_exact_mut(shape.plane())) {
+                resize(plane, full.width, [rows, columns], &mut self.between, out);
+            }
         }
+    }
+
+    /// Mixes the images of the batch, if the augmentation does so.
+    fn mix(&mut self, len: usize, shape: ImageShape, buffers: &mut Buffers) -> Option<MixedLabels> {
+        let draws = self.pass.draws.as_ref()?;
+        let mix = draws.mix(self.pass.position, len, shape)?;
+        mix.apply(&mut buffers.images, shape, &mut self.floats);
+        let partner = |index: &u32| buffers.labels[*index as usize];
+        Some(MixedLabels {
+            labels: mix.partners.iter().map(partner).collect(),
+            share: mix.share,
+        })
     }
 }

@@ -143,6 +143,19 @@ impl Architecture {
         ARCHITECTURES.iter().map(|(name, _)| *name)
     }
 
+    /// Whether a network built for images of one size also takes images of other sizes, because it
+    /// has only convolutions before a global pool.
+    pub fn takes_any_size(self) -> bool {
+        match self {
+            Architecture::LeNet5 | Architecture::CaffeLeNet | Architecture::Mlp => false,
+            Architecture::ConvNet { .. }
+            | Architecture::ResNetSmall
+            | Architecture::ResNet { .. }
+            | Architecture::ResNet9
+            | Architecture::Airbench94 => true,
+        }
+    }
+
     /// Smallest height and width of an image that the network accepts, in pixels.
     pub fn min_side(self) -> usize {
         match self {

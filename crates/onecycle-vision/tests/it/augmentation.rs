@@ -1,8 +1,8 @@
 //! Augmentation, compared with independent definitions of its operations.
 
-use onecycle_vision::augment::{Rectangle, Transform};
+use onecycle_vision::augment::{Operation, Rectangle, Transform};
 use onecycle_vision::random::stream;
-use onecycle_vision::{Augment, Border, ImageShape, Statistics};
+use onecycle_vision::{Augment, Border, Fill, Flip, ImageShape, Statistics};
 use proptest::prelude::*;
 
 /// An image whose values identify their positions.
@@ -274,6 +274,67 @@ fn settings_out_of_range_are_refused_with_their_key() {
             "augment.erase_aspect",
         ),
     ];
+    let with = |change: &dyn Fn(&mut Augment)| {
+        let mut augment = good.clone();
+        change(&mut augment);
+        augment
+    };
+    let later: [(&dyn Fn(&mut Augment), &str); 13] = [
+        (
+            &|a| a.resized_crop_area = Some([0.0, 1.0]),
+            "resized_crop_area",
+        ),
+        (
+            &|a| a.resized_crop_area = Some([0.5, 1.1]),
+            "resized_crop_area",
+        ),
+        (
+            &|a| a.resized_crop_area = Some([0.6, 0.5]),
+            "resized_crop_area",
+        ),
+        (
+            &|a| a.resized_crop_aspect = [0.0, 1.0],
+            "resized_crop_aspect",
+        ),
+        (&|a| a.rotate = 181.0, "rotate"),
+        (&|a| a.rotate = -1.0, "rotate"),
+        (&|a| a.brightness = -0.1, "brightness"),
+        (&|a| a.contrast = f64::NAN, "contrast"),
+        (&|a| a.saturation = f64::INFINITY, "saturation"),
+        (&|a| a.hue = 0.6, "hue"),
+        (&|a| a.mixup = -1.0, "mixup"),
+        (&|a| a.cutmix = f64::NAN, "cutmix"),
+        (&|a| a.cutmix = f64::INFINITY, "cutmix"),
+    ];
+    for (change, key) in later {
+        let message = with(change).validate(shape).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("`augment.{key}`")),
+            "{message}"
+        );
+    }
+    let coloured: [(&dyn Fn(&mut Augment), &str); 2] = [
+        (&|a| a.hue = 0.1, "hue"),
+        (&|a| a.saturation = 0.1, "saturation"),
+    ];
+    for (change, key) in coloured {
+        assert!(with(change).validate(shape).is_ok());
+        let grey = with(change)
+            .validate(ImageShape::new(1, 32, 24))
+            .unwrap_err()
+            .to_string();
+        assert!(grey.contains(key) && grey.contains("grey"), "{grey}");
+    }
+    let trivial = with(&|a| a.trivial_augment = true);
+    assert!(trivial.validate(ImageShape::new(1, 32, 24)).is_ok());
+    let four = trivial
+        .validate(ImageShape::new(4, 32, 24))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        four.contains("trivial_augment") && four.contains("not 4"),
+        "{four}"
+    );
     for (augment, key) in cases {
         let message = augment.validate(shape).unwrap_err().to_string();
         assert!(message.contains(key), "{message}");
@@ -299,4 +360,88 @@ fn settings_are_read_with_defaults_and_without_strangers() {
     let text = serde_json::to_string(&augment).unwrap();
     assert_eq!(serde_json::from_str::<Augment>(&text).unwrap(), augment);
     assert!(read(r#"{"padding": 4}"#).is_err());
+    assert_eq!(
+        read(r#"{"flip": "alternating"}"#).unwrap().flip,
+        Flip::Alternating
+    );
+}
+
+/// The form in which earlier versions wrote the settings; they are written in it unless a later key
+/// is set.
+#[test]
+fn settings_of_earlier_versions_are_written_as_before() {
+    let before = r#"{"pad":0,"border":"zero","crop":true,"flip":true,"cutout":0,"erase_probability":0.0,"erase_area":[0.02,0.4],"erase_aspect":[0.3,3.3333333333333335]}"#;
+    let augment = Augment {
+        flip: Flip::Random,
+        ..Augment::default()
+    };
+    assert_eq!(serde_json::to_string(&augment).unwrap(), before);
+    let all = everything();
+    let text = serde_json::to_string(&all).unwrap();
+    assert_eq!(serde_json::from_str::<Augment>(&text).unwrap(), all);
+}
+
+fn everything() -> Augment {
+    Augment {
+        cutout: 4,
+        erase_probability: 0.5,
+        resized_crop_area: Some([0.3, 1.0]),
+        resized_crop_aspect: [0.5, 2.0],
+        rotate: 20.0,
+        rotate_fill: Fill::Edge,
+        brightness: 0.1,
+        contrast: 0.2,
+        saturation: 0.3,
+        hue: 0.4,
+        trivial_augment: true,
+        mixup: 0.2,
+        cutmix: 1.0,
+        ..Augment::crop_and_flip(2, Border::Reflect)
+    }
+}
+
+/// Settings that were added later do not move the draws of earlier ones, so a run without them keeps
+/// its bits.
+#[test]
+fn later_settings_leave_earlier_draws_alone() {
+    let shape = ImageShape::new(3, 16, 16);
+    let earlier = Augment {
+        cutout: 4,
+        erase_probability: 0.5,
+        ..Augment::crop_and_flip(2, Border::Reflect)
+    };
+    for index in 0..50 {
+        let old = earlier.draw(&mut stream(7, "test", index), shape);
+        let new = everything().draw(&mut stream(7, "test", index), shape);
+        let kept = Transform {
+            resized: None,
+            rotation: 0.0,
+            rotation_fill: old.rotation_fill,
+            jitter: None,
+            operation: None,
+            ..new
+        };
+        assert_eq!(kept, old);
+        assert!(new.resized.is_some() && new.jitter.is_some() && new.operation.is_some());
+    }
+}
+
+/// Crops come before the changes of colour, and holes after them.
+#[test]
+fn the_steps_are_in_their_order() {
+    let shape = ImageShape::new(1, 1, 3);
+    let transform = Transform {
+        right: 1,
+        flip: true,
+        operation: Some(Operation::Solarize(0.0)),
+        erased: Some(Rectangle {
+            top: 0,
+            left: 1,
+            bottom: 1,
+            right: 2,
+        }),
+        ..Transform::default()
+    };
+    // Moved: 20 30 0, mirrored: 0 30 20, inverted: 255 225 235, hole in the middle.
+    assert_eq!(apply(&transform, &[10, 20, 30], shape), [255, 0, 235]);
 }

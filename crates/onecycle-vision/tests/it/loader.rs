@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use onecycle_vision::{
-    Augment, Border, Curriculum, DataError, ImageShape, Loader, Pass, Split, Statistics,
+    Augment, Border, Curriculum, DataError, Flip, ImageShape, ImageSize, Loader, Pass, Split,
+    Statistics,
 };
 
 const SHAPE: ImageShape = ImageShape::new(3, 9, 7);
@@ -30,6 +31,12 @@ fn everything() -> Augment {
     Augment {
         cutout: 3,
         erase_probability: 0.5,
+        resized_crop_area: Some([0.4, 1.0]),
+        rotate: 15.0,
+        brightness: 0.3,
+        hue: 0.1,
+        trivial_augment: true,
+        flip: Flip::Alternating,
         ..Augment::crop_and_flip(2, Border::Reflect)
     }
 }
@@ -421,5 +428,135 @@ fn tensors_have_the_values_of_the_batch() {
         );
         let labels: Vec<i64> = labels.into_data().iter().collect();
         assert_eq!(labels, batch.labels);
+    }
+}
+
+fn mixing() -> Augment {
+    Augment {
+        mixup: 0.4,
+        cutmix: 1.0,
+        ..everything()
+    }
+}
+
+/// Each batch is the mixture of the images of the same batch without mixing.
+#[test]
+fn mixed_batches_have_the_images_and_labels_of_their_pairs() {
+    let (mixed, plain) = (loader(mixing(), 1), loader(everything(), 1));
+    let mut shares = Vec::new();
+    for (mixed, plain) in mixed.epoch(3, 20).into_iter().zip(plain.epoch(3, 20)) {
+        let (mixed, plain) = (mixed.unwrap(), plain.unwrap());
+        assert_eq!(
+            (&mixed.labels, &mixed.indices),
+            (&plain.labels, &plain.indices)
+        );
+        assert_eq!(plain.mixed, None);
+        let targets = mixed.mixed.clone().unwrap();
+        shares.push(targets.share);
+        let mut images = mixed.images.chunks_exact(SHAPE.len()).zip(&targets.labels);
+        let found = images.all(|(image, label)| {
+            // Some other image of the batch, or the image itself, with this label explains each value:
+            // it is the mixture, the image's own value, or that of the other one.
+            let share = targets.share as f32;
+            let own = &plain.images;
+            (0..plain.len).any(|other| {
+                let other_image = &own[other * SHAPE.len()..][..SHAPE.len()];
+                plain.labels[other] == *label
+                    && own.chunks_exact(SHAPE.len()).any(|own| {
+                        let mean = |(a, b): (&f32, &f32)| share * a + (1.0 - share) * b;
+                        let both = own.iter().zip(other_image);
+                        let mixup = both
+                            .clone()
+                            .map(mean)
+                            .zip(image)
+                            .all(|(a, b)| (a - b).abs() < 1e-4);
+                        let patches = both.zip(image).all(|((a, b), x)| a == x || b == x);
+                        mixup || patches
+                    })
+            })
+        });
+        assert!(found, "share {}", targets.share);
+    }
+    assert_eq!(shares.len(), COUNT.div_ceil(20));
+    let mut different = shares.clone();
+    different.dedup();
+    assert_eq!(different, shares, "each batch has a share of its own");
+}
+
+#[test]
+fn mixtures_depend_on_seed_epoch_and_position_only() {
+    let batches = |loader: &Loader, epoch, skip| -> Vec<(Vec<f32>, Option<(Vec<i64>, f64)>)> {
+        let batches = loader.epoch(epoch, 10).skip(skip);
+        let values = |batch: onecycle_vision::Batch| {
+            let mixed = batch.mixed.clone().map(|mixed| (mixed.labels, mixed.share));
+            (batch.images.clone(), mixed)
+        };
+        batches
+            .into_iter()
+            .map(|batch| values(batch.unwrap()))
+            .collect()
+    };
+    let ahead = loader(mixing(), 1);
+    let whole = batches(&ahead, 2, 0);
+    assert_eq!(batches(&ahead.clone().prefetch(false), 2, 0), whole);
+    assert_eq!(batches(&ahead, 2, 40), whole[4..], "resumed");
+    assert_ne!(batches(&ahead, 3, 0)[0].1, whole[0].1, "epoch");
+    assert_ne!(batches(&loader(mixing(), 2), 2, 0)[0].1, whole[0].1, "seed");
+}
+
+#[test]
+fn images_are_resized_per_batch_after_the_augmentation() {
+    let loader = loader(everything(), 1);
+    let sizes = |batch| match batch {
+        0 => ImageSize {
+            height: 3,
+            width: 7,
+        },
+        1 => ImageSize {
+            height: 9,
+            width: 1,
+        },
+        _ => ImageSize {
+            height: 9,
+            width: 7,
+        },
+    };
+    let full = loader.epoch(1, 40).into_iter();
+    let mut seen = 0;
+    for (batch, full) in loader.epoch(1, 40).image_sizes(sizes).into_iter().zip(full) {
+        let (batch, full) = (batch.unwrap(), full.unwrap());
+        let shape = batch.shape;
+        assert_eq!(
+            ImageSize {
+                height: shape.height,
+                width: shape.width
+            },
+            sizes(seen)
+        );
+        assert_eq!(batch.images.len(), batch.len * shape.len());
+        // The sides divide those of the images, so each value is the mean of a block.
+        let (rows, columns) = (9 / shape.height, 7 / shape.width);
+        for (index, value) in batch.images.iter().enumerate() {
+            let (plane, place) = (index / shape.plane(), index % shape.plane());
+            let (row, column) = (place / shape.width * rows, place % shape.width * columns);
+            let block =
+                (0..rows).flat_map(|r| (0..columns).map(move |c| (row + r) * 7 + column + c));
+            let sum: f32 = block.map(|at| full.images[plane * 63 + at]).sum();
+            let mean = sum / (rows * columns) as f32;
+            assert!((mean - value).abs() < 1e-4, "{mean} {value}");
+        }
+        let (images, _) = batch.tensors(&Device::flex());
+        assert_eq!(images.dims()[2..], [shape.height, shape.width]);
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+    for (height, width) in [(10, 7), (9, 8), (0, 7)] {
+        let size = ImageSize { height, width };
+        let mut batches = loader.epoch(1, 40).image_sizes(move |_| size).batches();
+        assert!(matches!(
+            batches.next(),
+            Some(Err(DataError::Setting { .. }))
+        ));
+        assert!(batches.next().is_none());
     }
 }

@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod airbench_parity;
+mod augment_torch;
 mod augmentation;
 #[path = "../bad_data/mod.rs"]
 mod bad_data;
