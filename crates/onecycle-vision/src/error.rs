@@ -387,6 +387,15 @@ pub enum DataError {
         batch: u64,
     },
 
+    /// An image cannot be drawn as a picture.
+    #[error("an image of {shape} cannot be drawn: {reason}")]
+    Picture {
+        /// Shape of the image: channels, height and width.
+        shape: String,
+        /// The cause.
+        reason: String,
+    },
+
     /// A network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),

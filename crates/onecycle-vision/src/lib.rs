@@ -67,6 +67,7 @@
 //! | [`download`] | downloading the published files |
 //! | [`dataset`] | images and labels in memory; mean and standard deviation per channel |
 //! | [`augment`], [`loader`] | random transforms of training images; batches |
+//! | [`picture`] | images as PNG |
 //! | [`models`] | networks with PyTorch's parameter names |
 //! | [`random`] | named random streams |
 //! | [`files`] | complete files and checksums |
@@ -88,6 +89,7 @@ pub mod integrity;
 pub mod loader;
 pub mod locate;
 pub mod models;
+pub mod picture;
 pub mod random;
 pub mod source;
 
