@@ -48,7 +48,7 @@
 //! - Pooling: [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`],
 //!   [`average_pool2d_backward`]
 //! - ReLU, sum: [`relu_forward`], [`relu_backward`], [`add`]
-//! - Loss: [`cross_entropy`]
+//! - Loss: [`cross_entropy`], [`weighted_cross_entropy`]
 //! - Optimizer updates: [`sgd`], [`adam`]
 //!
 //! All methods are tested against double-precision references on every instruction set of the
@@ -127,6 +127,7 @@
 //! [`relu_backward`]: Kernels::relu_backward
 //! [`add`]: Kernels::add
 //! [`cross_entropy`]: Kernels::cross_entropy
+//! [`weighted_cross_entropy`]: Kernels::weighted_cross_entropy
 //! [`sgd`]: Kernels::sgd
 //! [`adam`]: Kernels::adam
 
@@ -142,6 +143,7 @@ mod parallel;
 mod pool;
 mod simd;
 mod update;
+mod weighted_loss;
 mod workspace;
 
 pub use channels::Pixels;

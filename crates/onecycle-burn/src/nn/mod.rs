@@ -24,6 +24,6 @@ pub use conv_norm::ConvNorm;
 pub use init::Init;
 pub(crate) use init::normal;
 pub use linear::Linear;
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, weighted_cross_entropy};
 pub use norm::BatchNorm2d;
 pub use pool::{global_average_pool2d, global_max_pool2d, max_pool2d};
