@@ -146,6 +146,7 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         device,
         batch_size: bench.batch_size,
         label_smoothing: 0.0,
+        class_weights: None,
     };
     let steps = (bench.warm_up + bench.steps) as u64;
     let plan = Constant::new(1e-3).policy()?.resolve(&Run::steps(steps))?;

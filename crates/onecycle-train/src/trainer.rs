@@ -24,10 +24,13 @@ use std::sync::Arc;
 
 use burn::{
     optim::GradientsParams,
-    tensor::{Device, Tensor},
+    tensor::{Device, Int, Tensor},
 };
 use onecycle::{Hyper, Plan};
-use onecycle_burn::{Optimizer, nn::cross_entropy};
+use onecycle_burn::{
+    Optimizer,
+    nn::{cross_entropy, weighted_cross_entropy},
+};
 use onecycle_vision::{
     Batch, Batches, DataError, Loader,
     models::{Model, Network},
@@ -35,7 +38,7 @@ use onecycle_vision::{
 
 use crate::{
     TrainError,
-    metrics::{self, Evaluator, MetricSums},
+    metrics::{self, Evaluator, MetricSums, WeightedSums},
 };
 
 /// A network, its optimizer, the plan of its hyper-parameters and its training images.
@@ -65,6 +68,8 @@ pub struct TrainingData {
     pub batch_size: usize,
     /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
+    /// Weight of each class in the loss, above 0; `None` for equal weights.
+    pub class_weights: Option<Arc<[f64]>>,
 }
 
 /// Position in a training. The batches are a function of it, so a resumed training needs no other
@@ -95,7 +100,8 @@ pub struct Update {
     pub step: u64,
     /// Epoch of the update, counted from 0.
     pub epoch: u64,
-    /// Loss and accuracy on the batch, before the update.
+    /// Loss and accuracy on the batch, before the update. The loss has neither label smoothing nor
+    /// class weights, so that it can be compared with that of other images.
     pub metrics: MetricSums,
     /// Euclidean norm of the gradient, if the optimizer computes it.
     pub grad_norm: Option<f64>,
@@ -205,6 +211,16 @@ impl<N: Network> Trainer<N> {
         Evaluator::new(&model, &self.data.device).over(batches)
     }
 
+    /// Like [`evaluate`](Self::evaluate), and with the class weights of the training loss.
+    pub(crate) fn evaluate_weighted(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+    ) -> Result<WeightedSums, TrainError> {
+        let model = self.model.valid();
+        let weights = self.data.class_weights.as_deref();
+        Evaluator::new(&model, &self.data.device).weighted(batches, weights)
+    }
+
     /// Continues from `cursor`; `model` and `optimizer` must have the state of that position.
     #[must_use]
     pub fn at(self, cursor: Cursor) -> Self {
@@ -243,7 +259,7 @@ impl<N: Network> Trainer<N> {
 pub struct Forward {
     /// Logits `[batch, classes]`.
     pub logits: Tensor<2>,
-    /// Mean cross-entropy `[1]`, with label smoothing.
+    /// Cross-entropy `[1]`, with label smoothing and class weights.
     pub loss: Tensor<1>,
 }
 
@@ -252,8 +268,16 @@ impl TrainingData {
     pub fn forward(&self, model: &impl Network, batch: Batch) -> Forward {
         let (images, labels) = batch.tensors(&self.device.clone().autodiff());
         let logits = model.forward(images);
-        let loss = cross_entropy(logits.clone(), labels, self.label_smoothing);
+        let loss = self.loss(logits.clone(), labels);
         Forward { logits, loss }
+    }
+
+    /// The loss `[1]` of logits `[batch, classes]` against class indices `[batch]`.
+    pub fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+        match &self.class_weights {
+            None => cross_entropy(logits, labels, self.label_smoothing),
+            Some(weights) => weighted_cross_entropy(logits, labels, self.label_smoothing, weights),
+        }
     }
 
     /// The batches of an epoch from `cursor` on, in the sizes that the plan sets.
