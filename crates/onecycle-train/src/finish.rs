@@ -8,7 +8,9 @@ use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, FileError, TrainError, checkpoint,
+    Experiment, FileError, TrainError,
+    assessment::{self, Answers, Assessment, Pictures, Scores},
+    checkpoint,
     data_report::DataReport,
     diagnose::{self, Diagnosis},
     figures::{self, RunRecords},
@@ -17,11 +19,11 @@ use crate::{
         found::{self, RangeTestResult},
         journal,
     },
-    metrics::MetricSums,
+    metrics::{Evaluator, MetricSums},
     model_file,
     plan_view::PlanView,
     record::EpochRecord,
-    report::{DataChecksum, Report},
+    report::{AssessmentSection, DataChecksum, Report},
     run_folder::RunFolder,
 };
 
@@ -50,15 +52,60 @@ pub struct Summary {
     /// Wall-clock time of training in seconds, without evaluation.
     #[serde(with = "onecycle::not_finite")]
     pub train_seconds: f64,
+    /// Scores of the final network over all classes of the test images, with
+    /// `test_balanced_accuracy` and `test_macro_f1`; `None` in the summaries of older versions.
+    #[serde(flatten)]
+    pub test_scores: Option<TestScores>,
 }
 
-/// One line for people.
+/// Scores on the test images that do not depend on how many images each class has.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TestScores {
+    /// Mean recall over the classes, 0 to 1.
+    pub test_balanced_accuracy: f64,
+    /// Mean F1 over the classes, 0 to 1.
+    pub test_macro_f1: f64,
+    /// Expected calibration error, 0 to 1; `None` if a probability is NaN.
+    pub test_calibration_error: Option<f64>,
+    /// Test images of the largest class per test image of the smallest class, at least 1.
+    pub test_imbalance: f64,
+}
+
+impl TestScores {
+    /// Whether the accuracy says little about the small classes; see
+    /// [`Scores::is_imbalanced`].
+    pub fn is_imbalanced(&self) -> bool {
+        self.test_imbalance > assessment::IMBALANCED
+    }
+}
+
+impl From<Scores> for TestScores {
+    fn from(scores: Scores) -> Self {
+        TestScores {
+            test_balanced_accuracy: scores.balanced_accuracy,
+            test_macro_f1: scores.macro_f1,
+            test_calibration_error: scores.calibration_error,
+            test_imbalance: scores.imbalance,
+        }
+    }
+}
+
+/// One line for people. If the classes of the test images are imbalanced, it has the balanced
+/// accuracy and the macro F1 too.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "test accuracy {:.2} %, ", 100.0 * self.test_accuracy)?;
+        if let Some(scores) = self.test_scores.filter(TestScores::is_imbalanced) {
+            write!(
+                f,
+                "balanced accuracy {:.2} %, macro F1 {:.3}, ",
+                100.0 * scores.test_balanced_accuracy,
+                scores.test_macro_f1,
+            )?;
+        }
         write!(
             f,
-            "test accuracy {:.2} %, test loss {:.4}, after {} epochs and {} of training",
-            100.0 * self.test_accuracy,
+            "test loss {:.4}, after {} epochs and {} of training",
             self.test_loss,
             self.epochs,
             duration(self.train_seconds),
@@ -72,18 +119,28 @@ pub enum Artifacts {
     /// Model, summary, figures and report.
     #[default]
     All,
-    /// Model and summary. A figure takes a tenth of a second, too long for studies of hundreds of
+    /// Model, summary and assessment, without pictures. A figure takes a tenth of a second, too long for studies of hundreds of
     /// runs.
     WithoutFigures,
 }
 
-/// Writes the files of a finished run. `tested` has the metrics on the test images; it is empty if
-/// the last epoch was measured on them.
+/// What the last evaluation measured of the final network.
+pub(crate) struct Tested {
+    /// Metrics on the test images; empty if the last epoch was measured on them.
+    pub(crate) metrics: MetricSums,
+    /// Answers to the test images. Incomplete if the evaluation began in another process.
+    pub(crate) answers: Answers,
+}
+
+/// Writes the files of a finished run.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
     model: Model,
-    tested: MetricSums,
+    Tested {
+        metrics: tested,
+        answers,
+    }: Tested,
     artifacts: Artifacts,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
@@ -95,6 +152,8 @@ pub(crate) fn finish(
         Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
         _ => (tested.accuracy(), tested.mean_loss()),
     };
+    let answers = complete(answers, experiment, &model)?;
+    let assessment = write_assessment(experiment, folder, &answers, artifacts)?;
     let summary = Summary {
         model: experiment.architecture.to_string(),
         parameters: model_file::count_parameters(&model),
@@ -105,6 +164,7 @@ pub(crate) fn finish(
         test_loss,
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+        test_scores: assessment.map(|assessment| assessment.scores.into()),
     };
     if artifacts == Artifacts::All {
         write_report(folder, &summary, &epochs)?;
@@ -114,6 +174,48 @@ pub(crate) fn finish(
     // Written last: a folder with a summary is a finished run.
     files::write_json(&folder.summary(), "the summary", &summary)?;
     Ok(summary)
+}
+
+/// The answers to all test images. If some are missing, because a process was stopped during the
+/// evaluation, the network is evaluated again.
+fn complete(
+    answers: Answers,
+    experiment: &Experiment,
+    model: &Model,
+) -> Result<Answers, TrainError> {
+    let test = &experiment.data.test;
+    if answers.len() == test.len() {
+        return Ok(answers);
+    }
+    let mut answers = Answers::default();
+    let batches = test.evaluation(experiment.config.eval_batch_size);
+    Evaluator::new(model, &experiment.device).each(batches, |logits| {
+        answers.add(logits.values, logits.labels, logits.indices);
+        false
+    })?;
+    Ok(answers)
+}
+
+/// Writes `assessment/` and, with all artifacts, the pictures of the worst images.
+fn write_assessment(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    answers: &Answers,
+    artifacts: Artifacts,
+) -> Result<Option<Assessment>, TrainError> {
+    let data = &experiment.data;
+    let images = data.test.split();
+    let on = assessment::measured_on(data);
+    let mut assessment = Assessment::new(answers, &data.classes, images, on);
+    if let Some(assessment) = &mut assessment {
+        let figures = folder.figures();
+        let pictures = (artifacts == Artifacts::All).then_some(Pictures {
+            folder: &figures,
+            images,
+        });
+        assessment.write(&folder.assessment(), pictures)?;
+    }
+    Ok(assessment)
 }
 
 /// Writes `figures/` and `report.html` of a finished run again, from its records.
@@ -161,6 +263,12 @@ fn write_report(
         requested.as_ref(),
         &steps,
     ));
+    let pictures = folder.figures();
+    let assessment = Assessment::read(&folder.assessment())?;
+    let reliability = assessment.as_ref().map(figures::reliability);
+    if let Some(reliability) = &reliability {
+        figures::write(&folder.figures(), &reliability.figure)?;
+    }
     // A diagnosis made on request is more thorough than those of the run.
     let diagnosis = requested.as_ref().or(diagnoses.last());
     figures::write_all(&folder.figures(), &figures)?;
@@ -225,6 +333,13 @@ fn write_report(
         data: &checksums,
         images: images.as_ref(),
         test: Some((summary.test_accuracy, summary.test_loss)),
+        assessment: assessment.as_ref().zip(reliability.as_ref()).map(
+            |(assessment, reliability)| AssessmentSection {
+                assessment,
+                reliability,
+                pictures: &pictures,
+            },
+        ),
         epochs,
         figures: &figures,
         diagnosis: &diagnosis.map(Diagnosis::rows).unwrap_or_default(),

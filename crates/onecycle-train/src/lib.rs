@@ -60,6 +60,7 @@
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`metrics`] | loss and accuracy from logits |
+//! | [`assessment`] | confusion matrix, scores per class, calibration, worst images of a finished run |
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
 //! | [`device`] | devices by name, number of threads |
@@ -71,6 +72,7 @@
 //! | `cuda`, `wgpu` | off | NVIDIA GPUs with CUDA; any GPU with Vulkan, Metal or WebGPU |
 //! | `fail-points` | off | for tests: an environment variable makes writes fail or the process die |
 
+pub mod assessment;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

@@ -22,11 +22,12 @@ use onecycle_burn::state;
 
 use crate::{
     Experiment, FileError, RunError, TrainError,
+    assessment::Answers,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
     device,
     diagnose::{self, Diagnosis},
     files::JsonLines,
-    finish::{self, Artifacts, Summary},
+    finish::{self, Artifacts, Summary, Tested},
     metrics::{Evaluator, MetricSums},
     observer::Observer,
     record::{EpochRecord, EpochSums, StepRecord},
@@ -59,6 +60,8 @@ pub struct Training {
     seconds: f64,
     /// Metrics of the evaluation in progress.
     eval_metrics: MetricSums,
+    /// Answers of the final network to the test images, as far as this process has computed them.
+    answers: Answers,
     /// Position of the newest checkpoint.
     saved: Progress,
     _lock: RunLock,
@@ -139,7 +142,10 @@ impl Training {
             &self.experiment,
             &self.folder,
             self.trainer.model.clone(),
-            self.eval_metrics,
+            Tested {
+                metrics: self.eval_metrics,
+                answers: std::mem::take(&mut self.answers),
+            },
             self.artifacts,
         )?;
         Ok(Outcome::Finished(Box::new(summary)))
@@ -256,14 +262,20 @@ impl Training {
             .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.model.valid();
-        Evaluator::new(&model, &self.experiment.device).add_until(
-            &mut self.eval_metrics,
-            batches,
-            |seen| {
-                observer.evaluation(seen, images);
-                seen < images && observer.stop()
-            },
-        )?;
+        let is_final = set == EvalSet::Test || data.validation_is == "test";
+        let keeps_answers = is_final && self.trainer.is_finished();
+        let (sums, answers) = (&mut self.eval_metrics, &mut self.answers);
+        if sums.images == 0 {
+            *answers = Answers::default();
+        }
+        Evaluator::new(&model, &self.experiment.device).each(batches, |logits| {
+            sums.add(MetricSums::of(logits.values, logits.labels));
+            if keeps_answers {
+                answers.add(logits.values, logits.labels, logits.indices);
+            }
+            observer.evaluation(sums.images, images);
+            sums.images < images && observer.stop()
+        })?;
         Ok(self.eval_metrics.images < images)
     }
 

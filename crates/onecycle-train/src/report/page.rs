@@ -4,8 +4,9 @@ use onecycle_plot::{Figure, PICTURES, escape_xml as escape};
 
 use crate::TrainError;
 
-/// Content security policy: the page loads nothing, runs no script and sends nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+/// Content security policy: the page loads nothing, runs no script and sends nothing. Its pictures
+/// are inside of it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// Builder of an HTML page that needs no script and no network. All text is escaped, except text
 /// that is documented as HTML.

@@ -37,6 +37,7 @@ fn a_report_describes_the_run() {
         data: &data,
         images: None,
         test: Some((0.9135, 0.25)),
+        assessment: None,
         epochs: &epochs,
         figures: &figures,
         diagnosis: &[],
@@ -123,6 +124,7 @@ fn all_text_is_escaped() {
             data: &data,
             images: None,
             test: None,
+            assessment: None,
             epochs: &epochs,
             figures: &[],
             diagnosis: &[Finding {

@@ -109,8 +109,8 @@ impl Browser {
                 }
                 "Network.requestWillBeSent" => {
                     let url = parameters["request"]["url"].as_str().unwrap_or_default();
-                    // A fragment is not part of a request.
-                    if url != address {
+                    // A fragment is not part of a request, and a picture inside of the page is none.
+                    if url != address && !url.starts_with("data:") {
                         told.requests.push(url.to_owned());
                     }
                 }
