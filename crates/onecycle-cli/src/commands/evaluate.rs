@@ -195,5 +195,5 @@ fn confusion(evaluation: &Evaluation) -> String {
         row.extend(counts.iter().map(u64::to_string));
         rows.push(row);
     }
-    align(&rows)
+    format!("\n{}", align(&rows))
 }

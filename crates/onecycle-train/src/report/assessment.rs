@@ -224,7 +224,11 @@ impl AssessmentSection<'_> {
             (Some(_), true) => "correct".to_owned(),
             (Some(class), false) => escape(class),
         };
-        let probability = image.probability.map_or_else(String::new, percent);
+        // The number and its sign stay on one line.
+        let probability = image
+            .probability
+            .map(|share| percent(share).replace(' ', "\u{a0}"));
+        let probability = probability.unwrap_or_default();
         let picture = self
             .picture(image)
             .map_or_else(String::new, |picture| embedded(&picture, &from));

@@ -21,7 +21,7 @@ fn assessment(folder: &RunFolder) -> Assessment {
     Assessment::read(&folder.assessment()).unwrap().unwrap()
 }
 
-/// Every file of `assessment/` and every picture, by name.
+/// Every file of `assessment/`, and its pictures and data in `figures/`, by name.
 fn files(folder: &RunFolder) -> Vec<(String, Vec<u8>)> {
     let entries = [folder.assessment(), folder.figures()]
         .into_iter()
@@ -115,7 +115,8 @@ fn a_run_that_is_stopped_in_its_last_evaluation_has_the_same_assessment() {
         assert!(!stopped.folder.is_finished());
         stopped.finish();
         let (expected, found) = (files(&whole.folder), files(&stopped.folder));
-        assert_eq!(expected.len(), 24 + 5, "{validation}");
+        // The pictures, five files, and the data of the reliability diagram.
+        assert_eq!(expected.len(), 24 + 5 + 1, "{validation}");
         assert!(expected == found, "{validation}");
         // Killed after the last checkpoint, before the files were written.
         let killed = Run::copy(whole.folder.root());
