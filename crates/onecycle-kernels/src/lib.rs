@@ -51,7 +51,7 @@
 //!   [`average_pool2d_backward`]
 //! - ReLU, GELU, sum: [`relu_forward`], [`relu_backward`], [`gelu_forward`], [`gelu_backward`],
 //!   [`add`]
-//! - Loss: [`cross_entropy`]
+//! - Loss: [`cross_entropy`], [`weighted_cross_entropy`]
 //! - Optimizer updates: [`sgd`], [`adam`]
 //!
 //! All methods are tested against double-precision references on every instruction set of the
@@ -135,6 +135,7 @@
 //! [`gelu_backward`]: Kernels::gelu_backward
 //! [`add`]: Kernels::add
 //! [`cross_entropy`]: Kernels::cross_entropy
+//! [`weighted_cross_entropy`]: Kernels::weighted_cross_entropy
 //! [`sgd`]: Kernels::sgd
 //! [`adam`]: Kernels::adam
 
@@ -151,6 +152,7 @@ mod parallel;
 mod pool;
 mod simd;
 mod update;
+mod weighted_loss;
 mod workspace;
 
 pub use activation::Activation;

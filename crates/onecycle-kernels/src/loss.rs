@@ -14,7 +14,7 @@ use crate::parallel::for_chunk_pairs;
 use crate::simd::{PlainLoops, vectorised};
 
 /// Rows per chunk of work.
-const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 
 /// Settings of [`Kernels::cross_entropy`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,30 +42,8 @@ impl Kernels {
         labels: &[i64],
         gradient: &mut [f32],
     ) -> Result<f32, KernelError> {
-        let CrossEntropy {
-            classes,
-            label_smoothing,
-        } = loss;
-        let batch = labels.len();
-        check_positive("classes", classes)?;
-        check_positive("batch", batch)?;
-        let len = checked_size("batch", &[batch, classes])?;
-        check_len("logits", logits, len)?;
-        check_len("gradient", gradient, len)?;
-        if !(0.0..=1.0).contains(&label_smoothing) {
-            return Err(KernelError::Value {
-                name: "label_smoothing",
-                value: label_smoothing.to_string(),
-                expected: "a number from 0 to 1",
-            });
-        }
-        if let Some(label) = labels.iter().find(|&&l| l < 0 || l >= classes as i64) {
-            return Err(KernelError::Value {
-                name: "labels",
-                value: label.to_string(),
-                expected: "a class index from 0 to the number of classes minus 1",
-            });
-        }
+        check(&loss, logits, labels, gradient)?;
+        let (classes, batch) = (loss.classes, labels.len());
         let scale = 1.0 / batch as f64;
         let mut losses = vec![0.0f64; batch];
         for_chunk_pairs(
@@ -86,6 +64,40 @@ impl Kernels {
         );
         Ok((losses.iter().sum::<f64>() * scale) as f32)
     }
+}
+
+/// Checks the arguments of a cross-entropy.
+pub(crate) fn check(
+    loss: &CrossEntropy,
+    logits: &[f32],
+    labels: &[i64],
+    gradient: &[f32],
+) -> Result<(), KernelError> {
+    let CrossEntropy {
+        classes,
+        label_smoothing,
+    } = *loss;
+    let batch = labels.len();
+    check_positive("classes", classes)?;
+    check_positive("batch", batch)?;
+    let len = checked_size("batch", &[batch, classes])?;
+    check_len("logits", logits, len)?;
+    check_len("gradient", gradient, len)?;
+    if !(0.0..=1.0).contains(&label_smoothing) {
+        return Err(KernelError::Value {
+            name: "label_smoothing",
+            value: label_smoothing.to_string(),
+            expected: "a number from 0 to 1",
+        });
+    }
+    if let Some(label) = labels.iter().find(|&&l| l < 0 || l >= classes as i64) {
+        return Err(KernelError::Value {
+            name: "labels",
+            value: label.to_string(),
+            expected: "a class index from 0 to the number of classes minus 1",
+        });
+    }
+    Ok(())
 }
 
 /// A chunk of rows.

@@ -1,9 +1,10 @@
 //! Statistics of neural-network training over plain vectors and closures: confidence intervals over
-//! seeds, gradient noise, and the sharpness of minima.
+//! seeds, gradient noise, the sharpness of minima, and measures of a classifier.
 //!
 //! Use it to decide whether one policy is better than another ([`SampleMean`]), which batch size is
 //! large enough ([`GradientNoise`]), and how sharp a minimum is ([`lanczos`],
-//! [`epsilon_sharpness`]).
+//! [`epsilon_sharpness`]), on which classes a classifier fails ([`ConfusionMatrix`]), and whether its
+//! probabilities are right ([`Reliability`]).
 //!
 //! ```toml
 //! [dependencies]
@@ -26,6 +27,8 @@
 //! | [`lanczos`] | largest and smallest eigenvalues of the Hessian | Golub & Van Loan, section 10.1 | one product per iteration |
 //! | [`epsilon_sharpness`] | `100 (max f(x + z) - f(x)) / (1 + f(x))` over a box | Keskar et al. 2017, metric 2.1 | one gradient per step, plus one |
 //! | [`filter_normalise`] | `d ← d ‖θ‖ / ‖d‖` for each filter | Li et al. 2018, section 4 | one loss per point of the slice |
+//! | [`ConfusionMatrix`] | precision, recall, F1, balanced accuracy, macro F1 | as in scikit-learn | none |
+//! | [`Reliability`] | bins of confidence and accuracy, expected calibration error | Guo et al. 2017, equation 3 | none |
 //! | [`SampleMean`] | mean with its 95 % interval `mean ± t s / √n`, paired differences | Student 1908 | none |
 //!
 //! Each estimate carries a verdict that says whether it can be trusted. Wrong input is a
@@ -53,7 +56,9 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod calibration;
 mod check;
+mod classification;
 mod error;
 mod lanczos;
 mod mean;
@@ -64,6 +69,8 @@ mod temperature;
 mod tridiagonal;
 mod vector;
 
+pub use calibration::{Reliability, ReliabilityBin};
+pub use classification::{ClassScore, ConfusionMatrix};
 pub use error::StatsError;
 pub use lanczos::{Converged, Curvature, Eigenvalue, Spectrum, lanczos};
 pub use mean::{SampleMean, Sign, student_t};

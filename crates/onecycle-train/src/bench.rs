@@ -152,6 +152,7 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         drop_last: false,
         image_sizes: None,
         label_smoothing: bench.label_smoothing,
+        class_weights: None,
     };
     let steps = (bench.warm_up + bench.steps) as u64;
     let plan = Constant::new(1e-3).policy()?.resolve(&Run::steps(steps))?;

@@ -6,6 +6,7 @@
 //! below it, because its keys mean something else.
 
 mod averaging;
+mod class_weights;
 mod differences;
 mod explain;
 mod layers;
@@ -27,6 +28,7 @@ use onecycle_vision::{
 use serde::{Deserialize, Serialize};
 
 pub use averaging::Averaging;
+pub use class_weights::{ClassWeights, WeightRule};
 pub(crate) use differences::flatten;
 pub use layers::Layers;
 pub use policy::PolicyConfig;
@@ -56,6 +58,7 @@ const MAX_THREADS: usize = 1024;
 /// | `ghost_batch` | 0 | ≥ 0 | images that [batch norm](onecycle_burn::nn::BatchNorm2d) normalises together, 0 for the whole batch |
 /// | `tta` | `image` | `image`, `mirror`, `mirror_and_shift` | views of a test image to average over at the end of the run: [`Tta`] |
 /// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
+/// | `class_weights` | none | > 0 | weights of the classes in the training loss: [`ClassWeights`] |
 /// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
 /// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
@@ -98,6 +101,9 @@ pub struct Config {
     pub ghost_batch: usize,
     /// Share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
+    /// Weights of the classes in the training loss; `None` for equal weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
     /// Updates between checkpoints within an epoch; 0 for none. Each epoch ends with a checkpoint.
     pub checkpoint_steps: u64,
     /// What to do after a loss that is not finite.
@@ -386,6 +392,7 @@ impl Default for Config {
             tta: Tta::Image,
             ghost_batch: 0,
             label_smoothing: 0.0,
+            class_weights: None,
             checkpoint_steps: 0,
             on_divergence: OnDivergence::Stop,
             data: DataConfig::default(),
@@ -474,6 +481,9 @@ impl Config {
             &self.label_smoothing,
             "at least 0 and below 1",
         )?;
+        if let Some(weights) = &self.class_weights {
+            weights.check()?;
+        }
         require(
             self.threads <= MAX_THREADS,
             "threads",

@@ -1,12 +1,19 @@
 //! Accuracy of a trained model on labelled images, per class. [`evaluate`] returns an
 //! [`Evaluation`].
 
+use std::path::Path;
+
 use onecycle_vision::{Augment, Dataset, FolderOptions, ImageSize, Loader, TestOrigin};
 use serde::Serialize;
 
 use crate::{
-    ConfigError, RunError, TrainError, config::DataConfig, logits, metrics::MetricSums,
-    model_file::ModelCard, predict::Classifier, tta::Tta,
+    ConfigError, RunError, TrainError,
+    assessment::{Answers, Assessment, Pictures},
+    config::DataConfig,
+    metrics::MetricSums,
+    model_file::ModelCard,
+    predict::Classifier,
+    tta::Tta,
 };
 
 /// The result of an evaluation.
@@ -23,10 +30,22 @@ pub struct Evaluation {
     /// Mean cross-entropy, in nats.
     #[serde(with = "onecycle::not_finite")]
     pub loss: f64,
+    /// Mean recall over the classes that have images, 0 to 1.
+    pub balanced_accuracy: f64,
+    /// Mean F1 over the classes that have images or are predicted, 0 to 1.
+    pub macro_f1: f64,
+    /// Expected calibration error (Guo et al. 2017, equation 3), 0 to 1; `null` if a probability is
+    /// NaN.
+    pub calibration_error: Option<f64>,
     /// The views of an image over which each prediction is the mean.
     pub tta: Tta,
     /// The classes, in the order of the network's outputs.
     pub classes: Vec<ClassResult>,
+    /// Images by true class (row) and predicted class (column).
+    pub confusion: Vec<Vec<u64>>,
+    /// All measurements, with the images of the highest loss.
+    #[serde(skip)]
+    pub assessment: Assessment,
     /// Remarks for the user, for example that the data have changed since the training.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -49,8 +68,13 @@ pub struct ClassResult {
     pub class: String,
     /// Images of this class.
     pub images: u64,
-    /// Share of them classified correctly, 0 to 1; `null` without images.
+    /// Share of them classified correctly (recall), 0 to 1; `null` without images.
     pub accuracy: Option<f64>,
+    /// Share of correct images among those for which the class is predicted, 0 to 1; `null` if it
+    /// is never predicted.
+    pub precision: Option<f64>,
+    /// Harmonic mean of the two, 0 to 1; `null` if both are.
+    pub f1: Option<f64>,
     /// The wrong class predicted most often for them; `null` if there is none.
     pub taken_for: Option<TakenFor>,
 }
@@ -64,6 +88,20 @@ pub struct TakenFor {
     pub images: u64,
 }
 
+/// Where and how to evaluate a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The data set.
+    pub data: &'a DataConfig,
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Test-time augmentation.
+    pub tta: Tta,
+    /// Folder for the measurements as CSV and JSON and for pictures of the worst images; it is
+    /// created if it does not exist. [`Assessment`] describes the files.
+    pub out: Option<&'a Path>,
+}
+
 /// Evaluates a model on the test images of a data set. After each batch, `progress` is called with
 /// the number of images seen and the total.
 ///
@@ -75,11 +113,15 @@ pub struct TakenFor {
 /// [`RunError::TestImagesUnknown`] if training images would be among the test images.
 pub fn evaluate(
     model: &Classifier,
-    data: &DataConfig,
-    batch_size: usize,
-    tta: Tta,
+    options: Options<'_>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Evaluation, TrainError> {
+    let Options {
+        data,
+        batch_size,
+        tta,
+        out,
+    } = options;
     let Images {
         name,
         part,
@@ -87,60 +129,64 @@ pub fn evaluate(
         notes,
     } = images(model, data)?;
     let card = model.card();
-    let classes = card.classes.len();
     let mut sums = MetricSums::default();
-    let mut images_of = vec![0; classes];
-    let mut predictions = vec![0; classes * classes];
+    let mut answers = Answers::default();
     for batch in loader.evaluation(batch_size) {
         let batch = batch?;
-        let labels = batch.labels.clone();
+        let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
         let (images, _) = batch.tensors(model.device());
         let logits = tta.logits(model.network(), images)?;
-        for (label, row) in labels.iter().zip(logits.chunks_exact(classes)) {
-            let label = *label as usize;
-            images_of[label] += 1;
-            // There is no prediction if all logits are NaN.
-            if let Some(prediction) = logits::argmax(row) {
-                predictions[label * classes + prediction] += 1;
-            }
-        }
+        answers.add(&logits, &labels, &indices);
         sums.add(MetricSums::of(&logits, &labels));
         progress(sums.images, loader.len() as u64);
     }
+    let on = match part {
+        Part::Test => "test images",
+        Part::All => "images",
+    };
+    let mut assessment = Assessment::new(&answers, &card.classes, loader.split(), on)
+        // A loader is never empty.
+        .ok_or_else(|| ConfigError::setting("data", &name, "a data set with images"))?;
+    if let Some(folder) = out {
+        let pictures = Pictures {
+            folder,
+            images: loader.split(),
+        };
+        assessment.write(folder, Some(pictures))?;
+    }
+    let scores = assessment.scores;
     Ok(Evaluation {
         data: name,
         part,
         images: sums.images,
         accuracy: sums.accuracy(),
         loss: sums.mean_loss(),
+        balanced_accuracy: scores.balanced_accuracy,
+        macro_f1: scores.macro_f1,
+        calibration_error: scores.calibration_error,
         tta,
-        classes: predictions
-            .chunks_exact(classes)
-            .zip(images_of)
-            .enumerate()
-            .map(|(class, (predictions, images))| {
-                ClassResult::of(class, images, predictions, &card.classes)
-            })
+        classes: (0..card.classes.len())
+            .map(|class| ClassResult::of(class, &assessment))
             .collect(),
+        confusion: assessment.confusion.clone(),
+        assessment,
         notes,
     })
 }
 
 impl ClassResult {
-    /// Computes the result from the number of predictions of each class for the images of class
-    /// `class`.
-    fn of(class: usize, images: u64, predictions: &[u64], names: &[String]) -> Self {
-        let others = predictions.iter().zip(names).enumerate();
-        let others = others.filter(|(other, (count, _))| *other != class && **count > 0);
-        // The first one on ties: `max_by_key` alone takes the last.
-        let most = others.rev().max_by_key(|(_, (count, _))| **count);
+    /// The result for class `class` of an assessment.
+    fn of(class: usize, assessment: &Assessment) -> Self {
+        let named = &assessment.classes[class];
         ClassResult {
-            class: names[class].clone(),
-            images,
-            accuracy: (images > 0).then(|| predictions[class] as f64 / images as f64),
-            taken_for: most.map(|(_, (count, name))| TakenFor {
-                class: name.clone(),
-                images: *count,
+            class: named.class.clone(),
+            images: named.score.images,
+            accuracy: named.score.recall,
+            precision: named.score.precision,
+            f1: named.score.f1,
+            taken_for: assessment.taken_for(class).map(|pair| TakenFor {
+                class: assessment.classes[pair.prediction].class.clone(),
+                images: pair.images,
             }),
         }
     }
@@ -250,22 +296,38 @@ fn shortened(names: &[String]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+    use onecycle_vision::{ImageShape, Split};
 
     #[test]
     fn the_most_frequent_wrong_prediction_is_reported() {
         let names = ["cat", "dog", "eel"].map(str::to_owned);
-        let cat = ClassResult::of(0, 10, &[6, 2, 2], &names);
+        let mut answers = Answers::default();
+        let mut predict = |truth: i64, counts: [usize; 3]| {
+            for (class, count) in counts.into_iter().enumerate() {
+                for _ in 0..count {
+                    let mut logits = [0.0; 3];
+                    logits[class] = 1.0;
+                    answers.add(&logits, &[truth], &[0]);
+                }
+            }
+        };
+        predict(0, [6, 2, 2]);
+        predict(1, [0, 4, 0]);
+        let split = Split::new(ImageShape::new(1, 1, 1), vec![0], vec![0]).unwrap();
+        let assessment = Assessment::new(&answers, &names, &split, "images").unwrap();
+        let [cat, sure, none] = [0, 1, 2].map(|class| ClassResult::of(class, &assessment));
         assert_eq!((cat.images, cat.accuracy), (10, Some(0.6)));
+        assert_eq!(cat.precision, Some(1.0));
         let dog = TakenFor {
             class: "dog".to_owned(),
             images: 2,
         };
         assert_eq!(cat.taken_for, Some(dog));
-        let sure = ClassResult::of(1, 4, &[0, 4, 0], &names);
         assert_eq!((sure.accuracy, sure.taken_for), (Some(1.0), None));
-        let none = ClassResult::of(2, 0, &[0, 0, 0], &names);
         assert_eq!((none.accuracy, none.taken_for), (None, None));
+        assert_eq!((none.precision, none.f1), (Some(0.0), Some(0.0)));
     }
 }

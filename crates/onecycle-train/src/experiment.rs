@@ -42,6 +42,8 @@ pub struct Experiment {
     pub architecture: Architecture,
     /// The device, without autodiff.
     pub device: Device,
+    /// Weight of each class in the training loss; `None` for equal weights.
+    pub class_weights: Option<Arc<[f64]>>,
 }
 
 /// A data set with its loaders.
@@ -136,12 +138,18 @@ impl Experiment {
         let device = device::open(config.device)?;
         let data = Data::new(read(&config)?, &config)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
+        let images = data.train.split().class_counts(data.classes.len());
+        let class_weights = match &config.class_weights {
+            None => None,
+            Some(weights) => Some(weights.resolve(&data.classes, &images)?.into()),
+        };
         let mut experiment = Experiment {
             config,
             plan,
             data,
             architecture,
             device,
+            class_weights,
         };
         // Report an impossible network before anything is written.
         experiment.initial_model()?;
@@ -195,6 +203,7 @@ impl Experiment {
             drop_last: config.drop_last,
             image_sizes: ImageSizes::of(config, plan, data.shape, self.architecture)?,
             label_smoothing: config.label_smoothing,
+            class_weights: self.class_weights.clone(),
         })
     }
 

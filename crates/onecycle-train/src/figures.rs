@@ -2,6 +2,7 @@
 
 mod captions;
 mod curves;
+mod reliability;
 mod tracks;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::{
 
 pub(crate) use curves::epochs_of_steps;
 pub use curves::{accuracy, gap, losses, losses_over_lr};
+pub use reliability::reliability;
 pub use tracks::{Tracks, other_tracks, schedule};
 
 /// Colours with the same meaning in every figure.

@@ -7,7 +7,9 @@ use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, FileError, TrainError, checkpoint,
+    Experiment, FileError, TrainError,
+    assessment::{self, Answers, Assessment, Pictures, Scores},
+    checkpoint,
     data_report::DataReport,
     diagnose::{self, Diagnosis},
     figures::{self, RunRecords},
@@ -16,11 +18,11 @@ use crate::{
         found::{self, RangeTestResult},
         journal,
     },
-    metrics::MetricSums,
+    metrics::{Evaluator, MetricSums},
     model_file,
     plan_view::PlanView,
     record::EpochRecord,
-    report::{DataChecksum, Report},
+    report::{AssessmentSection, DataChecksum, Report},
     run_folder::RunFolder,
     training_images::TrainingImages,
     tta::Tta,
@@ -54,15 +56,60 @@ pub struct Summary {
     /// Views of a test image over which its prediction is the mean.
     #[serde(default, skip_serializing_if = "Tta::is_image")]
     pub tta: Tta,
+    /// Scores of the final network over all classes of the test images, with
+    /// `test_balanced_accuracy` and `test_macro_f1`; `None` in the summaries of older versions.
+    #[serde(flatten)]
+    pub test_scores: Option<TestScores>,
 }
 
-/// One line for people.
+/// Scores on the test images that do not depend on how many images each class has.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TestScores {
+    /// Mean recall over the classes, 0 to 1.
+    pub test_balanced_accuracy: f64,
+    /// Mean F1 over the classes, 0 to 1.
+    pub test_macro_f1: f64,
+    /// Expected calibration error, 0 to 1; `None` if a probability is NaN.
+    pub test_calibration_error: Option<f64>,
+    /// Test images of the largest class per test image of the smallest class, at least 1.
+    pub test_imbalance: f64,
+}
+
+impl TestScores {
+    /// Whether the accuracy says little about the small classes; see
+    /// [`Scores::is_imbalanced`].
+    pub fn is_imbalanced(&self) -> bool {
+        self.test_imbalance > assessment::IMBALANCED
+    }
+}
+
+impl From<Scores> for TestScores {
+    fn from(scores: Scores) -> Self {
+        TestScores {
+            test_balanced_accuracy: scores.balanced_accuracy,
+            test_macro_f1: scores.macro_f1,
+            test_calibration_error: scores.calibration_error,
+            test_imbalance: scores.imbalance,
+        }
+    }
+}
+
+/// One line for people. If the classes of the test images are imbalanced, it has the balanced
+/// accuracy and the macro F1 too.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "test accuracy {:.2} %, ", 100.0 * self.test_accuracy)?;
+        if let Some(scores) = self.test_scores.filter(TestScores::is_imbalanced) {
+            write!(
+                f,
+                "balanced accuracy {:.2} %, macro F1 {:.3}, ",
+                100.0 * scores.test_balanced_accuracy,
+                scores.test_macro_f1,
+            )?;
+        }
         write!(
             f,
-            "test accuracy {:.2} %, test loss {:.4}, after {} epochs and {} of training",
-            100.0 * self.test_accuracy,
+            "test loss {:.4}, after {} epochs and {} of training",
             self.test_loss,
             self.epochs,
             duration(self.train_seconds),
@@ -80,12 +127,12 @@ pub enum Artifacts {
     /// Model, summary, figures and report.
     #[default]
     All,
-    /// Model and summary. A figure takes a tenth of a second, too long for studies of hundreds of
+    /// Model, summary and assessment, without pictures. A figure takes a tenth of a second, too long for studies of hundreds of
     /// runs.
     WithoutFigures,
 }
 
-/// The network at the end of a run.
+/// The network at the end of a run, and what the last evaluation measured of it.
 pub(crate) struct FinalNetwork {
     /// In evaluation mode.
     pub(crate) model: Model,
@@ -93,6 +140,8 @@ pub(crate) struct FinalNetwork {
     pub(crate) parameters: usize,
     /// Metrics on the test images; empty if the last epoch was measured on them.
     pub(crate) tested: MetricSums,
+    /// Answers to the test images. Incomplete if the evaluation began in another process.
+    pub(crate) answers: Answers,
 }
 
 /// Writes the files of a finished run.
@@ -107,6 +156,7 @@ pub(crate) fn finish(
         model,
         parameters,
         tested,
+        answers,
     } = network;
     model_file::write(&folder.model(), experiment, &model)?;
     let epochs = folder.read_epochs()?;
@@ -115,6 +165,8 @@ pub(crate) fn finish(
         Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
         _ => (tested.accuracy(), tested.mean_loss()),
     };
+    let answers = complete(answers, experiment, &model)?;
+    let assessment = write_assessment(experiment, folder, &answers, artifacts)?;
     let summary = Summary {
         model: experiment.architecture.to_string(),
         parameters,
@@ -126,6 +178,7 @@ pub(crate) fn finish(
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
         tta: experiment.config.tta,
+        test_scores: assessment.map(|assessment| assessment.scores.into()),
     };
     if artifacts == Artifacts::All {
         if let Some((images, picture)) = TrainingImages::of(experiment)? {
@@ -138,6 +191,49 @@ pub(crate) fn finish(
     // Written last: a folder with a summary is a finished run.
     files::write_json(&folder.summary(), "the summary", &summary)?;
     Ok(summary)
+}
+
+/// The answers to all test images. If some are missing, because a process was stopped during the
+/// evaluation, the network is evaluated again.
+fn complete(
+    answers: Answers,
+    experiment: &Experiment,
+    model: &Model,
+) -> Result<Answers, TrainError> {
+    let test = &experiment.data.test;
+    if answers.len() == test.len() {
+        return Ok(answers);
+    }
+    let mut answers = Answers::default();
+    let batches = test.evaluation(experiment.config.eval_batch_size);
+    let evaluator = Evaluator::new(model, &experiment.device).with_tta(experiment.config.tta);
+    evaluator.each(batches, |logits| {
+        answers.add(logits.values, logits.labels, logits.indices);
+        false
+    })?;
+    Ok(answers)
+}
+
+/// Writes `assessment/` and, with all artifacts, the pictures of the worst images.
+fn write_assessment(
+    experiment: &Experiment,
+    folder: &RunFolder,
+    answers: &Answers,
+    artifacts: Artifacts,
+) -> Result<Option<Assessment>, TrainError> {
+    let data = &experiment.data;
+    let images = data.test.split();
+    let on = assessment::measured_on(data);
+    let mut assessment = Assessment::new(answers, &data.classes, images, on);
+    if let Some(assessment) = &mut assessment {
+        let figures = folder.figures();
+        let pictures = (artifacts == Artifacts::All).then_some(Pictures {
+            folder: &figures,
+            images,
+        });
+        assessment.write(&folder.assessment(), pictures)?;
+    }
+    Ok(assessment)
 }
 
 /// Writes `figures/` and `report.html` of a finished run again, from its records.
@@ -185,6 +281,12 @@ fn write_report(
         requested.as_ref(),
         &steps,
     ));
+    let pictures = folder.figures();
+    let assessment = Assessment::read(&folder.assessment())?;
+    let reliability = assessment.as_ref().map(figures::reliability);
+    if let Some(reliability) = &reliability {
+        figures::write(&folder.figures(), &reliability.figure)?;
+    }
     // A diagnosis made on request is more thorough than those of the run.
     let diagnosis = requested.as_ref().or(diagnoses.last());
     figures::write_all(&folder.figures(), &figures)?;
@@ -250,6 +352,13 @@ fn write_report(
         data: &checksums,
         images: images.as_ref(),
         test: Some((summary.test_accuracy, summary.test_loss)),
+        assessment: assessment.as_ref().zip(reliability.as_ref()).map(
+            |(assessment, reliability)| AssessmentSection {
+                assessment,
+                reliability,
+                pictures: &pictures,
+            },
+        ),
         epochs,
         figures: &figures,
         training_images: training_images

@@ -62,6 +62,7 @@
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`image_sizes`] | size of the training images over a run |
 //! | [`metrics`] | loss and accuracy from logits |
+//! | [`assessment`] | confusion matrix, scores per class, calibration, worst images of a finished run |
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
 //! | [`recipe`] | complete configurations of published trainings |
@@ -74,6 +75,7 @@
 //! | `cuda`, `wgpu` | off | NVIDIA GPUs with CUDA; any GPU with Vulkan, Metal or WebGPU |
 //! | `fail-points` | off | for tests: an environment variable makes writes fail or the process die |
 
+pub mod assessment;
 pub mod averaging;
 pub mod bench;
 pub mod checkpoint;

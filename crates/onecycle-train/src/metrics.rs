@@ -122,16 +122,109 @@ impl<'a, N: Network> Evaluator<'a, N> {
         batches: impl IntoIterator<Item = Result<Batch, DataError>>,
         mut stop: impl FnMut(u64) -> bool,
     ) -> Result<(), TrainError> {
+        self.each(batches, |logits| {
+            sums.add(MetricSums::of(logits.values, logits.labels));
+            stop(sums.images)
+        })
+    }
+
+    /// Calls `visit` with the logits of each batch until it returns true.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub(crate) fn each(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+        mut visit: impl FnMut(BatchLogits<'_>) -> bool,
+    ) -> Result<(), TrainError> {
         for batch in batches {
             let batch = batch?;
-            let labels = batch.labels.clone();
+            let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
             let logits = self.tta.logits(self.model, batch.tensors(self.device).0)?;
-            sums.add(MetricSums::of(&logits, &labels));
-            if stop(sums.images) {
+            let logits = BatchLogits {
+                values: &logits,
+                labels: &labels,
+                indices: &indices,
+            };
+            if visit(logits) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Measures the metrics on all batches, and the loss with class weights as well.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub(crate) fn weighted(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+        class_weights: Option<&[f64]>,
+    ) -> Result<WeightedSums, TrainError> {
+        let mut sums = WeightedSums::default();
+        self.each(batches, |logits| {
+            sums.add(WeightedSums::of(&logits, class_weights));
+            false
+        })?;
+        Ok(sums)
+    }
+}
+
+/// Logits of one batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchLogits<'a> {
+    /// Logits `[batch, classes]`, row-major.
+    pub(crate) values: &'a [f32],
+    /// Class of each image.
+    pub(crate) labels: &'a [i64],
+    /// Index of each image in its split.
+    pub(crate) indices: &'a [u32],
+}
+
+/// Sums of metrics, and the loss with class weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct WeightedSums {
+    /// Metrics in which all images count the same.
+    pub(crate) metrics: MetricSums,
+    /// Sum of weighted cross-entropies, and of their weights; `None` without class weights.
+    weighted: Option<(f64, f64)>,
+}
+
+impl WeightedSums {
+    fn of(logits: &BatchLogits<'_>, class_weights: Option<&[f64]>) -> Self {
+        let metrics = MetricSums::of(logits.values, logits.labels);
+        let weighted = class_weights.map(|weights| {
+            let classes = weights.len();
+            let rows = logits.values.chunks_exact(classes).zip(logits.labels);
+            rows.fold((0.0, 0.0), |(loss, total), (row, label)| {
+                let label = *label as usize;
+                let weight = weights[label];
+                (
+                    loss + weight * logits::cross_entropy(row, label),
+                    total + weight,
+                )
+            })
+        });
+        WeightedSums { metrics, weighted }
+    }
+
+    /// Adds other sums with the same class weights.
+    pub(crate) fn add(&mut self, other: WeightedSums) {
+        self.metrics.add(other.metrics);
+        self.weighted = match (self.weighted, other.weighted) {
+            (Some((loss, total)), Some((more, weights))) => Some((loss + more, total + weights)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// The loss that is trained on, without label smoothing: the weighted mean of cross-entropies
+    /// if classes have weights.
+    pub(crate) fn mean_loss(&self) -> f64 {
+        match self.weighted {
+            None => self.metrics.mean_loss(),
+            Some((loss, total)) => loss / total,
+        }
     }
 }
 
@@ -155,6 +248,25 @@ mod tests {
         let expected = (4f64 / 3.0).ln() + 4f64.ln();
         assert!((sums.loss - expected).abs() < 1e-6);
         assert_eq!((sums.correct, sums.images), (1, 2));
+    }
+
+    /// Losses ln 4/3 with weight 3 and ln 4 with weight 1.
+    #[test]
+    fn weighted_losses_match_a_hand_computed_example() {
+        let z = 3f32.ln();
+        let batch = |values, labels| BatchLogits {
+            values,
+            labels,
+            indices: &[0],
+        };
+        let (values, weights) = ([0.0, z], [1.0, 3.0]);
+        let mut sums = WeightedSums::of(&batch(&values, &[1]), Some(&weights));
+        sums.add(WeightedSums::of(&batch(&values, &[0]), Some(&weights)));
+        let expected = (3.0 * (4f64 / 3.0).ln() + 4f64.ln()) / 4.0;
+        assert!((sums.mean_loss() - expected).abs() < 1e-6);
+        assert_eq!((sums.metrics.correct, sums.metrics.images), (1, 2));
+        let plain = WeightedSums::of(&batch(&values, &[1]), None);
+        assert_eq!(plain.mean_loss(), plain.metrics.mean_loss());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `report.html`: a [`Report`] of a run in one file, without scripts and network.
 
+mod assessment;
 pub(crate) mod base64;
 mod page;
 mod training_images;
@@ -8,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{
-    TrainError, config::flatten, data_report::DataReport, diagnose::Finding,
+    TrainError, assessment::Scores, config::flatten, data_report::DataReport, diagnose::Finding,
     figures::CaptionedFigure, files::write_whole, record::EpochRecord,
     training_images::TrainingImages,
 };
@@ -17,6 +18,7 @@ use onecycle_plot::{
     format::{duration, percent, significant},
 };
 
+pub use assessment::AssessmentSection;
 pub use page::Page;
 
 /// Contents of a report. All text is escaped when it is written.
@@ -36,6 +38,8 @@ pub struct Report<'a> {
     pub images: Option<&'a DataReport>,
     /// Accuracy (0 to 1) and loss of the final network on images that no decision was based on.
     pub test: Option<(f64, f64)>,
+    /// Measurements of the final network on each class.
+    pub assessment: Option<AssessmentSection<'a>>,
     /// The lines of `epochs.jsonl`.
     pub epochs: &'a [EpochRecord],
     /// The figures. Their files are in the folder `figures` beside the page.
@@ -66,6 +70,9 @@ impl Report<'_> {
         self.figures(&mut whole)?;
         if let Some((images, picture)) = self.training_images {
             training_images::write(&mut whole, images, picture);
+        }
+        if let Some(assessment) = &self.assessment {
+            assessment.write(&mut whole)?;
         }
         let page = whole.html();
         self.diagnosis(page);
@@ -148,6 +155,18 @@ impl Report<'_> {
         if let Some((accuracy, loss)) = self.test {
             let detail = format!("loss {}", significant(loss));
             cards.insert(0, ("Test accuracy", percent(accuracy), detail));
+        }
+        let scores = self.assessment.map(|section| section.assessment.scores);
+        if let Some(scores) = scores.filter(Scores::is_imbalanced) {
+            let detail = format!("macro F1 {}", percent(scores.macro_f1));
+            cards.insert(
+                1,
+                (
+                    "Balanced accuracy",
+                    percent(scores.balanced_accuracy),
+                    detail,
+                ),
+            );
         }
         page.push_str("<dl class=\"cards\">\n");
         for (term, value, detail) in cards {

@@ -13,6 +13,7 @@
 //! model.safetensors   the trained network
 //! summary.json        the result in numbers
 //! diverged.json       replaces summary.json if a run of a study diverged
+//! assessment/         confusion matrix, classes, reliability and worst images as CSV and JSON
 //! report.html         the report; figures/ has its figures as SVG, PNG and CSV
 //! .lock               locked while a process works on the run
 //! ```
@@ -214,6 +215,11 @@ impl RunFolder {
     /// `data.json`.
     pub fn data(&self) -> PathBuf {
         self.root.join("data.json")
+    }
+
+    /// `assessment/`.
+    pub fn assessment(&self) -> PathBuf {
+        self.root.join("assessment")
     }
 
     /// `report.html`.

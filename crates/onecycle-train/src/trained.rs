@@ -10,6 +10,7 @@ use onecycle_vision::{
 
 use crate::{
     Config, ConfigError, Experiment, RunError, TrainError,
+    assessment::{self, Answers, Assessment},
     config::OnDivergence,
     device, files,
     finish::Summary,
@@ -204,6 +205,7 @@ impl Experiment {
             experiment: self,
             trainer,
             epochs: Vec::new(),
+            answers: Answers::default(),
             observer,
         };
         device::on_pool_thread(|| training.run(name))
@@ -230,6 +232,8 @@ struct InMemory<'a, N> {
     experiment: &'a Experiment,
     trainer: Trainer<N>,
     epochs: Vec<EpochRecord>,
+    /// Answers in the last evaluation.
+    answers: Answers,
     observer: &'a mut dyn Observer,
 }
 
@@ -256,6 +260,9 @@ impl<N: Network> InMemory<'_, N> {
                 (sums.accuracy(), sums.mean_loss())
             }
         };
+        // The last evaluation was that of this network on the test images.
+        let on = assessment::measured_on(data);
+        let assessment = Assessment::new(&self.answers, &data.classes, data.test.split(), on);
         let accuracies = self.epochs.iter().map(|epoch| epoch.val_accuracy);
         let summary = Summary {
             model: name,
@@ -268,6 +275,7 @@ impl<N: Network> InMemory<'_, N> {
             best_val_accuracy: accuracies.fold(f64::NAN, f64::max),
             train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum(),
             tta,
+            test_scores: assessment.map(|assessment| assessment.scores.into()),
         };
         Ok(Trained {
             summary,
@@ -338,9 +346,13 @@ impl<N: Network> InMemory<'_, N> {
         let batches = set.evaluation(experiment.config.eval_batch_size);
         let mut sums = MetricSums::default();
         let evaluator = Evaluator::new(model, &experiment.device).with_tta(tta);
-        evaluator.add_until(&mut sums, batches, |seen| {
-            self.observer.evaluation(seen, images);
-            may_stop && seen < images && self.observer.stop()
+        let (answers, observer) = (&mut self.answers, &mut self.observer);
+        *answers = Answers::default();
+        evaluator.each(batches, |logits| {
+            sums.add(MetricSums::of(logits.values, logits.labels));
+            answers.add(logits.values, logits.labels, logits.indices);
+            observer.evaluation(sums.images, images);
+            may_stop && sums.images < images && observer.stop()
         })?;
         Ok(sums)
     }

@@ -27,7 +27,11 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use onecycle::{Hyper, Plan};
-use onecycle_burn::{Optimizer, batch_statistics, nn::cross_entropy, state};
+use onecycle_burn::{
+    Optimizer, batch_statistics,
+    nn::{cross_entropy, weighted_cross_entropy},
+    state,
+};
 use onecycle_vision::{
     Batch, Batches, DataError, Loader, MixedLabels,
     models::{Model, Network},
@@ -38,7 +42,7 @@ use crate::{
     averaging::Averager,
     config::Freeze,
     image_sizes::ImageSizes,
-    metrics::{self, Evaluator, MetricSums},
+    metrics::{self, Evaluator, MetricSums, WeightedSums},
 };
 
 /// A network, its optimizer, the plan of its hyper-parameters and its training images.
@@ -75,6 +79,8 @@ pub struct TrainingData {
     pub image_sizes: Option<ImageSizes>,
     /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
+    /// Weight of each class in the loss, above 0; `None` for equal weights.
+    pub class_weights: Option<Arc<[f64]>>,
 }
 
 /// Position in a training. The batches are a function of it, so a resumed training needs no other
@@ -105,7 +111,8 @@ pub struct Update {
     pub step: u64,
     /// Epoch of the update, counted from 0.
     pub epoch: u64,
-    /// Loss and accuracy on the batch, before the update.
+    /// Loss and accuracy on the batch, before the update. The loss has neither label smoothing nor
+    /// class weights, so that it can be compared with that of other images.
     pub metrics: MetricSums,
     /// Euclidean norm of the gradient, if the optimizer computes it.
     pub grad_norm: Option<f64>,
@@ -281,6 +288,16 @@ impl<N: Network> Trainer<N> {
         Evaluator::new(&model, &self.data.device).over(batches)
     }
 
+    /// Like [`evaluate`](Self::evaluate), and with the class weights of the training loss.
+    pub(crate) fn evaluate_weighted(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+    ) -> Result<WeightedSums, TrainError> {
+        let model = self.network();
+        let weights = self.data.class_weights.as_deref();
+        Evaluator::new(&model, &self.data.device).weighted(batches, weights)
+    }
+
     /// Continues from `cursor`, with the `averager` of that position; `model` and `optimizer` must
     /// have its state.
     #[must_use]
@@ -346,7 +363,8 @@ impl<N: Network> Trainer<N> {
 pub struct Forward {
     /// Logits `[batch, classes]`.
     pub logits: Tensor<2>,
-    /// Mean cross-entropy `[1]`, with label smoothing; of both labels if images are mixed.
+    /// Mean cross-entropy `[1]`, with label smoothing and class weights; of both labels if images are
+    /// mixed.
     pub loss: Tensor<1>,
 }
 
@@ -373,7 +391,10 @@ impl TrainingData {
 
     /// The loss `[1]` of logits `[batch, classes]` against class indices `[batch]`.
     pub fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-        cross_entropy(logits, labels, self.label_smoothing)
+        match &self.class_weights {
+            None => cross_entropy(logits, labels, self.label_smoothing),
+            Some(weights) => weighted_cross_entropy(logits, labels, self.label_smoothing, weights),
+        }
     }
 
     /// The batches of an epoch from `cursor` on, in the sizes that the plan sets.

@@ -20,6 +20,7 @@ use onecycle::Hyper;
 
 use crate::{
     Experiment, FileError, RunError, TrainError,
+    assessment::Answers,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
     device,
     diagnose::{self, Diagnosis},
@@ -59,6 +60,8 @@ pub struct Training {
     seconds: f64,
     /// Metrics of the evaluation in progress.
     eval_metrics: MetricSums,
+    /// Answers of the final network to the test images, as far as this process has computed them.
+    answers: Answers,
     /// Position of the newest checkpoint.
     saved: Progress,
     _lock: RunLock,
@@ -143,6 +146,7 @@ impl Training {
                 model: self.trainer.network(),
                 parameters: model_file::count_parameters(&self.trainer.model),
                 tested: self.eval_metrics,
+                answers: std::mem::take(&mut self.answers),
             },
             self.artifacts,
         )?;
@@ -274,10 +278,20 @@ impl Training {
             .skip(self.eval_metrics.images as usize)
             .batches();
         let model = self.trainer.network();
+        let is_final = set == EvalSet::Test || data.validation_is == "test";
+        let keeps_answers = is_final && self.trainer.is_finished();
+        let (sums, answers) = (&mut self.eval_metrics, &mut self.answers);
+        if sums.images == 0 {
+            *answers = Answers::default();
+        }
         let evaluator = Evaluator::new(&model, &self.experiment.device).with_tta(tta);
-        evaluator.add_until(&mut self.eval_metrics, batches, |seen| {
-            observer.evaluation(seen, images);
-            seen < images && observer.stop()
+        evaluator.each(batches, |logits| {
+            sums.add(MetricSums::of(logits.values, logits.labels));
+            if keeps_answers {
+                answers.add(logits.values, logits.labels, logits.indices);
+            }
+            observer.evaluation(sums.images, images);
+            sums.images < images && observer.stop()
         })?;
         Ok(self.eval_metrics.images < images)
     }

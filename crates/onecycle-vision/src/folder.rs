@@ -469,7 +469,8 @@ impl Parts {
         let count = |part| tree.files.iter().filter(|file| file.part == part).count();
         let [train, validation] = [PartName::Train, PartName::Validation].map(count);
         let test = tree.files.len() - train - validation;
-        let all = Split::new(shape, decoded.images, decoded.labels)?;
+        let names = tree.files.iter().map(|file| file.name.clone()).collect();
+        let all = Split::new(shape, decoded.images, decoded.labels)?.with_names(names)?;
         if validation + test == 0 && options.validation == 0.0 {
             let (train, test) = all.split_at(0);
             return Ok(Parts {

@@ -17,8 +17,8 @@ use onecycle_kernels::{
 };
 
 use super::{
-    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
-    RunningStatistics, Window, channels_last::ChannelsLast, elementwise,
+    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
+    Pooling, RunningStatistics, Window, channels_last::ChannelsLast, elementwise,
 };
 
 /// The kernels, with scratch memory that all layers share.
@@ -320,7 +320,7 @@ pub(super) fn average_pool(x: &ChannelsLast, shape: &Pool2d) -> ChannelsLast {
 pub(super) fn cross_entropy(
     logits: FlexTensor,
     labels: IntTensor<Flex>,
-    smoothing: f64,
+    options: &LossOptions,
 ) -> (f32, ChannelsLast) {
     let logits = matrix(logits);
     let labels: Vec<i64> = labels.into_data().iter::<i64>().collect();
@@ -328,9 +328,15 @@ pub(super) fn cross_entropy(
     let gradient = ChannelsLast::filled(logits.dims, |gradient| {
         let settings = CrossEntropy {
             classes: logits.dims[1],
-            label_smoothing: smoothing,
+            label_smoothing: options.smoothing,
         };
-        loss = KERNELS.cross_entropy(settings, logits.values(), &labels, gradient)?;
+        let logits = logits.values();
+        loss = match &options.weights {
+            None => KERNELS.cross_entropy(settings, logits, &labels, gradient)?,
+            Some(weights) => {
+                KERNELS.weighted_cross_entropy(settings, weights, logits, &labels, gradient)?
+            }
+        };
         Ok(())
     });
     (loss, expect_valid("cross-entropy", gradient))
@@ -442,9 +448,9 @@ impl CpuLayers for Flex {
     fn cpu_cross_entropy(
         logits: FloatTensor<Self>,
         labels: IntTensor<Self>,
-        smoothing: f64,
+        options: LossOptions,
     ) -> FloatTensor<Self> {
-        vector(vec![cross_entropy(logits, labels, smoothing).0])
+        vector(vec![cross_entropy(logits, labels, &options).0])
     }
 }
 

@@ -134,6 +134,15 @@ pub(crate) struct ConvNormOptions {
     pub(crate) norm: NormOptions,
 }
 
+/// Options of a cross-entropy.
+#[derive(Debug, Clone)]
+pub(crate) struct LossOptions {
+    /// Share of the target spread over all classes.
+    pub(crate) smoothing: f64,
+    /// Weight of each class, above 0; `None` for the plain mean.
+    pub(crate) weights: Option<Vec<f64>>,
+}
+
 /// The layers as operations of a backend. The functions below document the shapes.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait CpuLayers: Backend {
@@ -192,7 +201,7 @@ pub(crate) trait CpuLayers: Backend {
     fn cpu_cross_entropy(
         logits: FloatTensor<Self>,
         labels: IntTensor<Self>,
-        smoothing: f64,
+        options: LossOptions,
     ) -> FloatTensor<Self>;
 }
 
@@ -343,15 +352,16 @@ pub(crate) fn branch(x: Tensor<4>) -> [Tensor<4>; 2] {
     [Tensor::from_dispatch(one), Tensor::from_dispatch(other)]
 }
 
-/// Mean cross-entropy of `[batch, classes]` against class indices `[batch]`, with label smoothing.
+/// Mean cross-entropy of `[batch, classes]` against class indices `[batch]`, with label smoothing
+/// and class weights.
 pub(crate) fn cross_entropy(
     logits: Tensor<2>,
     labels: Tensor<1, Int>,
-    smoothing: f64,
+    options: LossOptions,
 ) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::cpu_cross_entropy(
         logits.into_dispatch(),
         labels.into_dispatch(),
-        smoothing,
+        options,
     ))
 }

@@ -26,6 +26,6 @@ pub use conv_norm::ConvNorm;
 pub use init::Init;
 pub(crate) use init::normal;
 pub use linear::Linear;
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, weighted_cross_entropy};
 pub use norm::{BatchNorm2d, NormShape};
 pub use pool::{global_average_pool2d, global_max_pool2d, max_pool2d};

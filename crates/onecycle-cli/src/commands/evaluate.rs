@@ -3,11 +3,12 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args as ClapArgs;
+use onecycle_plot::table::align;
 use onecycle_train::{
     Config, ConfigError, TrainError,
     config::DataConfig,
     device::{self, Device},
-    evaluate::{self, ClassResult, Evaluation, Part},
+    evaluate::{self, ClassResult, Evaluation, Options, Part},
     predict::Classifier,
     run_folder::RunFolder,
     tta::Tta,
@@ -34,6 +35,13 @@ pub(crate) struct Evaluate {
     /// Leave out images that cannot be read
     #[arg(long)]
     pub(crate) skip_bad: bool,
+    /// Print the confusion matrix: images by true and predicted class
+    #[arg(long)]
+    pub(crate) confusion: bool,
+    /// Write confusion.csv, classes.csv, reliability.csv, worst.csv (the images with the highest
+    /// loss, with pictures) and assessment.json into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tta: TtaOptions,
     #[command(flatten)]
@@ -51,9 +59,12 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     let bar = Bar::new(template, args.show.quiet, Duration::MAX);
     let evaluation = evaluate::evaluate(
         &classifier,
-        &config.data,
-        config.eval_batch_size,
-        args.tta.tta()?,
+        Options {
+            data: &config.data,
+            batch_size: config.eval_batch_size,
+            tta: args.tta.tta()?,
+            out: args.out.as_deref(),
+        },
         |images, of| {
             bar.set(images, of, String::new());
         },
@@ -64,7 +75,15 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     }
     match args.show.format {
         Format::Json => output::json(&evaluation)?,
-        Format::Text => output::text(&table(&evaluation))?,
+        Format::Text => {
+            output::text(&table(&evaluation))?;
+            if args.confusion {
+                output::text(&confusion(&evaluation))?;
+            }
+        }
+    }
+    if let (Some(out), false) = (&args.out, args.show.quiet) {
+        output::note(&format!("assessment written to {}", out.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -113,7 +132,7 @@ fn table(evaluation: &Evaluation) -> String {
         ),
     };
     let mut text = format!(
-        "{:.2} % of {} {}images of {} are classified correctly{averaged}; loss {:.4}\n\n",
+        "{:.2} % of {} {}images of {} are classified correctly{averaged}; loss {:.4}\n",
         100.0 * evaluation.accuracy,
         evaluation.images,
         match evaluation.part {
@@ -123,14 +142,25 @@ fn table(evaluation: &Evaluation) -> String {
         evaluation.data,
         evaluation.loss
     );
+    if evaluation.assessment.scores.is_imbalanced() {
+        text += &format!(
+            "balanced accuracy {:.2} %, macro F1 {:.3}: the largest class has {:.1} times the images of the smallest\n",
+            100.0 * evaluation.balanced_accuracy,
+            evaluation.macro_f1,
+            evaluation.assessment.scores.imbalance,
+        );
+    }
+    text.push('\n');
     let names = evaluation.classes.iter().map(|class| class.class.as_str());
     let width = names
         .chain(["class"])
         .map(|name| name.chars().count())
         .max();
     let width = width.unwrap_or(0);
+    let percent =
+        |share: Option<f64>| share.map_or("-".to_owned(), |s| format!("{:.1} %", 100.0 * s));
     text += &format!(
-        "{:width$}  images  correct  most often confused with\n",
+        "{:width$}  images  correct  precision       F1  most often confused with\n",
         "class"
     );
     for class in &evaluation.classes {
@@ -138,9 +168,10 @@ fn table(evaluation: &Evaluation) -> String {
             class,
             images,
             accuracy,
+            precision,
+            f1,
             taken_for,
         } = class;
-        let correct = accuracy.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
         let other = taken_for.as_ref().map_or(String::new(), |other| {
             format!(
                 "{} ({:.1} %)",
@@ -148,9 +179,26 @@ fn table(evaluation: &Evaluation) -> String {
                 100.0 * other.images as f64 / *images as f64
             )
         });
-        let line = format!("{class:width$}  {images:6}  {correct:>7}  {other}");
+        let line = format!(
+            "{class:width$}  {images:6}  {:>7}  {:>9}  {:>7}  {other}",
+            percent(*accuracy),
+            percent(*precision),
+            percent(*f1)
+        );
         text += line.trim_end();
         text.push('\n');
     }
     text
+}
+
+/// The confusion matrix: one line per true class, one column per predicted class.
+fn confusion(evaluation: &Evaluation) -> String {
+    let mut rows = vec![vec!["true \\ predicted".to_owned()]];
+    rows[0].extend(evaluation.classes.iter().map(|class| class.class.clone()));
+    for (class, counts) in evaluation.classes.iter().zip(&evaluation.confusion) {
+        let mut row = vec![class.class.clone()];
+        row.extend(counts.iter().map(u64::to_string));
+        rows.push(row);
+    }
+    format!("\n{}", align(&rows))
 }

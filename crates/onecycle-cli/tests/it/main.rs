@@ -1,6 +1,7 @@
 //! All integration tests of this crate in one binary, because each binary links Burn again.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod assessment;
 mod augment;
 #[path = "../../../onecycle-vision/tests/bad_data/mod.rs"]
 mod bad_data;

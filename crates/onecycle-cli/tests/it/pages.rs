@@ -53,7 +53,7 @@ fn pages_are_complete_in_a_browser() {
     place.write("a.toml", small);
     place.write("b.toml", format!("{small}optimizer.weight_decay = 1e-3\n"));
     place.succeed(&["train", "--config", "a.toml", "--out", "run", "-q"]);
-    check(&mut browser, &place.path("run/report.html"), 5);
+    check(&mut browser, &place.path("run/report.html"), 6);
     place.succeed(&[
         "compare", "a.toml", "b.toml", "--seeds", "2", "--out", "compared", "-q",
     ]);

@@ -14,4 +14,5 @@ mod norm;
 mod pool;
 mod threads;
 mod update;
+mod weighted_loss;
 mod winograd;

@@ -225,6 +225,18 @@ fn loss() {
             .unwrap();
         vec![vec![loss], gradient]
     });
+    let weights: Vec<f64> = (0..classes).map(|k| 0.5 + k as f64).collect();
+    check("weighted cross-entropy", |kernels| {
+        let mut gradient = vec![f32::NAN; logits.len()];
+        let loss = CrossEntropy {
+            classes,
+            label_smoothing: 0.1,
+        };
+        let loss = kernels
+            .weighted_cross_entropy(loss, &weights, &logits, &labels, &mut gradient)
+            .unwrap();
+        vec![vec![loss], gradient]
+    });
 }
 
 #[test]

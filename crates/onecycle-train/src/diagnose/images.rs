@@ -1,8 +1,8 @@
 use burn::tensor::{Int, Tensor};
-use onecycle_burn::{diagnose::Objective, nn::cross_entropy};
+use onecycle_burn::diagnose::Objective;
 use onecycle_vision::{Batch, Batches, DataError, models::Model};
 
-use crate::{Experiment, TrainError, observer::Observer};
+use crate::{Experiment, TrainError, observer::Observer, trainer::TrainingData};
 
 /// An epoch that no training reaches: its order and its augmentation are reserved for diagnoses.
 pub(super) const EPOCH: u64 = u64::MAX;
@@ -14,7 +14,7 @@ pub(super) struct Images<'a> {
     batches: Vec<(Tensor<4>, Tensor<1, Int>)>,
     /// Images per micro-batch.
     pub(super) size: usize,
-    smoothing: f64,
+    data: TrainingData,
     /// Number of losses and gradients of micro-batches computed so far.
     pub(super) evaluated: usize,
     observer: &'a mut dyn Observer,
@@ -69,7 +69,7 @@ impl<'a> Images<'a> {
                 .map(of)
                 .collect::<Result<Vec<_>, TrainError>>()?,
             size,
-            smoothing: experiment.config.label_smoothing,
+            data: experiment.training_data()?,
             evaluated: 0,
             observer,
         })
@@ -96,7 +96,7 @@ impl Objective<Model> for Images<'_> {
 
     fn loss(&mut self, model: &Model, batch: usize) -> Result<Tensor<1>, TrainError> {
         let (images, labels) = self.batches[batch].clone();
-        let loss = cross_entropy(model.forward(images), labels, self.smoothing);
+        let loss = self.data.loss(model.forward(images), labels);
         self.evaluated += 1;
         self.observer.diagnosis_batch();
         Ok(loss)

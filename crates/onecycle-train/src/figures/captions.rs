@@ -37,3 +37,10 @@ pub(super) const ACCURACY: &str = "Accuracy on the training images, augmented an
     on the validation set after each epoch. Super-convergence (Smith & Topin, 2017) appears as a steep rise towards the \
     end, when the learning rate falls. In the paper, the final accuracy equals that of several times as many steps with \
     piecewise constant learning rates.";
+
+/// For [`super::reliability`].
+pub(super) const RELIABILITY: &str = "Accuracy of the predictions with similar confidence, in 15 bins. On the dashed \
+    line the network is right as often as its probabilities say. Below it, the network is too sure of itself; above it, \
+    not sure enough. The expected calibration error is the mean distance from the line over all images. Compare with \
+    Guo et al., “On calibration of modern neural networks” (2017), figure 1. Label smoothing and mixup make a network \
+    less sure.";

@@ -84,10 +84,11 @@ impl Feed<Model> for EpochBatches<'_> {
             .evaluation(self.experiment.config.eval_batch_size)
             .part(0, parts);
         let model = model.valid();
-        let sums = Evaluator::new(&model, &self.data.device).over(batches)?;
+        let weights = self.data.class_weights.as_deref();
+        let sums = Evaluator::new(&model, &self.data.device).weighted(batches, weights)?;
         Ok(ValidationScore {
             loss: Some(sums.mean_loss()),
-            accuracy: Some(sums.accuracy()),
+            accuracy: Some(sums.metrics.accuracy()),
         })
     }
 }

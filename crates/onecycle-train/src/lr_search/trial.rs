@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Experiment, TrainError, experiment,
-    metrics::MetricSums,
+    metrics::WeightedSums,
     trainer::{StepResult, Trainer},
 };
 
@@ -60,18 +60,19 @@ pub struct Trial {
 /// Loss and accuracy on a set of images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross-entropy, in nats; `null` if it is not finite.
+    /// Mean cross-entropy in nats, with the class weights of the training if it has any; `null` if it
+    /// is not finite.
     pub loss: Option<f64>,
     /// Accuracy, 0 to 1.
     pub accuracy: f64,
 }
 
-impl From<MetricSums> for Score {
-    fn from(sums: MetricSums) -> Self {
+impl From<WeightedSums> for Score {
+    fn from(sums: WeightedSums) -> Self {
         let loss = sums.mean_loss();
         Score {
             loss: loss.is_finite().then_some(loss),
-            accuracy: sums.accuracy(),
+            accuracy: sums.metrics.accuracy(),
         }
     }
 }
@@ -133,11 +134,11 @@ pub fn run(
             let batch_size = experiment.config.eval_batch_size;
             let part = |part| {
                 let held_out = experiment.data.validation.evaluation(batch_size);
-                trainer.evaluate(held_out.part(part, hold_out.parts))
+                trainer.evaluate_weighted(held_out.part(part, hold_out.parts))
             };
             trial.judged = Some(part(0)?.into());
             if hold_out.measure {
-                let mut sums = MetricSums::default();
+                let mut sums = WeightedSums::default();
                 for other in 1..hold_out.parts {
                     sums.add(part(other)?);
                 }

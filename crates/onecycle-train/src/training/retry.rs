@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     TrainError,
+    assessment::Answers,
     checkpoint::{self, Checkpoint, CheckpointKind, Progress},
     config::{OnDivergence, PolicyConfig},
     observer::Observer,
@@ -63,6 +64,7 @@ impl Training {
         self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
         self.eval_metrics = progress.evaluated;
+        self.answers = Answers::default();
         self.saved = progress;
         Ok(())
     }

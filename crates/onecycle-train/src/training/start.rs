@@ -5,6 +5,7 @@ use onecycle_burn::state;
 use super::Training;
 use crate::{
     Experiment, RunError, TrainError,
+    assessment::Answers,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
     config::OnDivergence,
     data_report::DataReport,
@@ -50,6 +51,7 @@ impl Training {
             train_metrics: MetricSums::default(),
             seconds: 0.0,
             eval_metrics: MetricSums::default(),
+            answers: Answers::default(),
             saved: Progress::default(),
             experiment,
             folder,
@@ -193,6 +195,7 @@ impl Stopped {
             train_metrics: progress.train_metrics(),
             seconds: progress.seconds,
             eval_metrics: progress.evaluated,
+            answers: Answers::default(),
             saved: progress,
             experiment,
             folder,

@@ -1,6 +1,7 @@
 //! All integration tests of this crate in one binary: each further binary would link Burn again.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod assessment;
 mod averaging;
 mod common;
 mod configuration;

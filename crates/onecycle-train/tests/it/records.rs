@@ -123,11 +123,24 @@ fn figures_and_report_are_written() {
         let path = entry.unwrap().path();
         stems.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
     }
-    let wanted = ["schedule", "losses", "losses_over_lr", "gap", "accuracy"];
+    let wanted = [
+        "schedule",
+        "losses",
+        "losses_over_lr",
+        "gap",
+        "accuracy",
+        "reliability",
+    ];
     for stem in wanted {
         assert!(stems.contains(stem), "{stem} is not among {stems:?}");
     }
-    for stem in &stems {
+    // The pictures of the worst images have no other form.
+    let figures: Vec<&String> = stems
+        .iter()
+        .filter(|stem| !stem.starts_with("worst-"))
+        .collect();
+    assert_eq!(stems.len() - figures.len(), 24);
+    for stem in figures {
         let read = |ending: &str| fs::read(run.folder.figures().join(format!("{stem}.{ending}")));
         let svg = String::from_utf8(read("svg").unwrap()).unwrap();
         assert_eq!(

@@ -21,6 +21,8 @@ pub struct Split {
     /// Positions of this split's images in `pixels`, in order; `None` means all of them.
     places: Option<Vec<u32>>,
     labels: Vec<u32>,
+    /// File names of the images in `pixels`, if they are known.
+    names: Option<Arc<Vec<String>>>,
 }
 
 impl Split {
@@ -49,7 +51,41 @@ impl Split {
             pixels: Arc::new(images),
             places: None,
             labels,
+            names: None,
         })
+    }
+
+    /// The same images with the names of their files, one per image in the order of the images.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] if there are not as many names as images.
+    pub fn with_names(self, names: Vec<String>) -> Result<Self, DataError> {
+        if names.len() != self.len() {
+            return Err(DataError::Setting {
+                key: "names",
+                value: format!("{} of them", names.len()),
+                expected: format!("one for each of the {} images", self.len()),
+            });
+        }
+        // Names are stored like pixels, by place.
+        let split = match self.places {
+            None => self,
+            Some(_) => self.detached(),
+        };
+        Ok(Self {
+            names: Some(Arc::new(names)),
+            ..split
+        })
+    }
+
+    /// Name of the file of image `index`, relative to the folder of images; `None` if the images
+    /// are not from files of their own.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn name(&self, index: usize) -> Option<&str> {
+        let names = self.names.as_ref()?;
+        Some(&names[self.place(index)])
     }
 
     /// Number of images.
@@ -83,11 +119,16 @@ impl Split {
     /// If `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.shape.len();
-        let place = match &self.places {
+        let place = self.place(index);
+        &self.pixels[place * size..(place + 1) * size]
+    }
+
+    /// Position of image `index` in `pixels` and `names`.
+    fn place(&self, index: usize) -> usize {
+        match &self.places {
             None => index,
             Some(places) => places[index] as usize,
-        };
-        &self.pixels[place * size..(place + 1) * size]
+        }
     }
 
     /// Label of image `index`.
@@ -137,11 +178,16 @@ impl Split {
         for image in self.images() {
             pixels.extend_from_slice(image);
         }
+        let names = self.names.as_ref().map(|_| {
+            let name = |index| self.name(index).unwrap_or_default().to_owned();
+            Arc::new((0..self.len()).map(name).collect())
+        });
         Self {
             shape: self.shape,
             pixels: Arc::new(pixels),
             places: None,
             labels: self.labels.clone(),
+            names,
         }
     }
 
@@ -176,6 +222,7 @@ impl Split {
             pixels: Arc::clone(&self.pixels),
             places: Some(indices.iter().map(place).collect()),
             labels: indices.iter().map(label).collect(),
+            names: self.names.clone(),
         }
     }
 
@@ -312,7 +359,7 @@ impl fmt::Debug for Split {
     }
 }
 
-/// Compares images, labels and order, not their position in memory.
+/// Compares images, labels and order, not their names and their position in memory.
 impl PartialEq for Split {
     fn eq(&self, other: &Self) -> bool {
         let same = self.shape == other.shape && self.labels == other.labels;
@@ -371,6 +418,37 @@ mod tests {
         assert!(two.images().eq([[0, 100], [1, 101]]));
         assert_eq!(all.clone().take(9), all);
         assert_eq!(all.select(&[3, 1, 0]).take(2), all.select(&[3, 1]));
+    }
+
+    #[test]
+    fn names_stay_with_their_images() {
+        let names = |count: u8| (0..count).map(|i| format!("{i}.png")).collect::<Vec<_>>();
+        let all = split(&[0, 0, 1, 1]).with_names(names(4)).unwrap();
+        let of = |part: &Split| -> Vec<String> {
+            let names = (0..part.len()).map(|i| part.name(i).unwrap().to_owned());
+            names.collect()
+        };
+        // `split` stores an image's number in its first pixel.
+        let by_pixels = |part: &Split| -> Vec<String> {
+            part.images()
+                .map(|image| format!("{}.png", image[0]))
+                .collect()
+        };
+        let part = all.select(&[3, 0, 2]);
+        assert_eq!(of(&part), ["3.png", "0.png", "2.png"]);
+        for part in [
+            part.clone(),
+            part.detached(),
+            part.clone().take(2),
+            all.sample(2, 1),
+        ] {
+            assert_eq!(of(&part), by_pixels(&part));
+        }
+        let renamed = part.with_names(names(3)).unwrap();
+        assert_eq!(of(&renamed), names(3));
+        assert_eq!(renamed.image(0), [3, 103]);
+        assert_eq!(split(&[0]).name(0), None);
+        assert!(split(&[0]).with_names(names(2)).is_err());
     }
 
     #[test]

@@ -25,8 +25,8 @@ use norm::{ConvNormBackward, ConvNormState, NormBackward, normalise};
 use pool::{PoolBackward, PoolState};
 
 use super::{
-    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, Maybe, NormOptions, Pooling,
-    RunningStatistics, Window,
+    Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
+    Pooling, RunningStatistics, Window,
     channels_last::ChannelsLast,
     flex::{self, LINEAR, elements, vector},
 };
@@ -275,11 +275,11 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
     fn cpu_cross_entropy(
         logits: FloatTensor<Self>,
         labels: IntTensor<Self>,
-        smoothing: f64,
+        options: LossOptions,
     ) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
         record::<C, _, _, 1>(LossBackward, [node], || {
-            let (loss, gradient) = flex::cross_entropy(logits, labels, smoothing);
+            let (loss, gradient) = flex::cross_entropy(logits, labels, &options);
             (vector(vec![loss]), gradient)
         })
     }

@@ -327,6 +327,23 @@ pub fn shapeless() -> Vec<Function> {
             },
         ),
         function(
+            "weighted_cross_entropy",
+            &[("weights", 4), ("logits", 12), ("gradient", 12)],
+            move |slices| {
+                let [weights, logits, gradient] = slices else {
+                    unreachable!()
+                };
+                let loss = CrossEntropy {
+                    classes: 4,
+                    label_smoothing: 0.1,
+                };
+                let weights = vec![1.0; weights.len()];
+                Kernels::new()
+                    .weighted_cross_entropy(loss, &weights, logits, &[0, 1, 2], gradient)
+                    .map(|_| ())
+            },
+        ),
+        function(
             "sgd",
             &[("momentum_buffer", 9), ("gradient", 9)],
             move |slices| {
