@@ -43,6 +43,7 @@
 //! | find the learning rate | [`lr_search`] |
 //! | read the records of a run | [`RunFolder::read_epochs`], [`RunFolder::read_steps`], [`Trained::read`] |
 //! | classify images | [`predict::Classifier`], [`mod@evaluate`], [`tta`] |
+//! | write a model as an ONNX file | [`export`] |
 //! | measure noise scale, sharpness, generalisation gap | [`diagnose`], [`diagnose_run`] |
 //! | measure the speed of this machine | [`mod@bench`] |
 //!
@@ -61,6 +62,7 @@
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`model_file`] | `model.safetensors` and its description |
+//! | [`export`] | a model for other programs |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | atomic writes, JSON lines, safetensors |
@@ -81,6 +83,7 @@ pub mod diagnose_run;
 mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 pub mod figures;
 pub mod files;
 pub mod finish;
