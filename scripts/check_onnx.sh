@@ -30,7 +30,7 @@ for resize in crop squish pad; do
     run=$out/runs/$resize
     "$onecycle" train --data "$out/pictures" --model convnet --set data.image_size=32 \
         --set "data.resize=\"$resize\"" --set 'data.background=[200, 30, 90]' \
-        --batch-size 8 --epochs 10 --out "$run" --threads 1
+        --batch-size 8 --epochs 20 --lr-max 0.05 --out "$run" --threads 1 -q
     "$onecycle" export "$run" "$run.onnx"
     check trained "$onecycle" "$run" "$run.onnx" "$out/pictures"
     # The same reader and scaling in Rust: the same text.

@@ -32,7 +32,8 @@ impl Classifier {
         let text = |key: &str| -> TractResult<String> {
             let mut entries = file.metadata_props.iter();
             let entry = entries.find(|entry| entry.key == key);
-            let entry = entry.ok_or_else(|| format_err!("{} has no {key}", path.display()))?;
+            let missing = || TractError::msg(format!("{} has no {key}", path.display()));
+            let entry = entry.ok_or_else(missing)?;
             Ok(entry.value.clone())
         };
         let [height, width] = serde_json::from_str(&text("image_size")?)?;

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use onecycle_onnx_example::Classifier;
-use tract_onnx::prelude::{TractResult, format_err};
+use tract_onnx::prelude::{TractError, TractResult};
 
 fn main() -> TractResult<()> {
     let mut arguments = std::env::args().skip(1);
-    let usage = || format_err!("usage: onecycle-onnx-example MODEL IMAGE...");
+    let usage = || TractError::msg("usage: onecycle-onnx-example MODEL IMAGE...");
     let classifier = Classifier::open(Path::new(&arguments.next().ok_or_else(usage)?))?;
     for file in arguments {
         let pixels = classifier.pixels(read(&file)?);
@@ -29,7 +29,9 @@ fn main() -> TractResult<()> {
 
 /// Reads an image file and turns it upright.
 fn read(file: &str) -> TractResult<DynamicImage> {
-    let mut decoder = ImageReader::open(file)?.with_guessed_format()?.into_decoder()?;
+    let mut decoder = ImageReader::open(file)?
+        .with_guessed_format()?
+        .into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
