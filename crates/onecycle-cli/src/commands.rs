@@ -6,6 +6,7 @@ mod data;
 mod diagnose;
 mod divergence;
 mod evaluate;
+mod export;
 mod find;
 mod fit;
 mod plan;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Reproduce(reproduce::Reproduce),
     /// Classify images with a trained model
     Predict(predict::Predict),
+    /// Write a trained model as an ONNX file, with its preprocessing and class names
+    Export(export::Export),
     /// Measure the accuracy of a trained model on labelled images, overall and per class
     Evaluate(evaluate::Evaluate),
     /// Measure gradient noise, sharpness and generalisation gap of a run
@@ -79,6 +82,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Diagnose(args) => diagnose::run(&args, start),
         Command::Data(args) => data::run(&args),

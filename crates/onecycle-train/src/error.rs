@@ -38,6 +38,10 @@ pub enum TrainError {
     #[error(transparent)]
     Burn(#[from] onecycle_burn::BurnError),
 
+    /// The network cannot be written as an ONNX file.
+    #[error(transparent)]
+    Onnx(#[from] onecycle_onnx::OnnxError),
+
     /// The data are wrong or missing.
     #[error(transparent)]
     Data(#[from] onecycle_vision::DataError),

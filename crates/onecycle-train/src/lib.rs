@@ -43,6 +43,7 @@
 //! | find the learning rate | [`lr_search`] |
 //! | read the records of a run | [`RunFolder::read_epochs`], [`RunFolder::read_steps`], [`Trained::read`] |
 //! | classify images | [`predict::Classifier`], [`mod@evaluate`], [`tta`] |
+//! | write a model as an ONNX file | [`export`] |
 //! | measure noise scale, sharpness, generalisation gap | [`diagnose`], [`diagnose_run`] |
 //! | measure the speed of this machine | [`mod@bench`] |
 //!
@@ -64,6 +65,7 @@
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`assessment`] | confusion matrix, scores per class, calibration, worst images of a finished run |
 //! | [`model_file`] | `model.safetensors` and its description |
+//! | [`export`] | a model for other programs |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
 //! | [`recipe`] | complete configurations of published trainings |
 //! | [`device`] | devices by name, number of threads |
@@ -87,6 +89,7 @@ pub mod diagnose_run;
 mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 pub mod figures;
 pub mod files;
 pub mod finish;

@@ -14,6 +14,7 @@ mod compare;
 mod continued;
 mod diagnose;
 mod disk;
+mod export;
 mod find;
 mod killed;
 mod load;

@@ -1,0 +1,147 @@
+//! The networks of [`onecycle_vision::models`], layer by layer.
+//!
+//! They are stated again here because an ONNX file describes operations, whereas a Burn module
+//! executes them. Names are the paths of the layers in the modules. `scripts/check_onnx.sh` compares
+//! the outputs of both.
+
+use onecycle_vision::models::Architecture;
+
+use crate::{
+    OnnxError,
+    layers::{Layers, Value, Window},
+};
+
+type Result = std::result::Result<Value, OnnxError>;
+
+/// Adds a network after `images`, normalised and `[channels, height, width]`. Returns its logits
+/// `[classes]`.
+pub(crate) fn network(l: &mut Layers, architecture: Architecture, images: Value) -> Result {
+    match architecture {
+        Architecture::LeNet5 => lenet5(l, images),
+        Architecture::CaffeLeNet => caffe_lenet(l, images),
+        Architecture::ConvNet { batch_norm } => convnet(l, batch_norm, images),
+        Architecture::Mlp => mlp(l, images),
+        Architecture::ResNetSmall => resnet(l, 1, 2, images),
+        Architecture::ResNet { blocks } => resnet(l, blocks, 1, images),
+        Architecture::ResNet9 => resnet9(l, images),
+    }
+}
+
+/// [`LeNet5`](onecycle_vision::models::LeNet5).
+fn lenet5(l: &mut Layers, x: Value) -> Result {
+    let x = l.conv("conv1", Window::same(5), x)?;
+    let x = l.relu(x);
+    let x = l.max_pool(2, x)?;
+    let x = l.conv("conv2", Window::valid(), x)?;
+    let x = l.relu(x);
+    let x = l.max_pool(2, x)?;
+    mlp(l, x)
+}
+
+/// [`CaffeLeNet`](onecycle_vision::models::CaffeLeNet).
+fn caffe_lenet(l: &mut Layers, x: Value) -> Result {
+    let x = l.conv("conv1", Window::valid(), x)?;
+    let x = l.max_pool(2, x)?;
+    let x = l.conv("conv2", Window::valid(), x)?;
+    let x = l.max_pool(2, x)?;
+    let x = l.flatten(x);
+    let x = l.linear("fc1", x)?;
+    let x = l.relu(x);
+    l.linear("fc2", x)
+}
+
+/// [`Mlp`](onecycle_vision::models::Mlp), and the end of LeNet-5.
+fn mlp(l: &mut Layers, x: Value) -> Result {
+    let x = l.flatten(x);
+    let x = l.linear("fc1", x)?;
+    let x = l.relu(x);
+    let x = l.linear("fc2", x)?;
+    let x = l.relu(x);
+    l.linear("fc3", x)
+}
+
+/// [`ConvNet`](onecycle_vision::models::ConvNet).
+fn convnet(l: &mut Layers, batch_norm: bool, mut x: Value) -> Result {
+    for (conv, norm, pool) in [
+        ("conv1", "bn1", true),
+        ("conv2", "bn2", true),
+        ("conv3", "bn3", false),
+    ] {
+        x = match batch_norm {
+            true => l.conv_norm(conv, norm, Window::same(3), x)?,
+            false => l.conv(conv, Window::same(3), x)?,
+        };
+        x = l.relu(x);
+        if pool {
+            x = l.max_pool(2, x)?;
+        }
+    }
+    let x = l.global_average_pool(x);
+    l.linear("fc", x)
+}
+
+/// [`ResNet`](onecycle_vision::models::ResNet) with `blocks` blocks per stage.
+fn resnet(l: &mut Layers, blocks: usize, stem_stride: usize, x: Value) -> Result {
+    let stem = Window::same(3).with_stride(stem_stride);
+    let x = l.conv_norm("conv1", "bn1", stem, x)?;
+    let mut x = l.relu(x);
+    for (stage, stride) in [("stage1", 1), ("stage2", 2), ("stage3", 2)] {
+        for block in 0..blocks {
+            let stride = if block == 0 { stride } else { 1 };
+            x = basic_block(l, &format!("{stage}.{block}"), stride, x)?;
+        }
+    }
+    let x = l.global_average_pool(x);
+    l.linear("fc", x)
+}
+
+/// [`BasicBlock`](onecycle_vision::models::BasicBlock): `relu(bn2(conv2(relu(bn1(conv1(x))))) +
+/// shortcut(x))`. A block that halves the side also changes the number of channels, so its shortcut
+/// is a projection.
+fn basic_block(l: &mut Layers, name: &str, stride: usize, x: Value) -> Result {
+    let path = |layer: &str| format!("{name}.{layer}");
+    let first = Window::same(3).with_stride(stride);
+    let y = l.conv_norm(&path("conv1"), &path("bn1"), first, x.clone())?;
+    let y = l.relu(y);
+    let y = l.conv_norm(&path("conv2"), &path("bn2"), Window::same(3), y)?;
+    let shortcut = match stride {
+        1 => x,
+        _ => {
+            let window = Window::same(1).with_stride(stride);
+            let (conv, norm) = (path("shortcut.conv"), path("shortcut.bn"));
+            l.conv_norm(&conv, &norm, window, x)?
+        }
+    };
+    let sum = l.add(&path("add"), y, shortcut);
+    Ok(l.relu(sum))
+}
+
+/// [`ResNet9`](onecycle_vision::models::ResNet9).
+fn resnet9(l: &mut Layers, x: Value) -> Result {
+    let x = conv_norm_relu(l, "prep", x)?;
+    let x = conv_norm_relu(l, "layer1", x)?;
+    let x = l.max_pool(2, x)?;
+    let x = residual(l, "residual1", x)?;
+    let x = conv_norm_relu(l, "layer2", x)?;
+    let x = l.max_pool(2, x)?;
+    let x = conv_norm_relu(l, "layer3", x)?;
+    let x = l.max_pool(2, x)?;
+    let x = residual(l, "residual3", x)?;
+    let x = l.global_max_pool(x);
+    let x = l.linear("fc", x)?;
+    l.with_constants("scaled", "Mul", x, vec![], &[0.125])
+}
+
+/// A [`ConvBn`](onecycle_vision::models::ConvBn) of 3 × 3 pixels and ReLU.
+fn conv_norm_relu(l: &mut Layers, name: &str, x: Value) -> Result {
+    let (conv, norm) = (format!("{name}.conv"), format!("{name}.bn"));
+    let x = l.conv_norm(&conv, &norm, Window::same(3), x)?;
+    Ok(l.relu(x))
+}
+
+/// Two layers, added to their input.
+fn residual(l: &mut Layers, name: &str, x: Value) -> Result {
+    let y = conv_norm_relu(l, &format!("{name}.0"), x.clone())?;
+    let y = conv_norm_relu(l, &format!("{name}.1"), y)?;
+    Ok(l.add(&format!("{name}.add"), y, x))
+}
