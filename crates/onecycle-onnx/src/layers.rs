@@ -10,7 +10,7 @@ use crate::{
     graph::{Attribute, Constant, Graph, Node},
 };
 
-/// Added to the variance by [`BatchNorm2d`](onecycle_burn::nn::BatchNorm2d).
+/// Added to the variance by [`BatchNorm2d::new`](onecycle_burn::nn::BatchNorm2d::new).
 const EPSILON: f64 = 1e-5;
 
 /// The result of an operation.
@@ -64,6 +64,8 @@ pub(crate) struct Layers {
     graph: Graph,
     /// Tensors that no layer has used yet.
     weights: TensorMap,
+    /// Added to the variance by the batch norms.
+    pub(crate) epsilon: f64,
 }
 
 impl Layers {
@@ -72,6 +74,7 @@ impl Layers {
         Layers {
             graph: Graph::default(),
             weights,
+            epsilon: EPSILON,
         }
     }
 
@@ -114,7 +117,7 @@ impl Layers {
         let mut bias = bias.unwrap_or_else(|| vec![0.0; channels]);
         let per_channel = weight.values.len() / channels.max(1);
         for channel in 0..channels {
-            let scale = gamma[channel] / (variance[channel] + EPSILON).sqrt();
+            let scale = gamma[channel] / (variance[channel] + self.epsilon).sqrt();
             let from = channel * per_channel;
             for value in &mut weight.values[from..from + per_channel] {
                 *value *= scale;
@@ -150,6 +153,18 @@ impl Layers {
     pub(crate) fn relu(&mut self, x: Value) -> Value {
         let name = format!("{}.relu", x.name);
         self.node(&name, "Relu", vec![x.name], &[], x.shape)
+    }
+
+    /// `x Φ(x) = x/2 (1 + erf(x/√2))`. The operator `Gelu` is newer than many runtimes.
+    pub(crate) fn gelu(&mut self, x: Value) -> Result<Value, OnnxError> {
+        let path = |part: &str| format!("{}.gelu.{part}", x.name);
+        let half = self.with_constants(&path("half"), "Mul", x.clone(), vec![], &[0.5])?;
+        let root = std::f64::consts::FRAC_1_SQRT_2;
+        let scaled = self.with_constants(&path("scaled"), "Mul", x.clone(), vec![], &[root])?;
+        let erf = self.node(&path("erf"), "Erf", vec![scaled.name], &[], scaled.shape);
+        let sum = self.with_constants(&path("sum"), "Add", erf, vec![], &[1.0])?;
+        let inputs = vec![half.name, sum.name];
+        Ok(self.node(&path("gelu"), "Mul", inputs, &[], x.shape))
     }
 
     /// Maximum of each `side × side` window. Windows do not overlap; rows and columns at the end

@@ -24,6 +24,7 @@ pub(crate) fn network(l: &mut Layers, architecture: Architecture, images: Value)
         Architecture::ResNetSmall => resnet(l, 1, 2, images),
         Architecture::ResNet { blocks } => resnet(l, blocks, 1, images),
         Architecture::ResNet9 => resnet9(l, images),
+        Architecture::Airbench94 => airbench94(l, images),
     }
 }
 
@@ -130,6 +131,25 @@ fn resnet9(l: &mut Layers, x: Value) -> Result {
     let x = l.global_max_pool(x);
     let x = l.linear("fc", x)?;
     l.with_constants("scaled", "Mul", x, vec![], &[0.125])
+}
+
+/// [`Airbench94`](onecycle_vision::models::Airbench94).
+fn airbench94(l: &mut Layers, x: Value) -> Result {
+    l.epsilon = 1e-12;
+    let x = l.conv("whiten", Window::valid(), x)?;
+    let mut x = l.gelu(x)?;
+    for group in ["group1", "group2", "group3"] {
+        let path = |layer: &str| format!("{group}.{layer}");
+        // The batch norm follows the pool. Its scale is positive, so it can also precede it.
+        x = l.conv_norm(&path("conv1"), &path("norm1"), Window::same(3), x)?;
+        x = l.max_pool(2, x)?;
+        x = l.gelu(x)?;
+        x = l.conv_norm(&path("conv2"), &path("norm2"), Window::same(3), x)?;
+        x = l.gelu(x)?;
+    }
+    let x = l.global_max_pool(x);
+    let x = l.linear("fc", x)?;
+    l.with_constants("scaled", "Mul", x, vec![], &[1.0 / 9.0])
 }
 
 /// A [`ConvBn`](onecycle_vision::models::ConvBn) of 3 × 3 pixels and ReLU.
