@@ -211,6 +211,9 @@ fn erasing_happens_as_often_and_as_large_as_asked() {
     }
 }
 
+/// Changes one setting.
+type Change<'a> = &'a dyn Fn(&mut Augment);
+
 #[test]
 fn settings_out_of_range_are_refused_with_their_key() {
     let shape = ImageShape::new(3, 32, 24);
@@ -279,7 +282,7 @@ fn settings_out_of_range_are_refused_with_their_key() {
         change(&mut augment);
         augment
     };
-    let later: [(&dyn Fn(&mut Augment), &str); 13] = [
+    let later: [(Change, &str); 13] = [
         (
             &|a| a.resized_crop_area = Some([0.0, 1.0]),
             "resized_crop_area",
@@ -313,7 +316,7 @@ fn settings_out_of_range_are_refused_with_their_key() {
             "{message}"
         );
     }
-    let coloured: [(&dyn Fn(&mut Augment), &str); 2] = [
+    let coloured: [(Change, &str); 2] = [
         (&|a| a.hue = 0.1, "hue"),
         (&|a| a.saturation = 0.1, "saturation"),
     ];

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use onecycle_vision::{
-    Augment, Border, Curriculum, DataError, Flip, ImageShape, ImageSize, Loader, Pass, Split,
-    Statistics,
+    Augment, Border, Curriculum, DataError, Flip, ImageShape, ImageSize, Loader, MixedLabels, Pass,
+    Split, Statistics,
 };
 
 const SHAPE: ImageShape = ImageShape::new(3, 9, 7);
@@ -485,12 +485,9 @@ fn mixed_batches_have_the_images_and_labels_of_their_pairs() {
 
 #[test]
 fn mixtures_depend_on_seed_epoch_and_position_only() {
-    let batches = |loader: &Loader, epoch, skip| -> Vec<(Vec<f32>, Option<(Vec<i64>, f64)>)> {
+    let batches = |loader: &Loader, epoch, skip| -> Vec<(Vec<f32>, Option<MixedLabels>)> {
         let batches = loader.epoch(epoch, 10).skip(skip);
-        let values = |batch: onecycle_vision::Batch| {
-            let mixed = batch.mixed.clone().map(|mixed| (mixed.labels, mixed.share));
-            (batch.images.clone(), mixed)
-        };
+        let values = |batch: onecycle_vision::Batch| (batch.images.clone(), batch.mixed.clone());
         batches
             .into_iter()
             .map(|batch| values(batch.unwrap()))
