@@ -40,8 +40,8 @@ pub struct Description {
 ///
 /// Its input [`IMAGES`] are pixels from 0 to 255 as bytes, `[batch, height, width, channels]`, for
 /// any number of images. Normalisation is part of the graph. The outputs are [`LOGITS`] and
-/// [`PROBABILITIES`], float32 `[batch, classes]`. Batch norms are folded into the convolutions before
-/// them, computed in f64.
+/// [`PROBABILITIES`], float32 `[batch, classes]`. Batch norms are folded into the convolutions
+/// before them, computed in f64.
 ///
 /// Metadata: `model`, `classes` (JSON list in the order of the outputs), `channels`, `image_size`
 /// (`[height, width]`), `mean` and `std` (JSON lists, in units of 0 to 1), then those of
@@ -95,8 +95,8 @@ pub fn classifier(description: &Description, weights: TensorMap) -> Result<OnnxM
     Ok(OnnxModel {
         name: architecture.to_string(),
         doc: format!(
-            "Classifies images of {} x {} pixels (height x width) into {} classes. Their names are in \
-             the metadata under `classes`.",
+            "Classifies images of {} x {} pixels (height x width) into {} classes. Their names are \
+             in the metadata under `classes`.",
             shape.height,
             shape.width,
             classes.len()

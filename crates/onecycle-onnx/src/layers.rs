@@ -99,8 +99,8 @@ impl Layers {
     }
 
     /// Convolution and the batch norm after it as a single convolution. Normalising by fixed
-    /// statistics scales and shifts each channel; weights and bias take this over. They are computed
-    /// in f64 and rounded once.
+    /// statistics scales and shifts each channel; weights and bias take this over. They are
+    /// computed in f64 and rounded once.
     pub(crate) fn conv_norm(
         &mut self,
         conv: &str,

@@ -1,9 +1,9 @@
 //! Writes trained image classifiers as [ONNX](https://onnx.ai) files.
 //!
 //! [`classifier`] takes a [`Description`] and the weights of a network of
-//! [`onecycle_vision::models`], and returns an [`OnnxModel`]. [`OnnxModel::to_bytes`] makes the file.
-//! The graph contains the normalisation and the softmax, and the file has the class names, so a
-//! program that runs it needs no other description.
+//! [`onecycle_vision::models`], and returns an [`OnnxModel`]. [`OnnxModel::to_bytes`] makes the
+//! file. The graph contains the normalisation and the softmax, and the file has the class names, so
+//! a program that runs it needs no other description.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -1,8 +1,8 @@
 //! The networks of [`onecycle_vision::models`], layer by layer.
 //!
 //! They are stated again here because an ONNX file describes operations, whereas a Burn module
-//! executes them. Names are the paths of the layers in the modules. `scripts/check_onnx.sh` compares
-//! the outputs of both.
+//! executes them. Names are the paths of the layers in the modules. `scripts/check_onnx.sh`
+//! compares the outputs of both.
 
 use onecycle_vision::models::Architecture;
 

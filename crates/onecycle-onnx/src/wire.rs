@@ -1,7 +1,7 @@
 //! The wire format of protocol buffers, as far as ONNX files need it.
 //!
-//! A message is a sequence of fields. A field is a tag `number << 3 | type` and a value. Type 0 is a
-//! varint (seven bits per byte, lowest first), type 2 a length and that many bytes. See the
+//! A message is a sequence of fields. A field is a tag `number << 3 | type` and a value. Type 0 is
+//! a varint (seven bits per byte, lowest first), type 2 a length and that many bytes. See the
 //! [encoding guide](https://protobuf.dev/programming-guides/encoding/).
 //!
 //! Written by hand, because a generator for eight messages would add more to the build time than
