@@ -265,7 +265,7 @@ impl WithSimd for Group<'_> {
                         &source.tile_row(image, row % down, &zeros),
                         &mut scratch,
                         inputs.values[at..].as_mut_ptr(),
-                        inputs.stride,
+                        inputs.strides(channels),
                     );
                 }
             }

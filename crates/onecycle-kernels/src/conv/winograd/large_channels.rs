@@ -8,13 +8,13 @@
 use super::weight_gradient::{
     Operands, Tiling, accumulate_point, has_tiles, sums_fit, transform_back, transform_images,
 };
-use super::{POINTS, SKEW};
+use super::{POINTS, PointStrides, SKEW};
 use crate::conv::Conv2d;
 use crate::error::KernelError;
 use crate::gemm::DepthLoop;
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
-use crate::simd::{Isa, Simd, WithSimd};
+use crate::simd::{Isa, LINE, Simd, WithSimd};
 use crate::workspace::Workspace;
 
 /// Tiles per piece, which one thread transforms at a time.
@@ -101,15 +101,24 @@ struct Layout {
 }
 
 impl Layout {
-    /// Distances between points of the input and of the gradient.
-    fn strides(&self) -> [usize; 2] {
-        self.channels.map(|channels| self.tiles * channels + SKEW)
+    /// Distances in the points of the input and of the gradient. An odd number of cache lines lies
+    /// between tiles: the products read a line of each tile, and at even distances those would compete
+    /// for a fraction of the first-level cache.
+    fn strides(&self) -> [PointStrides; 2] {
+        self.channels.map(|channels| {
+            let even = channels.is_multiple_of(2 * LINE);
+            let tile = if even { channels + LINE } else { channels };
+            PointStrides {
+                point: self.tiles * tile + SKEW,
+                tile,
+            }
+        })
     }
 
     /// Floats of input and gradient together.
     fn len(&self) -> usize {
         let [inputs, gradients] = self.strides();
-        POINTS * (inputs + gradients)
+        POINTS * (inputs.point + gradients.point)
     }
 }
 
@@ -128,7 +137,7 @@ impl WithSimd for Transform<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let strides = self.layout.strides();
-        let (inputs, gradients) = self.points.split_at_mut(POINTS * strides[0]);
+        let (inputs, gradients) = self.points.split_at_mut(POINTS * strides[0].point);
         // SAFETY: the caller has the instructions; there is room for `layout.tiles` tiles, and the
         // images have at most that many.
         unsafe {
@@ -159,11 +168,12 @@ impl WithSimd for AccumulatePoint<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (len, strides) = (self.layout.len(), self.layout.strides());
+        let (len, [inputs, gradients]) = (self.layout.len(), self.layout.strides());
         let operands = Operands {
-            inputs: &self.slice[self.point * strides[0]..],
-            gradients: &self.slice[POINTS * strides[0] + self.point * strides[1]..],
+            inputs: &self.slice[self.point * inputs.point..],
+            gradients: &self.slice[POINTS * inputs.point + self.point * gradients.point..],
             tiles: self.layout.tiles,
+            tile_strides: [inputs.tile, gradients.tile],
             pieces: DepthLoop {
                 count: self.slice.len() / len,
                 a: len,

@@ -31,7 +31,7 @@ use super::axis::Axis;
 use super::geometry::Geometry;
 use crate::simd::Isa;
 use crate::workspace::{Buffer, Workspace};
-use transform::TileRow;
+use transform::{PointStrides, TileRow};
 
 /// Rows and columns of outputs per tile.
 const OUTPUTS: usize = 4;
@@ -44,6 +44,11 @@ const POINTS: usize = INPUTS * INPUTS;
 const SKEW: usize = 16;
 /// Most tile outputs per actual output; tiles reach beyond the border of small images.
 const MAX_WASTE: f64 = 1.6;
+/// The same for [`MANY_CHANNELS`], where the transforms cost little compared to the products: images
+/// of 3 x 3 and 6 x 6.
+const MAX_WASTE_MANY_CHANNELS: f64 = 1.8;
+/// Input and output channels from which on the transforms cost little.
+const MANY_CHANNELS: usize = 128;
 
 /// Whether the algorithm applies to a forward pass or a gradient of the input.
 pub(crate) fn applies_to_data(isa: Isa, geometry: &Geometry) -> bool {
@@ -59,9 +64,14 @@ fn applies(isa: Isa, axes: [Axis; 2], channels: [usize; 2]) -> bool {
     let dense = axes
         .iter()
         .all(|axis| axis.taps == 3 && axis.step == 1 && axis.place_step == 1 && axis.first <= 0);
+    let max_waste = if channels.iter().all(|c| *c >= MANY_CHANNELS) {
+        MAX_WASTE_MANY_CHANNELS
+    } else {
+        MAX_WASTE
+    };
     dense
         && channels.iter().all(|c| c.is_multiple_of(isa.lanes()))
-        && waste([axes[0].outputs, axes[1].outputs]) <= MAX_WASTE
+        && waste([axes[0].outputs, axes[1].outputs]) <= max_waste
 }
 
 /// Images divided into tiles, which may reach beyond the border.
@@ -116,6 +126,14 @@ impl<'w> Points<'w> {
         Points {
             values: workspace.take(POINTS * stride),
             stride,
+        }
+    }
+
+    /// Distances between points and between tiles.
+    fn strides(&self, channels: usize) -> PointStrides {
+        PointStrides {
+            point: self.stride,
+            tile: channels,
         }
     }
 }

@@ -183,13 +183,22 @@ impl TileRow<'_> {
     }
 }
 
+/// Distances in transformed tiles.
+#[derive(Clone, Copy)]
+pub(super) struct PointStrides {
+    /// From a point of a tile to the next point of the same tile.
+    pub point: usize,
+    /// From a tile to the next at the same point; at least the channels.
+    pub tile: usize,
+}
+
 /// Floats of a scratch row: whole tiles of inputs, which overlap by two pixels.
 pub(super) fn scratch_row(across: usize, channels: usize) -> usize {
     (4 * across + 2) * channels
 }
 
 /// Two-dimensional [`input`] transform of a row of tiles. Point `(i, j)` of tile `t` is written to
-/// `points[(6 i + j) * point_stride + t * channels]`.
+/// `points[(6 i + j) * strides.point + t * strides.tile]`.
 ///
 /// `scratch` has room for six rows of [`scratch_row`] floats. It must be zero where the image has
 /// no pixel.
@@ -201,7 +210,7 @@ pub(super) unsafe fn input_row<S: Simd>(
     tile_row: &TileRow,
     scratch: &mut [f32],
     points: *mut f32,
-    point_stride: usize,
+    strides: PointStrides,
 ) {
     let (across, channels) = (tile_row.across, tile_row.channels);
     let row = scratch_row(across, channels);
@@ -230,9 +239,9 @@ pub(super) unsafe fn input_row<S: Simd>(
                 for c in (0..channels).step_by(S::LANES) {
                     let from = scratch.add(i * row + 4 * t * channels + c);
                     let line = load6::<S>(from, channels);
-                    let to = points.add(6 * i * point_stride + t * channels + c);
+                    let to = points.add(6 * i * strides.point + t * strides.tile + c);
                     for (j, value) in input::<S>(line).into_iter().enumerate() {
-                        S::store(to.add(j * point_stride), value);
+                        S::store(to.add(j * strides.point), value);
                     }
                 }
             }
@@ -250,7 +259,7 @@ pub(super) unsafe fn gradient_row<S: Simd>(
     tile_row: &TileRow,
     scratch: &mut [f32],
     points: *mut f32,
-    point_stride: usize,
+    strides: PointStrides,
 ) {
     let (across, channels) = (tile_row.across, tile_row.channels);
     let row = scratch_row(across, channels);
@@ -276,9 +285,9 @@ pub(super) unsafe fn gradient_row<S: Simd>(
                 for c in (0..channels).step_by(S::LANES) {
                     let from = scratch.add(i * row + 4 * t * channels + c);
                     let line = load4::<S>(from, channels);
-                    let to = points.add(6 * i * point_stride + t * channels + c);
+                    let to = points.add(6 * i * strides.point + t * strides.tile + c);
                     for (j, value) in gradient::<S>(line).into_iter().enumerate() {
-                        S::store(to.add(j * point_stride), value);
+                        S::store(to.add(j * strides.point), value);
                     }
                 }
             }

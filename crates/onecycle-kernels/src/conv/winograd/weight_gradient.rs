@@ -8,7 +8,7 @@
 #![allow(clippy::needless_range_loop)] // Loops over indices keep arrays in registers.
 
 use super::prefetch::Prefetcher;
-use super::{INPUTS, POINTS, Points, TiledImage, WinogradConv, tiles, transform};
+use super::{INPUTS, POINTS, PointStrides, Points, TiledImage, WinogradConv, tiles, transform};
 use crate::conv::geometry::{channel_block, forward_axes};
 use crate::conv::output_gradient::OutputGradient;
 use crate::conv::shape::Conv2d;
@@ -212,6 +212,7 @@ impl WithSimd for Images<'_> {
         let count = self.images * down * across;
         let mut inputs = Points::new(self.workspace, count, channels);
         let mut gradients = Points::new(self.workspace, count, out_channels);
+        let strides = [inputs.strides(channels), gradients.strides(out_channels)];
         // SAFETY: the caller has the instructions; each point has `count` times its channels.
         unsafe {
             transform_images::<S>(
@@ -219,7 +220,7 @@ impl WithSimd for Images<'_> {
                 self.workspace,
                 [self.input, self.gradient],
                 [&mut inputs.values, &mut gradients.values],
-                [inputs.stride, gradients.stride],
+                strides,
             );
         }
         let mut prefetcher = Prefetcher::new(self.prefetch, &[], POINTS);
@@ -233,6 +234,7 @@ impl WithSimd for Images<'_> {
                 inputs: &inputs.values[point * inputs.stride..][..count * channels],
                 gradients: &gradients.values[point * gradients.stride..][..count * out_channels],
                 tiles: count,
+                tile_strides: [channels, out_channels],
                 pieces: DepthLoop::ONCE,
             };
             // SAFETY: the caller has the instructions; both operands have `count` tiles.
@@ -242,7 +244,7 @@ impl WithSimd for Images<'_> {
 }
 
 /// Transforms inputs and gradients of some images to `[point][tile][channel]`, with the given
-/// strides between points.
+/// strides.
 ///
 /// # Safety
 /// As [`Simd`]; each point has room for all tiles of the images; channels are whole vectors
@@ -253,7 +255,7 @@ pub(super) unsafe fn transform_images<S: Simd>(
     workspace: &Workspace,
     [inputs, gradients]: [&[f32]; 2],
     [input_points, gradient_points]: [&mut [f32]; 2],
-    [input_stride, gradient_stride]: [usize; 2],
+    [input_strides, gradient_strides]: [PointStrides; 2],
 ) {
     let Tiling {
         source, gradient, ..
@@ -281,14 +283,14 @@ pub(super) unsafe fn transform_images<S: Simd>(
                 transform::input_row::<S>(
                     &input,
                     &mut input_scratch,
-                    input_points[row * channels..].as_mut_ptr(),
-                    input_stride,
+                    input_points[row * input_strides.tile..].as_mut_ptr(),
+                    input_strides,
                 );
                 transform::gradient_row::<S>(
                     &output,
                     &mut gradient_scratch,
-                    gradient_points[row * out_channels..].as_mut_ptr(),
-                    gradient_stride,
+                    gradient_points[row * gradient_strides.tile..].as_mut_ptr(),
+                    gradient_strides,
                 );
             }
         }
@@ -303,6 +305,8 @@ pub(super) struct Operands<'a> {
     pub gradients: &'a [f32],
     /// Tiles per piece.
     pub tiles: usize,
+    /// Distance between tiles in both.
+    pub tile_strides: [usize; 2],
     /// Number of pieces, and their distances.
     pub pieces: DepthLoop,
 }
@@ -322,16 +326,18 @@ pub(super) unsafe fn accumulate_point<S: Simd>(
     let (channels, out_channels) = (tiling.source.channels, tiling.gradient.channels);
     assert_eq!(sums.len(), channels * out_channels);
     let max_rows = max_rows(S::REGISTERS, tiling.block / S::LANES);
-    for (c, rows) in split_evenly(channels, max_rows) {
-        for k in (0..out_channels).step_by(tiling.block) {
+    // The inner loop reads the gradients of a block again and again, which stay in the first-level
+    // cache.
+    for k in (0..out_channels).step_by(tiling.block) {
+        for (c, rows) in split_evenly(channels, max_rows) {
             let tile = Tile {
                 rows,
                 columns: tiling.block.min(out_channels - k),
                 a: operands.inputs[c..].as_ptr(),
                 a_order: AOrder::ColumnMajor,
-                a_stride: channels,
+                a_stride: operands.tile_strides[0],
                 b: operands.gradients[k..].as_ptr(),
-                b_stride: out_channels,
+                b_stride: operands.tile_strides[1],
                 c: sums[c * out_channels + k..].as_mut_ptr(),
                 c_stride: out_channels,
                 depth: operands.tiles,
