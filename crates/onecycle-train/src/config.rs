@@ -55,6 +55,7 @@ const MAX_THREADS: usize = 1024;
 /// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
+/// | `keep` | `last` | `last`, `best` | which network the run saves: [`Keep`] |
 /// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
 /// | `[augment]` | flips only | | [`Augment`] |
 /// | `[optimizer]` | SGD | | [`OptimizerSection`] |
@@ -91,6 +92,9 @@ pub struct Config {
     pub checkpoint_steps: u64,
     /// What to do after a loss that is not finite.
     pub on_divergence: OnDivergence,
+    /// Which network the run saves.
+    #[serde(default, skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
     /// The images.
     pub data: DataConfig,
     /// Random changes to training images.
@@ -119,6 +123,25 @@ pub enum OnDivergence {
     /// is half the `lr_max` with the same shape and the same steps. [`training`](crate::training)
     /// says which checkpoint is used and how often.
     Retry,
+}
+
+/// Which network a run saves as its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The one after the last epoch.
+    #[default]
+    Last,
+    /// The one after the epoch with the highest accuracy on the validation images; on ties, the
+    /// lowest loss.
+    Best,
+}
+
+impl Keep {
+    /// Whether it is the network after the last epoch.
+    pub fn is_last(&self) -> bool {
+        *self == Keep::Last
+    }
 }
 
 impl FromStr for OnDivergence {
@@ -375,6 +398,7 @@ impl Default for Config {
             label_smoothing: 0.0,
             checkpoint_steps: 0,
             on_divergence: OnDivergence::Stop,
+            keep: Keep::Last,
             data: DataConfig::default(),
             augment: Augment {
                 flip: true,

@@ -7,9 +7,12 @@ use onecycle_vision::models::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, FileError, TrainError, checkpoint,
+    Experiment, FileError, TrainError,
+    best::BestEpoch,
+    checkpoint,
     data_report::DataReport,
     diagnose::{self, Diagnosis},
+    experiment::Data,
     figures::{self, RunRecords},
     files,
     lr_search::{
@@ -49,6 +52,44 @@ pub struct Summary {
     /// Wall-clock time of training in seconds, without evaluation.
     #[serde(with = "onecycle::not_finite")]
     pub train_seconds: f64,
+    /// The epoch of the saved network, if it was chosen as the best one (`keep = "best"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// The epoch that a network was chosen from, and the images that decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The epoch with its validation metrics.
+    #[serde(flatten)]
+    pub epoch: BestEpoch,
+    /// Origin of the validation images: `test`, `held out` or `validation`.
+    pub selected_on: String,
+}
+
+impl Kept {
+    pub(crate) fn of(epoch: BestEpoch, data: &Data) -> Self {
+        Kept {
+            epoch,
+            selected_on: data.validation_is.to_owned(),
+        }
+    }
+}
+
+/// For people, with the epoch counted from 1.
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = match self.selected_on.as_str() {
+            "test" => "the test images, so its test accuracy is too high",
+            "held out" => "held-out images",
+            _ => "the validation images",
+        };
+        write!(
+            f,
+            "the network of epoch {}, the best on {images}",
+            self.epoch.epoch + 1
+        )
+    }
 }
 
 /// One line for people.
@@ -61,7 +102,11 @@ impl fmt::Display for Summary {
             self.test_loss,
             self.epochs,
             duration(self.train_seconds),
-        )
+        )?;
+        match &self.kept {
+            None => Ok(()),
+            Some(kept) => write!(f, "; {kept}"),
+        }
     }
 }
 
@@ -76,26 +121,40 @@ pub enum Artifacts {
     WithoutFigures,
 }
 
-/// Writes the files of a finished run; `model` is in evaluation mode. `tested` has the metrics on the test images; it is empty if
-/// the last epoch was measured on them.
+/// The network that a run ends with.
+pub(crate) struct FinalNetwork {
+    /// The network, in evaluation mode.
+    pub(crate) model: Model,
+    /// Its epoch, if it was chosen as the best one.
+    pub(crate) best: Option<BestEpoch>,
+    /// Metrics on the test images; empty if the epochs were measured on them.
+    pub(crate) tested: MetricSums,
+}
+
+/// Writes the files of a finished run.
 pub(crate) fn finish(
     experiment: &Experiment,
     folder: &RunFolder,
-    model: Model,
-    tested: MetricSums,
+    result: &FinalNetwork,
     artifacts: Artifacts,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
-    model_file::write(&folder.model(), experiment, &model)?;
+    let FinalNetwork {
+        model,
+        best: chosen,
+        tested,
+    } = result;
+    model_file::write(&folder.model(), experiment, model)?;
     let epochs = folder.read_epochs()?;
-    let (test_accuracy, test_loss) = match epochs.last() {
-        // The last epoch measured the same network on the same images.
-        Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
+    let (test_accuracy, test_loss) = match (epochs.last(), chosen) {
+        // This epoch measured the same network on the same images.
+        (_, Some(best)) if tested.images == 0 => (best.val_accuracy, best.val_loss),
+        (Some(last), None) if tested.images == 0 => (last.val_accuracy, last.val_loss),
         _ => (tested.accuracy(), tested.mean_loss()),
     };
     let summary = Summary {
         model: experiment.architecture.to_string(),
-        parameters: model_file::count_parameters(&model),
+        parameters: model_file::count_parameters(model),
         data: data.name.clone(),
         steps: experiment.plan.steps(),
         epochs: epochs.len() as u64,
@@ -103,6 +162,7 @@ pub(crate) fn finish(
         test_loss,
         best_val_accuracy: best(&epochs),
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
+        kept: chosen.map(|epoch| Kept::of(epoch, data)),
     };
     if artifacts == Artifacts::All {
         write_report(folder, &summary, &epochs)?;
@@ -186,6 +246,9 @@ fn write_report(
         ("Seed", run_file.config.seed.to_string()),
         ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
     ];
+    if let Some(kept) = &summary.kept {
+        rows.push(("Saved network", kept.to_string()));
+    }
     for retry in &run_file.retries {
         rows.push((
             "Retried",

@@ -58,6 +58,7 @@
 //! |---|---|
 //! | [`averaging`] | averages of the weights during a training |
 //! | [`data_report`] | images of a run: classes, parts, files that are not used |
+//! | [`best`] | the best network of a run so far |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`metrics`] | loss and accuracy from logits |
@@ -74,6 +75,7 @@
 
 pub mod averaging;
 pub mod bench;
+pub mod best;
 pub mod checkpoint;
 pub mod config;
 pub mod data_report;

@@ -10,9 +10,10 @@ use onecycle_vision::{
 
 use crate::{
     Config, ConfigError, Experiment, RunError, TrainError,
-    config::OnDivergence,
+    best::BestEpoch,
+    config::{Keep, OnDivergence},
     device, files,
-    finish::Summary,
+    finish::{Kept, Summary},
     metrics::{Evaluator, MetricSums},
     model_file,
     observer::Observer,
@@ -201,6 +202,7 @@ impl Experiment {
             experiment: self,
             trainer,
             epochs: Vec::new(),
+            best: None,
             observer,
         };
         device::on_pool_thread(|| training.run(name))
@@ -227,6 +229,8 @@ struct InMemory<'a, N> {
     experiment: &'a Experiment,
     trainer: Trainer<N>,
     epochs: Vec<EpochRecord>,
+    /// The best network so far, if the configuration keeps it.
+    best: Option<(BestEpoch, N)>,
     observer: &'a mut dyn Observer,
 }
 
@@ -238,11 +242,15 @@ impl<N: Network> InMemory<'_, N> {
                 break;
             }
         }
-        let model = self.trainer.network();
+        let (chosen, model) = match self.best.take() {
+            None => (None, self.trainer.network()),
+            Some((epoch, model)) => (Some(epoch), model),
+        };
         let steps = self.trainer.cursor().step;
-        let measured = match self.epochs.last() {
-            // The last epoch measured this network on these images.
-            Some(last) if last.steps == steps && data.validation_is == "test" => {
+        let measured = match (self.epochs.last(), chosen) {
+            // This epoch measured this network on these images.
+            (_, Some(best)) if data.validation_is == "test" => (best.val_accuracy, best.val_loss),
+            (Some(last), None) if last.steps == steps && data.validation_is == "test" => {
                 (last.val_accuracy, last.val_loss)
             }
             _ => {
@@ -261,6 +269,7 @@ impl<N: Network> InMemory<'_, N> {
             test_loss: measured.1,
             best_val_accuracy: accuracies.fold(f64::NAN, f64::max),
             train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum(),
+            kept: chosen.map(|epoch| Kept::of(epoch, data)),
         };
         Ok(Trained {
             summary,
@@ -311,9 +320,14 @@ impl<N: Network> InMemory<'_, N> {
         let end = self.trainer.cursor();
         let record = EpochRecord::of(&sums, end, &hyper, self.trainer.optimizer.config());
         self.observer.epoch(&record);
+        let epoch = BestEpoch::of(&record);
         self.epochs.push(record);
         if !sums.validation.loss.is_finite() {
             return Err(self.not_finite(end.step - 1, hyper.lr));
+        }
+        let best = self.best.as_ref().map(|(epoch, _)| epoch);
+        if self.experiment.config.keep == Keep::Best && epoch.beats(best) {
+            self.best = Some((epoch, model));
         }
         self.trainer.begin_next_epoch();
         Ok(!self.trainer.is_finished() && self.observer.stop())

@@ -17,14 +17,18 @@ pub use start::ResumeOptions;
 use std::time::{Duration, Instant};
 
 use onecycle::Hyper;
+use onecycle_burn::state;
+use onecycle_vision::models::Model;
 
 use crate::{
     Experiment, FileError, RunError, TrainError,
+    best::{Best, BestEpoch},
     checkpoint::{Checkpoint, CheckpointKind, Progress},
+    config::Keep,
     device,
     diagnose::{self, Diagnosis},
     files::JsonLines,
-    finish::{self, Artifacts, Summary},
+    finish::{self, Artifacts, FinalNetwork, Summary},
     metrics::{Evaluator, MetricSums},
     observer::Observer,
     record::{EpochRecord, EpochSums, StepRecord},
@@ -57,6 +61,8 @@ pub struct Training {
     seconds: f64,
     /// Metrics of the evaluation in progress.
     eval_metrics: MetricSums,
+    /// The best network so far, if the run keeps it.
+    best: Option<Best>,
     /// Position of the newest checkpoint.
     saved: Progress,
     _lock: RunLock,
@@ -95,6 +101,7 @@ impl Training {
             seconds: self.seconds,
             evaluated: self.eval_metrics,
             averaged: self.trainer.averager().count(),
+            best: self.best.as_ref().map(|best| best.epoch),
         }
     }
 
@@ -134,13 +141,12 @@ impl Training {
                 Err(error) => return Err(error),
             }
         }
-        let summary = finish::finish(
-            &self.experiment,
-            &self.folder,
-            self.trainer.network(),
-            self.eval_metrics,
-            self.artifacts,
-        )?;
+        let result = FinalNetwork {
+            model: self.kept_network()?,
+            best: self.best.as_ref().map(|best| best.epoch),
+            tested: self.eval_metrics,
+        };
+        let summary = finish::finish(&self.experiment, &self.folder, &result, self.artifacts)?;
         Ok(Outcome::Finished(Box::new(summary)))
     }
 
@@ -191,6 +197,15 @@ impl Training {
             }
         }
         Ok(false)
+    }
+
+    /// The network that the run saves, in evaluation mode.
+    fn kept_network(&self) -> Result<Model, TrainError> {
+        let model = self.trainer.network();
+        match &self.best {
+            None => Ok(model),
+            Some(best) => Ok(state::load_weights(model, best.weights.clone())?),
+        }
     }
 
     /// At the end of the run, measures the statistics of batch norm if the average of the weights
@@ -267,7 +282,10 @@ impl Training {
             .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
-        let model = self.trainer.network();
+        let model = match set {
+            EvalSet::Validation => self.trainer.network(),
+            EvalSet::Test => self.kept_network()?,
+        };
         Evaluator::new(&model, &self.experiment.device).add_until(
             &mut self.eval_metrics,
             batches,
@@ -299,6 +317,12 @@ impl Training {
             // Before the checkpoint is written: the previous one may still be usable.
             return Err(self.diverged(end.step - 1, last.lr));
         }
+        let epoch = BestEpoch::of(&record);
+        let best = self.best.as_ref().map(|best| &best.epoch);
+        if self.experiment.config.keep == Keep::Best && epoch.beats(best) {
+            let weights = state::weights(&self.trainer.network());
+            self.best = Some(Best { epoch, weights });
+        }
         self.trainer.begin_next_epoch();
         self.train_metrics = MetricSums::default();
         self.eval_metrics = MetricSums::default();
@@ -318,7 +342,7 @@ impl Training {
         if let Some(diagnoses) = &self.diagnoses {
             diagnoses.sync()?;
         }
-        let checkpoint = Checkpoint::of(&self.trainer, progress);
+        let checkpoint = Checkpoint::of(&self.trainer, progress, self.best.as_ref());
         checkpoint.save(&self.folder.checkpoints(), kind)?;
         self.saved = progress;
         Ok(())

@@ -50,6 +50,7 @@ impl Training {
             train_metrics: MetricSums::default(),
             seconds: 0.0,
             eval_metrics: MetricSums::default(),
+            best: None,
             saved: Progress::default(),
             experiment,
             folder,
@@ -176,6 +177,7 @@ impl Stopped {
             }
             .into());
         }
+        let best = checkpoint.best();
         let trainer = restore(&experiment, checkpoint)?;
         // Up to here, nothing in the folder was changed.
         for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
@@ -193,6 +195,7 @@ impl Stopped {
             train_metrics: progress.train_metrics(),
             seconds: progress.seconds,
             eval_metrics: progress.evaluated,
+            best,
             saved: progress,
             experiment,
             folder,

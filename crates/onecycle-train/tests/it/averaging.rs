@@ -84,9 +84,6 @@ fn lookahead_follows_its_definition() {
             experiment.training_data(),
         )
         .at(trainer.cursor(), Default::default());
-        if trainer.epoch_is_over() {
-            plain.begin_next_epoch();
-        }
         step(&mut plain);
         step(&mut trainer);
         let fast = values(&state::weights(&plain.model));
@@ -200,7 +197,7 @@ fn stopped_and_killed_runs_resume_exactly() {
         // The last epoch, the summary and the model are of the same network.
         let epochs = whole.folder.read_epochs().unwrap();
         let last = epochs.last().unwrap();
-        let device = onecycle_train::device::open(Default::default()).unwrap();
+        let device = onecycle_train::device::open(onecycle_train::device::Device::Cpu).unwrap();
         let model = Classifier::open(whole.folder.root(), &device).unwrap();
         assert_eq!(model.card().model, "convnet");
         assert!(last.val_loss.is_finite() && summary.test_loss.is_finite());
@@ -262,7 +259,10 @@ fn impossible_settings_name_the_key_and_the_remedy() {
             &[("averaging.kind", "swa"), ("averaging.start", "3ep")],
             "averaging.start = 3ep: expected a point within the run of 12 steps",
         ),
-        (&[("averaging.kind", "sma")], "did you mean \"swa\"?"),
+        (
+            &[("averaging.kind", "lookahed")],
+            "did you mean \"lookahead\"?",
+        ),
         (
             &[("averaging.kind", "swa"), ("averaging.decay", "0.5")],
             "unknown key `averaging.decay`",
@@ -300,7 +300,7 @@ fn a_training_in_memory_gives_the_same_network() {
             .unwrap();
         let (run, summary) = Run::whole(config);
         assert_eq!(trained.summary.test_loss, summary.test_loss);
-        let device = onecycle_train::device::open(Default::default()).unwrap();
+        let device = onecycle_train::device::open(onecycle_train::device::Device::Cpu).unwrap();
         let saved = onecycle_train::Trained::read(&run.folder, &device).unwrap();
         assert_eq!(
             state::weights(&trained.model.valid()),
