@@ -55,6 +55,7 @@ const MAX_THREADS: usize = 1024;
 /// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
+/// | `init` | none | | existing weights to start from: the folder of a run, or a safetensors file |
 /// | `keep` | `last` | `last`, `best` | which network the run saves: [`Keep`] |
 /// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
 /// | `[augment]` | flips only | | [`Augment`] |
@@ -92,6 +93,9 @@ pub struct Config {
     pub checkpoint_steps: u64,
     /// What to do after a loss that is not finite.
     pub on_divergence: OnDivergence,
+    /// Existing weights to start from: the folder of a run, or a safetensors file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Which network the run saves.
     #[serde(default, skip_serializing_if = "Keep::is_last")]
     pub keep: Keep,
@@ -398,6 +402,7 @@ impl Default for Config {
             label_smoothing: 0.0,
             checkpoint_steps: 0,
             on_divergence: OnDivergence::Stop,
+            init: None,
             keep: Keep::Last,
             data: DataConfig::default(),
             augment: Augment {
@@ -445,12 +450,12 @@ impl Config {
         }
     }
 
-    /// Makes the path of the data set absolute, so that it is valid from any folder.
+    /// Makes the paths of the data set and of existing weights absolute, so that they are valid from any folder.
     ///
     /// # Errors
     /// [`FileError::Io`] if the current folder cannot be found.
     pub fn with_absolute_path(mut self) -> Result<Config, ConfigError> {
-        for path in [&mut self.data.path, &mut self.data.labels]
+        for path in [&mut self.data.path, &mut self.data.labels, &mut self.init]
             .into_iter()
             .flatten()
         {

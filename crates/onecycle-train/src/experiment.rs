@@ -24,6 +24,7 @@ use crate::{
     Config, ConfigError, TrainError,
     averaging::Averager,
     device,
+    init::{Init, InitFile},
     trainer::{Trainer, TrainingData},
 };
 
@@ -40,6 +41,8 @@ pub struct Experiment {
     pub architecture: Architecture,
     /// The device, without autodiff.
     pub device: Device,
+    /// The weights that the run starts from, instead of random ones.
+    pub init: Option<Init>,
 }
 
 /// A data set with its loaders.
@@ -51,7 +54,8 @@ pub struct Data {
     pub classes: Vec<String>,
     /// Shape of an image.
     pub shape: ImageShape,
-    /// Mean and standard deviation per channel over all training images.
+    /// Mean and standard deviation per channel by which the images are normalised: those of the
+    /// training images, or of the weights that the run starts from.
     pub statistics: Statistics,
     /// SHA-256 of each file that was read.
     pub checksums: BTreeMap<String, String>,
@@ -110,7 +114,31 @@ impl Experiment {
         (config.data.name, config.data.path) = (Some(dataset.name.clone()), None);
         config.data.labels = None;
         config.check()?;
-        Experiment::of(config, |_| Ok(dataset))
+        let init = Experiment::init(&config)?;
+        Experiment::of(config, init, |_| Ok(dataset))
+    }
+
+    /// Like [`prepare`](Self::prepare), for a run that has recorded the file of its first weights
+    /// and has weights of its own: that file may be gone.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare).
+    pub(crate) fn prepare_recorded(
+        config: Config,
+        init: Option<InitFile>,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let config = config.with_absolute_path()?;
+        let init = match (&config.init, init) {
+            (Some(path), Some(file)) => Some(Init::recorded(path, file)),
+            _ => Experiment::init(&config)?,
+        };
+        Experiment::of(config, init, |config| DataCache::default().read(config))
+    }
+
+    /// The weights that the configuration starts from.
+    fn init(config: &Config) -> Result<Option<Init>, TrainError> {
+        config.init.as_deref().map(Init::read).transpose()
     }
 
     /// Like [`prepare`](Self::prepare), for many runs on the same images: a data set in `cache` is
@@ -122,17 +150,22 @@ impl Experiment {
         config.check()?;
         // The run may be resumed from another working directory.
         let config = config.with_absolute_path()?;
-        Experiment::of(config, |config| cache.read(config))
+        let init = Experiment::init(&config)?;
+        Experiment::of(config, init, |config| cache.read(config))
     }
 
     /// The experiment of a checked configuration and the data set that `read` returns.
     fn of(
         config: Config,
+        init: Option<Init>,
         read: impl FnOnce(&Config) -> Result<Dataset, TrainError>,
     ) -> Result<Self, TrainError> {
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
-        let data = Data::new(read(&config)?, &config)?;
+        let statistics = init
+            .as_ref()
+            .and_then(|init| init.file().statistics.clone());
+        let data = Data::new(read(&config)?, &config, statistics)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
         let mut experiment = Experiment {
             config,
@@ -140,9 +173,18 @@ impl Experiment {
             data,
             architecture,
             device,
+            init,
         };
         // Report an impossible network before anything is written.
-        experiment.initial_model()?;
+        let untrained = experiment.untrained_model()?;
+        if let Some(init) = experiment.init.as_ref().filter(|init| init.is_read()) {
+            let loaded = init.load(untrained, &experiment.data.classes)?;
+            let notes = [
+                init.notes(&experiment.config, &experiment.data),
+                loaded.notes,
+            ];
+            experiment.data.notes.extend(notes.concat());
+        }
         experiment.averager()?;
         curriculum::apply(&mut experiment)?;
         Ok(experiment)
@@ -154,7 +196,11 @@ impl Experiment {
     /// The images are too small for the network, options of the optimizer are out of range, or a
     /// parameter group matches no parameter.
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
-        let model = self.initial_model()?;
+        self.trainer_of(self.initial_model()?)
+    }
+
+    /// A trainer for this experiment that begins with `model`.
+    pub(crate) fn trainer_of(&self, model: Model) -> Result<Trainer, TrainError> {
         check_groups(&self.config.optimizer.groups, &model)?;
         let trainer = Trainer::new(
             model,
@@ -183,11 +229,21 @@ impl Experiment {
         }
     }
 
-    /// The initial network, on the device with autodiff. Its weights depend only on the seed.
+    /// The initial network, on the device with autodiff. Its weights depend only on the seed, unless
+    /// the configuration starts from existing ones.
     ///
     /// # Errors
-    /// The images are too small for the network.
+    /// The images are too small for the network, or the existing weights do not fit it.
     pub fn initial_model(&self) -> Result<Model, TrainError> {
+        let model = self.untrained_model()?;
+        match &self.init {
+            None => Ok(model),
+            Some(init) => Ok(init.load(model, &self.data.classes)?.model),
+        }
+    }
+
+    /// The network with random weights, on the device with autodiff.
+    pub(crate) fn untrained_model(&self) -> Result<Model, TrainError> {
         let mut rng = random::stream(self.config.seed, "initialisation", 0);
         let device = self.device.clone().autodiff();
         let model = Model::new(
@@ -233,7 +289,12 @@ impl DataCache {
 }
 
 impl Data {
-    fn new(mut set: Dataset, config: &Config) -> Result<Self, TrainError> {
+    /// The data of a configuration. `statistics` normalise the images; `None` for their own.
+    fn new(
+        mut set: Dataset,
+        config: &Config,
+        statistics: Option<Statistics>,
+    ) -> Result<Self, TrainError> {
         let seed = config.seed;
         if config.data.limit > 0 {
             set = set.limit(config.data.limit, seed);
@@ -241,7 +302,10 @@ impl Data {
         if config.data.test_limit > 0 {
             set = set.limit_test(config.data.test_limit, seed);
         }
-        let statistics = set.statistics();
+        // Statistics for other channels belong to weights that will not fit.
+        let statistics = statistics
+            .filter(|given| given.mean.len() == set.shape.channels)
+            .unwrap_or_else(|| set.statistics());
         let share = config.data.validation;
         let (train, validation) = match set.validation {
             Some(_) if share > 0.0 => {

@@ -61,6 +61,7 @@
 //! | [`best`] | the best network of a run so far |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
+//! | [`init`] | existing weights that a run starts from |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
@@ -88,9 +89,11 @@ pub mod experiment;
 pub mod figures;
 pub mod files;
 pub mod finish;
+pub mod init;
 mod logits;
 pub mod lr_search;
 pub mod metrics;
+mod model_card;
 pub mod model_file;
 pub mod observer;
 pub mod plan_view;

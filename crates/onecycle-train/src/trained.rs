@@ -170,7 +170,7 @@ impl Experiment {
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
         let root = folder.as_ref();
-        let (device, file) = (self.device.clone(), RunFile::new(&self.config, &self.data));
+        let (device, file) = (self.device.clone(), RunFile::of(&self));
         let training = match RunFolder::look(root) {
             Err(_) => Training::start(self, RunFolder::create(root)?)?,
             Ok(run) if !run.is_finished() => {

@@ -39,7 +39,7 @@ impl Training {
         folder.check_unused()?;
         let trainer = experiment.trainer()?;
         truncate_records(&folder, &experiment, &Progress::default())?;
-        let run_file = RunFile::new(&experiment.config, &experiment.data);
+        let run_file = RunFile::of(&experiment);
         let report = DataReport::new(&experiment.data);
         files::write_json(&folder.data(), "the description of the data", &report)?;
         let mut training = Training {
@@ -90,7 +90,7 @@ impl Training {
         if let Some(on_divergence) = options.on_divergence {
             config.on_divergence = on_divergence;
         }
-        let experiment = Experiment::prepare(config)?;
+        let experiment = Experiment::prepare_recorded(config, recorded.init.clone())?;
         let run = Stopped {
             folder,
             lock,
@@ -111,7 +111,7 @@ impl Training {
     ) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
         let recorded = folder.read_run_file()?;
-        let found = RunFile::new(&experiment.config, &experiment.data);
+        let found = RunFile::of(&experiment);
         recorded.check_same(&found, folder.root())?;
         let run = Stopped {
             folder,
@@ -144,7 +144,7 @@ impl Stopped {
         } = self;
         let run_file = RunFile {
             retries: recorded.retries.clone(),
-            ..RunFile::new(&experiment.config, &experiment.data)
+            ..RunFile::of(&experiment)
         };
         let differences = recorded.data.differences(&run_file.data);
         if !(differences.is_empty() || accept_changes) {
@@ -235,7 +235,8 @@ pub(super) fn restore(
     experiment: &Experiment,
     checkpoint: Checkpoint,
 ) -> Result<Trainer, TrainError> {
-    let mut trainer = experiment.trainer()?;
+    // Its weights come from the checkpoint, not from the file of `init`.
+    let mut trainer = experiment.trainer_of(experiment.untrained_model()?)?;
     trainer.model = state::load_weights(trainer.model, checkpoint.weights)?;
     trainer
         .optimizer
