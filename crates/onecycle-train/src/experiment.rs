@@ -23,6 +23,7 @@ use onecycle_vision::{
 use crate::{
     Config, ConfigError, TrainError,
     averaging::Averager,
+    config::Keep,
     device,
     init::{Init, InitFile},
     trainer::{Trainer, TrainingData},
@@ -179,11 +180,10 @@ impl Experiment {
         let untrained = experiment.untrained_model()?;
         if let Some(init) = experiment.init.as_ref().filter(|init| init.is_read()) {
             let loaded = init.load(untrained, &experiment.data.classes)?;
-            let notes = [
-                init.notes(&experiment.config, &experiment.data),
-                loaded.notes,
-            ];
-            experiment.data.notes.extend(notes.concat());
+            let (config, data) = (&experiment.config, &mut experiment.data);
+            let divided = data.test_origin == TestOrigin::Drawn || config.data.validation > 0.0;
+            let notes = init.notes(&data.checksums, config.seed, divided);
+            data.notes.extend(notes.into_iter().chain(loaded.notes));
         }
         experiment.averager()?;
         curriculum::apply(&mut experiment)?;
@@ -217,6 +217,15 @@ impl Experiment {
     /// It would begin after the end of the run, or in a unit that the run does not define.
     pub fn averager(&self) -> Result<Averager, ConfigError> {
         Averager::new(&self.config.averaging, &self.plan)
+    }
+
+    /// A warning if the run chooses its network on the images that it also tests on.
+    pub fn selection_note(&self) -> Option<&'static str> {
+        let chosen = self.config.keep == Keep::Best && self.data.validation_is == "test";
+        chosen.then_some(
+            "keep = \"best\" chooses the network on the test images, so its test accuracy will be too high; hold out \
+             images with data.validation = 0.1, or keep the last network",
+        )
     }
 
     /// The training images and the settings of the loss.
