@@ -240,15 +240,9 @@ pub(crate) struct SweepOptions {
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_to: Option<f64>,
     /// Updates per range test; with fewer than 25 per decade of learning rates, an instability
-    /// shows too late and the suggested rate is too high
-    #[arg(
-        long,
-        alias = "rungs",
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 150
-    )]
-    pub(crate) num_steps: u64,
+    /// shows too late and the suggested rate is too high [default: 150; 80 with `fit --quick`]
+    #[arg(long, alias = "rungs", value_name = "N", allow_negative_numbers = true)]
+    num_steps: Option<u64>,
     /// Updates at the first learning rate before the test
     #[arg(
         long,
@@ -266,6 +260,18 @@ pub(crate) struct SweepOptions {
         value_parser = at_least_one
     )]
     pub(crate) seeds: usize,
+}
+
+impl SweepOptions {
+    /// Updates per range test, or `default` if the flag is not given.
+    pub(crate) fn num_steps_or(&self, default: u64) -> u64 {
+        self.num_steps.unwrap_or(default)
+    }
+
+    /// Updates per range test.
+    pub(crate) fn num_steps(&self) -> u64 {
+        self.num_steps_or(150)
+    }
 }
 
 /// Flag for the number of CPU threads.
@@ -372,7 +378,7 @@ mod tests {
         let notes = |flag: &str| {
             let line = ["find", flag, "20"];
             let args = <CommandLine as clap::Parser>::try_parse_from(line);
-            assert!(matches!(args, Ok(args) if args.sweep.num_steps == 20));
+            assert!(matches!(args, Ok(args) if args.sweep.num_steps() == 20));
             deprecations(line.into_iter().map(OsString::from))
         };
         assert_eq!(notes("--rungs"), ["--rungs is deprecated: use --num-steps"]);

@@ -10,6 +10,7 @@ mod differences;
 mod explain;
 mod layers;
 mod policy;
+mod suggest;
 mod tables;
 
 use std::{
@@ -497,7 +498,7 @@ impl Config {
             "at most 1024, or 0 for all cores",
         )?;
         self.data.check()?;
-        self.model.parse::<Architecture>()?;
+        self.check_model()?;
         self.optimizer.build()?;
         self.policy.policy()?;
         self.averaging.check()?;
@@ -506,6 +507,17 @@ impl Config {
         // read.
         toml::Table::try_from(self).map_err(FileError::to_toml)?;
         Ok(())
+    }
+
+    fn check_model(&self) -> Result<(), ConfigError> {
+        if self.model.parse::<Architecture>().is_ok() {
+            return Ok(());
+        }
+        let known: Vec<&str> = Architecture::names().collect();
+        let meant = suggest::nearest(&self.model, &known);
+        let meant = meant.map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        let expected = format!("one of {}{meant}", known.join(", "));
+        Err(ConfigError::setting("model", &self.model, expected))
     }
 
     fn check_length(&self) -> Result<(), ConfigError> {

@@ -13,6 +13,7 @@ mod continued;
 mod diagnose;
 mod disk;
 mod find;
+mod from_weights;
 mod killed;
 mod load;
 mod messy_folders;
