@@ -7,7 +7,7 @@ use std::{collections::HashMap, fs, path::Path};
 use burn::tensor::TensorData;
 use onecycle_burn::state::{self, TensorMap};
 use onecycle_train::{
-    Config, Experiment, RunError, TrainError, device, observer::Silent, tensors, train_in,
+    Config, Experiment, RunError, TrainError, observer::Silent, tensors, train_in,
 };
 use onecycle_vision::{Dataset, ImageShape, Split};
 use runs::{PER_EPOCH, Run, Watch, assert_same, config};
