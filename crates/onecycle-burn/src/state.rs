@@ -41,6 +41,16 @@ pub fn weights<M: Module>(model: &M) -> TensorMap {
     reader.tensors
 }
 
+/// Returns the names and shapes of all float tensors of a module, in the order of its layers.
+pub fn shapes<M: Module>(model: &M) -> Vec<(String, Vec<usize>)> {
+    let mut shapes = Shapes {
+        path: ModulePath::default(),
+        found: Vec::new(),
+    };
+    model.visit(&mut shapes);
+    shapes.found
+}
+
 /// Replaces the tensors of `model` by those of `weights`, converted to the element types of the
 /// model.
 ///
@@ -167,6 +177,27 @@ impl<F: Fn(&str, usize) -> bool> ModuleMapper for Freezer<F> {
             true => param.set_require_grad(false),
             false => param,
         }
+    }
+}
+
+/// Collects the names and shapes of all float tensors.
+struct Shapes {
+    path: ModulePath,
+    found: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let shape = param.lazy_shape().to_vec();
+        self.found.push((self.path.joined(), shape));
     }
 }
 

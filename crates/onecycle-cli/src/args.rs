@@ -41,6 +41,10 @@ pub(crate) struct ConfigOptions {
     /// resnet8, 20, 32, 44, 56 or 110, airbench94 [key: model] [default: resnet-small]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Start from existing weights, and the network of them unless --model is given: the folder of a
+    /// run, or a safetensors file [key: init] [default: random weights]
+    #[arg(long, value_name = "RUN|FILE")]
+    init: Option<PathBuf>,
     /// Name of a known data set, or path of an image folder or of a data set's files [key:
     /// data.name or data.path] [default: fashion-mnist]
     #[arg(long, value_name = "NAME|PATH")]
@@ -87,6 +91,34 @@ impl ConfigOptions {
         Ok(self.resolve()?.threads)
     }
 
+    /// The flags that were given, as on the command line, without the number of threads. They would
+    /// change a run.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let values = [
+            ("--config", path(&self.config)),
+            ("--epochs", self.epochs.clone()),
+            ("--steps", self.steps.clone()),
+            ("--model", self.model.clone()),
+            ("--init", path(&self.init)),
+            ("--data", self.data.clone()),
+            ("--labels", path(&self.labels)),
+            ("--limit", self.limit.clone()),
+            ("--batch-size", self.batch_size.clone()),
+            ("--lr-max", self.lr_max.clone()),
+            ("--weight-decay", self.weight_decay.clone()),
+            ("--seed", self.seed.clone()),
+            ("--device", self.device.clone()),
+        ];
+        let values = values
+            .into_iter()
+            .filter_map(|(flag, value)| Some(format!("{flag} {}", quoted(&value?))));
+        let settings = self.settings.iter();
+        let settings = settings.map(|setting| format!("--set {}", quoted(setting)));
+        let skip_bad = self.skip_bad.then(|| "--skip-bad".to_owned());
+        values.chain(settings).chain(skip_bad).collect()
+    }
+
     /// The layers of the configuration before they are merged and checked.
     pub(crate) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::new()?;
@@ -102,8 +134,10 @@ impl ConfigOptions {
         if let Some(data) = &self.data {
             layers = layers.set_text(data_key(data), data)?;
         }
-        if let Some(labels) = &self.labels {
-            layers = layers.set_text("data.labels", &labels.to_string_lossy())?;
+        for (key, path) in [("data.labels", &self.labels), ("init", &self.init)] {
+            if let Some(path) = path {
+                layers = layers.set_text(key, &path.to_string_lossy())?;
+            }
         }
         if self.skip_bad {
             layers = layers.set("data.skip_bad", "true")?;
@@ -130,6 +164,38 @@ impl ConfigOptions {
         }
         Ok(layers)
     }
+}
+
+/// A value as a shell reads it back.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
+    match !value.is_empty() && value.chars().all(plain) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\\''")),
+    }
+}
+
+/// Hides the flags of [`ConfigOptions`] in the help of a command that only refuses them.
+pub(crate) fn hide_settings(arg: clap::Arg) -> clap::Arg {
+    const SETTINGS: [&str; 15] = [
+        "config",
+        "settings",
+        "epochs",
+        "steps",
+        "model",
+        "init",
+        "data",
+        "labels",
+        "skip_bad",
+        "limit",
+        "batch_size",
+        "lr_max",
+        "weight_decay",
+        "seed",
+        "device",
+    ];
+    let hidden = SETTINGS.contains(&arg.get_id().as_str());
+    arg.hide(hidden)
 }
 
 /// Splits the `KEY=VALUE` arguments of `--set`.
@@ -180,15 +246,9 @@ pub(crate) struct SweepOptions {
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_to: Option<f64>,
     /// Updates per range test; with fewer than 25 per decade of learning rates, an instability
-    /// shows too late and the suggested rate is too high
-    #[arg(
-        long,
-        alias = "rungs",
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 150
-    )]
-    pub(crate) num_steps: u64,
+    /// shows too late and the suggested rate is too high [default: 150; 80 with `fit --quick`]
+    #[arg(long, alias = "rungs", value_name = "N", allow_negative_numbers = true)]
+    num_steps: Option<u64>,
     /// Updates at the first learning rate before the test
     #[arg(
         long,
@@ -206,6 +266,18 @@ pub(crate) struct SweepOptions {
         value_parser = at_least_one
     )]
     pub(crate) seeds: usize,
+}
+
+impl SweepOptions {
+    /// Updates per range test, or `default` if the flag is not given.
+    pub(crate) fn num_steps_or(&self, default: u64) -> u64 {
+        self.num_steps.unwrap_or(default)
+    }
+
+    /// Updates per range test.
+    pub(crate) fn num_steps(&self) -> u64 {
+        self.num_steps_or(150)
+    }
 }
 
 /// Flag for the number of CPU threads.
@@ -317,7 +389,7 @@ mod tests {
         let notes = |flag: &str| {
             let line = ["find", flag, "20"];
             let args = <CommandLine as clap::Parser>::try_parse_from(line);
-            assert!(matches!(args, Ok(args) if args.sweep.num_steps == 20));
+            assert!(matches!(args, Ok(args) if args.sweep.num_steps() == 20));
             deprecations(line.into_iter().map(OsString::from))
         };
         assert_eq!(notes("--rungs"), ["--rungs is deprecated: use --num-steps"]);

@@ -78,7 +78,16 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Find(args) => find::run(&args, start),
         Command::Suggest(args) => suggest::run(&args),
         Command::Train(args) => train::run(&args, start),
-        Command::Resume(args) => train::resume(&args.run, 0, &args.run_options, &args.show, start),
+        Command::Resume(args) => {
+            let configuration = &args.configuration;
+            train::resume(
+                &args.run,
+                configuration,
+                &args.run_options,
+                &args.show,
+                start,
+            )
+        }
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Predict(args) => predict::run(&args),

@@ -3,7 +3,7 @@
 //!
 //! A file consists of `1CYCKPT1`, the SHA-256 of the rest, and a safetensors file. This has the
 //! weights as `model/NAME`, the optimizer state as `optimizer/NAME`, the average of the weights as
-//! `average/NAME` if there is one, and [`Progress`] as JSON in its metadata. The newest two checkpoints are kept: if the last one is damaged, the one before it
+//! `average/NAME` if there is one, the best network so far as `best/NAME` if the run keeps it, and [`Progress`] as JSON in its metadata. The newest two checkpoints are kept: if the last one is damaged, the one before it
 //! is used.
 //!
 //! Names start with the kind and the step. Checkpoints at the steps that the configuration sets are
@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     FileError, RunError, TrainError,
     averaging::AverageState,
+    best::{Best, BestEpoch},
     files,
     metrics::MetricSums,
     tensors,
@@ -64,6 +65,9 @@ pub struct Progress {
     /// Number of networks in the average of the weights.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub averaged: u64,
+    /// The epoch with the best network so far, if the run keeps the best one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestEpoch>,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -105,21 +109,31 @@ pub struct Checkpoint {
     pub optimizer: TensorMap,
     /// Average of the weights.
     pub average: AverageState,
+    /// Weights of the best network so far, if the run keeps the best one.
+    pub best: Option<TensorMap>,
 }
 
 impl Checkpoint {
-    /// The state of `trainer` at the position `progress`.
-    pub(crate) fn of(trainer: &Trainer, progress: Progress) -> Self {
+    /// The state of `trainer` at the position `progress`, with the best network so far.
+    pub(crate) fn of(trainer: &Trainer, progress: Progress, best: Option<&Best>) -> Self {
         let average = trainer.averager().state();
         Checkpoint {
             progress: Progress {
                 averaged: average.count,
+                best: best.map(|best| best.epoch),
                 ..progress
             },
             weights: state::weights(&trainer.model),
             optimizer: trainer.optimizer.state(),
             average,
+            best: best.map(|best| best.weights.clone()),
         }
+    }
+
+    /// The best network so far.
+    pub(crate) fn best(&self) -> Option<Best> {
+        let (epoch, weights) = (self.progress.best?, self.best.clone()?);
+        Some(Best { epoch, weights })
     }
 
     /// Writes the checkpoint into `folder` and removes obsolete ones: all but the newest two of the
@@ -203,6 +217,9 @@ impl Checkpoint {
         let mut all = named("model", &self.weights);
         all.extend(named("optimizer", &self.optimizer));
         all.extend(named("average", &self.average.tensors));
+        if let Some(best) = &self.best {
+            all.extend(named("best", best));
+        }
         let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
         let payload = tensors::to_safetensors(all.into_iter().collect(), metadata)?;
         let mut bytes = Vec::with_capacity(MAGIC.len() + DIGEST_LEN + payload.len());
@@ -236,6 +253,7 @@ impl Checkpoint {
                 tensors: TensorMap::new(),
                 count: progress.averaged,
             },
+            best: progress.best.map(|_| TensorMap::new()),
         };
         for (name, data) in all {
             if let Some(name) = name.strip_prefix("model/") {
@@ -244,9 +262,13 @@ impl Checkpoint {
                 checkpoint.optimizer.insert(name.to_owned(), data);
             } else if let Some(name) = name.strip_prefix("average/") {
                 checkpoint.average.tensors.insert(name.to_owned(), data);
+            } else if let (Some(name), Some(best)) =
+                (name.strip_prefix("best/"), checkpoint.best.as_mut())
+            {
+                best.insert(name.to_owned(), data);
             } else {
                 return Err(format!(
-                    "tensor `{name}` belongs neither to the model nor to the optimizer nor to the average"
+                    "tensor `{name}` belongs to no part of a checkpoint"
                 ));
             }
         }
@@ -266,6 +288,11 @@ mod tests {
                 step,
                 loss: 0.1 + 0.2,
                 averaged: 3,
+                best: Some(BestEpoch {
+                    epoch: 1,
+                    val_accuracy: 0.1 + 0.2,
+                    val_loss: 2.5,
+                }),
                 ..Progress::default()
             },
             weights: TensorMap::from([(
@@ -283,6 +310,10 @@ mod tests {
                 )]),
                 count: 3,
             },
+            best: Some(TensorMap::from([(
+                "fc.weight".to_owned(),
+                TensorData::new(vec![2.5f32, -7.0], [2, 1]),
+            )])),
         }
     }
 

@@ -11,6 +11,7 @@ mod differences;
 mod explain;
 mod layers;
 mod policy;
+mod suggest;
 mod tables;
 pub(crate) mod units;
 
@@ -61,6 +62,8 @@ const MAX_THREADS: usize = 1024;
 /// | `class_weights` | none | > 0 | weights of the classes in the training loss: [`ClassWeights`] |
 /// | `checkpoint_steps` | 0 | ≥ 0 | updates between checkpoints within an epoch, 0 for none; each epoch ends with one |
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
+/// | `init` | none | | existing weights to start from: the folder of a run, or a safetensors file |
+/// | `keep` | `last` | `last`, `best` | which network the run saves: [`Keep`] |
 /// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
 /// | `[augment]` | flips only | | [`Augment`] |
 /// | `[optimizer]` | SGD | | [`OptimizerSection`] |
@@ -108,6 +111,12 @@ pub struct Config {
     pub checkpoint_steps: u64,
     /// What to do after a loss that is not finite.
     pub on_divergence: OnDivergence,
+    /// Existing weights to start from: the folder of a run, or a safetensors file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// Which network the run saves.
+    #[serde(default, skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
     /// The images.
     pub data: DataConfig,
     /// Random changes to training images.
@@ -136,6 +145,25 @@ pub enum OnDivergence {
     /// is half the `lr_max` with the same shape and the same steps. [`training`](crate::training)
     /// says which checkpoint is used and how often.
     Retry,
+}
+
+/// Which network a run saves as its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The one after the last epoch.
+    #[default]
+    Last,
+    /// The one after the epoch with the highest accuracy on the validation images; on ties, the
+    /// lowest loss.
+    Best,
+}
+
+impl Keep {
+    /// Whether it is the network after the last epoch.
+    pub fn is_last(&self) -> bool {
+        *self == Keep::Last
+    }
 }
 
 impl FromStr for OnDivergence {
@@ -395,6 +423,8 @@ impl Default for Config {
             class_weights: None,
             checkpoint_steps: 0,
             on_divergence: OnDivergence::Stop,
+            init: None,
+            keep: Keep::Last,
             data: DataConfig::default(),
             augment: Augment {
                 flip: Flip::Random,
@@ -441,12 +471,12 @@ impl Config {
         }
     }
 
-    /// Makes the path of the data set absolute, so that it is valid from any folder.
+    /// Makes the paths of the data set and of existing weights absolute, so that they are valid from any folder.
     ///
     /// # Errors
     /// [`FileError::Io`] if the current folder cannot be found.
     pub fn with_absolute_path(mut self) -> Result<Config, ConfigError> {
-        for path in [&mut self.data.path, &mut self.data.labels]
+        for path in [&mut self.data.path, &mut self.data.labels, &mut self.init]
             .into_iter()
             .flatten()
         {
@@ -491,7 +521,7 @@ impl Config {
             "at most 1024, or 0 for all cores",
         )?;
         self.data.check()?;
-        self.model.parse::<Architecture>()?;
+        self.check_model()?;
         self.optimizer.build()?;
         self.policy.policy()?;
         self.averaging.check()?;
@@ -500,6 +530,17 @@ impl Config {
         // read.
         toml::Table::try_from(self).map_err(FileError::to_toml)?;
         Ok(())
+    }
+
+    fn check_model(&self) -> Result<(), ConfigError> {
+        if self.model.parse::<Architecture>().is_ok() {
+            return Ok(());
+        }
+        let known: Vec<&str> = Architecture::names().collect();
+        let meant = suggest::nearest(&self.model, &known);
+        let meant = meant.map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        let expected = format!("one of {}{meant}", known.join(", "));
+        Err(ConfigError::setting("model", &self.model, expected))
     }
 
     fn check_length(&self) -> Result<(), ConfigError> {

@@ -73,10 +73,13 @@ impl DataReport {
 
     /// The heads of the columns of [`rows`](Self::rows).
     pub(crate) fn heads(&self) -> Vec<&'static str> {
+        // Without images for validation, the test images are measured after each epoch.
+        let has_validation = self.parts.contains_key(&PartName::Validation);
         let head = |part: &PartName| match part {
             PartName::Train => "training",
             PartName::Validation => "validation",
-            PartName::Test => "test",
+            PartName::Test if has_validation => "test",
+            PartName::Test => "test (also validation)",
         };
         ["class"]
             .into_iter()

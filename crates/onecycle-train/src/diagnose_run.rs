@@ -32,8 +32,8 @@ pub fn diagnose(
     let _lock = RunLock::acquire(root)?;
     let run_file = folder.read_run_file()?;
     let found = FoundWeights::of(&folder)?;
-    let experiment = Experiment::prepare(run_file.config.clone())?;
-    let now = RunFile::new(&experiment.config, &experiment.data);
+    let experiment = Experiment::prepare_recorded(run_file.config.clone(), run_file.init.clone())?;
+    let now = RunFile::of(&experiment);
     for difference in run_file.data.differences(&now.data) {
         observer.note(&format!(
             "the data have changed since the run was trained: {difference}"
@@ -41,7 +41,7 @@ pub fn diagnose(
     }
     let plan = run_file.plan()?;
     let step = found.step.unwrap_or(plan.steps());
-    let model = state::load_weights(experiment.initial_model()?, found.weights)?;
+    let model = state::load_weights(experiment.untrained_model()?, found.weights)?;
     let point = TrainingPoint::after(&run_file, &plan, step);
     let mut diagnosis = measure(&experiment, &model, point, options, observer)?;
     diagnosis.weights = Some(found.file);

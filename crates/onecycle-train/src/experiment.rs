@@ -20,9 +20,10 @@ use onecycle_vision::{
 use crate::{
     Config, ConfigError, TrainError,
     averaging::Averager,
-    config::{OptimizerSection, units::policy_per_step},
+    config::{Keep, OptimizerSection, units::policy_per_step},
     device,
     image_sizes::ImageSizes,
+    init::{Init, InitFile},
     trainer::{Trainer, TrainingData},
 };
 
@@ -44,6 +45,8 @@ pub struct Experiment {
     pub device: Device,
     /// Weight of each class in the training loss; `None` for equal weights.
     pub class_weights: Option<Arc<[f64]>>,
+    /// The weights that the run starts from, instead of random ones.
+    pub init: Option<Init>,
 }
 
 /// A data set with its loaders.
@@ -55,7 +58,8 @@ pub struct Data {
     pub classes: Vec<String>,
     /// Shape of an image.
     pub shape: ImageShape,
-    /// Mean and standard deviation per channel over all training images.
+    /// Mean and standard deviation per channel by which the images are normalised: those of the
+    /// training images, or of the weights that the run starts from.
     pub statistics: Statistics,
     /// SHA-256 of each file that was read.
     pub checksums: BTreeMap<String, String>,
@@ -114,7 +118,31 @@ impl Experiment {
         (config.data.name, config.data.path) = (Some(dataset.name.clone()), None);
         config.data.labels = None;
         config.check()?;
-        Experiment::of(config, |_| Ok(dataset))
+        let init = Experiment::init(&config)?;
+        Experiment::of(config, init, |_| Ok(dataset))
+    }
+
+    /// Like [`prepare`](Self::prepare), for a run that has recorded the file of its first weights
+    /// and has weights of its own: that file may be gone.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare).
+    pub(crate) fn prepare_recorded(
+        config: Config,
+        init: Option<InitFile>,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let config = config.with_absolute_path()?;
+        let init = match (&config.init, init) {
+            (Some(path), Some(file)) => Some(Init::recorded(path, file)),
+            _ => Experiment::init(&config)?,
+        };
+        Experiment::of(config, init, |config| DataCache::default().read(config))
+    }
+
+    /// The weights that the configuration starts from.
+    fn init(config: &Config) -> Result<Option<Init>, TrainError> {
+        config.init.as_deref().map(Init::read).transpose()
     }
 
     /// Like [`prepare`](Self::prepare), for many runs on the same images: a data set in `cache` is
@@ -126,17 +154,22 @@ impl Experiment {
         config.check()?;
         // The run may be resumed from another working directory.
         let config = config.with_absolute_path()?;
-        Experiment::of(config, |config| cache.read(config))
+        let init = Experiment::init(&config)?;
+        Experiment::of(config, init, |config| cache.read(config))
     }
 
     /// The experiment of a checked configuration and the data set that `read` returns.
     fn of(
         config: Config,
+        init: Option<Init>,
         read: impl FnOnce(&Config) -> Result<Dataset, TrainError>,
     ) -> Result<Self, TrainError> {
         let architecture: Architecture = config.model.parse()?;
         let device = device::open(config.device)?;
-        let data = Data::new(read(&config)?, &config)?;
+        let statistics = init
+            .as_ref()
+            .and_then(|init| init.file().statistics.clone());
+        let data = Data::new(read(&config)?, &config, statistics)?;
         let plan = Arc::new(plan(&config, Some(data.train.len()))?);
         let images = data.train.split().class_counts(data.classes.len());
         let class_weights = match &config.class_weights {
@@ -150,9 +183,17 @@ impl Experiment {
             architecture,
             device,
             class_weights,
+            init,
         };
         // Report an impossible network before anything is written.
-        experiment.initial_model()?;
+        let untrained = experiment.untrained_model()?;
+        if let Some(init) = experiment.init.as_ref().filter(|init| init.is_read()) {
+            let loaded = init.load(untrained, &experiment.data.classes)?;
+            let (config, data) = (&experiment.config, &mut experiment.data);
+            let divided = data.test_origin == TestOrigin::Drawn || config.data.validation > 0.0;
+            let notes = init.notes(&data.checksums, config.seed, divided);
+            data.notes.extend(notes.into_iter().chain(loaded.notes));
+        }
         experiment.averager()?;
         experiment.training_data()?;
         curriculum::apply(&mut experiment)?;
@@ -165,7 +206,11 @@ impl Experiment {
     /// The images are too small for the network, options of the optimizer are out of range, or a
     /// parameter group matches no parameter.
     pub fn trainer(&self) -> Result<Trainer, TrainError> {
-        let model = self.initial_model()?;
+        self.trainer_of(self.initial_model()?)
+    }
+
+    /// A trainer for this experiment that begins with `model`.
+    pub(crate) fn trainer_of(&self, model: Model) -> Result<Trainer, TrainError> {
         let OptimizerSection { groups, freeze, .. } = &self.config.optimizer;
         let groups = groups.iter().map(|group| &group.select);
         check_selected("groups", groups, &model)?;
@@ -188,6 +233,15 @@ impl Experiment {
         Averager::new(&self.config.averaging, &self.plan)
     }
 
+    /// A warning if the run chooses its network on the images that it also tests on.
+    pub fn selection_note(&self) -> Option<&'static str> {
+        let chosen = self.config.keep == Keep::Best && self.data.validation_is == "test";
+        chosen.then_some(
+            "keep = \"best\" chooses the network on the test images, so its test accuracy will be too high; hold out \
+             images with data.validation = 0.1, or keep the last network",
+        )
+    }
+
     /// The training images and the settings of the loss.
     ///
     /// # Errors
@@ -207,11 +261,21 @@ impl Experiment {
         })
     }
 
-    /// The initial network, on the device with autodiff. Its weights depend only on the seed.
+    /// The initial network, on the device with autodiff. Its weights depend only on the seed, unless
+    /// the configuration starts from existing ones.
     ///
     /// # Errors
-    /// The images are too small for the network.
+    /// The images are too small for the network, or the existing weights do not fit it.
     pub fn initial_model(&self) -> Result<Model, TrainError> {
+        let model = self.untrained_model()?;
+        match &self.init {
+            None => Ok(model),
+            Some(init) => Ok(init.load(model, &self.data.classes)?.model),
+        }
+    }
+
+    /// The network with random weights, on the device with autodiff.
+    pub(crate) fn untrained_model(&self) -> Result<Model, TrainError> {
         let mut rng = random::stream(self.config.seed, "initialisation", 0);
         let device = self.device.clone().autodiff();
         let model = Model::new(
@@ -273,7 +337,12 @@ impl DataCache {
 }
 
 impl Data {
-    fn new(mut set: Dataset, config: &Config) -> Result<Self, TrainError> {
+    /// The data of a configuration. `statistics` normalise the images; `None` for their own.
+    fn new(
+        mut set: Dataset,
+        config: &Config,
+        statistics: Option<Statistics>,
+    ) -> Result<Self, TrainError> {
         let seed = config.seed;
         if config.data.limit > 0 {
             set = set.limit(config.data.limit, seed);
@@ -281,7 +350,10 @@ impl Data {
         if config.data.test_limit > 0 {
             set = set.limit_test(config.data.test_limit, seed);
         }
-        let statistics = set.statistics();
+        // Statistics for other channels belong to weights that will not fit.
+        let statistics = statistics
+            .filter(|given| given.mean.len() == set.shape.channels)
+            .unwrap_or_else(|| set.statistics());
         let share = config.data.validation;
         let (train, validation) = match set.validation {
             Some(_) if share > 0.0 => {

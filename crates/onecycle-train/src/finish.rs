@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Experiment, FileError, TrainError,
     assessment::{self, Answers, Assessment, Pictures, Scores},
+    best::BestEpoch,
     checkpoint,
     data_report::DataReport,
     diagnose::{self, Diagnosis},
+    experiment::Data,
     figures::{self, RunRecords},
     files,
     lr_search::{
@@ -60,6 +62,44 @@ pub struct Summary {
     /// `test_balanced_accuracy` and `test_macro_f1`; `None` in the summaries of older versions.
     #[serde(flatten)]
     pub test_scores: Option<TestScores>,
+    /// The epoch of the saved network, if it was chosen as the best one (`keep = "best"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// The epoch that a network was chosen from, and the images that decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The epoch with its validation metrics.
+    #[serde(flatten)]
+    pub epoch: BestEpoch,
+    /// Origin of the validation images: `test`, `held out` or `validation`.
+    pub selected_on: String,
+}
+
+impl Kept {
+    pub(crate) fn of(epoch: BestEpoch, data: &Data) -> Self {
+        Kept {
+            epoch,
+            selected_on: data.validation_is.to_owned(),
+        }
+    }
+}
+
+/// For people, with the epoch counted from 1.
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = match self.selected_on.as_str() {
+            "test" => "the test images, so its test accuracy is too high",
+            "held out" => "held-out images",
+            _ => "the validation images",
+        };
+        write!(
+            f,
+            "the network of epoch {}, the best on {images}",
+            self.epoch.epoch + 1
+        )
+    }
 }
 
 /// Scores on the test images that do not depend on how many images each class has.
@@ -114,9 +154,12 @@ impl fmt::Display for Summary {
             self.epochs,
             duration(self.train_seconds),
         )?;
-        match self.tta {
-            Tta::Image => Ok(()),
-            tta => write!(f, "; mean of {} views of each image", tta.views()),
+        if self.tta != Tta::Image {
+            write!(f, "; mean of {} views of each image", self.tta.views())?;
+        }
+        match &self.kept {
+            None => Ok(()),
+            Some(kept) => write!(f, "; {kept}"),
         }
     }
 }
@@ -132,15 +175,17 @@ pub enum Artifacts {
     WithoutFigures,
 }
 
-/// The network at the end of a run, and what the last evaluation measured of it.
+/// The network that a run ends with, and what the last evaluation measured of it.
 pub(crate) struct FinalNetwork {
-    /// In evaluation mode.
+    /// The network, in evaluation mode.
     pub(crate) model: Model,
     /// Number of trained parameters.
     pub(crate) parameters: usize,
-    /// Metrics on the test images; empty if the last epoch was measured on them.
+    /// Its epoch, if it was chosen as the best one.
+    pub(crate) best: Option<BestEpoch>,
+    /// Metrics on the test images; empty if the epochs were measured on them.
     pub(crate) tested: MetricSums,
-    /// Answers to the test images. Incomplete if the evaluation began in another process.
+    /// Its answers to the test images. Incomplete if they were not measured, or in another process.
     pub(crate) answers: Answers,
 }
 
@@ -155,14 +200,16 @@ pub(crate) fn finish(
     let FinalNetwork {
         model,
         parameters,
+        best: chosen,
         tested,
         answers,
     } = network;
     model_file::write(&folder.model(), experiment, &model)?;
     let epochs = folder.read_epochs()?;
-    let (test_accuracy, test_loss) = match epochs.last() {
-        // The last epoch measured the same network on the same images.
-        Some(last) if tested.images == 0 => (last.val_accuracy, last.val_loss),
+    let (test_accuracy, test_loss) = match (epochs.last(), chosen) {
+        // This epoch measured the same network on the same images.
+        (_, Some(best)) if tested.images == 0 => (best.val_accuracy, best.val_loss),
+        (Some(last), None) if tested.images == 0 => (last.val_accuracy, last.val_loss),
         _ => (tested.accuracy(), tested.mean_loss()),
     };
     let answers = complete(answers, experiment, &model)?;
@@ -179,6 +226,7 @@ pub(crate) fn finish(
         train_seconds: epochs.iter().map(|epoch| epoch.seconds).sum(),
         tta: experiment.config.tta,
         test_scores: assessment.map(|assessment| assessment.scores.into()),
+        kept: chosen.map(|epoch| Kept::of(epoch, data)),
     };
     if artifacts == Artifacts::All {
         if let Some((images, picture)) = TrainingImages::of(experiment)? {
@@ -314,6 +362,9 @@ fn write_report(
         ("Seed", run_file.config.seed.to_string()),
         ("onecycle", env!("CARGO_PKG_VERSION").to_owned()),
     ];
+    if let Some(kept) = &summary.kept {
+        rows.push(("Saved network", kept.to_string()));
+    }
     for retry in &run_file.retries {
         rows.push((
             "Retried",

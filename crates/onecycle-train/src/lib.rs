@@ -59,9 +59,11 @@
 //! |---|---|
 //! | [`averaging`] | averages of the weights during a training |
 //! | [`data_report`] | images of a run: classes, parts, files that are not used |
+//! | [`best`] | the best network of a run so far |
 //! | [`checkpoint`] | complete state of a run in one checksummed file |
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`image_sizes`] | size of the training images over a run |
+//! | [`init`] | existing weights that a run starts from |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`assessment`] | confusion matrix, scores per class, calibration, worst images of a finished run |
 //! | [`model_file`] | `model.safetensors` and its description |
@@ -80,6 +82,7 @@
 pub mod assessment;
 pub mod averaging;
 pub mod bench;
+pub mod best;
 pub mod checkpoint;
 pub mod config;
 pub mod data_report;
@@ -94,9 +97,11 @@ pub mod figures;
 pub mod files;
 pub mod finish;
 pub mod image_sizes;
+pub mod init;
 mod logits;
 pub mod lr_search;
 pub mod metrics;
+mod model_card;
 pub mod model_file;
 pub mod observer;
 pub mod plan_view;

@@ -1,63 +1,18 @@
-//! `model.safetensors`: the weights and a [`ModelCard`] that describes them.
+//! Writes `model.safetensors`: the weights and a [`ModelCard`] that describes them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
 use onecycle_burn::state;
-use onecycle_vision::{ImageShape, Resize, Statistics, models::Model};
-use serde::{Deserialize, Serialize};
+use onecycle_vision::models::Model;
 
+pub use crate::model_card::{CARD, ModelCard, TrainedOn};
 use crate::{Experiment, FileError, files, tensors};
 
-/// Description of a model, stored as JSON under `onecycle` in the metadata of its file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelCard {
-    /// Name of the network, one of [`Architecture`](onecycle_vision::models::Architecture).
-    pub model: String,
-    /// Name of the data set it was trained on.
-    pub data: String,
-    /// Class names in the order of the logits.
-    pub classes: Vec<String>,
-    /// Shape of the input images.
-    pub shape: ImageShape,
-    /// Normalisation of the images, per channel: `(pixel / 255 - mean) / std`.
-    pub statistics: Statistics,
-    /// How images of other sizes become images of this shape.
-    #[serde(default)]
-    pub resize: Resize,
-    /// Colour behind transparent pixels and around padded images: red, green, blue.
-    #[serde(default = "white")]
-    pub background: [u8; 3],
-    /// The images of the run that trained it; `None` in a file that does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trained_on: Option<TrainedOn>,
-}
-
-/// The images of a run, so that a later evaluation can tell its test images from those that the
-/// network was trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainedOn {
-    /// Seed of the run, which draws the test images of a folder without `val/`.
-    pub seed: u64,
-    /// SHA-256 of each file.
-    pub checksums: BTreeMap<String, String>,
-}
-
-fn white() -> [u8; 3] {
-    [255; 3]
-}
-
-/// Metadata key of the model card.
-pub const CARD: &str = "onecycle";
-
-/// Number of trained parameters of a network on a device with autodiff. Running statistics and
-/// fixed weights have no gradient and do not count.
+/// Number of trained parameters. Running statistics have no gradient and do not count.
 pub(crate) fn count_parameters(model: &impl Module) -> usize {
     let mut counter = Counter(0);
     model.visit(&mut counter);

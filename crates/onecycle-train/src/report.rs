@@ -118,7 +118,7 @@ impl Report<'_> {
                 page,
                 "<p class=\"warning\">The run diverged: in epoch {} the training or validation loss was not \
                  finite. Try a lower peak learning rate.</p>",
-                record.epoch,
+                record.epoch + 1,
             );
         }
         let seconds: f64 = self.epochs.iter().map(|record| record.seconds).sum();
@@ -127,7 +127,7 @@ impl Report<'_> {
             |best| {
                 (
                     percent(best.val_accuracy),
-                    format!("in epoch {}", best.epoch),
+                    format!("in epoch {}", best.epoch + 1),
                 )
             },
         );
@@ -228,7 +228,7 @@ impl Report<'_> {
                 ""
             };
             let cells = [
-                record.epoch.to_string(),
+                (record.epoch + 1).to_string(),
                 significant(record.train_loss),
                 significant(record.val_loss),
                 significant(record.generalisation_gap),
@@ -242,8 +242,8 @@ impl Report<'_> {
             let _ = writeln!(page, "<tr{class}><td>{}</td></tr>", cells.join("</td><td>"));
         }
         page.push_str(
-            "</tbody></table></div>\n<p class=\"soft\">Epochs are counted from 0; the best validation accuracy \
-             is marked. Gap: validation loss minus training loss. Exact values: \
+            "</tbody></table></div>\n<p class=\"soft\">The best validation accuracy is marked; \
+             epochs.jsonl counts epochs from 0. Gap: validation loss minus training loss. Exact values: \
              <a href=\"epochs.jsonl\">epochs.jsonl</a>, <a href=\"steps.jsonl\">steps.jsonl</a>.</p>\n",
         );
     }

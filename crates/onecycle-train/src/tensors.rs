@@ -40,10 +40,18 @@ pub fn to_safetensors(
 /// # Errors
 /// What is wrong with the file, in words.
 pub fn from_safetensors(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), String> {
+    from_safetensors_without(bytes, |_| false)
+}
+
+/// Like [`from_safetensors`], without the tensors whose names are `ignored`.
+pub(crate) fn from_safetensors_without(
+    bytes: &[u8],
+    ignored: impl Fn(&str) -> bool,
+) -> Result<(TensorMap, HashMap<String, String>), String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let mut tensors = TensorMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in file.iter().filter(|(name, _)| !ignored(name)) {
         let shape = view.shape().to_vec();
         let data = match view.dtype() {
             Dtype::F32 => TensorData::new(floats(view.data(), f32::from_le_bytes), shape),
@@ -57,6 +65,12 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, Stri
         tensors.insert(name.to_owned(), data);
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
+}
+
+/// Returns the metadata of a safetensors file; `None` if it is not one.
+pub(crate) fn metadata(bytes: &[u8]) -> Option<HashMap<String, String>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    Some(header.metadata().clone().unwrap_or_default())
 }
 
 fn floats<const N: usize, T>(bytes: &[u8], decode: fn([u8; N]) -> T) -> Vec<T> {

@@ -11,9 +11,10 @@ use onecycle_vision::{
 use crate::{
     Config, ConfigError, Experiment, RunError, TrainError,
     assessment::{self, Answers, Assessment},
-    config::OnDivergence,
+    best::BestEpoch,
+    config::{Keep, OnDivergence},
     device, files,
-    finish::Summary,
+    finish::{Kept, Summary},
     metrics::{Evaluator, MetricSums},
     model_file,
     observer::Observer,
@@ -173,7 +174,7 @@ impl Experiment {
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
         let root = folder.as_ref();
-        let (device, file) = (self.device.clone(), RunFile::new(&self.config, &self.data));
+        let (device, file) = (self.device.clone(), RunFile::of(&self));
         let training = match RunFolder::look(root) {
             Err(_) => Training::start(self, RunFolder::create(root)?)?,
             Ok(run) if !run.is_finished() => {
@@ -206,6 +207,7 @@ impl Experiment {
             trainer,
             epochs: Vec::new(),
             answers: Answers::default(),
+            best: None,
             observer,
         };
         device::on_pool_thread(|| training.run(name))
@@ -234,6 +236,8 @@ struct InMemory<'a, N> {
     epochs: Vec<EpochRecord>,
     /// Answers in the last evaluation.
     answers: Answers,
+    /// The best network so far, if the configuration keeps it.
+    best: Option<(BestEpoch, N)>,
     observer: &'a mut dyn Observer,
 }
 
@@ -246,12 +250,18 @@ impl<N: Network> InMemory<'_, N> {
                 break;
             }
         }
-        let model = self.trainer.network();
+        let (chosen, model) = match self.best.take() {
+            None => (None, self.trainer.network()),
+            Some((epoch, model)) => (Some(epoch), model),
+        };
         let steps = self.trainer.cursor().step;
         let measured = match self.epochs.last() {
             // The last epoch measured this network on these images.
             Some(last)
-                if last.steps == steps && data.validation_is == "test" && tta == Tta::Image =>
+                if last.steps == steps
+                    && data.validation_is == "test"
+                    && tta == Tta::Image
+                    && chosen.is_none() =>
             {
                 (last.val_accuracy, last.val_loss)
             }
@@ -276,6 +286,7 @@ impl<N: Network> InMemory<'_, N> {
             train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum(),
             tta,
             test_scores: assessment.map(|assessment| assessment.scores.into()),
+            kept: chosen.map(|epoch| Kept::of(epoch, data)),
         };
         Ok(Trained {
             summary,
@@ -326,9 +337,14 @@ impl<N: Network> InMemory<'_, N> {
         let end = self.trainer.cursor();
         let record = EpochRecord::of(&sums, end, &hyper, self.trainer.optimizer.config());
         self.observer.epoch(&record);
+        let epoch = BestEpoch::of(&record);
         self.epochs.push(record);
         if !sums.validation.loss.is_finite() {
             return Err(self.not_finite(end.step - 1, hyper.lr));
+        }
+        let best = self.best.as_ref().map(|(epoch, _)| epoch);
+        if self.experiment.config.keep == Keep::Best && epoch.beats(best) {
+            self.best = Some((epoch, model));
         }
         self.trainer.begin_next_epoch();
         Ok(!self.trainer.is_finished() && self.observer.stop())

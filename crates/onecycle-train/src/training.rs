@@ -17,11 +17,15 @@ pub use start::ResumeOptions;
 use std::time::{Duration, Instant};
 
 use onecycle::Hyper;
+use onecycle_burn::state;
+use onecycle_vision::models::Model;
 
 use crate::{
     Experiment, FileError, RunError, TrainError,
     assessment::Answers,
+    best::{Best, BestEpoch},
     checkpoint::{Checkpoint, CheckpointKind, Progress},
+    config::Keep,
     device,
     diagnose::{self, Diagnosis},
     files::JsonLines,
@@ -62,6 +66,8 @@ pub struct Training {
     eval_metrics: MetricSums,
     /// Answers of the final network to the test images, as far as this process has computed them.
     answers: Answers,
+    /// The best network so far, if the run keeps it.
+    best: Option<Best>,
     /// Position of the newest checkpoint.
     saved: Progress,
     _lock: RunLock,
@@ -100,6 +106,7 @@ impl Training {
             seconds: self.seconds,
             evaluated: self.eval_metrics,
             averaged: self.trainer.averager().count(),
+            best: self.best.as_ref().map(|best| best.epoch),
         }
     }
 
@@ -139,17 +146,14 @@ impl Training {
                 Err(error) => return Err(error),
             }
         }
-        let summary = finish::finish(
-            &self.experiment,
-            &self.folder,
-            FinalNetwork {
-                model: self.trainer.network(),
-                parameters: model_file::count_parameters(&self.trainer.model),
-                tested: self.eval_metrics,
-                answers: std::mem::take(&mut self.answers),
-            },
-            self.artifacts,
-        )?;
+        let network = FinalNetwork {
+            model: self.kept_network()?,
+            parameters: model_file::count_parameters(&self.trainer.model),
+            best: self.best.as_ref().map(|best| best.epoch),
+            tested: self.eval_metrics,
+            answers: std::mem::take(&mut self.answers),
+        };
+        let summary = finish::finish(&self.experiment, &self.folder, network, self.artifacts)?;
         Ok(Outcome::Finished(Box::new(summary)))
     }
 
@@ -201,6 +205,15 @@ impl Training {
             }
         }
         Ok(false)
+    }
+
+    /// The network that the run saves, in evaluation mode.
+    fn kept_network(&self) -> Result<Model, TrainError> {
+        let model = self.trainer.network();
+        match &self.best {
+            None => Ok(model),
+            Some(best) => Ok(state::load_weights(model, best.weights.clone())?),
+        }
     }
 
     /// At the end of the run, measures the statistics of batch norm if the average of the weights
@@ -277,8 +290,13 @@ impl Training {
             .evaluation(batch_size)
             .skip(self.eval_metrics.images as usize)
             .batches();
-        let model = self.trainer.network();
-        let is_final = set == EvalSet::Test || data.validation_is == "test";
+        let model = match set {
+            EvalSet::Validation => self.trainer.network(),
+            EvalSet::Test => self.kept_network()?,
+        };
+        // With `keep = "best"` the network of the last epoch need not be the final one.
+        let last_is_final = data.validation_is == "test" && config.keep == Keep::Last;
+        let is_final = set == EvalSet::Test || last_is_final;
         let keeps_answers = is_final && self.trainer.is_finished();
         let (sums, answers) = (&mut self.eval_metrics, &mut self.answers);
         if sums.images == 0 {
@@ -316,6 +334,12 @@ impl Training {
             // Before the checkpoint is written: the previous one may still be usable.
             return Err(self.diverged(end.step - 1, last.lr));
         }
+        let epoch = BestEpoch::of(&record);
+        let best = self.best.as_ref().map(|best| &best.epoch);
+        if self.experiment.config.keep == Keep::Best && epoch.beats(best) {
+            let weights = state::weights(&self.trainer.network());
+            self.best = Some(Best { epoch, weights });
+        }
         self.trainer.begin_next_epoch();
         self.train_metrics = MetricSums::default();
         self.eval_metrics = MetricSums::default();
@@ -335,7 +359,7 @@ impl Training {
         if let Some(diagnoses) = &self.diagnoses {
             diagnoses.sync()?;
         }
-        let checkpoint = Checkpoint::of(&self.trainer, progress);
+        let checkpoint = Checkpoint::of(&self.trainer, progress, self.best.as_ref());
         checkpoint.save(&self.folder.checkpoints(), kind)?;
         self.saved = progress;
         Ok(())

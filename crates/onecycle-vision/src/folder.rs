@@ -22,6 +22,7 @@
 
 mod archive;
 mod cache;
+mod cached;
 mod contents;
 mod decode;
 mod formats;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use archive::is_archive;
+pub use cached::{Cached, CachedKind, cached};
 pub use contents::{Contents, PartName, Skipped};
 pub use labels::LabelFile;
 

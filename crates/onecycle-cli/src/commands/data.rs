@@ -6,9 +6,10 @@ use std::{
 };
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use onecycle_vision::{
     catalog, download,
+    folder::{self, CachedKind},
     integrity::{self, FileStatus},
     locate::{self, Places},
 };
@@ -39,6 +40,14 @@ pub(crate) enum Data {
         #[arg(long, value_name = "URL")]
         from: Option<String>,
     },
+    /// List the decoded images and extracted archives that are kept for image folders
+    Cache {
+        /// Output format
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Remove the decoded images and extracted archives; they are made again when needed
+    Clean,
     /// Check the files of a data set against the published checksums
     Verify {
         /// Name of the data set, as in `onecycle data list`
@@ -57,6 +66,8 @@ pub(crate) fn run(args: &Data) -> Result<ExitCode, AnyError> {
     match args {
         Data::List { format } => list(*format),
         Data::Get { name, to, from } => get(name, to.as_deref(), from.as_deref()),
+        Data::Cache { format } => cache(*format),
+        Data::Clean => clean(),
         Data::Verify { name, path, format } => verify(name, path.as_deref(), *format),
     }
 }
@@ -129,6 +140,39 @@ fn get(name: &str, to: Option<&Path>, from: Option<&str>) -> Result<ExitCode, An
     });
     bar.finish_and_clear();
     output::text(&format!("{name} is in {}", folder?.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cache(format: Format) -> Result<ExitCode, AnyError> {
+    let cached = folder::cached(None)?;
+    if format == Format::Json {
+        output::json(&cached)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for entry in &cached {
+        let kind = match entry.kind {
+            CachedKind::Images => "decoded images",
+            CachedKind::Archive => "extracted archive",
+        };
+        let size = HumanBytes(entry.bytes).to_string();
+        output::text(&format!("{kind:<17}  {size:>10}  {}", entry.path.display()))?;
+    }
+    let bytes = cached.iter().map(|entry| entry.bytes).sum();
+    output::text(&format!(
+        "{} kept, {}; `onecycle data clean` removes them",
+        cached.len(),
+        HumanBytes(bytes)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn clean() -> Result<ExitCode, AnyError> {
+    let cached = folder::cached(None)?;
+    for entry in &cached {
+        entry.remove()?;
+    }
+    let bytes = cached.iter().map(|entry| entry.bytes).sum();
+    output::text(&format!("{} removed, {}", cached.len(), HumanBytes(bytes)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     let config = args.configuration.resolve()?;
     device::set_threads(config.threads)?;
     let validations = if args.linear { VALIDATIONS } else { u64::MAX };
-    let every = (args.sweep.num_steps / validations) as usize;
+    let every = (args.sweep.num_steps() / validations) as usize;
     let mut find = search::range_test_config(&args.sweep, args.linear, &config)?;
     find.validate_every = args
         .validate_every

@@ -62,7 +62,7 @@ pub(crate) struct Fit {
 
 /// Epochs with `--quick`.
 const QUICK_EPOCHS: f64 = 1.0;
-/// First learning rate and updates of the range test with `--quick`: 20 updates per decade. With a
+/// First learning rate and updates of the range test with `--quick`, unless flags set them: 20 updates per decade. With a
 /// sweep that fast, the rate may exceed what is stable before an instability shows. That is fine
 /// here: the test only chooses where the short cycles start, and they search downwards from there.
 const QUICK_SWEEP: (f64, u64) = (1e-3, 80);
@@ -100,6 +100,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         }
         let (from, num_steps) = QUICK_SWEEP;
         let from = args.sweep.lr_from.unwrap_or(from);
+        let num_steps = args.sweep.num_steps_or(num_steps);
         find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
     }
     let experiment = Experiment::prepare(config.clone())?;

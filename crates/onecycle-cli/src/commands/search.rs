@@ -66,9 +66,9 @@ pub(super) fn range_test_config(
     let (from, to) = if linear { (0.0, 3.0) } else { (1e-5, 10.0) };
     let (from, to) = (flags.lr_from.unwrap_or(from), flags.lr_to.unwrap_or(to));
     let sweep = if linear {
-        LrSweep::linear(from, to, flags.num_steps)
+        LrSweep::linear(from, to, flags.num_steps())
     } else {
-        LrSweep::exponential(from, to, flags.num_steps)
+        LrSweep::exponential(from, to, flags.num_steps())
     };
     let flag = |name: &str| match name {
         "start" => "--lr-from",

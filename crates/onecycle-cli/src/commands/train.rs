@@ -19,7 +19,7 @@ use onecycle_train::{
 
 use super::divergence;
 use crate::{
-    args::{ConfigOptions, Format, OutputOptions, RunOptions},
+    args::{self, ConfigOptions, Format, OutputOptions, RunOptions},
     output::{self, AnyError},
     progress::TrainProgress,
     stop::Stop,
@@ -34,12 +34,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     /// Continue the stopped run in this folder with its own configuration, as `onecycle resume`
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with_all = ["recipe", "config", "settings", "epochs", "steps", "model", "data", "limit",
-            "batch_size", "lr_max", "weight_decay", "seed", "device"]
-    )]
+    #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
     /// Measure gradient noise, sharpness and generalisation gap every N updates and at the end; the
     /// results go to diagnose.jsonl and the report
@@ -53,9 +48,12 @@ pub(crate) struct Train {
 
 /// Arguments of `onecycle resume`.
 #[derive(Debug, ClapArgs)]
+#[command(mut_args(args::hide_settings))]
 pub(crate) struct Resume {
     /// Folder of the stopped run
     pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) configuration: ConfigOptions,
     #[command(flatten)]
     pub(crate) run_options: RunOptions,
     #[command(flatten)]
@@ -66,8 +64,7 @@ pub(crate) struct Resume {
 pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let run_options = &args.run_options;
     if let Some(run) = &args.resume {
-        let threads = args.configuration.threads()?;
-        return resume(run, threads, run_options, &args.show, start);
+        return resume(run, &args.configuration, run_options, &args.show, start);
     }
     if run_options.accept_changes {
         return Err(Box::new(ConfigError::setting(
@@ -130,21 +127,29 @@ pub(super) fn train(
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
     print_introduction(&experiment, &folder, show);
+    if let Some(note) = experiment.selection_note() {
+        output::note(&format!("note: {note}"));
+    }
     let mut progress = observer(&experiment, show, stop);
     let training = Training::start(experiment, folder.clone())?;
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     end_run(outcome, progress, stop, &folder, show)
 }
 
-/// Continues the run in `root` with the stop and divergence settings of `run_options`. With
-/// `threads` 0, its configured number of threads is used.
+/// Continues the run in `root` with the stop and divergence settings of `run_options`. Of the
+/// configuration, only the number of threads can be another one; with 0, the run's own is used.
 pub(crate) fn resume(
     root: &Path,
-    threads: usize,
+    configuration: &ConfigOptions,
     run_options: &RunOptions,
     show: &OutputOptions,
     start: Instant,
 ) -> Result<ExitCode, AnyError> {
+    let given = configuration.given();
+    if !given.is_empty() {
+        return Err(new_cycle(root, &given).into());
+    }
+    let threads = configuration.threads()?;
     let stop = Stop::listen(start, run_options.max_time, resume_hint(root));
     continue_run(root, threads, run_options, show, &stop)
 }
@@ -200,6 +205,16 @@ pub(super) fn continue_run(
     }
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     end_run(outcome, progress, stop, &folder, show)
+}
+
+/// Explains why the flags `given` cannot be used with a resumed run, and what to do instead.
+fn new_cycle(root: &Path, given: &[String]) -> String {
+    let (run, given) = (root.display(), given.join(" "));
+    format!(
+        "{given}: a resumed run keeps the settings that it was started with, because they determine its whole cycle. \
+         To finish it as planned: `onecycle resume {run}`. For a new cycle that starts from its weights: \
+         `onecycle train --init {run} {given}`"
+    )
 }
 
 /// Collects the notes from before there is a progress bar.

@@ -16,6 +16,7 @@ mod diagnose;
 mod disk;
 mod export;
 mod find;
+mod from_weights;
 mod killed;
 mod load;
 mod messy_folders;

@@ -7,6 +7,7 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::suggest::{meant, nearest};
 use crate::ConfigError;
 
 /// Reads a value from a table. An error names the key with its tables; for an unknown key or word
@@ -164,7 +165,7 @@ fn explain(table: &Table, mut path: Vec<Place>, message: &str) -> ConfigError {
     let value = at(table, &path).map_or("nothing".to_owned(), shown);
     if first_line.starts_with("unknown variant") {
         let known = quoted.get(1..).unwrap_or_default();
-        let meant = match nearest(quoted.first().copied().unwrap_or_default(), known) {
+        let meant = match meant(quoted.first().copied().unwrap_or_default(), known) {
             Some(near) => format!("; did you mean \"{near}\"?"),
             None => String::new(),
         };
@@ -222,32 +223,6 @@ fn hint(table: &Table, path: &[Place], known: &[&str]) -> String {
         None if known.is_empty() => "this table has no keys".to_owned(),
         None => format!("expected one of {}", known.join(", ")),
     }
-}
-
-/// The known word most similar to `word`, if one is similar enough.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|other| (distance(word, other), *other))
-        .filter(|(distance, other)| *distance <= (word.len().max(other.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
-}
-
-/// Levenshtein distance: the number of letters to insert, remove or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn shown(value: &Value) -> String {
@@ -400,13 +375,5 @@ mod tests {
         let text = message("[policy]\nkind = \"one_cycel\"");
         assert!(text.contains("policy.kind = \"one_cycel\""), "{text}");
         assert!(text.ends_with("did you mean \"one_cycle\"?"), "{text}");
-    }
-
-    #[test]
-    fn distances_are_levenshtein_distances() {
-        for (a, b, expected) in [("kitten", "sitting", 3), ("", "ab", 2), ("ab", "ab", 0)] {
-            assert_eq!(distance(a, b), expected);
-            assert_eq!(distance(b, a), expected);
-        }
     }
 }

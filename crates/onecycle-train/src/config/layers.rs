@@ -3,7 +3,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::{Config, explain};
-use crate::{ConfigError, FileError, files, recipe};
+use crate::{ConfigError, FileError, files, model_card::ModelCard, recipe};
 
 /// Tables that are replaced as a whole if their `kind` changes.
 const TAGGED: [&str; 3] = ["averaging", "optimizer", "policy"];
@@ -31,6 +31,8 @@ pub struct Layers {
     settings: Table,
     /// Whether a file or a setting gave the length of the run.
     length_given: bool,
+    /// Whether a file or a setting gave the network.
+    model_given: bool,
 }
 
 impl Layers {
@@ -43,6 +45,7 @@ impl Layers {
             table: Table::try_from(Config::default()).map_err(FileError::to_toml)?,
             settings: Table::new(),
             length_given: false,
+            model_given: false,
         })
     }
 
@@ -140,11 +143,13 @@ impl Layers {
 
     fn over(&mut self, over: Table) {
         self.length_given |= has_length(&over);
+        self.model_given |= over.contains_key("model");
         merge(&mut self.table, over, "", true);
     }
 
     /// Returns the checked configuration. If the policy has a length of its own and no length was
-    /// given, the run has the length of the policy.
+    /// given, the run has the length of the policy. If existing weights were given but no network,
+    /// it is the network that these weights are of.
     ///
     /// # Errors
     /// Unknown keys, values of a wrong type or out of range, keys that contradict each other.
@@ -152,11 +157,17 @@ impl Layers {
         let Layers {
             table,
             length_given,
+            model_given,
             ..
         } = self.flushed();
         let mut config: Config = explain::decode(table)?;
         if !length_given && let Some(steps) = config.policy.policy()?.length() {
             (config.steps, config.epochs) = (Some(steps), None);
+        }
+        if let (false, Some(init)) = (model_given, &config.init)
+            && let Some(card) = ModelCard::read(init)
+        {
+            config.model = card.model;
         }
         config.check()?;
         Ok(config)

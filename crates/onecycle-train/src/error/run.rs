@@ -103,6 +103,19 @@ pub enum RunError {
         run: PathBuf,
     },
 
+    /// A run must start again from existing weights, and their file is gone or another one.
+    #[error(
+        "the run has no checkpoint to continue from, and the weights that it started from, {}, have changed: {why}; \
+         restore that file, or start a new run",
+        path.display()
+    )]
+    InitChanged {
+        /// The file, or the folder of the run that it was in.
+        path: PathBuf,
+        /// What has changed.
+        why: String,
+    },
+
     /// There is no checkpoint to continue from.
     #[error("{} has no checkpoint to continue from: start a new run", folder.display())]
     NoCheckpoint {

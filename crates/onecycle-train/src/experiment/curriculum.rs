@@ -73,7 +73,12 @@ fn scorer(experiment: &Experiment, config: &CurriculumConfig) -> Result<Model, T
         data.batch_size as u64,
     );
     let plan = Constant::new(config.scoring_lr).policy()?.resolve(&run)?;
-    let mut trainer = Trainer::new(experiment.initial_model()?, optimizer, Arc::new(plan), data);
+    let mut trainer = Trainer::new(
+        experiment.untrained_model()?,
+        optimizer,
+        Arc::new(plan),
+        data,
+    );
     while !trainer.is_finished() {
         if let StepResult::NotFinite = trainer.step()? {
             break;

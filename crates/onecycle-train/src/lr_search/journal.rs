@@ -104,11 +104,15 @@ impl Journal {
         files::create_folder(folder.root())?;
         let lock = RunLock::acquire(folder.root())?;
         let config = config.clone().with_absolute_path()?;
-        let run = RunFile::new(&config, &experiment.data);
+        let run = RunFile {
+            config: config.clone(),
+            ..RunFile::of(experiment)
+        };
         let known = read(folder)?;
         if let Some(Line::Settings(was)) = known.first() {
             let mut differences = differences(was, &config, options)?;
             differences.extend(was.run.data.differences(&run.data));
+            differences.extend(was.run.other_init(&run));
             refuse(folder, differences)?;
         }
         files::remove_temporary_files(folder.root())?;

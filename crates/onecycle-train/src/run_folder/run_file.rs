@@ -9,9 +9,10 @@ use toml::{Table, Value};
 use onecycle::Plan;
 
 use crate::{
-    Config, ConfigError, FileError, RunError, TrainError,
+    Config, ConfigError, Experiment, FileError, RunError, TrainError,
     experiment::{self, Data},
     files,
+    init::InitFile,
 };
 
 /// Format of a run folder. A version can only resume runs of its own format to the same bits.
@@ -29,6 +30,9 @@ pub struct RunFile {
     pub config: Config,
     /// The data set as it was read.
     pub data: DataSummary,
+    /// The file with the weights that the run started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitFile>,
     /// Retries after losses that were not finite, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retries: Vec<Retry>,
@@ -80,7 +84,16 @@ impl RunFile {
                 validation_is: data.validation_is.to_owned(),
                 checksums: data.checksums.clone(),
             },
+            init: None,
             retries: Vec::new(),
+        }
+    }
+
+    /// The contents at the start of a run of `experiment`.
+    pub(crate) fn of(experiment: &Experiment) -> Self {
+        RunFile {
+            init: experiment.init.as_ref().map(|init| init.file().clone()),
+            ..RunFile::new(&experiment.config, &experiment.data)
         }
     }
 
@@ -137,7 +150,8 @@ impl RunFile {
     /// [`RunError::OtherSettings`] and [`RunError::OtherData`] with the differences.
     pub(crate) fn check_same(&self, found: &RunFile, run: &Path) -> Result<(), TrainError> {
         let run = run.to_path_buf();
-        let differences = self.config.differences(&found.config)?;
+        let mut differences = self.config.differences(&found.config)?;
+        differences.extend(self.other_init(found));
         if !differences.is_empty() {
             return Err(RunError::OtherSettings { run, differences }.into());
         }
@@ -146,6 +160,18 @@ impl RunFile {
             return Err(RunError::OtherData { run, differences }.into());
         }
         Ok(())
+    }
+
+    /// How the file with the first weights of `found` differs, in words.
+    pub(crate) fn other_init(&self, found: &RunFile) -> Option<String> {
+        let short = |init: &Option<InitFile>| -> String {
+            let sum = init
+                .as_ref()
+                .map(|init| init.sha256.chars().take(12).collect());
+            sum.unwrap_or("none".to_owned())
+        };
+        let (was, is) = (short(&self.init), short(&found.init));
+        (was != is).then(|| format!("the SHA-256 of the weights in `init` was {was}.., is {is}.."))
     }
 
     /// Factor on the plan's learning rate in update `step`; 1 without a retry.
@@ -230,6 +256,7 @@ mod tests {
                 validation_is: "test".to_owned(),
                 checksums: BTreeMap::from([("a".to_owned(), "0".repeat(64))]),
             },
+            init: None,
             retries: Vec::new(),
         }
     }

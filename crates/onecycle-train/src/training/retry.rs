@@ -60,6 +60,7 @@ impl Training {
 
         let progress = checkpoint.progress;
         truncate_records(&self.folder, &self.experiment, &progress)?;
+        self.best = checkpoint.best();
         self.trainer = restore(&self.experiment, checkpoint)?;
         self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
@@ -91,7 +92,7 @@ impl Training {
                 Err(error) => observer.note(&format!("{error}; trying the previous checkpoint")),
             }
         }
-        let start = Checkpoint::of(&self.experiment.trainer()?, Progress::default());
+        let start = Checkpoint::of(&self.experiment.trainer()?, Progress::default(), None);
         // Write it now so that a process killed here can still resume.
         start.write(&self.folder.checkpoints(), CheckpointKind::Regular)?;
         Ok(start)

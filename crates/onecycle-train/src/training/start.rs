@@ -40,7 +40,7 @@ impl Training {
         folder.check_unused()?;
         let trainer = experiment.trainer()?;
         truncate_records(&folder, &experiment, &Progress::default())?;
-        let run_file = RunFile::new(&experiment.config, &experiment.data);
+        let run_file = RunFile::of(&experiment);
         let report = DataReport::new(&experiment.data);
         files::write_json(&folder.data(), "the description of the data", &report)?;
         let mut training = Training {
@@ -52,6 +52,7 @@ impl Training {
             seconds: 0.0,
             eval_metrics: MetricSums::default(),
             answers: Answers::default(),
+            best: None,
             saved: Progress::default(),
             experiment,
             folder,
@@ -91,7 +92,7 @@ impl Training {
         if let Some(on_divergence) = options.on_divergence {
             config.on_divergence = on_divergence;
         }
-        let experiment = Experiment::prepare(config)?;
+        let experiment = Experiment::prepare_recorded(config, recorded.init.clone())?;
         let run = Stopped {
             folder,
             lock,
@@ -112,7 +113,7 @@ impl Training {
     ) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
         let recorded = folder.read_run_file()?;
-        let found = RunFile::new(&experiment.config, &experiment.data);
+        let found = RunFile::of(&experiment);
         recorded.check_same(&found, folder.root())?;
         let run = Stopped {
             folder,
@@ -145,7 +146,7 @@ impl Stopped {
         } = self;
         let run_file = RunFile {
             retries: recorded.retries.clone(),
-            ..RunFile::new(&experiment.config, &experiment.data)
+            ..RunFile::of(&experiment)
         };
         let differences = recorded.data.differences(&run_file.data);
         if !(differences.is_empty() || accept_changes) {
@@ -178,6 +179,7 @@ impl Stopped {
             }
             .into());
         }
+        let best = checkpoint.best();
         let trainer = restore(&experiment, checkpoint)?;
         // Up to here, nothing in the folder was changed.
         for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
@@ -196,6 +198,7 @@ impl Stopped {
             seconds: progress.seconds,
             eval_metrics: progress.evaluated,
             answers: Answers::default(),
+            best,
             saved: progress,
             experiment,
             folder,
@@ -235,7 +238,8 @@ pub(super) fn restore(
     experiment: &Experiment,
     checkpoint: Checkpoint,
 ) -> Result<Trainer, TrainError> {
-    let mut trainer = experiment.trainer()?;
+    // Its weights come from the checkpoint, not from the file of `init`.
+    let mut trainer = experiment.trainer_of(experiment.untrained_model()?)?;
     trainer.model = state::load_weights(trainer.model, checkpoint.weights)?;
     trainer
         .optimizer

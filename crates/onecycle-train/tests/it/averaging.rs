@@ -84,9 +84,6 @@ fn lookahead_follows_its_definition() {
             experiment.training_data().unwrap(),
         )
         .at(trainer.cursor(), Default::default());
-        if trainer.epoch_is_over() {
-            plain.begin_next_epoch();
-        }
         step(&mut plain);
         step(&mut trainer);
         let fast = values(&state::weights(&plain.model));
@@ -262,7 +259,10 @@ fn impossible_settings_name_the_key_and_the_remedy() {
             &[("averaging.kind", "swa"), ("averaging.start", "3ep")],
             "averaging.start = 3ep: expected a point within the run of 12 steps",
         ),
-        (&[("averaging.kind", "sma")], "did you mean \"swa\"?"),
+        (
+            &[("averaging.kind", "lookahed")],
+            "did you mean \"lookahead\"?",
+        ),
         (
             &[("averaging.kind", "swa"), ("averaging.decay", "0.5")],
             "unknown key `averaging.decay`",

@@ -8,6 +8,8 @@ mod configuration;
 mod diagnose;
 mod divergence;
 mod figures;
+mod init;
+mod keep;
 mod options;
 mod plan_view;
 mod presets;

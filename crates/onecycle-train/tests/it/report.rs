@@ -50,7 +50,7 @@ fn a_report_describes_the_run() {
     for wanted in [
         "Test accuracy</dt><dd>91.35 %",
         "97.53 %",
-        "98.77 %<small>in epoch 1",
+        "98.77 %<small>in epoch 2",
         "30.0 s",
         "onecycle train --seed 7",
         "<th>Model</th><td>LeNet</td>",
@@ -154,6 +154,6 @@ fn failed_runs_have_a_warning() {
     }
     .html()
     .unwrap();
-    assert!(html.contains("diverged: in epoch 1"));
+    assert!(html.contains("diverged: in epoch 2"));
     assert!(html.contains("<td>nan</td>"));
 }
