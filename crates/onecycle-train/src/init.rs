@@ -224,7 +224,7 @@ impl Init {
     fn do_not_fit(&self, wrong: &[String], card: Option<&ModelCard>) -> ConfigError {
         const SHOWN: usize = 4;
         let mut expected = format!(
-            "weights of the network: {}",
+            "weights that fit the network: {}",
             wrong[..wrong.len().min(SHOWN)].join("; ")
         );
         if wrong.len() > SHOWN {
