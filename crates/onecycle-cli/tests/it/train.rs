@@ -318,8 +318,8 @@ fn evaluate_on_the_test_set() {
     let loss = |value: &Value| value.as_f64().unwrap();
     assert!((loss(&found["loss"]) - loss(&summary["test_loss"])).abs() < 1e-9);
     assert_eq!(
-        (&found["images"], &found["flip"]),
-        (&500.into(), &false.into())
+        (&found["images"], &found["tta"]),
+        (&500.into(), &"image".into())
     );
     let correct: f64 = found["classes"]
         .as_array()
@@ -330,8 +330,19 @@ fn evaluate_on_the_test_set() {
     assert_eq!(correct.round(), 500.0 * found["accuracy"].as_f64().unwrap());
 
     let flipped = place.json(&["evaluate", "run", "--flip", "--format", "json"]);
-    assert_eq!(flipped["flip"], true);
+    assert_eq!(flipped["tta"], "mirror");
     assert_ne!(flipped["loss"], found["loss"]);
+    let six = [
+        "evaluate",
+        "run",
+        "--tta",
+        "mirror_and_shift",
+        "--format",
+        "json",
+    ];
+    let six = place.json(&six);
+    assert_eq!(six["tta"], "mirror_and_shift");
+    assert_ne!(six["loss"], flipped["loss"]);
 
     // A model file without a run: all test images of the named data set, without the run's limit.
     let alone = [
