@@ -11,7 +11,7 @@ use crate::{average::WeightAverage, state::ModulePath};
 
 /// A running value so large that a batch does not change it. A power of two, so that dividing by it
 /// is exact.
-const HUGE: f64 = (1_u64 << 60) as f64;
+const HUGE: f64 = (1_u128 << 100) as f64;
 
 /// Replaces every running statistic of `model` by its mean over the batches, each batch with the
 /// same weight, like PyTorch's `torch.optim.swa_utils.update_bn`.

@@ -128,20 +128,27 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, other)| other)
 }
 
-/// Levenshtein distance: the number of letters to insert, remove or replace.
+/// Number of letters to insert, remove, replace, or exchange with their neighbour (Levenshtein's
+/// distance, with transpositions).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // `rows[i][j]` is the distance of the first `i` letters of `a` to the first `j` of `b`.
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
         }
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -151,8 +158,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_levenshtein_distances() {
-        for (a, b, expected) in [("kitten", "sitting", 3), ("", "ab", 2), ("ab", "ab", 0)] {
+    fn distances_count_changed_letters() {
+        for (a, b, expected) in [
+            ("kitten", "sitting", 3),
+            ("", "ab", 2),
+            ("ab", "ab", 0),
+            ("adma", "adam", 1),
+        ] {
             assert_eq!(distance(a, b), expected);
             assert_eq!(distance(b, a), expected);
         }
