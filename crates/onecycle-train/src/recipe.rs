@@ -39,6 +39,7 @@ pub fn find(name: &str) -> Result<&'static Recipe, ConfigError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 mod tests {
     use super::*;
     use crate::{config::Layers, experiment};

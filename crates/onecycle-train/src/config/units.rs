@@ -51,6 +51,7 @@ fn lr_factor(batch_size: usize, momentum: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 mod tests {
     use onecycle::{Preset, Run, Span, Trapezoid};
     use onecycle_burn::optim::Sgd;
