@@ -2,7 +2,7 @@
 //!
 //! A run is assessed once, at its end, on its test images; if it has none besides its validation
 //! images, on those. The logits are those of the run's last evaluation. The files are in
-//! `assessment/` of the run folder, see [`Assessment::write`].
+//! `assessment/` of the run folder, as JSON and CSV.
 
 mod answers;
 mod files;
