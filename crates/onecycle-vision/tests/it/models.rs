@@ -48,6 +48,9 @@ fn numbers_of_parameters_are_those_counted_by_hand() {
         // 64 (27 + 2), 128 (64 x 9 + 2), 2 x 128 (128 x 9 + 2), 256 (128 x 9 + 2), 512 (256 x 9 +
         // 2), 2 x 512 (512 x 9 + 2), 10 (512 + 1).
         ("resnet9", cifar, 6_573_130),
+        // Whitening 24; groups 64 (24 x 9 + 64 x 9 + 2), 256 (64 x 9 + 256 x 9 + 2), 256 (2 x 256 x 9
+        // + 2); 256 x 10. Stored, but fixed: filters 24 (12), scales 2 (64 + 256 + 256).
+        ("airbench94", cifar, 1_971_352 + 288 + 1152),
     ];
     assert_eq!(cases.len(), Architecture::names().count());
     for (name, shape, parameters) in cases {
