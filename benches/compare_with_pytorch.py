@@ -28,7 +28,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORKER = pathlib.Path(__file__).resolve().parent / "torch_step.py"
 # The versions behind the numbers in docs/evidence.md.
 PACKAGES = ("torch==2.15.0", "numpy", "safetensors")
-MODES = ("default", "channels_last", "compiled", "compiled_channels_last")
+FLOAT32 = ("default", "channels_last", "compiled", "compiled_channels_last")
+BFLOAT16 = tuple(f"{mode}_bfloat16" for mode in FLOAT32)
+MODES = FLOAT32 + BFLOAT16
 # Network, batch size, shape of an image (CIFAR's, Fashion-MNIST's); ten classes.
 CASES = (
     ("resnet20", 128, "3x32x32"),
@@ -36,6 +38,7 @@ CASES = (
     ("resnet56", 128, "3x32x32"),
     ("resnet56", 512, "3x32x32"),
     ("resnet9", 512, "3x32x32"),
+    ("airbench94", 1024, "3x32x32"),
     ("resnet-small", 128, "1x28x28"),
     ("convnet", 128, "1x28x28"),
     ("convnet-plain", 128, "1x28x28"),
@@ -236,7 +239,8 @@ def arguments():
     add = parser.add_argument
     add("--only", type=listed(parse_case), metavar="NETWORK[:BATCH],..", help="compare only these networks")
     add("--threads", type=listed(at_least_one), default=[1, 2], help="numbers of threads (default 1,2)")
-    add("--modes", type=listed(parse_mode), default=list(MODES), help=f"PyTorch's modes (default {','.join(MODES)})")
+    add("--modes", type=listed(parse_mode), default=list(FLOAT32), help=f"PyTorch's modes, of {','.join(MODES)} "
+        "(default those in float32; autocast to bfloat16 is slow without instructions for it)")
     add("--all-modes", action="store_true", help="alternate with every mode, not only with the best two")
     add("--rounds", type=at_least_one, default=5, help="rounds after the survey (default 5)")
     add("--seconds", type=float, default=5.0, help="measured seconds of one process (default 5)")

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODES = ("default", "channels_last", "compiled", "compiled_channels_last")
+MODES += tuple(f"{mode}_bfloat16" for mode in MODES)
 CLASSES = 10
 # Channels of the three stages; check_with_pytorch.py reads them from a model file.
 RESNET_SMALL_CHANNELS = (32, 64, 128)
@@ -54,21 +55,24 @@ def network(name, shape):
 
 
 def measure_step(args):
-    """Medians over whole float32 steps: forward and loss, backward, update by SGD with momentum."""
+    """Medians over whole steps: forward and loss, backward, update by SGD with momentum."""
     imported = peak_memory()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     model = network(args.model, args.shape).train()
     images = torch.rand(args.batch, *args.shape) * 2 - 1
     labels = torch.arange(args.batch) % CLASSES
-    if args.mode.endswith("channels_last"):
+    if "channels_last" in args.mode:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     # The fused update is PyTorch's fastest, but not its default.
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=args.fused)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=args.fused)
 
     def loss_of(images, labels):
-        return F.cross_entropy(model(images), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.mode.endswith("bfloat16")):
+            logits = model(images)
+        return F.cross_entropy(logits.float(), labels)
 
     if args.mode.startswith("compiled"):
         loss_of = torch.compile(loss_of)

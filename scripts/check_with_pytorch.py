@@ -158,6 +158,9 @@ class Airbench94(nn.Module):
         self.whiten = nn.Conv2d(cin, 8 * cin, 2)
         self.group1, self.group2, self.group3 = self.Group(8 * cin, 64), self.Group(64, 256), self.Group(256, 256)
         self.fc = nn.Linear(256, classes, bias=False)
+        for name, weight in self.named_parameters():
+            fixed = name == "whiten.weight" or "norm" in name and name.endswith("weight")
+            weight.requires_grad_(not fixed)
 
     def forward(self, x):
         x = self.group3(self.group2(self.group1(F.gelu(self.whiten(x)))))
