@@ -27,6 +27,7 @@ mod plan;
 mod presets;
 #[cfg(target_os = "linux")]
 mod reading;
+mod recipes;
 #[cfg(unix)]
 mod stopped;
 #[cfg(unix)]
