@@ -17,6 +17,7 @@ mod disk;
 mod export;
 mod find;
 mod from_weights;
+mod image_cache;
 mod killed;
 mod load;
 mod messy_folders;
