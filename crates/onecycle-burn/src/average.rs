@@ -26,7 +26,7 @@
 use std::collections::BTreeMap;
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, ModuleMapper, Param},
     tensor::{Device, Tensor},
 };
 
@@ -60,13 +60,13 @@ impl WeightAverage {
     /// Moves the average towards `model`: `average += weight (model - average)`. The first call
     /// copies `model`, whatever the weight.
     pub fn add<M: Module>(&mut self, model: &M, weight: f64) {
-        let mut adder = Adder {
-            path: ModulePath::default(),
-            average: &mut self.tensors,
-            weight,
-        };
-        // Running statistics are synchronised in the validation copy.
-        model.valid().visit(&mut adder);
+        for (path, new) in state::flat_tensors(model) {
+            let moved = match self.tensors.remove(&path) {
+                None => new,
+                Some(old) => lerp(old, new, weight),
+            };
+            self.tensors.insert(path, moved);
+        }
         self.count += 1;
     }
 
@@ -140,33 +140,6 @@ pub fn equal_weight(count: u64) -> f64 {
 pub fn lookahead_weight(decay: f64, every: u64, step: u64, steps: u64) -> f64 {
     let share = step as f64 / steps as f64;
     1.0 - decay.powf(every as f64) * share.powi(3)
-}
-
-/// Adds the tensors of a module to an average.
-struct Adder<'a> {
-    path: ModulePath,
-    average: &'a mut BTreeMap<String, Tensor<1>>,
-    weight: f64,
-}
-
-impl ModuleVisitor for Adder<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.joined();
-        let new = param.val().without_autodiff().reshape([-1]);
-        let moved = match self.average.remove(&path) {
-            None => new,
-            Some(old) => lerp(old, new, self.weight),
-        };
-        self.average.insert(path, moved);
-    }
 }
 
 /// `start + weight (end - start)`.

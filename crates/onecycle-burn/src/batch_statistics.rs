@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::Tensor,
-};
+use burn::{module::Module, tensor::Tensor};
 
-use crate::{average::WeightAverage, state::ModulePath};
+use crate::{average::WeightAverage, state};
 
 /// A running value so large that a batch does not change it. A power of two, so that dividing by it
 /// is exact.
@@ -28,7 +25,7 @@ pub fn remeasure<M: Module, B, E>(
     batches: impl IntoIterator<Item = Result<B, E>>,
     mut forward: impl FnMut(&M, &B),
 ) -> Result<M, E> {
-    let names = Statistics::of(&model).0;
+    let names = statistics(&model);
     if names.is_empty() {
         return Ok(model);
     }
@@ -44,7 +41,7 @@ pub fn remeasure<M: Module, B, E>(
         let mut measured = |start: &WeightAverage| {
             let model = start.apply(model.clone());
             forward(&model, &batch);
-            Statistics::of(&model).0
+            statistics(&model)
         };
         if kept.is_none() {
             // A layer sets `running = keep * running + (1 - keep) * batch`. From a huge value, only
@@ -75,43 +72,14 @@ pub fn remeasure<M: Module, B, E>(
 }
 
 /// The running statistics of a module by name, flat and without autodiff.
-struct Statistics(BTreeMap<String, Tensor<1>>);
-
-impl Statistics {
-    fn of<M: Module>(model: &M) -> Self {
-        let mut reader = Reader {
-            path: ModulePath::default(),
-            found: BTreeMap::new(),
-        };
-        // They are synchronised in the validation copy.
-        model.valid().visit(&mut reader);
-        Statistics(reader.found)
-    }
-}
-
-struct Reader {
-    path: ModulePath,
-    found: BTreeMap<String, Tensor<1>>,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.joined();
-        // The names of PyTorch and of Burn.
+fn statistics<M: Module>(model: &M) -> BTreeMap<String, Tensor<1>> {
+    // The names of PyTorch and of Burn.
+    let tracked = |path: &str| {
         let name = path.rsplit('.').next().unwrap_or_default();
-        if matches!(name, "running_mean" | "running_var") {
-            let value = param.val().without_autodiff().reshape([-1]);
-            self.found.insert(path, value);
-        }
-    }
+        matches!(name, "running_mean" | "running_var")
+    };
+    let tensors = state::flat_tensors(model).into_iter();
+    tensors.filter(|(path, _)| tracked(path)).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +89,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::{nn::BatchNorm2d, state};
+    use crate::nn::BatchNorm2d;
 
     /// Batches of one channel: 1, 2, 3, 6 with mean 3 and unbiased variance 14/3; 0, 4 with mean 2
     /// and unbiased variance 8; 5, 5 with variance 0. Then values a million times as large.

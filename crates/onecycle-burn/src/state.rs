@@ -76,6 +76,26 @@ pub fn load_weights<M: Module>(model: M, weights: TensorMap) -> Result<M, BurnEr
     Ok(model)
 }
 
+/// All float tensors of a module by name, flat, on its device and without autodiff. Running
+/// statistics are included and synchronised.
+pub(crate) fn flat_tensors<M: Module>(model: &M) -> Vec<(String, Tensor<1>)> {
+    let mut reader = FlatReader {
+        path: ModulePath::default(),
+        found: Vec::new(),
+    };
+    // Running statistics are synchronised in the validation copy.
+    model.valid().visit(&mut reader);
+    reader.found
+}
+
+/// Number of trained values of a module on a device with autodiff. Running statistics and frozen
+/// parameters have no gradient and do not count.
+pub fn trained_parameters<M: Module>(model: &M) -> usize {
+    let mut counter = Counter(0);
+    model.visit(&mut counter);
+    counter.0
+}
+
 /// Stops the training of the parameters for which `select` returns true, given their path and their
 /// number of dimensions. They stay as they are, and no gradient is computed for them.
 ///
@@ -154,6 +174,38 @@ impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.tensors
             .insert(self.path.joined(), param.val().into_data());
+    }
+}
+
+/// Collects all float tensors, flat and on their device.
+struct FlatReader {
+    path: ModulePath,
+    found: Vec<(String, Tensor<1>)>,
+}
+
+impl ModuleVisitor for FlatReader {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let flat = param.val().without_autodiff().reshape([-1]);
+        self.found.push((self.path.joined(), flat));
+    }
+}
+
+/// Counts the values of parameters with a gradient.
+struct Counter(usize);
+
+impl ModuleVisitor for Counter {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.0 += param.lazy_shape().num_elements();
+        }
     }
 }
 

@@ -2,33 +2,11 @@
 
 use std::{collections::HashMap, path::Path};
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::Tensor,
-};
 use onecycle_burn::state;
 use onecycle_vision::models::Model;
 
 pub use crate::model_card::{CARD, ModelCard, TrainedOn};
 use crate::{Experiment, FileError, files, tensors};
-
-/// Number of trained parameters. Running statistics have no gradient and do not count.
-pub(crate) fn count_parameters(model: &impl Module) -> usize {
-    let mut counter = Counter(0);
-    model.visit(&mut counter);
-    counter.0
-}
-
-/// Counts the values of parameters with a gradient.
-struct Counter(usize);
-
-impl ModuleVisitor for Counter {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.0 += param.lazy_shape().num_elements();
-        }
-    }
-}
 
 /// Writes the model with its card.
 ///

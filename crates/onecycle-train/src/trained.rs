@@ -16,7 +16,6 @@ use crate::{
     device, files,
     finish::{Kept, Summary},
     metrics::{Evaluator, MetricSums},
-    model_file,
     observer::Observer,
     predict::Classifier,
     record::{EpochRecord, EpochSums, StepRecord},
@@ -276,7 +275,7 @@ impl<N: Network> InMemory<'_, N> {
         let accuracies = self.epochs.iter().map(|epoch| epoch.val_accuracy);
         let summary = Summary {
             model: name,
-            parameters: model_file::count_parameters(&self.trainer.model),
+            parameters: self.trainer.parameters(),
             data: data.name.clone(),
             steps,
             epochs: self.epochs.len() as u64,

@@ -54,6 +54,8 @@ pub struct Trainer<N = Model> {
     pub model: N,
     /// The optimizer with its state.
     pub optimizer: Optimizer,
+    /// Number of trained values before anything was frozen.
+    parameters: usize,
     averager: Averager,
     plan: Arc<Plan>,
     data: TrainingData,
@@ -122,6 +124,7 @@ impl<N: Network> Trainer<N> {
     /// A trainer before its first update.
     pub fn new(model: N, optimizer: Optimizer, plan: Arc<Plan>, data: TrainingData) -> Self {
         Trainer {
+            parameters: state::trained_parameters(&model),
             model,
             optimizer,
             averager: Averager::default(),
@@ -310,6 +313,11 @@ impl<N: Network> Trainer<N> {
         };
         trainer.freeze_due();
         trainer
+    }
+
+    /// Number of trained values of the network, those that stop learning included.
+    pub fn parameters(&self) -> usize {
+        self.parameters
     }
 
     /// The position of the next update.

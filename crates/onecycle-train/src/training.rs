@@ -31,7 +31,6 @@ use crate::{
     files::JsonLines,
     finish::{self, Artifacts, FinalNetwork, Summary},
     metrics::{Evaluator, MetricSums},
-    model_file,
     observer::Observer,
     record::{EpochRecord, EpochSums, StepRecord},
     run_folder::{RunFile, RunFolder, RunLock},
@@ -148,7 +147,7 @@ impl Training {
         }
         let network = FinalNetwork {
             model: self.kept_network()?,
-            parameters: model_file::count_parameters(&self.trainer.model),
+            parameters: self.trainer.parameters(),
             best: self.best.as_ref().map(|best| best.epoch),
             tested: self.eval_metrics,
             answers: std::mem::take(&mut self.answers),

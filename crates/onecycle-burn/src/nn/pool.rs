@@ -38,8 +38,8 @@ mod tests {
     use super::*;
     use burn::tensor::{Device, TensorData};
 
-    /// Odd sizes, of which 2 x 2 windows leave the last row and column over, and a window as large
-    /// as the map. Values and gradients are those of Burn's operation, exactly.
+    /// Odd sizes, where 2 x 2 windows leave out the last row and column, and a window as large as
+    /// the map. Values and gradients are those of Burn's operation, exactly.
     #[test]
     fn max_pooling_agrees_with_burn() {
         let device = Device::flex().autodiff();

@@ -53,7 +53,7 @@ fn train_find_and_fit_start_from_weights() {
         "{}",
         answer.err
     );
-    // The network is that of the weights, and it goes on where they ended.
+    // The run has the network of the weights and continues from them.
     let run: toml::Table = place.text("second/run.toml").parse().unwrap();
     assert_eq!(run["config"]["model"].as_str(), Some("mlp"));
     assert!(

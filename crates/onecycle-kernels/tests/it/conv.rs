@@ -248,7 +248,7 @@ fn weight_gradients_of_many_channels() {
         square([27, 16, 512], [8, 8], 3, 1, 1),
         square([25, 80, 64], [7, 5], 3, 1, 1),
         square([23, 96, 64], [8, 6], 3, 1, 1),
-        // One tile per image, of which the image fills little more than half.
+        // One tile per image. The image fills little more than half of it.
         square([97, 128, 144], [3, 3], 3, 1, 1),
     ] {
         check(&shape, 13);

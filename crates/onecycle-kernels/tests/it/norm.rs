@@ -268,7 +268,7 @@ impl Layer {
     }
 
     /// Checks the backward pass. `g` is the gradient of the activation's argument in double
-    /// precision, of which the kernels' may differ by `error`.
+    /// precision; that of the kernels may differ from it by `error`.
     fn check_backward(
         &self,
         derivative: Derivative,

@@ -59,7 +59,7 @@ impl Assessment {
         Ok(write_json(&folder.join(JSON), "the assessment", self)?)
     }
 
-    /// Reads the assessment in `folder`; `None` if there is none, as in runs of older versions.
+    /// Reads the assessment in `folder`; `None` without one, as in runs of older versions.
     ///
     /// # Errors
     /// The file cannot be read.

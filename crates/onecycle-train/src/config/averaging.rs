@@ -110,7 +110,7 @@ impl Averaging {
                 every,
                 warm_up,
             } => Averaging::Ema {
-                // An update counts as much as all those of the run that it stands for.
+                // Each update of the short run replaces `run / steps` updates of the whole one.
                 decay: (1.0 - (1.0 - decay) * run / steps as f64).clamp(0.0, decay),
                 every: every.min(steps),
                 warm_up,

@@ -242,7 +242,7 @@ impl AssessmentSection<'_> {
         );
     }
 
-    /// The PNG of an image; `None` if there is none.
+    /// The PNG of an image; `None` if the run has no picture of it.
     fn picture(&self, image: &WorstImage) -> Option<Vec<u8>> {
         // Only a file in that folder, whatever the record says.
         let name = Path::new(image.picture.as_deref()?).file_name()?;

@@ -109,7 +109,7 @@ impl Browser {
                 }
                 "Network.requestWillBeSent" => {
                     let url = parameters["request"]["url"].as_str().unwrap_or_default();
-                    // A fragment is not part of a request, and a picture inside of the page is none.
+                    // Neither a fragment nor a picture embedded in the page causes a request.
                     if url != address && !url.starts_with("data:") {
                         told.requests.push(url.to_owned());
                     }
