@@ -3,6 +3,7 @@
 use std::fs;
 
 use image::{Rgb, RgbImage};
+use serde_json::Value;
 
 use crate::common::{Place, binary};
 
@@ -83,6 +84,9 @@ fn a_run_of_a_recipe_has_the_same_bits_for_any_number_of_threads_and_after_a_kil
     };
     let told = run(train("one", "1", &[]));
     assert!(told.contains("mean of 6 views"), "{told}");
+    // Two classes instead of ten, and the bias that stops learning counts.
+    let summary: Value = serde_json::from_slice(&place.read("one/summary.json")).unwrap();
+    assert_eq!(summary["parameters"], 1_971_352 - 8 * 256);
     run(train("two", "2", &[]));
     let read = |run: &str, file: &str| place.read(&format!("{run}/{file}"));
     for file in ["model.safetensors", "steps.jsonl"] {

@@ -14,7 +14,7 @@
 //! float32 runs of PyTorch deviate.
 
 use burn::{
-    module::{Module, ModuleMapper, Param},
+    module::Module,
     optim::GradientsParams,
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
@@ -33,6 +33,7 @@ use onecycle_vision::{
 };
 use serde_json::Value;
 
+use crate::parity::{Convert, l2, norm, values};
 use crate::random_numbers::{bits, projection, uniform};
 
 const BATCH: usize = 32;
@@ -40,41 +41,12 @@ const MOMENTUM: f64 = 0.85;
 /// Steps in which the bias of the whitening layer is trained.
 const BIAS_STEPS: usize = 6;
 
-fn values(data: &TensorData) -> Vec<f64> {
-    data.iter::<f64>().collect()
-}
-
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// The norm of the difference over the norm of the recorded vector.
-fn l2(got: &[f64], want: &[f64]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    norm(got.iter().zip(want).map(|(g, w)| g - w)) / norm(want.iter().copied())
-}
-
 /// An estimate of [`l2`] from recorded projections.
 fn projected(got: &[f64], want: &Value) -> f64 {
     let projections = numbers(&want["projections"]);
     let differences = (projections.iter().enumerate()).map(|(k, want)| projection(k, got) - want);
     let root_mean_square = norm(differences) / (projections.len() as f64).sqrt();
     root_mean_square / number(&want["norm"])
-}
-
-/// Converts all tensors of a module to one element type.
-struct Convert(DType);
-
-impl ModuleMapper for Convert {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let required = tensor.is_require_grad();
-        let mut tensor = tensor.without_autodiff().cast(self.0).autodiff();
-        if required {
-            tensor = tensor.require_grad();
-        }
-        Param::from_mapped_value(id, tensor, mapper)
-    }
 }
 
 /// PyTorch's default bound for weights, `1 / sqrt(fan_in)`; biases are 0, scales and variances 1.

@@ -15,5 +15,6 @@ mod image_folder;
 mod in_memory;
 mod loader;
 mod models;
+mod parity;
 mod random_numbers;
 mod train_parity;

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::{
-    module::{Module, ModuleMapper, Param},
+    module::Module,
     optim::GradientsParams,
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
@@ -32,6 +32,7 @@ use onecycle_vision::{
 };
 use serde_json::Value;
 
+use crate::parity::{Convert, l2, norm, values};
 use crate::random_numbers::{bits, projection, uniform};
 
 /// Allowed relative deviation in float64. Two float64 runs of PyTorch differ by less than 1e-14.
@@ -45,37 +46,8 @@ const GRAD_NORM_FLOAT32: f64 = 5e-5;
 const BATCH: usize = 32;
 const WEIGHT_DECAY: f64 = 5e-4;
 
-fn values(data: &TensorData) -> Vec<f64> {
-    data.iter::<f64>().collect()
-}
-
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// The norm of the difference over the norm of the recorded vector.
-fn l2(got: &[f64], want: &[f64]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    norm(got.iter().zip(want).map(|(g, w)| g - w)) / norm(want.iter().copied())
-}
-
 fn relative(got: f64, want: f64) -> f64 {
     ((got - want) / want).abs()
-}
-
-/// Converts all tensors of a module to one element type.
-struct Convert(DType);
-
-impl ModuleMapper for Convert {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let required = tensor.is_require_grad();
-        let mut tensor = tensor.without_autodiff().cast(self.0).autodiff();
-        if required {
-            tensor = tensor.require_grad();
-        }
-        Param::from_mapped_value(id, tensor, mapper)
-    }
 }
 
 /// Collects the quantities that deviate by more than their tolerance.
