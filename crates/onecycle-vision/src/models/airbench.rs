@@ -22,8 +22,8 @@ const EPSILON: f64 = 1e-12;
 /// Weight of a new batch in the running statistics.
 const NORM_MOMENTUM: f64 = 0.4;
 
-/// The network that reaches 94 % on CIFAR-10 after 9.9 epochs (Jordan 2024, "94% on CIFAR-10 in 3.29
-/// seconds on a single GPU", arXiv:2404.00498, section 3 and appendix A; `airbench94`).
+/// The network that reaches 94 % on CIFAR-10 after 9.9 epochs in its paper (Jordan 2024, "94% on
+/// CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, section 3 and appendix A).
 ///
 /// | layer | output for 3 × 32 × 32 |
 /// |---|---|

@@ -15,7 +15,7 @@
 //! | `resnet56` | | 855 770 | 4 |
 //! | `resnet110` | | 1 730 714 | 4 |
 //! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 6 573 130 | 8 |
-//! | `airbench94` | [`Airbench94`]: Jordan 2024, for 94 % on CIFAR-10 in 9.9 epochs | 1 971 352 | 9 |
+//! | `airbench94` | [`Airbench94`]: Jordan 2024, for few epochs of CIFAR-10 | 1 971 352 | 9 |
 //!
 //! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
 //! 28, the others for 3 × 32 × 32. The smallest side is in pixels.
