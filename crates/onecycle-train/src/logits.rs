@@ -1,6 +1,18 @@
-//! Functions of the logits of one image, in double precision on the host.
+//! Logits on the host, and functions of those of one image in double precision.
+
+use burn::tensor::Tensor;
+
+use crate::{RunError, TrainError};
 
 pub(crate) use onecycle_vision::argmax;
+
+/// Reads logits `[batch, classes]` back from the device, row-major.
+pub(crate) fn to_host(logits: Tensor<2>) -> Result<Vec<f32>, TrainError> {
+    logits
+        .into_data()
+        .try_into_vec::<f32>()
+        .map_err(|error| RunError::compute(error).into())
+}
 
 /// Cross-entropy in nats of the softmax of `logits` against class `label`.
 ///

@@ -1,14 +1,14 @@
 //! Loss and accuracy from logits, in double precision on the host. [`Evaluator`] measures a
 //! network, [`MetricSums`] is the result.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use onecycle_vision::{
     Batch, DataError, MixedLabels,
     models::{Model, Network},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{RunError, TrainError, logits, tta::Tta};
+use crate::{TrainError, logits, tta::Tta};
 
 /// Sums of metrics over images. They are divided at the end, because means of batches of unequal
 /// size cannot be averaged.
@@ -226,14 +226,6 @@ impl WeightedSums {
             Some((loss, total)) => loss / total,
         }
     }
-}
-
-/// Reads logits `[batch, classes]` back from the device, row-major.
-pub(crate) fn to_host(logits: Tensor<2>) -> Result<Vec<f32>, TrainError> {
-    logits
-        .into_data()
-        .try_into_vec::<f32>()
-        .map_err(|error| RunError::compute(error).into())
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ use crate::{
     averaging::Averager,
     config::Freeze,
     image_sizes::ImageSizes,
-    metrics::{self, Evaluator, MetricSums, WeightedSums},
+    logits::to_host,
+    metrics::{Evaluator, MetricSums, WeightedSums},
 };
 
 /// A network, its optimizer, the plan of its hyper-parameters and its training images.
@@ -170,7 +171,7 @@ impl<N: Network> Trainer<N> {
         let (labels, mixed) = (batch.labels.clone(), batch.mixed.clone());
         let Forward { logits, loss } = self.forward(batch);
         let gradients = self.backward(&loss);
-        let logits = metrics::to_host(logits.without_autodiff())?;
+        let logits = to_host(logits.without_autodiff())?;
         let metrics = MetricSums::of_mixed(&logits, &labels, mixed.as_ref());
         if !metrics.loss.is_finite() {
             return Ok(StepResult::NotFinite);

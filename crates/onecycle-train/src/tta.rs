@@ -12,7 +12,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use onecycle_vision::models::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, TrainError, logits::log_softmax, metrics::to_host};
+use crate::{
+    ConfigError, TrainError,
+    logits::{log_softmax, to_host},
+};
 
 /// Test-time augmentation of each image. The predicted distribution is the weighted mean over its
 /// views.

@@ -12,6 +12,7 @@ mod draws;
 mod flip;
 mod jitter;
 mod mix;
+mod rectangle;
 pub(crate) mod resample;
 mod resized_crop;
 mod transform;
@@ -28,7 +29,8 @@ pub use draws::EpochDraws;
 pub use flip::Flip;
 pub use jitter::{Adjustment, Jitter};
 pub use mix::Mix;
-pub use transform::{Rectangle, Transform};
+pub use rectangle::Rectangle;
+pub use transform::Transform;
 pub use trivial::Operation;
 
 /// Contents of the padding.

@@ -5,7 +5,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use super::{flex::elements, update::writable};
+use super::{kernels::elements, update::writable};
 
 /// Interpolation as an operation of a backend, without automatic differentiation.
 #[backend_extension(Flex)]

@@ -8,7 +8,7 @@ use burn::{
 use super::{
     buffer_pool,
     channels_last::ChannelsLast,
-    flex::{KERNELS, elements, expect_valid, vector},
+    kernels::{KERNELS, elements, expect_valid, vector},
 };
 
 /// The tensor with all its memory in use, so that an operation on each element can ignore its

@@ -1,7 +1,7 @@
 //! The layers without automatic differentiation, and the forward passes that
 //! [`gradient`](super::gradient) shares.
 
-use std::{borrow::Cow, ops::Range, sync::LazyLock};
+use std::{borrow::Cow, ops::Range};
 
 use burn::{
     backend::{
@@ -12,40 +12,16 @@ use burn::{
     tensor::{Shape, TensorData},
 };
 use onecycle_kernels::{
-    BatchNorm, Conv2d, CrossEntropy, Epilogue, KernelError, Kernels, NormEpilogue, Pixels, Pool2d,
-    Statistics,
+    BatchNorm, Conv2d, CrossEntropy, Epilogue, NormEpilogue, Pixels, Pool2d, Statistics,
 };
 
 use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
-    Pooling, RunningStatistics, Window, channels_last::ChannelsLast, elementwise,
+    Pooling, RunningStatistics, Window,
+    channels_last::ChannelsLast,
+    elementwise,
+    kernels::{KERNELS, elements, expect_valid, vector},
 };
-
-/// The kernels, with scratch memory that all layers share.
-pub(super) static KERNELS: LazyLock<Kernels> = LazyLock::new(Kernels::new);
-
-/// Unwraps the result of a kernel. An error means that the model's shapes are inconsistent; Burn's
-/// own operations panic in this case, too.
-pub(super) fn expect_valid<T>(layer: &str, result: Result<T, KernelError>) -> T {
-    result.unwrap_or_else(|error| panic!("{layer}: {error}"))
-}
-
-/// The elements of a tensor, copied if it is not contiguous.
-pub(super) fn elements(tensor: &FlexTensor) -> Cow<'_, [f32]> {
-    match tensor.as_slice::<f32>() {
-        Some(elements) => Cow::Borrowed(elements),
-        None => {
-            let copy = tensor.to_contiguous();
-            Cow::Owned(copy.storage::<f32>().to_vec())
-        }
-    }
-}
-
-/// A tensor of `[len]`.
-pub(super) fn vector(values: Vec<f32>) -> FlexTensor {
-    let len = values.len();
-    FlexTensor::from_data(TensorData::new(values, [len]))
-}
 
 /// A matrix `[rows, columns]` as a feature map with one pixel per image.
 pub(super) fn matrix(tensor: FlexTensor) -> ChannelsLast {

@@ -18,6 +18,7 @@ mod elementwise;
 mod flex;
 mod ghost_batches;
 mod gradient;
+mod kernels;
 mod update;
 
 use burn::{

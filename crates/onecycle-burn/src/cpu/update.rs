@@ -8,7 +8,7 @@ use onecycle_kernels::{Adam, AdamState, MomentumBuffer, Sgd};
 
 use super::{
     Maybe,
-    flex::{KERNELS, elements, expect_valid, vector},
+    kernels::{KERNELS, elements, expect_valid, vector},
 };
 
 /// Updates of flat parameters as operations of a backend, without automatic differentiation.

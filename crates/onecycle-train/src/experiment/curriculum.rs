@@ -13,7 +13,8 @@ use crate::{
     TrainError,
     config::CurriculumConfig,
     device,
-    metrics::{self, MetricSums},
+    logits::to_host,
+    metrics::MetricSums,
     trainer::{StepResult, Trainer, TrainingData},
 };
 
@@ -56,7 +57,7 @@ fn losses(experiment: &Experiment, config: &CurriculumConfig) -> Result<Vec<f64>
 
 fn logits(experiment: &Experiment, model: &Model, batch: Batch) -> Result<Vec<f32>, TrainError> {
     let (images, _) = batch.tensors(&experiment.device);
-    metrics::to_host(model.forward(images))
+    to_host(model.forward(images))
 }
 
 /// Trains the network for `scoring_epochs` with plain SGD at a constant learning rate.

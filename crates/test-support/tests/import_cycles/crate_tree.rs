@@ -24,6 +24,8 @@ pub(crate) struct Module {
 /// All modules of a crate; the root is number 0.
 pub(crate) struct CrateTree {
     pub(crate) modules: Vec<Module>,
+    /// Files of modules that exist only in tests. They are not parsed.
+    test_files: Vec<String>,
 }
 
 /// Whether an item exists only in tests.
@@ -126,6 +128,7 @@ impl CrateTree {
     pub(crate) fn parse(root: &str, read: &dyn Fn(&str) -> Option<String>) -> CrateTree {
         let mut tree = CrateTree {
             modules: Vec::new(),
+            test_files: Vec::new(),
         };
         let folder = root
             .rsplit_once('/')
@@ -181,6 +184,8 @@ impl CrateTree {
             let Item::Mod(module) = item else { continue };
             if !is_test_only(&module.attrs) {
                 self.add_child(index, module, &place.folder, read);
+            } else if module.content.is_none() {
+                self.test_files.extend(candidates(&module, &place.folder));
             }
         }
         index
@@ -205,13 +210,7 @@ impl CrateTree {
             let file_name = self.modules[parent].file_name.clone();
             self.add(&file_name, items, place(Some(file)), read)
         } else {
-            let candidates = match path_attribute(&module.attrs) {
-                Some(path) => vec![format!("{folder}{path}")],
-                None => vec![
-                    format!("{folder}{name}/mod.rs"),
-                    format!("{folder}{name}.rs"),
-                ],
-            };
+            let candidates = candidates(&module, folder);
             let parsed = candidates
                 .iter()
                 .find_map(|file| Some((file, parse_file(file, read)?)));
@@ -230,8 +229,10 @@ impl CrateTree {
         &self.modules[module].file_name
     }
 
+    /// Files of all modules, and where those of tests can be.
     pub(crate) fn files(&self) -> impl Iterator<Item = String> {
-        self.modules.iter().map(|module| module.file_name.clone())
+        let parsed = self.modules.iter().map(|module| &module.file_name);
+        parsed.chain(&self.test_files).cloned()
     }
 
     /// Whether `module` lies below `ancestor` in the tree.
@@ -305,6 +306,17 @@ fn parse_file(file: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<Vec<I
     let text = read(file)?;
     let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
     Some(parsed.items)
+}
+
+/// The files that can contain a module which `folder` belongs to.
+fn candidates(module: &ItemMod, folder: &str) -> Vec<String> {
+    match path_attribute(&module.attrs) {
+        Some(path) => vec![format!("{folder}{path}")],
+        None => vec![
+            format!("{folder}{}/mod.rs", module.ident),
+            format!("{folder}{}.rs", module.ident),
+        ],
+    }
 }
 
 /// The value of `#[path = ".."]`.

@@ -15,7 +15,8 @@ use super::{Tracked, record, register};
 use crate::cpu::{
     Activation, Window,
     channels_last::ChannelsLast,
-    flex::{self, KERNELS, elements, expect_valid, pixels, vector},
+    flex::{self, pixels},
+    kernels::{KERNELS, elements, expect_valid, vector},
 };
 
 /// A convolution or linear layer. The third parent, if any, is the bias.

@@ -28,7 +28,8 @@ use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
     Pooling, RunningStatistics, Window,
     channels_last::ChannelsLast,
-    flex::{self, LINEAR, elements, vector},
+    flex::{self, LINEAR},
+    kernels::{elements, vector},
 };
 
 /// A tensor with its node in the autodiff graph.

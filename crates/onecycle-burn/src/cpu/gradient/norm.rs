@@ -21,7 +21,8 @@ use super::register;
 use crate::cpu::{
     Activation, Affine, NormOptions,
     channels_last::ChannelsLast,
-    flex::{self, AffineValues, GhostStatistics, KERNELS, elements, expect_valid, vector},
+    flex::{self, AffineValues, GhostStatistics},
+    kernels::{KERNELS, elements, expect_valid, vector},
 };
 
 /// Batch norm. The fourth parent, if any, is the residual.

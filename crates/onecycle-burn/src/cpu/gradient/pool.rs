@@ -13,7 +13,7 @@ use onecycle_kernels::Pool2d;
 use super::register;
 use crate::cpu::{
     channels_last::ChannelsLast,
-    flex::{KERNELS, expect_valid},
+    kernels::{KERNELS, expect_valid},
 };
 
 /// Max or average pooling.
