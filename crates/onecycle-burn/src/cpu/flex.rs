@@ -17,7 +17,7 @@ use onecycle_kernels::{
 
 use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
-    Pooling, RunningStatistics, Window,
+    Pooling, RunningStatistics, Window, buffer_pool,
     channels_last::ChannelsLast,
     elementwise,
     kernels::{KERNELS, elements, expect_valid, vector},
@@ -275,7 +275,7 @@ pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2
 pub(super) fn max_pool(x: &ChannelsLast, shape: &Pool2d) -> (ChannelsLast, Vec<u16>) {
     let [height, width] = expect_valid("max pooling", shape.output());
     let dims = [shape.batch, shape.channels, height, width];
-    let mut argmax = vec![0; dims.iter().product()];
+    let mut argmax = buffer_pool::take_positions(dims.iter().product());
     let y = ChannelsLast::filled(dims, |y| {
         KERNELS.max_pool2d_forward(shape, x.values(), y, &mut argmax)
     });
@@ -402,7 +402,11 @@ impl CpuLayers for Flex {
         let x = ChannelsLast::read(x);
         let shape = pool_shape(&x, kernel, stride);
         let y = match pooling {
-            Pooling::Max => max_pool(&x, &shape).0,
+            Pooling::Max => {
+                let (y, argmax) = max_pool(&x, &shape);
+                buffer_pool::give_back_positions(argmax);
+                y
+            }
             Pooling::Average => average_pool(&x, &shape),
         };
         x.give_back();

@@ -12,6 +12,7 @@ use onecycle_kernels::Pool2d;
 
 use super::register;
 use crate::cpu::{
+    buffer_pool,
     channels_last::ChannelsLast,
     kernels::{KERNELS, expect_valid},
 };
@@ -50,5 +51,8 @@ impl Backward<Flex, 1> for PoolBackward {
             expect_valid("pooling", target).into_tensor()
         });
         gradient.give_back();
+        if let Some(argmax) = argmax {
+            buffer_pool::give_back_positions(argmax);
+        }
     }
 }
