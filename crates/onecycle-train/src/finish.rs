@@ -65,6 +65,34 @@ pub struct Summary {
     /// The epoch of the saved network, if it was chosen as the best one (`keep = "best"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
+    /// Cost of the search for the learning rate before the run, with `search_updates` and
+    /// `search_seconds`; `None` without a search.
+    #[serde(flatten)]
+    pub search: Option<SearchCost>,
+}
+
+/// Cost of the search for the learning rate before a run: range tests and short cycles.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SearchCost {
+    /// Updates made.
+    pub search_updates: u64,
+    /// Wall-clock time in seconds.
+    pub search_seconds: f64,
+}
+
+impl SearchCost {
+    /// The cost recorded in the folder of a run, if there was a search.
+    fn of(folder: &RunFolder) -> Result<Option<Self>, FileError> {
+        let path = folder.range_test();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let found = RangeTestResult::read(&path)?;
+        Ok(Some(SearchCost {
+            search_updates: found.updates(),
+            search_seconds: found.seconds(),
+        }))
+    }
 }
 
 /// The epoch that a network was chosen from, and the images that decided.
@@ -227,6 +255,7 @@ pub(crate) fn finish(
         tta: experiment.config.tta,
         test_scores: assessment.map(|assessment| assessment.scores.into()),
         kept: chosen.map(|epoch| Kept::of(epoch, data)),
+        search: SearchCost::of(folder)?,
     };
     if artifacts == Artifacts::All {
         if let Some((images, picture)) = TrainingImages::of(experiment)? {

@@ -286,6 +286,7 @@ impl<N: Network> InMemory<'_, N> {
             tta,
             test_scores: assessment.map(|assessment| assessment.scores.into()),
             kept: chosen.map(|epoch| Kept::of(epoch, data)),
+            search: None,
         };
         Ok(Trained {
             summary,

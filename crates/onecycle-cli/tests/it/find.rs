@@ -249,6 +249,10 @@ fn fit_searches_trains_and_tests() {
     assert_eq!(cycles.len(), 3 * peaks);
     assert_eq!(found["search"]["answer"]["lr"], found["one_cycle_max"]);
 
+    let spent = |key: &str| summary[key].as_f64().unwrap();
+    let cycle = found["search"]["steps"].as_f64().unwrap();
+    assert!(spent("search_updates") > 3.0 * cycle && spent("search_seconds") > 0.0);
+
     // The run trained with the rates that were found, and its report shows them.
     let run: toml::Table = place.text("run/run.toml").parse().unwrap();
     let lr_max = run["config"]["policy"]["lr_max"].as_float().unwrap();

@@ -28,6 +28,11 @@ impl PeakSearch {
         self.cycles.iter().map(Trial::updates).sum()
     }
 
+    /// Time of all cycles, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.cycles.iter().map(|cycle| cycle.seconds).sum()
+    }
+
     /// A table with one line per cycle, the lowest peak first.
     pub fn table(&self) -> String {
         let header = ["short cycle", "lr_max", "seed", "held-out loss", "accuracy"];

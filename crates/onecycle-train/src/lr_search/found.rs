@@ -91,6 +91,13 @@ pub struct RangeTestCost {
     pub overhead_seconds: f64,
 }
 
+impl RangeTestCost {
+    /// Time of everything together, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.training_seconds + self.validation_seconds + self.overhead_seconds
+    }
+}
+
 impl From<onecycle_burn::range_test::Timing> for RangeTestCost {
     fn from(cost: onecycle_burn::range_test::Timing) -> Self {
         RangeTestCost {
@@ -252,6 +259,20 @@ impl RangeTestResult {
         let mut found = self.with_suggestions_of(choice.group);
         found.choice = Some(choice);
         found
+    }
+
+    /// Updates made in all tests and short cycles.
+    pub fn updates(&self) -> u64 {
+        let tests = self.groups.iter().flat_map(|group| &group.tests);
+        let tests: u64 = tests.map(|test| test.cost.updates).sum();
+        tests + self.search.as_ref().map_or(0, PeakSearch::updates)
+    }
+
+    /// Time of all tests and short cycles, in seconds.
+    pub fn seconds(&self) -> f64 {
+        let tests = self.groups.iter().flat_map(|group| &group.tests);
+        let tests: f64 = tests.map(|test| test.cost.seconds()).sum();
+        tests + self.search.as_ref().map_or(0.0, PeakSearch::seconds)
     }
 
     /// The chosen group.

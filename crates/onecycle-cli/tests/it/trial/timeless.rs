@@ -7,10 +7,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// JSON keys of times and speeds, and of the run folder, whose name differs between studies.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "seconds",
     "images_per_second",
     "train_seconds",
+    "search_seconds",
     "cost",
     "run",
 ];
