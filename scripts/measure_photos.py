@@ -8,7 +8,8 @@ Writes JPEG files of 400 x 300 pixels in ten class folders. Both programs read e
 its shorter side to 64 pixels and crop the centre. Ours is `onecycle train` for one step with an empty
 cache: it also computes checksums of the files, finds copies, and keeps all pixels in memory.
 torchvision's is a `DataLoader` with a process per core, which keeps nothing. Each reads all files once
-before the first round, so that they are in the system's cache.
+before the first round, so that they are in the system's cache. CPU time is that of all threads and
+processes, in user and system mode; other programs on the machine affect it less than wall-clock time.
 """
 
 import argparse
@@ -49,14 +50,16 @@ def write(job):
 
 
 def timed(command, **where):
-    """Seconds and the peak resident memory of the largest of its processes, in MiB."""
+    """Seconds, CPU seconds, and the peak resident memory of the largest of its processes, in MiB."""
     script = "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
-    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024); sys.exit(code)"
+    script += "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+    script += "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024); sys.exit(code)"
     since = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script, *map(str, command)], capture_output=True, text=True, **where)
     if done.returncode != 0:
         raise SystemExit(f"{command}: {done.stderr}")
-    return time.monotonic() - since, float(done.stdout.split()[-1])
+    cpu, memory = map(float, done.stdout.split()[-2:])
+    return time.monotonic() - since, cpu, memory
 
 
 def main():
@@ -80,21 +83,23 @@ def main():
         ours = [args.onecycle, "train", "--data", photos, "--set", f"data.image_size={SIDE}", "--model", "mlp"]
         ours += ["--steps", "1", "--quiet", "--out", home / "run"]
         theirs = [sys.executable, "-c", READ_ALL.format(side=SIDE), photos, cores]
-        seconds, memory = {"onecycle": [], "torchvision": []}, {}
+        seconds, cpu, memory = {"onecycle": [], "torchvision": []}, {"onecycle": [], "torchvision": []}, {}
         for number in range(args.rounds + 1):
             for name, command in (("onecycle", ours), ("torchvision", theirs)):
                 for folder in (cache, home / "run"):
                     shutil.rmtree(folder, ignore_errors=True)
-                took, peak = timed(command, env={**os.environ, "XDG_CACHE_HOME": str(cache)})
+                took, used, peak = timed(command, env={**os.environ, "XDG_CACHE_HOME": str(cache)})
                 if number > 0:
                     seconds[name].append(took)
+                    cpu[name].append(used)
                     memory[name] = max(peak, memory.get(name, 0))
-        print(f"medians of {args.rounds} rounds on {cores} cores\n| program | seconds | images/s | peak MiB of a process |\n|---|---|---|---|")
+        print(f"medians of {args.rounds} rounds on {cores} cores\n| program | seconds | images/s | CPU ms per image | peak MiB of a process |\n|---|---|---|---|---|")
         for name, values in seconds.items():
-            median = statistics.median(values)
-            print(f"| {name} | {median:.1f} | {args.images / median:.0f} | {memory[name]:.0f} |")
-        ratios = [theirs / ours for ours, theirs in zip(seconds["onecycle"], seconds["torchvision"])]
-        print(f"onecycle is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
+            median, per_image = statistics.median(values), 1000 * statistics.median(cpu[name]) / args.images
+            print(f"| {name} | {median:.1f} | {args.images / median:.0f} | {per_image:.2f} | {memory[name]:.0f} |")
+        for what, values in (("time", seconds), ("CPU time", cpu)):
+            ratios = [theirs / ours for ours, theirs in zip(values["onecycle"], values["torchvision"])]
+            print(f"{what} of torchvision / onecycle: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

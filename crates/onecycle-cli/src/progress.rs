@@ -58,20 +58,26 @@ impl TrainProgress {
         )
     }
 
-    /// A line for a log, with the time left.
+    /// A line for a log, with the time left once it can be estimated.
     fn line(&self, record: &StepRecord) -> String {
         let (first, since) = self.first_step.unwrap_or((record.step, Instant::now()));
-        let made = record.step + 1 - first;
-        let left = self.steps.saturating_sub(record.step + 1);
-        let seconds = since.elapsed().as_secs_f64() / made as f64 * left as f64;
+        // The clock started at the end of the first step.
+        let timed = record.step.saturating_sub(first);
+        let to_do = self.steps.saturating_sub(record.step + 1);
+        let left = seconds_left(since.elapsed(), timed, to_do);
+        let left = left.map_or(String::new(), |left| format!("  {} left", duration(left)));
         format!(
-            "step {}/{}  {}  {} left",
+            "step {}/{}  {}{left}",
             record.step + 1,
             self.steps,
             self.message(record),
-            duration(seconds)
         )
     }
+}
+
+/// Seconds for `to_do` steps if `timed` steps took `elapsed`; `None` without a timed step.
+fn seconds_left(elapsed: Duration, timed: u64, to_do: u64) -> Option<f64> {
+    (timed > 0).then(|| elapsed.as_secs_f64() / timed as f64 * to_do as f64)
 }
 
 impl Observer for TrainProgress {
@@ -138,5 +144,19 @@ impl Observer for TrainProgress {
 impl Drop for TrainProgress {
     fn drop(&mut self) {
         self.bar.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_the_steps_that_were_timed() {
+        let left = |timed, to_do| seconds_left(Duration::from_secs(6), timed, to_do);
+        assert_eq!(left(3, 10), Some(20.0));
+        assert_eq!(left(3, 0), Some(0.0));
+        // At the first step of a process, nothing is known yet.
+        assert_eq!(left(0, 10), None);
     }
 }

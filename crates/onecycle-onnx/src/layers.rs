@@ -3,15 +3,12 @@
 //! A method takes the layer's tensors out of the weights by their names, so that tensors which no
 //! layer uses are found at the end.
 
-use onecycle_burn::state::TensorMap;
+use onecycle_burn::{nn::NormShape, state::TensorMap};
 
 use crate::{
     OnnxError,
     graph::{Attribute, Constant, Graph, Node},
 };
-
-/// Added to the variance by [`BatchNorm2d::new`](onecycle_burn::nn::BatchNorm2d::new).
-const EPSILON: f64 = 1e-5;
 
 /// The result of an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +71,7 @@ impl Layers {
         Layers {
             graph: Graph::default(),
             weights,
-            epsilon: EPSILON,
+            epsilon: NormShape::EPSILON,
         }
     }
 
@@ -426,7 +423,7 @@ mod tests {
     /// scales are 3 / 1.5 = 2 and -8 / 4 = -2.
     #[test]
     fn batch_norm_is_folded_as_computed_by_hand() {
-        let epsilon = EPSILON as f32;
+        let epsilon = NormShape::EPSILON as f32;
         let mut layers = Layers::new(weights(&[
             ("c.weight", &[2.0, 2.0], &[2, 1, 1, 1]),
             ("c.bias", &[1.0, 1.0], &[2]),

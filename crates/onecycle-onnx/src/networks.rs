@@ -4,7 +4,7 @@
 //! executes them. Names are the paths of the layers in the modules. `scripts/check_onnx.sh`
 //! compares the outputs of both.
 
-use onecycle_vision::models::Architecture;
+use onecycle_vision::models::{Airbench94, Architecture, ResNet9};
 
 use crate::{
     OnnxError,
@@ -130,12 +130,12 @@ fn resnet9(l: &mut Layers, x: Value) -> Result {
     let x = residual(l, "residual3", x)?;
     let x = l.global_max_pool(x);
     let x = l.linear("fc", x)?;
-    l.with_constants("scaled", "Mul", x, vec![], &[0.125])
+    l.with_constants("scaled", "Mul", x, vec![], &[ResNet9::LOGIT_SCALE])
 }
 
 /// [`Airbench94`](onecycle_vision::models::Airbench94).
 fn airbench94(l: &mut Layers, x: Value) -> Result {
-    l.epsilon = 1e-12;
+    l.epsilon = Airbench94::EPSILON;
     let x = l.conv("whiten", Window::valid(), x)?;
     let mut x = l.gelu(x)?;
     for group in ["group1", "group2", "group3"] {
@@ -149,7 +149,7 @@ fn airbench94(l: &mut Layers, x: Value) -> Result {
     }
     let x = l.global_max_pool(x);
     let x = l.linear("fc", x)?;
-    l.with_constants("scaled", "Mul", x, vec![], &[1.0 / 9.0])
+    l.with_constants("scaled", "Mul", x, vec![], &[Airbench94::LOGIT_SCALE])
 }
 
 /// A [`ConvBn`](onecycle_vision::models::ConvBn) of 3 × 3 pixels and ReLU.

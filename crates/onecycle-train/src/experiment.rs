@@ -242,6 +242,13 @@ impl Experiment {
         )
     }
 
+    /// The first step of the plan with the largest learning rate; 0 for an empty plan.
+    pub(crate) fn peak_step(&self) -> u64 {
+        let larger = |a: (u64, f64), b: (u64, f64)| if b.1 > a.1 { b } else { a };
+        let rates = (0..self.plan.steps()).map(|step| (step, self.plan.at(step).lr));
+        rates.reduce(larger).map_or(0, |(step, _)| step)
+    }
+
     /// The training images and the settings of the loss.
     ///
     /// # Errors

@@ -42,15 +42,11 @@ impl ImageSizes {
                 any_size().join(", ")
             )));
         }
-        let sides = resolve(track, plan, config.policy.batch_size.as_ref()).map_err(|error| {
-            refuse(format!(
-                "sides in pixels over the run, such as [[\"0%\", 16], [\"50%\", 24], [\"80%\", 32]] ({error})"
-            ))
-        })?;
+        let sides = resolve(track, plan, config.policy.batch_size.as_ref())?;
         let sizes = ImageSizes { sides, full };
         let (least, most) = (architecture.min_side(), full.height.min(full.width));
         let wrong = (0..plan.steps())
-            .map(|step| sizes.side(step))
+            .map(|step| side(&sizes.sides, step))
             .find(|side| !(least..=most).contains(side));
         match wrong {
             None => Ok(Some(sizes)),
@@ -62,7 +58,10 @@ impl ImageSizes {
 
     /// Height and width of the images of update `step`.
     pub fn at(&self, step: u64) -> ImageSize {
-        let (side, short) = (self.side(step), self.full.height.min(self.full.width));
+        let (side, short) = (
+            side(&self.sides, step),
+            self.full.height.min(self.full.width),
+        );
         let scaled = |length: usize| {
             let exact = length as f64 * side as f64 / short as f64;
             (exact.round() as usize).clamp(1, length)
@@ -73,10 +72,24 @@ impl ImageSizes {
         }
     }
 
-    /// The shorter side, in pixels.
-    fn side(&self, step: u64) -> usize {
-        self.sides.at(step).lr.round() as usize
+    /// The shorter side of the images at every step of a plan, in pixels, without the data; `None`
+    /// if all images are full.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] if the curve is malformed or does not fit the length of the run.
+    pub fn sides(config: &Config, plan: &Plan) -> Result<Option<Vec<usize>>, ConfigError> {
+        let Some(track) = &config.policy.image_size else {
+            return Ok(None);
+        };
+        let sides = resolve(track, plan, config.policy.batch_size.as_ref())?;
+        let each = (0..plan.steps()).map(|step| side(&sides, step));
+        Ok(Some(each.collect()))
     }
+}
+
+/// The shorter side at a step, in pixels.
+fn side(sides: &Plan, step: u64) -> usize {
+    sides.at(step).lr.round() as usize
 }
 
 const KEY: &str = "policy.image_size";
@@ -86,12 +99,20 @@ fn resolve(
     track: &Curve,
     plan: &Plan,
     batch_sizes: Option<&BatchSizes>,
-) -> Result<Plan, onecycle::PolicyError> {
-    let mut policy = Policy::from_curve(track.clone())?.at_end(AtEnd::Hold);
-    if let Some(batch_sizes) = batch_sizes {
-        policy = policy.with_batch_size(batch_sizes.clone())?;
-    }
-    policy.resolve(plan.run())
+) -> Result<Plan, ConfigError> {
+    let resolved = || {
+        let mut policy = Policy::from_curve(track.clone())?.at_end(AtEnd::Hold);
+        if let Some(batch_sizes) = batch_sizes {
+            policy = policy.with_batch_size(batch_sizes.clone())?;
+        }
+        policy.resolve(plan.run())
+    };
+    resolved().map_err(|error: onecycle::PolicyError| {
+        let expected = format!(
+            "sides in pixels over the run, such as [[\"0%\", 16], [\"50%\", 24], [\"80%\", 32]] ({error})"
+        );
+        ConfigError::setting(KEY, written(track), expected)
+    })
 }
 
 /// Names of the networks that take images of any size.

@@ -23,6 +23,8 @@ use crate::{
 pub struct PlanView {
     tracks: Tracks,
     phases: Vec<PhaseView>,
+    /// Shorter side of the training images in pixels, per step.
+    image_sizes: Option<Vec<usize>>,
 }
 
 /// One phase of a plan.
@@ -50,6 +52,7 @@ struct Json<'a> {
     momentum: Option<&'a [f64]>,
     weight_decay: Option<&'a [f64]>,
     batch_size: Option<Vec<u64>>,
+    image_size: Option<&'a [usize]>,
     phases: &'a [PhaseView],
 }
 
@@ -108,7 +111,21 @@ impl PlanView {
             batch_size: track(|v| v.batch_size.map(|size| size as f64)),
             phases: marks.collect(),
         };
-        Self { tracks, phases }
+        Self {
+            tracks,
+            phases,
+            image_sizes: None,
+        }
+    }
+
+    /// Adds the shorter side of the training images per step, in pixels
+    /// ([`ImageSizes::sides`](crate::image_sizes::ImageSizes::sides)).
+    #[must_use]
+    pub fn with_image_sizes(self, sides: Option<Vec<usize>>) -> Self {
+        PlanView {
+            image_sizes: sides,
+            ..self
+        }
     }
 
     /// The hyper-parameters over the steps.
@@ -132,7 +149,8 @@ impl PlanView {
     /// The phases as a text table, one line per phase, each ending with a line feed.
     ///
     /// Columns: name, first and last step (counted from 0, inclusive), number of steps, and for
-    /// each hyper-parameter that the policy sets its values at the start and at the end.
+    /// each hyper-parameter that the policy sets, and the image size, its values at the start and at
+    /// the end.
     #[must_use]
     pub fn table(&self) -> String {
         let mut rows = vec![vec![
@@ -171,14 +189,29 @@ impl PlanView {
                 row.push(cell);
             }
         }
+        if let Some(sides) = &self.image_sizes {
+            rows[0].push("image size".to_owned());
+            let at = |step: u64| sides.get(step as usize).copied().unwrap_or_default();
+            for (row, phase) in rows.iter_mut().skip(1).zip(&self.phases) {
+                row.push(match (at(phase.first_step), at(phase.last_step)) {
+                    (from, to) if from == to => from.to_string(),
+                    (from, to) => format!("{from} → {to}"),
+                });
+            }
+        }
         align(&rows)
     }
 
-    /// CSV with one row per step: `step,lr,momentum,weight_decay,batch_size`. Fields that the
-    /// policy does not set are empty. Numbers read back to the same bits.
+    /// CSV with one row per step: `step,lr,momentum,weight_decay,batch_size`, and `image_size` if it
+    /// changes over the run. Fields that the policy does not set are empty. Numbers read back to the
+    /// same bits.
     #[must_use]
     pub fn csv(&self) -> String {
-        let mut out = String::from("step,lr,momentum,weight_decay,batch_size\n");
+        let mut out = String::from("step,lr,momentum,weight_decay,batch_size");
+        out.push_str(match self.image_sizes {
+            Some(_) => ",image_size\n",
+            None => "\n",
+        });
         let field = |track: &Option<Vec<f64>>, i: usize| match track.as_ref().map(|track| track[i])
         {
             Some(value) if !value.is_nan() => format!("{value:?}"),
@@ -190,13 +223,18 @@ impl PlanView {
             let batch_size = field(&self.tracks.batch_size, i);
             // Batch sizes are integers. Writing to a String cannot fail.
             let batch_size = batch_size.trim_end_matches(".0");
-            let _ = writeln!(out, "{i},{lr:?},{momentum},{weight_decay},{batch_size}");
+            let _ = write!(out, "{i},{lr:?},{momentum},{weight_decay},{batch_size}");
+            let _ = match self.image_sizes.as_ref().and_then(|sides| sides.get(i)) {
+                Some(side) => writeln!(out, ",{side}"),
+                None => writeln!(out),
+            };
         }
         out
     }
 
     /// `{"steps": N, "lr": [...], "momentum": [...], "weight_decay": [...], "batch_size": [...],
-    /// "phases": [...]}`; a list is `null` if the policy does not set the hyper-parameter.
+    /// "image_size": [...], "phases": [...]}`; a list is `null` if the policy does not set the
+    /// hyper-parameter. Image sizes are the shorter side in pixels.
     ///
     /// # Errors
     /// [`FileError::ToJson`].
@@ -208,6 +246,7 @@ impl PlanView {
             momentum: self.tracks.momentum.as_deref(),
             weight_decay: self.tracks.weight_decay.as_deref(),
             batch_size: sizes.map(|sizes| sizes.iter().map(|size| *size as u64).collect()),
+            image_size: self.image_sizes.as_deref(),
             phases: &self.phases,
         };
         serde_json::to_string(&json).map_err(FileError::to_json("the plan"))
@@ -278,6 +317,27 @@ mod tests {
         ];
         assert_eq!(view(Some(0.9)).table().lines().collect::<Vec<_>>(), wanted);
         assert!(!view(None).table().contains("momentum"));
+    }
+
+    #[test]
+    fn image_sizes_are_in_every_format_if_they_change() {
+        let sized = view(None).with_image_sizes(Some(vec![8, 12, 16, 16]));
+        let table = sized.table();
+        let cells = |line: usize| table.lines().nth(line).unwrap().to_owned();
+        assert!(cells(0).ends_with("image size"), "{table}");
+        assert!(
+            cells(1).ends_with("8 → 12") && cells(2).ends_with(" 16"),
+            "{table}"
+        );
+        let csv = sized.csv();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[0].ends_with(",batch_size,image_size"), "{csv}");
+        assert!(lines[2].ends_with(",128,12"), "{csv}");
+        let json: serde_json::Value = serde_json::from_str(&sized.json().unwrap()).unwrap();
+        assert_eq!(json["image_size"], serde_json::json!([8, 12, 16, 16]));
+
+        let full = view(None);
+        assert!(!full.table().contains("image") && !full.csv().contains("image"));
     }
 
     #[test]

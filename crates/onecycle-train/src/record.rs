@@ -8,6 +8,7 @@ use std::fmt;
 
 use onecycle::{Hyper, not_finite};
 use onecycle_burn::OptimizerConfig;
+use onecycle_vision::ImageSize;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -41,6 +42,10 @@ pub struct StepRecord {
     /// Euclidean norm of the whole gradient, before clipping; `None` if it was not computed.
     #[serde(with = "not_finite::optional", default)]
     pub grad_norm: Option<f64>,
+    /// Size of the images if it changes over the run ([`ImageSizes`](crate::image_sizes::ImageSizes)):
+    /// a number for squares, otherwise `[height, width]`. Left out for full images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<ImageSize>,
 }
 
 impl StepRecord {
@@ -55,6 +60,7 @@ impl StepRecord {
             batch_size: update.metrics.images,
             loss: update.metrics.mean_loss(),
             grad_norm: update.grad_norm,
+            image_size: update.image_size,
         }
     }
 }
@@ -170,6 +176,7 @@ mod tests {
             batch_size: 128,
             loss: 2.5,
             grad_norm: Some(0.5),
+            image_size: None,
         }
     }
 
@@ -195,6 +202,27 @@ mod tests {
         assert_eq!(keys, wanted);
         assert!(json["momentum"].is_null());
         assert_eq!(json["lr"], 0.1 + 0.2);
+    }
+
+    #[test]
+    fn the_size_of_the_images_is_written_if_it_changes() {
+        assert!(
+            !serde_json::to_string(&step())
+                .unwrap()
+                .contains("image_size")
+        );
+        let of = |height, width| StepRecord {
+            image_size: Some(ImageSize { height, width }),
+            ..step()
+        };
+        for (record, written) in [(of(16, 16), "16"), (of(16, 24), "[16,24]")] {
+            let json = serde_json::to_string(&record).unwrap();
+            assert!(
+                json.ends_with(&format!("\"image_size\":{written}}}")),
+                "{json}"
+            );
+            assert_eq!(serde_json::from_str::<StepRecord>(&json).unwrap(), record);
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ use onecycle_burn::{
     state,
 };
 use onecycle_vision::{
-    Batch, Batches, DataError, Loader, MixedLabels,
+    Batch, Batches, DataError, ImageSize, Loader, MixedLabels,
     models::{Model, Network},
 };
 
@@ -119,6 +119,8 @@ pub struct Update {
     pub metrics: MetricSums,
     /// Euclidean norm of the gradient, if the optimizer computes it.
     pub grad_norm: Option<f64>,
+    /// Size of the images, if it changes over the run.
+    pub image_size: Option<ImageSize>,
 }
 
 impl<N: Network> Trainer<N> {
@@ -182,6 +184,7 @@ impl<N: Network> Trainer<N> {
             epoch: self.cursor.epoch,
             metrics,
             grad_norm,
+            image_size: self.data.image_size_at(self.cursor.step),
         };
         self.cursor.step += 1;
         self.averager
@@ -423,6 +426,11 @@ impl TrainingData {
                 .image_sizes(move |index| sizes.at(cursor.step + index))
                 .batches(),
         }
+    }
+
+    /// Size of the images of the update with this number; `None` for full images.
+    fn image_size_at(&self, step: u64) -> Option<ImageSize> {
+        self.image_sizes.as_ref().map(|sizes| sizes.at(step))
     }
 
     /// Images of the update with this number.

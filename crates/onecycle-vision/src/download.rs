@@ -1,7 +1,11 @@
 //! Downloads the published files of a known data set.
 //!
-//! A file is checked while it is written under a temporary name, and gets its own name only if its
-//! checksum is the published one. An interrupted download leaves nothing behind.
+//! A file is checked while it is written as `NAME.partial`, and gets its own name only if its
+//! checksum is the published one. If the connection breaks or the program ends, the part stays, and
+//! the next attempt asks the server for the rest only.
+
+#[cfg(feature = "download")]
+mod partial;
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +35,8 @@ pub struct Progress {
 ///
 /// `destination` is that folder; by default it is the set's folder in the user's cache. `base` is
 /// the address of a folder with the files, such as a mirror, and replaces the addresses in the
-/// catalogue. `progress` is called at the start and end of each file, and about every 64 KiB.
+/// catalogue. `progress` is called at the start and end of each file, and about every 64 KiB; a
+/// download that continues begins with the bytes of the earlier attempts.
 ///
 /// # Errors
 /// [`DataError::UnknownSet`]; [`DataError::Download`] or [`DataError::Checksum`] for the last
@@ -154,7 +159,53 @@ fn fetch(
     target: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DataError> {
-    use std::io::{Read, Write};
+    let Some(mut part) = partial::PartialFile::open(target)? else {
+        return Err(DataError::Download {
+            url: url.to_owned(),
+            reason: "another process is downloading it; wait until it has finished".to_owned(),
+        });
+    };
+    if part.bytes() >= file.size {
+        part.clear()?;
+    }
+    let continued = part.bytes() > 0;
+    progress(part.bytes());
+    let mut outcome = fetch_rest(url, file, &mut part, progress);
+    if continued && matches!(outcome, Err(Failure::WrongFile(_))) {
+        // The earlier part may have been damaged, or may be from another version of the file.
+        outcome = fetch_rest(url, file, &mut part, progress);
+    }
+    match outcome {
+        Ok(()) => part.commit(),
+        Err(Failure::WrongFile(error) | Failure::Other(error)) => Err(error),
+    }
+}
+
+/// Why a download failed.
+#[cfg(feature = "download")]
+enum Failure {
+    /// The server's file is not the published one. No bytes are kept.
+    WrongFile(DataError),
+    /// Anything else. The bytes that arrived are kept.
+    Other(DataError),
+}
+
+#[cfg(feature = "download")]
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Failure::Other(error)
+    }
+}
+
+/// Downloads the rest of a file and compares the checksum.
+#[cfg(feature = "download")]
+fn fetch_rest(
+    url: &str,
+    file: &KnownFile,
+    part: &mut partial::PartialFile,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Failure> {
+    use std::io::Read;
     use std::time::Duration;
 
     let failed = |reason: String| DataError::Download {
@@ -172,41 +223,53 @@ fn fetch(
             .build(),
     );
     // With compression in transit, the bytes would not be the published ones.
-    let request = agent.get(url).header("Accept-Encoding", "identity");
+    let mut request = agent.get(url).header("Accept-Encoding", "identity");
+    if part.bytes() > 0 {
+        request = request.header("Range", format!("bytes={}-", part.bytes()));
+    }
     let response = request.call().map_err(|error| failed(error.to_string()))?;
+    if !continues(&response, part.bytes()) {
+        part.clear()?;
+        progress(0);
+    }
     let mut body = response.into_body().into_reader();
-
-    let mut output = crate::files::AtomicFile::create(target)?;
-    let mut sums = Checksums::default();
     let mut buffer = vec![0; CHUNK];
-    let mut bytes = 0;
-    progress(0);
     loop {
-        let count = body
-            .read(&mut buffer)
-            .map_err(|error| failed(format!("after {bytes} of {} bytes: {error}", file.size)))?;
+        let (bytes, size) = (part.bytes(), file.size);
+        let count = body.read(&mut buffer).map_err(|error| {
+            failed(format!(
+                "after {bytes} of {size} bytes, which are kept: {error}"
+            ))
+        })?;
         if count == 0 {
             break;
         }
-        bytes += count as u64;
-        if bytes > file.size {
-            return Err(failed(format!(
-                "the file is longer than the {} bytes published",
-                file.size
-            )));
+        if bytes + count as u64 > size {
+            part.clear()?;
+            let reason = format!("the file is longer than the {size} bytes published");
+            return Err(Failure::WrongFile(failed(reason)));
         }
-        sums.update(&buffer[..count]);
-        output
-            .write_all(&buffer[..count])
-            .map_err(|error| DataError::io(target, "write it", error))?;
-        progress(bytes);
+        part.append(&buffer[..count])?;
+        progress(part.bytes());
     }
-    if bytes < file.size {
-        return Err(failed(format!(
-            "the file ended after {bytes} of {} bytes",
-            file.size
-        )));
+    if part.bytes() < file.size {
+        let (bytes, size) = (part.bytes(), file.size);
+        part.clear()?;
+        let reason = format!("the file ended after {bytes} of {size} bytes");
+        return Err(Failure::WrongFile(failed(reason)));
     }
-    check(sums, file, url)?;
-    output.commit()
+    check(part.sums(), file, url).or_else(|error| {
+        part.clear()?;
+        Err(Failure::WrongFile(error))
+    })
+}
+
+/// Whether the response begins at byte `from`. A server that cannot send a part of a file sends all
+/// of it.
+#[cfg(feature = "download")]
+fn continues(response: &ureq::http::Response<ureq::Body>, from: u64) -> bool {
+    let range = response.headers().get("Content-Range");
+    let range = range.and_then(|range| range.to_str().ok());
+    let begins = format!("bytes {from}-");
+    from == 0 || response.status() == 206 && range.is_some_and(|range| range.starts_with(&begins))
 }

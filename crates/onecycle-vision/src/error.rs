@@ -350,7 +350,7 @@ pub enum DataError {
     },
 
     /// A download failed.
-    #[error("{url}: download failed: {reason}; nothing was kept, check the network and try again")]
+    #[error("{url}: download failed: {reason}; check the network and try again")]
     Download {
         /// Address.
         url: String,

@@ -27,6 +27,7 @@ mod contents;
 mod decode;
 mod formats;
 mod labels;
+mod scale;
 mod scan;
 
 use std::collections::BTreeMap;

@@ -66,11 +66,14 @@ pub struct NormShape {
 }
 
 impl NormShape {
+    /// [`epsilon`](Self::epsilon) by default, as in PyTorch.
+    pub const EPSILON: f64 = 1e-5;
+
     /// PyTorch's defaults.
     pub fn new(channels: usize) -> Self {
         NormShape {
             channels,
-            epsilon: 1e-5,
+            epsilon: Self::EPSILON,
             momentum: 0.1,
             scale: true,
         }

@@ -8,7 +8,10 @@ use std::{
 
 use clap::{Args as ClapArgs, ValueEnum};
 use onecycle_plot::terminal::Charset;
-use onecycle_train::{Config, ConfigError, TrainError, experiment, files, plan_view::PlanView};
+use onecycle_train::{
+    Config, ConfigError, TrainError, experiment, files, image_sizes::ImageSizes,
+    plan_view::PlanView,
+};
 use onecycle_vision::{catalog, source};
 
 use crate::{
@@ -59,7 +62,7 @@ pub(crate) fn run(args: &Plan) -> Result<ExitCode, AnyError> {
     let images = args.images.or_else(|| images(&config));
     check_length(&config, images)?;
     let plan = experiment::plan(&config, images)?;
-    let view = PlanView::new(&plan);
+    let view = PlanView::new(&plan).with_image_sizes(ImageSizes::sides(&config, &plan)?);
     for (path, format) in args.figure.iter().zip(formats) {
         let figure = view.figure();
         let bytes = match format {

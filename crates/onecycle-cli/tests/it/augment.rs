@@ -172,3 +172,46 @@ fn the_report_shows_training_images_as_the_network_saw_them() {
         }
     }
 }
+
+#[test]
+fn records_plan_and_range_test_have_the_sizes_of_growing_images() {
+    let place = Place::new();
+    write_photos(&place);
+    place.write("all.toml", EVERYTHING);
+    let config = ["--config", "all.toml", "--threads", "1"];
+    place.succeed(&[&["train"], &config[..], &["--out", "run", "-q"]].concat());
+    let steps = place.text("run/steps.jsonl");
+    let steps = steps
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let recorded: Vec<Value> = steps.map(|step| step["image_size"].clone()).collect();
+    assert_eq!(
+        (&recorded[0], recorded.last().unwrap()),
+        (&8.into(), &16.into())
+    );
+
+    // The folder holds out images: the number of images of the run.
+    let images = place.text("run/data.json");
+    let images: Value = serde_json::from_str(&images).unwrap();
+    let parts = images["parts"]["train"].as_object().unwrap();
+    let images: u64 = parts.values().filter_map(Value::as_u64).sum();
+    let images = images.to_string();
+    let plan = [
+        &["plan"],
+        &config[..],
+        &["--images", &images, "--format", "json"],
+    ]
+    .concat();
+    let plan = place.json(&plan);
+    assert_eq!(plan["image_size"].as_array().unwrap(), &recorded);
+
+    // The rate is largest in the first half, where the images have 8 x 8 pixels.
+    let losses = |more: &[&str]| {
+        let find = ["find", "--num-steps", "10", "-q", "--format", "json"];
+        let found = place.json(&[&find[..], &config, more].concat());
+        found["groups"][0]["tests"][0]["curve"]["loss"].clone()
+    };
+    let growing = losses(&[]);
+    assert_eq!(growing, losses(&["--set", "policy.image_size=8"]));
+    assert_ne!(growing, losses(&["--set", "policy.image_size=16"]));
+}

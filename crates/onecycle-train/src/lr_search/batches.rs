@@ -1,7 +1,7 @@
 use burn::{module::Module, tensor::Tensor};
 use onecycle::Hyper;
 use onecycle_burn::range_test::{Feed, ValidationScore};
-use onecycle_vision::{Batch, Batches, models::Model};
+use onecycle_vision::{Batch, Batches, ImageSize, models::Model};
 
 use super::settings::RangeTestConfig;
 use crate::{
@@ -17,6 +17,8 @@ pub(super) struct EpochBatches<'a> {
     experiment: &'a Experiment,
     options: &'a RangeTestConfig,
     batch_size: usize,
+    /// Size of all images; `None` for full images.
+    image_size: Option<ImageSize>,
     observer: &'a mut dyn Observer,
     epoch: u64,
     batches: Batches,
@@ -34,14 +36,18 @@ impl<'a> EpochBatches<'a> {
         let batch_size = hyper
             .batch_size
             .map_or(experiment.config.batch_size, |size| size as usize);
+        let data = experiment.training_data()?;
+        let sizes = data.image_sizes.as_ref();
+        let image_size = sizes.map(|sizes| sizes.at(experiment.peak_step()));
         Ok(EpochBatches {
             experiment,
             options,
             batch_size,
+            image_size,
             observer,
             epoch: 0,
-            batches: experiment.data.train.epoch(0, batch_size).batches(),
-            data: experiment.training_data()?,
+            batches: epoch(experiment, 0, batch_size, image_size),
+            data,
             updates: 0,
         })
     }
@@ -52,9 +58,27 @@ impl<'a> EpochBatches<'a> {
                 return Ok(batch?);
             }
             self.epoch += 1;
-            let train = &self.experiment.data.train;
-            self.batches = train.epoch(self.epoch, self.batch_size).batches();
+            self.batches = epoch(
+                self.experiment,
+                self.epoch,
+                self.batch_size,
+                self.image_size,
+            );
         }
+    }
+}
+
+/// The batches of an epoch, with images of one size.
+fn epoch(
+    experiment: &Experiment,
+    epoch: u64,
+    batch_size: usize,
+    image_size: Option<ImageSize>,
+) -> Batches {
+    let pass = experiment.data.train.epoch(epoch, batch_size);
+    match image_size {
+        None => pass.batches(),
+        Some(size) => pass.image_sizes(move |_| size).batches(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The LR range test of a configuration, under the conditions of its training: [`run`] makes the
 //! tests over several seeds and over a list of weight decays, momenta or batch sizes.
 //!
+//! With `policy.image_size`, all images of a test have the size that the plan sets at its largest
+//! learning rate.
+//!
 //! Every test trains a new network and discards it. Nothing has to be restored: the order of the
 //! data and every random stream are functions of the seed, so a training that follows has the same
 //! bits as without the test.
@@ -169,10 +172,10 @@ pub fn test(
 /// Hyper-parameters of the plan at its largest learning rate, with all of them set and `lr` 0.
 pub fn peak_hyper(experiment: &Experiment) -> Hyper {
     let plan = &experiment.plan;
-    let all = (0..plan.steps()).map(|step| plan.at(step));
-    let peak = all
-        .reduce(|a, b| if b.lr > a.lr { b } else { a })
-        .unwrap_or(Hyper::new(0.0));
+    let peak = match plan.steps() {
+        0 => Hyper::new(0.0),
+        _ => plan.at(experiment.peak_step()),
+    };
     let optimizer = &experiment.config.optimizer.config;
     Hyper {
         lr: 0.0,

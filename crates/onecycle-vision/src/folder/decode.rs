@@ -4,10 +4,11 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::imageops::{self, FilterType};
+use image::imageops;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
 use rayon::prelude::*;
 
+use super::scale::{Area, scale};
 use super::scan::ImageFile;
 use super::{Decoded, FileFacts, Resize, formats};
 use crate::dataset::ImageShape;
@@ -158,20 +159,16 @@ fn decode_bytes(bytes: &[u8], background: [u8; 3]) -> Result<RgbImage, ImageErro
 fn resize(image: RgbImage, target: Target) -> RgbImage {
     let (width, height) = (target.width, target.height);
     match target.resize {
-        Resize::Squish => scale(&image, width, height),
+        Resize::Squish => scale(&image, Area::whole(&image), width, height),
         Resize::Crop => {
             let [inner_width, inner_height] = fitting(&image, target);
-            let (left, top) = (
-                (image.width() - inner_width) / 2,
-                (image.height() - inner_height) / 2,
-            );
-            // Crop before resizing: a very long image would become enormous otherwise.
-            let inner = imageops::crop_imm(&image, left, top, inner_width, inner_height);
-            if (inner_width, inner_height) == (width, height) {
-                return inner.to_image();
-            }
-            // Linear interpolation over the area of each new pixel, as in PIL and torchvision.
-            imageops::resize(&*inner, width, height, FilterType::Triangle)
+            let area = Area {
+                left: (image.width() - inner_width) / 2,
+                top: (image.height() - inner_height) / 2,
+                width: inner_width,
+                height: inner_height,
+            };
+            scale(&image, area, width, height)
         }
         Resize::Pad => {
             let share = (f64::from(width) / f64::from(image.width()))
@@ -180,6 +177,7 @@ fn resize(image: RgbImage, target: Target) -> RgbImage {
                 |side: u32, most: u32| ((f64::from(side) * share).round() as u32).clamp(1, most);
             let inner = scale(
                 &image,
+                Area::whole(&image),
                 scaled(image.width(), width),
                 scaled(image.height(), height),
             );
@@ -208,13 +206,6 @@ pub(super) fn cropped_share(width: u32, height: u32, target: Target) -> f64 {
     let ratio = f64::from(width) / f64::from(height);
     let wanted = f64::from(target.width) / f64::from(target.height);
     1.0 - (ratio / wanted).min(wanted / ratio)
-}
-
-fn scale(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    if image.dimensions() == (width, height) {
-        return image.clone();
-    }
-    imageops::resize(image, width, height, FilterType::Triangle)
 }
 
 /// `[row, column, channel]` to `[channel, row, column]`.

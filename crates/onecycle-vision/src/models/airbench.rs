@@ -15,10 +15,6 @@ use crate::ImageShape;
 const PATCH: usize = 2;
 /// Channels of the three groups.
 const CHANNELS: [usize; 3] = [64, 256, 256];
-/// Factor on the logits.
-const LOGIT_SCALE: f64 = 1.0 / 9.0;
-/// Epsilon of the batch norms.
-const EPSILON: f64 = 1e-12;
 /// Weight of a new batch in the running statistics.
 const NORM_MOMENTUM: f64 = 0.4;
 
@@ -51,6 +47,12 @@ pub struct Airbench94 {
 }
 
 impl Airbench94 {
+    /// Factor on the logits.
+    pub const LOGIT_SCALE: f64 = 1.0 / 9.0;
+
+    /// Added to the variance by its batch norms.
+    pub const EPSILON: f64 = 1e-12;
+
     /// Smallest side of an image, in pixels, that leaves at least one value per channel after the
     /// first layer and three pools.
     pub const MIN_SIDE: usize = 9;
@@ -113,7 +115,7 @@ impl Airbench94 {
         let x = self.group1.forward(x);
         let x = self.group2.forward(x);
         let x = self.group3.forward(x);
-        self.fc.forward(global_max_pool2d(x)) * LOGIT_SCALE
+        self.fc.forward(global_max_pool2d(x)) * Self::LOGIT_SCALE
     }
 }
 
@@ -135,7 +137,7 @@ impl Group {
         let norm = || {
             let shape = NormShape {
                 channels,
-                epsilon: EPSILON,
+                epsilon: Airbench94::EPSILON,
                 momentum: NORM_MOMENTUM,
                 scale: false,
             };

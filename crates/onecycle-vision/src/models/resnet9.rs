@@ -9,9 +9,6 @@ use onecycle_burn::nn::{
 
 use super::ConvBn;
 
-/// Factor on the logits, as in the original.
-const LOGIT_SCALE: f64 = 0.125;
-
 /// A wide residual network with nine weight layers that trains in few epochs (Page 2018, "How to
 /// train your ResNet", part 4: "Architecture").
 ///
@@ -41,6 +38,9 @@ pub struct ResNet9 {
 }
 
 impl ResNet9 {
+    /// Factor on the logits, as in the original.
+    pub const LOGIT_SCALE: f64 = 0.125;
+
     /// Smallest side of an image, in pixels, that leaves at least one value per channel after three
     /// pools.
     pub const MIN_SIDE: usize = 8;
@@ -84,7 +84,7 @@ impl ResNet9 {
         let x = max_pool2d(self.layer2.layer().forward_relu(x), 2);
         let x = max_pool2d(self.layer3.layer().forward_relu(x), 2);
         let x = add_residual(&self.residual3, x);
-        self.fc.forward(global_max_pool2d(x)) * LOGIT_SCALE
+        self.fc.forward(global_max_pool2d(x)) * Self::LOGIT_SCALE
     }
 }
 

@@ -1,4 +1,5 @@
-//! Downloads from a local server: complete files are kept, failures leave nothing behind.
+//! Downloads from a local server: complete files are kept, wrong ones leave nothing behind, and
+//! interrupted ones continue.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -26,6 +27,15 @@ fn good(_: &str, contents: Vec<u8>) -> Vec<u8> {
 
 /// Serves the files of Fashion-MNIST; returns the address and the number of requests.
 fn serve(answer: Answer) -> (String, Arc<AtomicUsize>) {
+    serve_with(answer, false)
+}
+
+/// A server that answers requests for the rest of a file, too.
+fn serve_parts(answer: Answer) -> (String, Arc<AtomicUsize>) {
+    serve_with(answer, true)
+}
+
+fn serve_with(answer: Answer, parts: bool) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/files/", listener.local_addr().unwrap());
     let requests = Arc::new(AtomicUsize::new(0));
@@ -34,26 +44,39 @@ fn serve(answer: Answer) -> (String, Arc<AtomicUsize>) {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             counter.fetch_add(1, Ordering::SeqCst);
-            serve_one(stream, answer);
+            serve_one(stream, answer, parts);
         }
     });
     (address, requests)
 }
 
-fn serve_one(stream: TcpStream, answer: Answer) {
+fn serve_one(stream: TcpStream, answer: Answer, parts: bool) {
     let mut lines = BufReader::new(stream.try_clone().unwrap())
         .lines()
         .map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
-    while lines.next().is_some_and(|line| !line.is_empty()) {}
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let from = headers.iter().find_map(|header| {
+        let (name, value) = header.split_once(": bytes=")?;
+        let from = value.strip_suffix('-')?.parse::<usize>().ok()?;
+        (name.eq_ignore_ascii_case("range") && parts).then_some(from)
+    });
     let name = request
         .split(' ')
         .nth(1)
         .and_then(|path| path.strip_prefix("/files/"))
         .unwrap_or_default();
     let contents = fs::read(embedded().join(name)).unwrap_or_default();
+    let bytes = match from {
+        None => answer(name, contents),
+        Some(from) => {
+            let (last, all) = (contents.len() - 1, contents.len());
+            let status = format!("206 Partial Content\r\nContent-Range: bytes {from}-{last}/{all}");
+            response(&status, all - from, &contents[from..])
+        }
+    };
     // The client may have closed the connection.
-    let _ = (&stream).write_all(&answer(name, contents));
+    let _ = (&stream).write_all(&bytes);
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -122,9 +145,6 @@ fn what_goes_wrong_leaves_nothing_behind() {
         contents[1000] ^= 1;
         response("200 OK", contents.len(), &contents)
     }
-    fn cut_off(_: &str, contents: Vec<u8>) -> Vec<u8> {
-        response("200 OK", contents.len(), &contents[..contents.len() / 2])
-    }
     fn short(_: &str, contents: Vec<u8>) -> Vec<u8> {
         response(
             "200 OK",
@@ -148,16 +168,11 @@ fn what_goes_wrong_leaves_nothing_behind() {
     fn silent(_: &str, _: Vec<u8>) -> Vec<u8> {
         Vec::new()
     }
-    let cases: [(&str, Answer, &[&str]); 7] = [
+    let cases: [(&str, Answer, &[&str]); 6] = [
         (
             "changed",
             changed,
             &["train-images-idx3-ubyte.gz", "sha256", "3aede38d6186"],
-        ),
-        (
-            "cut off",
-            cut_off,
-            &["train-images-idx3-ubyte.gz", "of 26421880 bytes"],
         ),
         (
             "short",
@@ -205,9 +220,119 @@ fn what_goes_wrong_leaves_nothing_behind() {
                 "{name}: `{piece}` is not in: {message}"
             );
         }
-        assert!(message.contains("nothing was kept"), "{name}: {message}");
+        assert!(message.contains("try again"), "{name}: {message}");
         assert_eq!(names(folder.path()), Vec::<String>::new(), "{name}");
     }
+}
+
+/// Closes the connection after half of the file.
+fn cut_off(_: &str, contents: Vec<u8>) -> Vec<u8> {
+    response("200 OK", contents.len(), &contents[..contents.len() / 2])
+}
+
+const FIRST: &str = "train-images-idx3-ubyte.gz";
+const HALF: u64 = 26_421_880 / 2;
+
+fn assert_complete(folder: &Path) {
+    assert_eq!(names(folder).len(), 4, "{:?}", names(folder));
+    for name in names(folder) {
+        let found = fs::read(folder.join(&name)).unwrap();
+        assert!(found == fs::read(embedded().join(&name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn an_interrupted_download_continues() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, requests) = serve_parts(cut_off);
+    let attempt = || {
+        let mut begins = None;
+        let result = get(
+            "fashion-mnist",
+            Some(folder.path()),
+            Some(&address),
+            &mut |p| {
+                if !p.present {
+                    begins.get_or_insert(p.bytes);
+                }
+            },
+        );
+        (result, begins)
+    };
+    let (result, begins) = attempt();
+    let message = result.unwrap_err().to_string();
+    let kept = format!("after {HALF} of 26421880 bytes, which are kept");
+    assert!(message.contains(&kept), "{message}");
+    assert_eq!(begins, Some(0));
+    let partial = format!("{FIRST}.partial");
+    let kept = fs::metadata(folder.path().join(&partial)).unwrap().len();
+    assert_eq!(kept, HALF);
+    assert_eq!(names(folder.path()), [partial]);
+
+    // Each attempt finishes a file and loses the connection in the middle of the next one.
+    for finished in 1..4 {
+        let (result, begins) = attempt();
+        assert!(result.is_err());
+        assert!(begins > Some(0), "attempt {finished} began at {begins:?}");
+        assert_eq!(names(folder.path()).len(), finished + 1);
+    }
+    attempt().0.unwrap();
+    assert_complete(folder.path());
+    // Half of each file, and the other half.
+    assert_eq!(requests.load(Ordering::SeqCst), 8);
+}
+
+#[test]
+fn what_cannot_be_continued_is_fetched_again() {
+    // The server sends only whole files; the part is not from this file; it is longer than the file.
+    let (whole, parts) = (serve(good).0, serve_parts(good).0);
+    let published = fs::read(embedded().join(FIRST)).unwrap();
+    let too_long = [&published[..], &[0]].concat();
+    for (address, part) in [
+        (&whole, &published[..1000]),
+        (&parts, &b"<html></html>"[..]),
+        (&parts, &too_long),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(format!("{FIRST}.partial")), part).unwrap();
+        get(
+            "fashion-mnist",
+            Some(folder.path()),
+            Some(address),
+            &mut |_| (),
+        )
+        .unwrap();
+        assert_complete(folder.path());
+    }
+}
+
+#[test]
+fn two_processes_do_not_write_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let partial = fs::File::create(folder.path().join(format!("{FIRST}.partial"))).unwrap();
+    partial.lock().unwrap();
+    let (address, requests) = serve(good);
+    let refused = get(
+        "fashion-mnist",
+        Some(folder.path()),
+        Some(&address),
+        &mut |_| (),
+    );
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("another process is downloading it"),
+        "{message}"
+    );
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
+    drop(partial);
+    get(
+        "fashion-mnist",
+        Some(folder.path()),
+        Some(&address),
+        &mut |_| (),
+    )
+    .unwrap();
+    assert_complete(folder.path());
 }
 
 #[test]

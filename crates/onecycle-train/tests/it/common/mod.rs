@@ -19,6 +19,7 @@ pub(crate) fn run(epochs: u64, per_epoch: u64) -> (Vec<StepRecord>, Vec<EpochRec
             batch_size: 128,
             loss: 0.2 + 2.1 * (-5.0 * n as f64 / total as f64).exp() + 0.05 * (n as f64).sin(),
             grad_norm: None,
+            image_size: None,
         })
         .collect();
     let epoch = |(i, part): (usize, &[StepRecord])| {
