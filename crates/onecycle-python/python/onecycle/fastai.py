@@ -84,7 +84,8 @@ def range_test(learn: Any, sweep: LrSweep | None = None, plan: Plan | None = Non
             while (hyper := test.next_hyper()) is not None:
                 _set(optimizer, hyper.lr, hyper.momentum, hyper.weight_decay, None)
                 batch = next(batches)
-                inputs, targets = batch[: learn.dls.n_inp], batch[learn.dls.n_inp :]
+                inputs_of = getattr(learn.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1)  # as in Learner
+                inputs, targets = batch[:inputs_of], batch[inputs_of:]
                 loss = learn.loss_func(learn.model(*inputs), *targets)
                 goes_on = test.record(float(loss.detach()))
                 optimizer.zero_grad()
