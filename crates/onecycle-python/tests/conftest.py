@@ -3,9 +3,8 @@
 import gzip
 import json
 import math
+import os
 from pathlib import Path
-
-import pytest
 
 try:
     import torch
@@ -15,7 +14,9 @@ try:
 except ImportError:
     pass
 
-GOLDENS = Path(__file__).parents[2] / "onecycle/tests/goldens"
+# The scripts run a copy of the tests outside of the repository.
+REPOSITORY = Path(os.environ.get("ONECYCLE_REPOSITORY", Path(__file__).parents[3]))
+GOLDENS = REPOSITORY / "crates/onecycle/tests/goldens"
 # For cos and pow, whose last bits depend on the C library, and for closed forms of recursions.
 ROUNDING = 1e-12
 
@@ -38,21 +39,3 @@ def assert_series(name, ours, theirs, tolerance):
     for index, (mine, other) in enumerate(zip(ours, theirs)):
         same = mine == other or (math.isnan(mine) and math.isnan(other))
         assert same or abs(mine - other) <= tolerance * largest, f"{name}[{index}]: {mine!r} for {other!r}"
-
-
-@pytest.fixture(autouse=True)
-def doctest_names(request):
-    """Names in the examples of the documentation."""
-    if "doctest_namespace" in request.fixturenames:
-        import onecycle
-
-        names = request.getfixturevalue("doctest_namespace")
-        names["onecycle"] = onecycle
-        names.update({name: getattr(onecycle, name) for name in onecycle.__all__})
-        try:
-            import torch
-        except ImportError:
-            return
-        import onecycle.torch
-
-        names["torch"] = torch

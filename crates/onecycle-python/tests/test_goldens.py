@@ -29,7 +29,7 @@ EXACT = {"MultiStepLR", "StepLR", "ExponentialLR", "LinearLR", "ConstantLR"}
 def torch_policy(case):
     name, lr = case["class"], case["optimizer_kwargs"]["lr"]
     kwargs = dict(case["kwargs"]["lr_lambda"] if name == "LambdaLR" else case["kwargs"])
-    assert kwargs.pop("last_epoch", -1) == -1 and kwargs.pop("kind", "torch_trapezoid") == "torch_trapezoid"
+    assert kwargs.pop("last_epoch", -1) == -1 and kwargs.pop("kind", "trapezoid") == "trapezoid"
     if name == "SequentialLR":
         kwargs["schedulers"] = [
             TORCH[one["class"]](**{key: value for key, value in one["kwargs"].items() if key != "last_epoch"})
