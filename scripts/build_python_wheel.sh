@@ -30,7 +30,7 @@ done
 folder=${CARGO_TARGET_DIR:-target}
 if ! command -v maturin >/dev/null; then
     python3 -m venv "$folder/maturin"
-    "$folder/maturin/bin/pip" install --quiet 'maturin>=1.16,<2' $($zig && echo 'ziglang')
+    "$folder/maturin/bin/pip" install --quiet 'maturin>=1.16,<2' $($zig && echo 'ziglang cargo-zigbuild')
     PATH="$PWD/$folder/maturin/bin:$folder/maturin/bin:$PATH"
 fi
 
@@ -40,14 +40,15 @@ cp LICENSE-MIT LICENSE-APACHE "$package/"
 if [ "$command" = build ]; then
     # Zig as the linker gives a binary for an older C library than this machine's.
     build=build
-    triple=("${target[@]}")
+    triple=${target[1]:-}
     if $zig; then
         build=zigbuild
-        [ ${#target[@]} -gt 0 ] || triple=(--target "$(rustc -vV | sed -n 's/^host: //p').2.17")
+        triple=${triple:-$(rustc -vV | sed -n 's/^host: //p')}
     fi
-    cargo "$build" --locked --profile dist -p onecycle-cli "${triple[@]}"
-    name=${triple[1]:-}
-    command=$(ls "$folder"/${name:+${name%.2.17}/}dist/onecycle{,.exe} 2>/dev/null | head -1)
+    # manylinux2014 promises glibc 2.17.
+    version=$([[ $zig = true && $triple = *-gnu ]] && echo .2.17 || true)
+    cargo "$build" --locked --profile dist -p onecycle-cli ${triple:+--target "$triple$version"}
+    command=$(ls "$folder/${triple:+$triple/}dist"/onecycle{,.exe} 2>/dev/null | head -1)
 fi
 if [ "$command" != none ]; then
     cp "$command" "$package/data/scripts/"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler
@@ -17,7 +16,7 @@ def endless(loader: Any) -> Iterator[Any]:
     """
     number = 0
     while True:
-        sampler = getattr(loader, "sampler", None)
+        sampler: Any = getattr(loader, "sampler", None)
         if number and hasattr(sampler, "set_epoch"):
             sampler.set_epoch(getattr(sampler, "epoch", 0) + 1)
         batches = 0
@@ -98,14 +97,14 @@ def batches_of(loader: Any) -> int:
 def loss_of(model: torch.nn.Module, batch: Any, loss: Any) -> torch.Tensor:
     """The loss of a batch: `loss(model(input), target)`, or `loss(model, batch)` if marked so."""
     if getattr(loss, "of_batch", False):
-        return loss(model, batch)  # type: ignore[no-any-return]
+        return cast(torch.Tensor, loss(model, batch))
     if not isinstance(batch, (list, tuple)) or len(batch) != 2:
         raise ValueError(
             f"the batch is a {type(batch).__name__}, not a pair of input and target: pass "
             "`batch_loss=lambda model, batch: ...` instead of `loss`"
         )
     inputs, target = batch
-    return loss(model(inputs), target)  # type: ignore[no-any-return]
+    return cast(torch.Tensor, loss(model(inputs), target))
 
 
 class BatchLoss:
@@ -117,7 +116,7 @@ class BatchLoss:
         self.function = function
 
     def __call__(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-        return self.function(model, batch)  # type: ignore[no-any-return]
+        return cast(torch.Tensor, self.function(model, batch))
 
 
 def choose_loss(loss: Any, batch_loss: Any) -> Any:
@@ -127,13 +126,14 @@ def choose_loss(loss: Any, batch_loss: Any) -> Any:
     return loss if batch_loss is None else BatchLoss(batch_loss)
 
 
-@torch.no_grad()
 def evaluate(model: torch.nn.Module, loader: Any, loss: Any, most: int | None = None) -> tuple[float, float | None]:
     """Mean loss over the samples, and the accuracy if targets are classes. The model's mode is kept."""
     modes = [(module, module.training) for module in model.modules()]
     device = device_of(model)
     total, correct, samples, classes = 0.0, 0, 0, True
+    recording = torch.is_grad_enabled()
     model.eval()
+    torch.set_grad_enabled(False)
     try:
         for number, batch in enumerate(loader):
             if most is not None and number >= most:
@@ -153,6 +153,7 @@ def evaluate(model: torch.nn.Module, loader: Any, loss: Any, most: int | None = 
             total += value * size
             samples += size
     finally:
+        torch.set_grad_enabled(recording)
         for module, training in modes:
             module.training = training
     if samples == 0:
@@ -168,8 +169,3 @@ def _are_classes(output: Any, target: Any) -> bool:
         and target.ndim == 1
         and not target.is_floating_point()
     )
-
-
-def warn(message: str) -> None:
-    """A warning to the caller of the public function."""
-    warnings.warn(message, UserWarning, stacklevel=4)

@@ -281,8 +281,8 @@ def range_test(
                 [*others, *([] if scaler is None else [scaler])],
                 sweep=sweep,
                 plan=plan,
-                weight_decay=cast("float | None", value) if parameter == "weight decay" else None,
-                momentum=cast("float | None", value) if parameter == "momentum" else None,
+                weight_decay=value if parameter == "weight decay" else None,
+                momentum=value if parameter == "momentum" else None,
                 batch_size=getattr(loader, "batch_size", None),
                 seed=seed if seeds > 1 else None,
                 lr_scales=lr_scales,
@@ -357,4 +357,4 @@ def _mean_over_processes(loss: Any) -> float:
         device = torch.device("cuda", torch.cuda.current_device())
     total = torch.tensor(value if math.isfinite(value) else math.nan, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
-    return float(total) / distributed.get_world_size()
+    return float(total) / int(distributed.get_world_size())

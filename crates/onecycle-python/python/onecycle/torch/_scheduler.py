@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.optim.lr_scheduler as lr_scheduler
@@ -227,7 +227,7 @@ class Scheduler(_Base):  # type: ignore[misc]
 def _scales(name: str, scales: Sequence[float] | None, groups: int) -> list[float]:
     if scales is None:
         return [1.0] * groups
-    values = [float(scale) for scale in cast("Sequence[float]", scales)]
+    values = [float(scale) for scale in scales]
     if len(values) != groups:
         raise ValueError(f"`{name}` has {len(values)} entries: expected {groups}, one per parameter group")
     for value in values:

@@ -255,20 +255,19 @@ class _LoaderState:
     def __init__(self, loader: Any) -> None:
         self.name = type(getattr(loader, "dataset", loader)).__name__
         self.objects = list(_reachable(loader))
-        self.values = [_Value(part) if isinstance(part, dict) else _Value(part) for part in map(_state_of, self.objects)]
+        self.names = [frozenset() if _is_generator(one) else frozenset(vars(one)) for one in self.objects]
+        self.values = [_Value(part) for part in map(_state_of, self.objects)]
 
     def parts(self) -> list[Any]:
         return [_state_of(one) for one in self.objects]
 
     def restore(self) -> None:
-        for one, value in zip(self.objects, self.values):
+        for one, names, value in zip(self.objects, self.names, self.values):
             if _is_generator(one):
                 value.restore()
             else:
-                kept = {key for key, _ in value.children}
-                for key in _state_of(one):
-                    if key not in kept:
-                        del vars(one)[key]
+                for key in [key for key in vars(one) if key not in names]:
+                    del vars(one)[key]
                 vars(one).update((key, item.restore()) for key, item in value.children)
 
 
@@ -283,7 +282,7 @@ def _is_small(value: Any, depth: int = 0) -> bool:
     if isinstance(value, _PLAIN):
         return not isinstance(value, (str, bytes)) or len(value) <= _MOST_STATE
     if isinstance(value, torch.Tensor):
-        return value.numel() <= _MOST_STATE
+        return int(value.numel()) <= _MOST_STATE
     if type(value).__module__ == "numpy" and hasattr(value, "size"):
         return int(value.size) <= _MOST_STATE
     if isinstance(value, (list, tuple, set, collections.deque)):
