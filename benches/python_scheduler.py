@@ -31,7 +31,9 @@ def main():
     plan = onecycle.OneCycle(0.8).plan(steps=length)
     index = timeit.repeat(lambda: plan.at(1234), number=100_000, repeat=5)
     arrays = timeit.repeat(lambda: onecycle.OneCycle(0.8).plan(steps=10_000).lr, number=20, repeat=5)
-    print(f"torch {torch.__version__}; plan.at(step) {min(index) * 10:.2f} us; plan and 10 000 rates {min(arrays) / 20 * 1e3:.2f} ms")
+    print(
+        f"torch {torch.__version__}; plan.at(step) {min(index) * 10:.2f} us; plan and 10 000 rates {min(arrays) / 20 * 1e3:.2f} ms"
+    )
     for groups in (1, 50):
         theirs = OneCycleLR(optimizer(groups), 0.8, total_steps=length)
         ours = Scheduler(optimizer(groups), plan)
@@ -41,7 +43,9 @@ def main():
             times["Scheduler"].append(timeit.timeit(ours.step, number=STEPS))
         best = {name: min(values) / STEPS * 1e6 for name, values in times.items()}
         ratio = best["Scheduler"] / best["OneCycleLR"]
-        print(f"{groups:2} groups: OneCycleLR {best['OneCycleLR']:.2f} us, Scheduler {best['Scheduler']:.2f} us, ratio {ratio:.2f}")
+        print(
+            f"{groups:2} groups: OneCycleLR {best['OneCycleLR']:.2f} us, Scheduler {best['Scheduler']:.2f} us, ratio {ratio:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ pub(crate) fn named<T: DeserializeOwned>(name: &str) -> PyResult<T> {
 }
 
 /// A read-only numpy array of float64, or an `array.array` if numpy is not installed.
-pub(crate) fn array(py: Python<'_>, values: impl ExactSizeIterator<Item = f64>) -> PyResult<Py<PyAny>> {
+pub(crate) fn array(
+    py: Python<'_>,
+    values: impl ExactSizeIterator<Item = f64>,
+) -> PyResult<Py<PyAny>> {
     static NUMPY: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
     let bytes = PyBytes::new_with(py, 8 * values.len(), |bytes| {
         for (chunk, value) in bytes.chunks_exact_mut(8).zip(values) {
@@ -63,7 +66,9 @@ pub(crate) fn array(py: Python<'_>, values: impl ExactSizeIterator<Item = f64>) 
     });
     match frombuffer {
         // numpy refuses an empty buffer.
-        Some(frombuffer) if !bytes.as_bytes().is_empty() => frombuffer.call1(py, (bytes, "float64")),
+        Some(frombuffer) if !bytes.as_bytes().is_empty() => {
+            frombuffer.call1(py, (bytes, "float64"))
+        }
         Some(_) => Ok(py.import("numpy")?.call_method1("zeros", (0,))?.unbind()),
         None => {
             let array = py.import("array")?.call_method1("array", ("d",))?;
@@ -76,7 +81,11 @@ pub(crate) fn array(py: Python<'_>, values: impl ExactSizeIterator<Item = f64>) 
 /// A count or a step: a whole number of at least 0. Accepts numpy's integers.
 pub(crate) fn count(name: &str, object: &Bound<'_, PyAny>) -> PyResult<u64> {
     object.extract::<u64>().map_err(|_| {
-        let shown = object.repr().unwrap_or_else(|_| PyString::new(object.py(), "?"));
-        value_error(format!("`{name}` is {shown}: expected a whole number of at least 0"))
+        let shown = object
+            .repr()
+            .unwrap_or_else(|_| PyString::new(object.py(), "?"));
+        value_error(format!(
+            "`{name}` is {shown}: expected a whole number of at least 0"
+        ))
     })
 }

@@ -124,8 +124,14 @@ impl Suggestions {
 
     fn __repr__(&self) -> String {
         let rows = self.each.iter().map(|(rule, suggestion)| {
-            let lr = suggestion.lr.map_or_else(|| "-".to_owned(), onecycle_plot::format::significant);
-            vec![rule.name().to_owned(), lr, suggestion.verdict.name().to_owned()]
+            let lr = suggestion
+                .lr
+                .map_or_else(|| "-".to_owned(), onecycle_plot::format::significant);
+            vec![
+                rule.name().to_owned(),
+                lr,
+                suggestion.verdict.name().to_owned(),
+            ]
         });
         let header = ["rule", "lr", "verdict"].map(str::to_owned).to_vec();
         onecycle_plot::table::align(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
@@ -133,8 +139,13 @@ impl Suggestions {
 
     fn _repr_html_(&self) -> String {
         let row = |(rule, suggestion): &(Rule, core::Suggestion)| {
-            let lr = suggestion.lr.map_or_else(|| "–".to_owned(), onecycle_plot::format::significant);
-            format!("<tr><td>{rule}</td><td>{lr}</td><td>{}</td></tr>", suggestion.verdict)
+            let lr = suggestion
+                .lr
+                .map_or_else(|| "–".to_owned(), onecycle_plot::format::significant);
+            format!(
+                "<tr><td>{rule}</td><td>{lr}</td><td>{}</td></tr>",
+                suggestion.verdict
+            )
         };
         let rows: String = self.each.iter().map(row).collect();
         format!("<table><tr><th>rule</th><th>lr</th><th>verdict</th></tr>{rows}</table>")
@@ -181,13 +192,18 @@ impl LossCurve {
             seed,
             ..Conditions::default()
         };
-        let validation = validation.into_iter().map(|(after, loss, accuracy)| Validation {
-            after,
-            loss,
-            accuracy,
+        let validation = validation
+            .into_iter()
+            .map(|(after, loss, accuracy)| Validation {
+                after,
+                loss,
+                accuracy,
+            });
+        let curve = core::LossCurve::new(lr, loss).and_then(|curve| {
+            curve
+                .with_conditions(conditions)
+                .with_validation(validation.collect())
         });
-        let curve = core::LossCurve::new(lr, loss)
-            .and_then(|curve| curve.with_conditions(conditions).with_validation(validation.collect()));
         Ok(LossCurve::of(curve.map_err(value_error)?))
     }
 
@@ -242,7 +258,13 @@ impl LossCurve {
             .filter_map(|rule| Some((suggestions.get(rule).lr?, rule.name().to_owned())));
         let verdict = suggestions.verdict();
         let title = format!("Loss over the learning rate ({verdict})");
-        draw(vec![slf.unbind()], vec!["loss".to_owned()], marks.collect(), title, vec![])
+        draw(
+            vec![slf.unbind()],
+            vec!["loss".to_owned()],
+            marks.collect(),
+            title,
+            vec![],
+        )
     }
 
     /// The curve as JSON. Numbers that are not finite are written as strings.
@@ -278,7 +300,9 @@ impl LossCurve {
     fn _repr_html_(slf: Bound<'_, Self>) -> PyResult<String> {
         let table = Suggestions::of(&slf.get().inner)._repr_html_();
         let figure = LossCurve::plot(slf)?._repr_svg_()?;
-        Ok(format!("<div style=\"max-width:34em\">{figure}{table}</div>"))
+        Ok(format!(
+            "<div style=\"max-width:34em\">{figure}{table}</div>"
+        ))
     }
 }
 
@@ -337,7 +361,10 @@ impl OverSeeds {
 #[pyo3(signature = (curves, rule="one_cycle_max"))]
 pub(crate) fn over_seeds(curves: Vec<Py<LossCurve>>, rule: &str) -> PyResult<OverSeeds> {
     let rule: Rule = rule.parse().map_err(value_error)?;
-    let curves: Vec<core::LossCurve> = curves.iter().map(|curve| curve.get().inner.clone()).collect();
+    let curves: Vec<core::LossCurve> = curves
+        .iter()
+        .map(|curve| curve.get().inner.clone())
+        .collect();
     Ok(OverSeeds {
         inner: core::over_seeds(&curves, rule),
     })

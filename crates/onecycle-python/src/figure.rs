@@ -23,11 +23,18 @@ impl Figure {
         let last = plan.steps() - 1;
         let mut steps: Vec<u64> = match last < MOST_POINTS {
             true => (0..=last).collect(),
-            false => (0..=MOST_POINTS).map(|k| (last as u128 * k as u128 / MOST_POINTS as u128) as u64).collect(),
+            false => (0..=MOST_POINTS)
+                .map(|k| (last as u128 * k as u128 / MOST_POINTS as u128) as u64)
+                .collect(),
         };
         let phases = plan.phases();
         // Corners must not fall between the drawn steps.
-        steps.extend(phases.iter().take(MOST_POINTS as usize).flat_map(|phase| [phase.first_step, phase.last_step]));
+        steps.extend(
+            phases
+                .iter()
+                .take(MOST_POINTS as usize)
+                .flat_map(|phase| [phase.first_step, phase.last_step]),
+        );
         steps.sort_unstable();
         steps.dedup();
         let x: Vec<f64> = steps.iter().map(|step| *step as f64).collect();
@@ -42,7 +49,11 @@ impl Figure {
         let momentum: Option<Vec<f64>> = steps.iter().map(|step| plan.at(*step).momentum).collect();
         if let Some(momentum) = momentum {
             figure.right = Some(Axis::linear("momentum"));
-            figure.series.push(Series::line("momentum", x, momentum).style(Style::Dashed).on_right());
+            figure.series.push(
+                Series::line("momentum", x, momentum)
+                    .style(Style::Dashed)
+                    .on_right(),
+            );
         }
         figure.marks.extend(phases.iter().take(8).map(|phase| Mark {
             x: phase.first_step as f64,
@@ -103,9 +114,12 @@ pub(crate) fn draw(
 ) -> PyResult<Figure> {
     if curves.len() != names.len() {
         let (curves, names) = (curves.len(), names.len());
-        return Err(value_error(format!("there are {curves} curves, but {names} names")));
+        return Err(value_error(format!(
+            "there are {curves} curves, but {names} names"
+        )));
     }
-    let curves: Vec<&onecycle::range_test::LossCurve> = curves.iter().map(|curve| curve.get().inner()).collect();
+    let curves: Vec<&onecycle::range_test::LossCurve> =
+        curves.iter().map(|curve| curve.get().inner()).collect();
     let mut figure = onecycle_plot::Figure::new(
         "range-test",
         title,
@@ -114,7 +128,9 @@ pub(crate) fn draw(
     );
     figure.y.range = range(&curves);
     for (name, lr, low, upper) in bands {
-        figure.series.push(Series::line(name, lr, low).style(Style::Band { upper }));
+        figure
+            .series
+            .push(Series::line(name, lr, low).style(Style::Band { upper }));
     }
     for (curve, name) in curves.iter().zip(names) {
         let series = Series::line(&name, curve.lr().to_vec(), curve.loss().to_vec());
@@ -126,10 +142,14 @@ pub(crate) fn draw(
             .collect();
         if !validated.is_empty() {
             let (x, y) = validated.into_iter().unzip();
-            figure.series.push(Series::line(format!("{name}, validation"), x, y).style(Style::Points));
+            figure
+                .series
+                .push(Series::line(format!("{name}, validation"), x, y).style(Style::Points));
         }
     }
-    figure.marks.extend(marks.into_iter().map(|(x, label)| Mark { x, label }));
+    figure
+        .marks
+        .extend(marks.into_iter().map(|(x, label)| Mark { x, label }));
     Ok(Figure { inner: figure })
 }
 
@@ -137,10 +157,19 @@ pub(crate) fn draw(
 /// everything else.
 fn range(curves: &[&onecycle::range_test::LossCurve]) -> Option<(f64, f64)> {
     let finite = |curve: &&onecycle::range_test::LossCurve| -> Vec<f64> {
-        curve.loss().iter().copied().filter(|loss| loss.is_finite()).collect()
+        curve
+            .loss()
+            .iter()
+            .copied()
+            .filter(|loss| loss.is_finite())
+            .collect()
     };
     let mut bounds: Option<(f64, f64)> = None;
-    for losses in curves.iter().map(finite).filter(|losses| !losses.is_empty()) {
+    for losses in curves
+        .iter()
+        .map(finite)
+        .filter(|losses| !losses.is_empty())
+    {
         let start = losses[0];
         let low = losses.iter().copied().fold(f64::INFINITY, f64::min);
         let high = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -151,5 +180,5 @@ fn range(curves: &[&onecycle::range_test::LossCurve]) -> Option<(f64, f64)> {
         });
     }
     let (low, top) = bounds?;
-    (top > low).then(|| (low - 0.05 * (top - low), top))
+    (top > low).then_some((low - 0.05 * (top - low), top))
 }

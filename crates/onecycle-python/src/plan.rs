@@ -73,7 +73,12 @@ impl Hyper {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let hyper = slf.get();
-        let values = (hyper.lr, hyper.momentum, hyper.weight_decay, hyper.batch_size);
+        let values = (
+            hyper.lr,
+            hyper.momentum,
+            hyper.weight_decay,
+            hyper.batch_size,
+        );
         (slf.get_type(), values).into_pyobject(slf.py())
     }
 }
@@ -133,7 +138,10 @@ impl Plan {
             return Ok(None);
         }
         // A policy sets a parameter in all steps or in none.
-        let values = self.inner.iter().map(|(_, hyper)| value(hyper).unwrap_or(f64::NAN));
+        let values = self
+            .inner
+            .iter()
+            .map(|(_, hyper)| value(hyper).unwrap_or(f64::NAN));
         array(py, values).map(Some)
     }
 }
@@ -178,7 +186,9 @@ impl Plan {
                 "step {n} is outside a plan of {steps} steps: `plan.at(n)` also takes steps past the end"
             )));
         }
-        Ok(Hyper::from(self.inner.at(step as u64)).into_pyobject(py)?.into_any())
+        Ok(Hyper::from(self.inner.at(step as u64))
+            .into_pyobject(py)?
+            .into_any())
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> HyperIter {
@@ -273,7 +283,8 @@ impl Plan {
     #[getter]
     fn policy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let policy = Policy::of(self.inner.policy().clone());
-        py.import("onecycle._policy")?.call_method1("wrap", (policy,))
+        py.import("onecycle._policy")?
+            .call_method1("wrap", (policy,))
     }
 
     /// The length of the run, as a dictionary.
@@ -304,7 +315,10 @@ impl Plan {
 
     fn __repr__(&self) -> String {
         let plan = &self.inner;
-        let kind = plan.policy().preset().map_or("curve", |preset| preset.kind());
+        let kind = plan
+            .policy()
+            .preset()
+            .map_or("curve", |preset| preset.kind());
         let peak = plan.peak_step();
         let (first, last) = (plan.at(0_u64).lr, plan.at(plan.steps() - 1).lr);
         format!(
@@ -324,7 +338,9 @@ impl Plan {
     fn _repr_html_(&self) -> PyResult<String> {
         let text = self.__repr__().replace('<', "&lt;").replace('>', "&gt;");
         let figure = self.plot()._repr_svg_()?;
-        Ok(format!("<div style=\"max-width:34em\"><code>{text}</code>{figure}</div>"))
+        Ok(format!(
+            "<div style=\"max-width:34em\"><code>{text}</code>{figure}</div>"
+        ))
     }
 }
 

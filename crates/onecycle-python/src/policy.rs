@@ -1,8 +1,6 @@
 //! [`Policy`]: a preset or a curve, with what all policies share.
 
-use onecycle::{
-    AtEnd, BatchSizes, Curve, PolicyError, Preset, fastai,
-};
+use onecycle::{AtEnd, BatchSizes, Curve, PolicyError, Preset, fastai};
 use pyo3::{IntoPyObjectExt, prelude::*, types::PyDict};
 
 use crate::{
@@ -155,6 +153,9 @@ pub(crate) fn fastai_position(preset: &Bound<'_, PyDict>, position: f64) -> PyRe
     match from_python(preset)? {
         Preset::FastaiCombinedCos(cos) => Ok(cos.at_position(position)),
         Preset::FastaiCombineScheds(scheds) => scheds.at_position(position).map_err(value_error),
-        other => Err(value_error(format!("`{}` is not a schedule over positions", other.kind()))),
+        other => Err(value_error(format!(
+            "`{}` is not a schedule over positions",
+            other.kind()
+        ))),
     }
 }

@@ -28,7 +28,9 @@ impl LrSweep {
             ("onecycle", Spacing::Exponential) => core::LrSweep::exponential(start, end, num_steps),
             ("onecycle", Spacing::Linear) => core::LrSweep::linear(start, end, num_steps),
             ("fastai", Spacing::Exponential) => core::LrSweep::fastai(start, end, num_steps),
-            ("torch_lr_finder", _) => core::LrSweep::torch_lr_finder(start, end, num_steps, spacing),
+            ("torch_lr_finder", _) => {
+                core::LrSweep::torch_lr_finder(start, end, num_steps, spacing)
+            }
             ("ignite", _) => core::LrSweep::ignite(start, end, num_steps, spacing),
             ("fastai", _) => return Err(value_error("fastai's sweep is exponential")),
             (other, _) => {
@@ -115,7 +117,11 @@ impl RangeTest {
 
     /// The hyper-parameters of the next update, or `None` at the end.
     fn next_hyper(&mut self) -> PyResult<Option<Hyper>> {
-        Ok(self.inner.next_hyper().map_err(value_error)?.map(Hyper::from))
+        Ok(self
+            .inner
+            .next_hyper()
+            .map_err(value_error)?
+            .map(Hyper::from))
     }
 
     /// Records the loss of a micro-batch. Returns whether the test goes on.
@@ -161,7 +167,11 @@ impl RangeTest {
     }
 
     fn __repr__(&self) -> String {
-        format!("<RangeTest: {} of {} updates>", self.inner.recorded(), self.inner.total_updates())
+        format!(
+            "<RangeTest: {} of {} updates>",
+            self.inner.recorded(),
+            self.inner.total_updates()
+        )
     }
 
     /// Makes the whole test with a function from hyper-parameters to the loss before the update.

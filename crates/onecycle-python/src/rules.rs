@@ -26,7 +26,9 @@ pub(crate) fn verdict_advice(verdict: &str) -> PyResult<&'static str> {
 pub(crate) fn steepest(rule: &str, lr: Vec<f64>, losses: Vec<f64>) -> PyResult<Option<usize>> {
     if lr.len() != losses.len() {
         let (rates, losses) = (lr.len(), losses.len());
-        return Err(value_error(format!("there are {rates} learning rates, but {losses} losses")));
+        return Err(value_error(format!(
+            "there are {rates} learning rates, but {losses} losses"
+        )));
     }
     match rule.parse().map_err(value_error)? {
         Rule::Valley => Ok(fastai::valley(&lr, &losses)),

@@ -16,7 +16,13 @@ pub(crate) struct CycleSearch {
 impl CycleSearch {
     #[new]
     #[pyo3(signature = (start, untrained, most=8, *, patience=1, resolution=0.0))]
-    fn new(start: f64, untrained: f64, most: usize, patience: usize, resolution: f64) -> PyResult<Self> {
+    fn new(
+        start: f64,
+        untrained: f64,
+        most: usize,
+        patience: usize,
+        resolution: f64,
+    ) -> PyResult<Self> {
         let search = core::CycleSearch::new(start, untrained, most)
             .and_then(|search| search.with_patience(patience).with_resolution(resolution));
         Ok(CycleSearch {
@@ -45,7 +51,9 @@ impl CycleSearch {
     #[getter]
     fn tried(&self) -> Vec<(f64, f64, usize)> {
         let tried = self.inner.tried().iter();
-        tried.map(|one| (one.lr_max, one.loss, one.cycles)).collect()
+        tried
+            .map(|one| (one.lr_max, one.loss, one.cycles))
+            .collect()
     }
 
     /// The suggestion from the cycles so far.
@@ -55,6 +63,10 @@ impl CycleSearch {
     }
 
     fn __repr__(&self) -> String {
-        format!("<CycleSearch: {} peaks tried, {}>", self.inner.tried().len(), self.inner.suggestion())
+        format!(
+            "<CycleSearch: {} peaks tried, {}>",
+            self.inner.tried().len(),
+            self.inner.suggestion()
+        )
     }
 }

@@ -13,9 +13,7 @@ import pytest
 import onecycle
 from onecycle import _native, _policies
 
-PLANS = {
-    name: getattr(onecycle, name) for name in _policies.__all__
-}
+PLANS = {name: getattr(onecycle, name) for name in _policies.__all__}
 
 
 def example(cls):
@@ -34,9 +32,17 @@ def test_plans_round_trip(name):
     policy, steps = example(PLANS[name])
     plan = policy.plan(steps=steps)
     assert len(plan) == plan.steps == steps == len(plan.lr) == len(list(plan))
-    for other in (pickle.loads(pickle.dumps(plan)), onecycle.Plan.from_json(plan.to_json()), copy.deepcopy(plan)):
+    for other in (
+        pickle.loads(pickle.dumps(plan)),
+        onecycle.Plan.from_json(plan.to_json()),
+        copy.deepcopy(plan),
+    ):
         assert other == plan and hash(other) == hash(plan)
-    for other in (pickle.loads(pickle.dumps(policy)), onecycle.Policy.from_json(policy.to_json()), plan.policy):
+    for other in (
+        pickle.loads(pickle.dumps(policy)),
+        onecycle.Policy.from_json(policy.to_json()),
+        plan.policy,
+    ):
         assert other == policy and type(other) is type(policy)
     assert [hyper.lr for hyper in plan] == list(plan.lr) == [plan.at(n).lr for n in range(steps)]
     assert all(math.isfinite(lr) and lr >= 0.0 for lr in plan.lr)
@@ -52,13 +58,28 @@ def test_defaults_are_the_crates(name):
     given = {"kind": policy.kind, **policy.parameters}
     compared = 0
     for parameter in inspect.signature(PLANS[name]).parameters.values():
-        if parameter.default in (inspect.Parameter.empty, None) or parameter.name in ("at_end", "lr_final", "gamma"):
+        if parameter.default in (inspect.Parameter.empty, None) or parameter.name in (
+            "at_end",
+            "lr_final",
+            "gamma",
+        ):
             continue
         without = {key: value for key, value in given.items() if key != parameter.name}
-        with_default = {**without, parameter.name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default}
-        assert _native.Policy.build(without).preset() == _native.Policy.build(with_default).preset(), parameter
+        with_default = {
+            **without,
+            parameter.name: list(parameter.default)
+            if isinstance(parameter.default, tuple)
+            else parameter.default,
+        }
+        assert _native.Policy.build(without).preset() == _native.Policy.build(with_default).preset(), (
+            parameter
+        )
         compared += 1
-    defaults = [p for p in inspect.signature(PLANS[name]).parameters.values() if p.default not in (inspect.Parameter.empty, None)]
+    defaults = [
+        p
+        for p in inspect.signature(PLANS[name]).parameters.values()
+        if p.default not in (inspect.Parameter.empty, None)
+    ]
     assert compared >= len(defaults) - 3
 
 
@@ -67,7 +88,9 @@ def test_the_papers_example():
     plan = policy.plan(epochs=95, samples=50_000, batch_size=512)
     assert plan.steps == 9310 and plan.peak_step == 4018
     assert [(p.name, p.first_step, p.last_step) for p in plan.phases] == [
-        ("up", 0, 4017), ("down", 4018, 8035), ("annihilation", 8036, 9309),
+        ("up", 0, 4017),
+        ("down", 4018, 8035),
+        ("annihilation", 8036, 9309),
     ]
     assert (plan[0].lr, plan[4018].lr, plan[8036].lr, plan[-1].lr) == (0.08, 0.8, 0.08, 0.0008)
     assert (plan[4018].momentum, plan[4018].weight_decay) == (0.85, 1e-4)
@@ -186,7 +209,9 @@ def test_range_test():
     assert test.stop_reason == "diverged" and len(curve) < 200 and curve.conditions["momentum"] == 0.9
     suggestions = curve.suggest()
     assert suggestions.verdict == "ok" and 1.0 < suggestions.one_cycle_max < 6.0
-    assert suggestions["one_cycle_max"].lr == suggestions.one_cycle_max == suggestions.rules["one_cycle_max"].lr
+    assert (
+        suggestions["one_cycle_max"].lr == suggestions.one_cycle_max == suggestions.rules["one_cycle_max"].lr
+    )
     assert list(suggestions) == onecycle.rules.names() and len(suggestions) == 9
     assert "one_cycle_max" in repr(suggestions) and "<table>" in suggestions._repr_html_()
     assert pickle.loads(pickle.dumps(curve)) == curve and "<svg" in curve._repr_html_()
@@ -214,7 +239,11 @@ def test_seeds():
     curves = [onecycle.RangeTest(onecycle.LrSweep(1e-4, 10.0, n)).run(parabola(0.1)) for n in (150, 200, 250)]
     together = onecycle.over_seeds(curves)
     low, high = together.range
-    assert together.verdict == "ok" and low <= together.lr <= high and together.seeds == together.suggestions == 3
+    assert (
+        together.verdict == "ok"
+        and low <= together.lr <= high
+        and together.seeds == together.suggestions == 3
+    )
 
 
 def test_cycle_search():

@@ -29,7 +29,7 @@ def quiet():
 
 def test_1_one_step_past_the_end_crashes():
     theirs = lr_scheduler.OneCycleLR(sgd(), 0.8, total_steps=10)
-    with pytest.raises(ValueError, match="Tried to step 1[01] times"):
+    with pytest.raises(ValueError, match="Tried to step 1[0-2] times"):
         for _ in range(11):
             theirs.step()
     ours = Scheduler(sgd(), onecycle.OneCycle(0.8).plan(steps=10))
@@ -127,12 +127,23 @@ def test_8_a_group_that_is_added_later_is_lost():
 
 
 def test_9_hopeless_curves_get_a_suggestion():
-    case = next(case for case in golden("finder_curves")["curves"] if case["name"] == "synthetic_never_descending")
+    case = next(
+        case for case in golden("finder_curves")["curves"] if case["name"] == "synthetic_never_descending"
+    )
     peers = case["peers"]
-    assert peers["torch_lr_finder"]["own"]["steepest"]["lr"] > 0.0 and peers["fastai"]["lr_find"]["valley"]["lr"] > 0.0
+    assert (
+        peers["torch_lr_finder"]["own"]["steepest"]["lr"] > 0.0
+        and peers["fastai"]["lr_find"]["valley"]["lr"] > 0.0
+    )
     suggestions = onecycle.LossCurve(numbers(case["lr"]), numbers(case["loss"])).suggest()
-    assert suggestions["torch_lr_finder"].lr == pytest.approx(peers["torch_lr_finder"]["own"]["steepest"]["lr"])
-    assert (suggestions.one_cycle_max, suggestions.constant, suggestions.verdict) == (None, None, "no_descent")
+    assert suggestions["torch_lr_finder"].lr == pytest.approx(
+        peers["torch_lr_finder"]["own"]["steepest"]["lr"]
+    )
+    assert (suggestions.one_cycle_max, suggestions.constant, suggestions.verdict) == (
+        None,
+        None,
+        "no_descent",
+    )
 
 
 def finder():

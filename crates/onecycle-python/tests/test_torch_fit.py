@@ -14,7 +14,9 @@ from onecycle.torch import Snapshot, find_peak, fit_one_cycle
 
 
 def loaders():
-    return loader(generator=torch.Generator().manual_seed(4)), torch.utils.data.DataLoader(Noisy(64), batch_size=64)
+    return loader(generator=torch.Generator().manual_seed(4)), torch.utils.data.DataLoader(
+        Noisy(64), batch_size=64
+    )
 
 
 def test_find_peak_restores_and_finds():
@@ -23,8 +25,15 @@ def test_find_peak_restores_and_finds():
     before = Snapshot(loaders=[train, valid]).digest()
     seen = []
     search = find_peak(
-        network, lambda model: optimizer_of("SGD", model), train, valid, nn.functional.cross_entropy,
-        steps=60, cycle_steps=25, most=4, on_cycle=lambda peak, loss: seen.append((peak, loss)),
+        network,
+        lambda model: optimizer_of("SGD", model),
+        train,
+        valid,
+        nn.functional.cross_entropy,
+        steps=60,
+        cycle_steps=25,
+        most=4,
+        on_cycle=lambda peak, loss: seen.append((peak, loss)),
     )
     assert search.verdict == "ok" and 1e-3 < search.lr_max < 10.0
     assert len(search.tried) == len(seen) >= 3 and search.updates > 75
@@ -40,8 +49,15 @@ def test_find_peak_says_if_nothing_learns():
             return super().forward(inputs) * 0.0
 
     search = find_peak(
-        lambda: Dead(2, 2), lambda model: optimizer_of("SGD", model), data, data, nn.functional.cross_entropy,
-        steps=20, cycle_steps=3, start=0.1, most=3,
+        lambda: Dead(2, 2),
+        lambda model: optimizer_of("SGD", model),
+        data,
+        data,
+        nn.functional.cross_entropy,
+        steps=20,
+        cycle_steps=3,
+        start=0.1,
+        most=3,
     )
     assert (search.lr_max, search.verdict) == (None, "no_descent")
 
@@ -90,7 +106,10 @@ def test_the_folder(tmp_path):
     assert epochs == result.epochs and 0.5 < epochs[-1]["val_accuracy"] <= 1.0
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["lr_max"] == 0.03 and summary["steps"] == 48
-    assert sorted(path.name for path in (folder / "checkpoints").glob("*.pt")) == ["epoch-00002.pt", "epoch-00003.pt"]
+    assert sorted(path.name for path in (folder / "checkpoints").glob("*.pt")) == [
+        "epoch-00002.pt",
+        "epoch-00003.pt",
+    ]
     assert not list(folder.rglob("*.tmp"))
     with pytest.raises(ValueError, match="finished run"):
         fit(folder)
@@ -134,12 +153,26 @@ def test_errors():
     with pytest.raises(ValueError, match="`epochs` is 0"):
         fit_one_cycle(network(), train, valid, 0, progress=False)
     with pytest.raises(FloatingPointError, match="at step 0"):
-        fit_one_cycle(network(), train, valid, 1, 0.1, loss=lambda output, target: output.sum() * math.nan, progress=False)
+        fit_one_cycle(
+            network(),
+            train,
+            valid,
+            1,
+            0.1,
+            loss=lambda output, target: output.sum() * math.nan,
+            progress=False,
+        )
 
 
 def test_adaptive_optimizers():
     train, valid = loaders()
     result = fit_one_cycle(
-        network(), train, valid, 1, 0.01, optimizer=lambda model: torch.optim.Adagrad(model.parameters()), progress=False
+        network(),
+        train,
+        valid,
+        1,
+        0.01,
+        optimizer=lambda model: torch.optim.Adagrad(model.parameters()),
+        progress=False,
     )
     assert result.plan.momentum is None and math.isfinite(result.epochs[0]["val_loss"])

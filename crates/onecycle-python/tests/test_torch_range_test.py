@@ -57,7 +57,9 @@ def test_before_the_first_step():
     assert train("AdamW", 0, 20, test_at=0, weight_decays=[0.0, 0.1]) == train("AdamW", 0, 20)
 
 
-@pytest.mark.parametrize("disturbance", ["weight", "buffer", "gradient", "state", "flag", "torch", "numpy", "python"])
+@pytest.mark.parametrize(
+    "disturbance", ["weight", "buffer", "gradient", "state", "flag", "torch", "numpy", "python"]
+)
 def test_the_hash_sees_every_change(disturbance):
     seed_all()
     model = network()
@@ -194,7 +196,9 @@ def test_counters_and_generators_of_the_data():
     generator = torch.Generator().manual_seed(3)
     data = loader(generator=generator)
     data.dataset.stream = numpy.random.default_rng(5)
-    order = lambda: torch.randperm(5, generator=generator).tolist() + [data.dataset.stream.random(), data.dataset.seen]
+    order = lambda: (
+        torch.randperm(5, generator=generator).tolist() + [data.dataset.stream.random(), data.dataset.seen]
+    )
     state, stream = generator.get_state(), data.dataset.stream.bit_generator.state
     expected = order()
     generator.set_state(state)
@@ -219,7 +223,15 @@ def test_overlays_seeds_and_validation():
     optimizer = optimizer_of("SGD", model)
     before = Snapshot(model, optimizer, data).digest()
     found = range_test(
-        model, optimizer, data, cross_entropy, sweep=SHORT, weight_decays=[0.0, 0.1], seeds=3, valid=loader(), validate_every=10
+        model,
+        optimizer,
+        data,
+        cross_entropy,
+        sweep=SHORT,
+        weight_decays=[0.0, 0.1],
+        seeds=3,
+        valid=loader(),
+        validate_every=10,
     )
     assert list(found.curves) == ["weight decay 0", "weight decay 0.1"]
     first, second = found.curves.values()
@@ -249,11 +261,16 @@ def test_a_loop_with_two_optimizers():
     """A generator and a critic, trained in turn, with accumulation."""
     torch.manual_seed(0)
     generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
-    optimizers = [torch.optim.Adam(generator.parameters(), lr=1e-3), torch.optim.RMSprop(critic.parameters(), lr=1e-3)]
+    optimizers = [
+        torch.optim.Adam(generator.parameters(), lr=1e-3),
+        torch.optim.RMSprop(critic.parameters(), lr=1e-3),
+    ]
     real = torch.randn(64, 2)
     before = Snapshot([generator, critic], optimizers).digest()
     rates = []
-    with RangeTest([generator, critic], optimizers, sweep=SHORT, accumulation=2, lr_scales=[1.0, 4.0]) as test:
+    with RangeTest(
+        [generator, critic], optimizers, sweep=SHORT, accumulation=2, lr_scales=[1.0, 4.0]
+    ) as test:
         for hyper in test:
             for _ in range(2):
                 fake = generator(torch.randn(64, 2))
@@ -300,7 +317,13 @@ def test_mixed_precision_with_a_scaler():
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=5)
     before = Snapshot(model, optimizer, data, scaler).digest()
     found = range_test(
-        model, optimizer, data, cross_entropy, sweep=SHORT, scaler=scaler, autocast=lambda: torch.autocast("cpu", torch.bfloat16)
+        model,
+        optimizer,
+        data,
+        cross_entropy,
+        sweep=SHORT,
+        scaler=scaler,
+        autocast=lambda: torch.autocast("cpu", torch.bfloat16),
     )
     assert len(found.curve) == 25 and scaler.get_scale() == 2.0**10
     assert Snapshot(model, optimizer, data, scaler).digest() == before
@@ -334,7 +357,8 @@ def test_two_processes_stop_together(tmp_path):
         pytest.skip("this PyTorch has no torch.distributed")
     command = [sys.executable, "-c", DISTRIBUTED]
     started = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True) for rank in range(2)
+        subprocess.Popen([*command, str(rank), str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
     ]
     outputs = [one.communicate(timeout=120)[0] for one in started]
     assert [one.returncode for one in started] == [0, 0]
@@ -347,7 +371,9 @@ def test_batches_that_are_no_pairs():
     data = [{"x": torch.randn(8, 2)}]
     with pytest.raises(ValueError, match="batch_loss"):
         range_test(model, optimizer, data, cross_entropy, sweep=SHORT)
-    found = range_test(model, optimizer, data, batch_loss=lambda model, batch: model(batch["x"]).pow(2).mean(), sweep=SHORT)
+    found = range_test(
+        model, optimizer, data, batch_loss=lambda model, batch: model(batch["x"]).pow(2).mean(), sweep=SHORT
+    )
     assert math.isfinite(found.curve.loss[0])
     with pytest.raises(ValueError, match="no batches"):
         range_test(model, optimizer, [], cross_entropy, sweep=SHORT)

@@ -28,8 +28,12 @@ PAIRS = {
         lambda: onecycle.TorchOneCycle(0.8, total_steps=97),
     ),
     "one cycle, linear, three phases": (
-        lambda o: lr_scheduler.OneCycleLR(o, 0.8, total_steps=97, three_phase=True, anneal_strategy="linear", pct_start=0.41),
-        lambda: onecycle.TorchOneCycle(0.8, total_steps=97, three_phase=True, anneal_strategy="linear", pct_start=0.41),
+        lambda o: lr_scheduler.OneCycleLR(
+            o, 0.8, total_steps=97, three_phase=True, anneal_strategy="linear", pct_start=0.41
+        ),
+        lambda: onecycle.TorchOneCycle(
+            0.8, total_steps=97, three_phase=True, anneal_strategy="linear", pct_start=0.41
+        ),
     ),
     "cyclic": (
         lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.3, step_size_up=7, step_size_down=12, mode="triangular2"),
@@ -43,8 +47,14 @@ PAIRS = {
         lambda o: lr_scheduler.MultiStepLR(o, [20, 50, 50]),
         lambda: onecycle.TorchMultiStep([20, 50, 50], lr=0.1),
     ),
-    "step": (lambda o: lr_scheduler.StepLR(o, 13, gamma=0.7), lambda: onecycle.TorchStep(13, gamma=0.7, lr=0.1)),
-    "exponential": (lambda o: lr_scheduler.ExponentialLR(o, 0.97), lambda: onecycle.TorchExponential(0.97, lr=0.1)),
+    "step": (
+        lambda o: lr_scheduler.StepLR(o, 13, gamma=0.7),
+        lambda: onecycle.TorchStep(13, gamma=0.7, lr=0.1),
+    ),
+    "exponential": (
+        lambda o: lr_scheduler.ExponentialLR(o, 0.97),
+        lambda: onecycle.TorchExponential(0.97, lr=0.1),
+    ),
     "cosine": (
         lambda o: lr_scheduler.CosineAnnealingLR(o, 40, eta_min=1e-4),
         lambda: onecycle.TorchCosineAnnealing(40, eta_min=1e-4, lr=0.1),
@@ -70,11 +80,15 @@ PAIRS = {
             o, [lr_scheduler.LinearLR(o, 0.1, total_iters=10), lr_scheduler.CosineAnnealingLR(o, 87)], [10]
         ),
         lambda: onecycle.TorchSequential(
-            0.1, [onecycle.TorchLinear(start_factor=0.1, total_iters=10), onecycle.TorchCosineAnnealing(87)], [10]
+            0.1,
+            [onecycle.TorchLinear(start_factor=0.1, total_iters=10), onecycle.TorchCosineAnnealing(87)],
+            [10],
         ),
     ),
     "lambda": (
-        lambda o: lr_scheduler.LambdaLR(o, lambda n: n / 10 if n < 10 else 1.0 if n < 60 else max(0.0, 1 - (n - 60) / 30)),
+        lambda o: lr_scheduler.LambdaLR(
+            o, lambda n: n / 10 if n < 10 else 1.0 if n < 60 else max(0.0, 1 - (n - 60) / 30)
+        ),
         lambda: onecycle.TorchTrapezoid(0.1, 10, 50, 30),
     ),
 }
@@ -95,7 +109,12 @@ def test_pytorchs_own_schedules(name, kind):
     one, other = optimizer(), optimizer()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reference = theirs(one)
+        try:
+            reference = theirs(one)
+        except ValueError as error:
+            # Before 2.4, PyTorch's CyclicLR rejects Adam.
+            assert "cyclic" in name and kind == "AdamW" and "must support momentum" in str(error)
+            pytest.skip("this PyTorch cannot cycle Adam's beta")
         scheduler = Scheduler(other, policy().plan(steps=97))
         peak = 0.0
         for step in range(97):
@@ -104,7 +123,7 @@ def test_pytorchs_own_schedules(name, kind):
             assert abs(mine["lr"] - their["lr"]) <= 1e-12 * peak, step
             if scheduler.plan.momentum is not None:
                 key = "momentum" if kind == "SGD" else "betas"
-                first = (lambda value: value[0] if kind == "AdamW" else value)
+                first = lambda value: value[0] if kind == "AdamW" else value
                 assert abs(first(mine[key]) - first(their[key])) <= 1e-12, step
             for o in (one, other):
                 o.step()
@@ -221,7 +240,9 @@ def test_groups_added_later():
     with pytest.raises(ValueError, match="3 groups, but `lr_scales` has 2"):
         scaled.step()
     scaled.lr_scales = [1.0, 0.1, 0.01]
-    assert scaled.get_last_lr() == [scale * scaled.plan.at(scaled.last_epoch).lr for scale in (1.0, 0.1, 0.01)]
+    assert scaled.get_last_lr() == [
+        scale * scaled.plan.at(scaled.last_epoch).lr for scale in (1.0, 0.1, 0.01)
+    ]
 
 
 def test_groups_with_different_rates_need_scales():
@@ -237,7 +258,9 @@ def test_groups_with_different_rates_need_scales():
 def test_tensor_rates_are_changed_in_place():
     rate = torch.tensor(0.1)
     try:
-        optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=rate, capturable=False, foreach=False)
+        optimizer = torch.optim.AdamW(
+            [nn.Parameter(torch.zeros(1))], lr=rate, capturable=False, foreach=False
+        )
     except (TypeError, ValueError):
         pytest.skip("this PyTorch has no tensor rates")
     held = optimizer.param_groups[0]["lr"]
@@ -250,10 +273,27 @@ def test_tensor_rates_are_changed_in_place():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Scheduler(torch.optim.Adagrad([nn.Parameter(torch.zeros(1))]), onecycle.OneCycle(0.1).plan(steps=9)), "neither `momentum` nor `betas`"),
-        (lambda: Scheduler(torch.optim.Rprop([nn.Parameter(torch.zeros(1))]), onecycle.Constant(0.1, weight_decay=0.1).plan(steps=9)), "Rprop has none"),
-        (lambda: Scheduler(sgd(2), onecycle.OneCycle(0.1).plan(steps=9), lr_scales=[1.0]), "`lr_scales` has 1 entries: expected 2"),
-        (lambda: Scheduler(sgd(), onecycle.OneCycle(0.1).plan(steps=9), lr_scales=[math.nan]), "`lr_scales` has nan"),
+        (
+            lambda: Scheduler(
+                torch.optim.Adagrad([nn.Parameter(torch.zeros(1))]), onecycle.OneCycle(0.1).plan(steps=9)
+            ),
+            "neither `momentum` nor `betas`",
+        ),
+        (
+            lambda: Scheduler(
+                torch.optim.Rprop([nn.Parameter(torch.zeros(1))]),
+                onecycle.Constant(0.1, weight_decay=0.1).plan(steps=9),
+            ),
+            "Rprop has none",
+        ),
+        (
+            lambda: Scheduler(sgd(2), onecycle.OneCycle(0.1).plan(steps=9), lr_scales=[1.0]),
+            "`lr_scales` has 1 entries: expected 2",
+        ),
+        (
+            lambda: Scheduler(sgd(), onecycle.OneCycle(0.1).plan(steps=9), lr_scales=[math.nan]),
+            "`lr_scales` has nan",
+        ),
         (lambda: Scheduler(sgd(), onecycle.OneCycle(0.1).plan(steps=9), step=-1), "`step` is -1"),
     ],
 )
@@ -267,7 +307,9 @@ def test_errors(make, message):
 def test_it_is_an_lr_scheduler():
     base = getattr(lr_scheduler, "LRScheduler", None) or lr_scheduler._LRScheduler
     scheduler = Scheduler(sgd(), onecycle.OneCycle(0.8).plan(steps=10))
-    assert isinstance(scheduler, base) and scheduler.last_epoch == 0 and scheduler._last_lr == scheduler.get_lr()
+    assert (
+        isinstance(scheduler, base) and scheduler.last_epoch == 0 and scheduler._last_lr == scheduler.get_lr()
+    )
 
 
 def test_skipped_updates_of_a_scaler_do_not_warn():

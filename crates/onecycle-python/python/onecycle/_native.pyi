@@ -1,6 +1,6 @@
 """Types of the extension module."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any, Literal, final, overload
 
@@ -11,11 +11,26 @@ from ._policy import Policy as PythonPolicy
 
 Array = numpy.typing.NDArray[numpy.float64]
 Verdict = Literal[
-    "ok", "never_diverged", "no_descent", "too_noisy", "too_short", "not_finite", "no_answer", "seeds_disagree"
+    "ok",
+    "never_diverged",
+    "no_descent",
+    "too_noisy",
+    "too_short",
+    "not_finite",
+    "no_answer",
+    "seeds_disagree",
 ]
 Signal = Literal["loss", "validation_loss", "validation_accuracy"]
 RuleName = Literal[
-    "one_cycle_max", "constant", "valley", "slide", "minimum", "steep", "torch_lr_finder", "ignite", "lightning"
+    "one_cycle_max",
+    "constant",
+    "valley",
+    "slide",
+    "minimum",
+    "steep",
+    "torch_lr_finder",
+    "ignite",
+    "lightning",
 ]
 Tool = Literal["fastai", "lightning", "torch_lr_finder", "ignite"]
 
@@ -47,6 +62,7 @@ class Policy:
 def kinds() -> list[str]: ...
 def fastai_annealer(annealer: dict[str, Any], position: float) -> float: ...
 def fastai_position(preset: dict[str, Any], position: float) -> float: ...
+
 @final
 class Hyper:
     """The hyper-parameters of one update. `None` means that the policy does not set the value."""
@@ -181,7 +197,9 @@ def draw(
     names: Sequence[str],
     marks: Sequence[tuple[float, str]] = ...,
     title: str = ...,
-    bands: Sequence[tuple[str, Sequence[float] | Array, Sequence[float] | Array, Sequence[float] | Array]] = ...,
+    bands: Sequence[
+        tuple[str, Sequence[float] | Array, Sequence[float] | Array, Sequence[float] | Array]
+    ] = ...,
 ) -> Figure:
     """Loss curves over the learning rate, with named rates as vertical lines. `bands` are areas: name, learning
     rates, lower and upper edge."""

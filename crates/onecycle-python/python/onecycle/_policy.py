@@ -109,7 +109,9 @@ class Policy:
             steps = self.length
             if steps is None:
                 raise ValueError("`steps` is missing: give the length of the run, `steps` or `epochs`")
-        run: dict[str, Any] = {"length": f"{float(epochs)}ep" if epochs is not None else _whole("steps", steps)}
+        run: dict[str, Any] = {
+            "length": f"{float(epochs)}ep" if epochs is not None else _whole("steps", steps)
+        }
         counts = {"samples": samples, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
         run.update({name: _whole(name, value) for name, value in counts.items() if value is not None})
         run["drop_last"] = bool(drop_last)
@@ -152,7 +154,9 @@ class Policy:
 
     def __repr__(self) -> str:
         shared = self._shared() or {}
-        given = self.parameters | {k: v for k, v in shared.items() if k != "preset" and (k, v) != ("at_end", "hold")}
+        given = self.parameters | {
+            k: v for k, v in shared.items() if k != "preset" and (k, v) != ("at_end", "hold")
+        }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
@@ -198,11 +202,17 @@ def _named(error: ValueError, preset: dict[str, Any], others: dict[str, Any]) ->
                 continue
             without = {key: value for key, value in parameters.items() if key != name}
             try:
-                _native.Policy.build(*((without,) if parameters is preset else (preset,)), **(others if parameters is preset else without))
+                _native.Policy.build(
+                    *((without,) if parameters is preset else (preset,)),
+                    **(others if parameters is preset else without),
+                )
             except ValueError as other:
                 if str(other) == message:
                     continue
-            if message.startswith(("invalid type", "invalid value", "unknown variant", "invalid length")) or "is not a span" in message:
+            if (
+                message.startswith(("invalid type", "invalid value", "unknown variant", "invalid length"))
+                or "is not a span" in message
+            ):
                 return ValueError(f"`{name}`: {message}")
     return error
 
@@ -223,7 +233,11 @@ def _plain(value: Any, name: str) -> Any:
     """A value as dictionaries, lists, numbers and strings."""
     if isinstance(value, Policy):
         if value._shared() is not None:
-            extras = {key for key, item in value.to_dict().items() if key != "preset" and (key, item) != ("at_end", "hold")}
+            extras = {
+                key
+                for key, item in value.to_dict().items()
+                if key != "preset" and (key, item) != ("at_end", "hold")
+            }
             if value.kind == "" or extras:
                 what = ", ".join(sorted(extras))
                 raise ValueError(f"a policy inside `{name}` sets {what}: set it on the outer policy")

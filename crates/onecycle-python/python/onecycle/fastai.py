@@ -47,7 +47,9 @@ class PolicyCallback(Callback):  # type: ignore[misc]
         self._step += 1
 
 
-def _set(optimizer: Any, lr: float, momentum: float | None, decay: float | None, scales: list[float] | None) -> None:
+def _set(
+    optimizer: Any, lr: float, momentum: float | None, decay: float | None, scales: list[float] | None
+) -> None:
     groups = len(optimizer.hypers)
     if scales is not None and len(scales) != groups:
         raise ValueError(f"`lr_scales` has {len(scales)} entries: expected {groups}, one per parameter group")
@@ -59,7 +61,9 @@ def _set(optimizer: Any, lr: float, momentum: float | None, decay: float | None,
             optimizer.set_hyper(name, value)
 
 
-def fit(learn: Any, n_epoch: int, policy: Policy, lr_scales: list[float] | None = None, cbs: Any = None) -> Plan:
+def fit(
+    learn: Any, n_epoch: int, policy: Policy, lr_scales: list[float] | None = None, cbs: Any = None
+) -> Plan:
     """`learn.fit` with a policy. Returns the plan that was followed."""
     callback = PolicyCallback(policy, lr_scales)
     learn.fit(n_epoch, cbs=[callback, *(cbs or [])])
@@ -84,7 +88,9 @@ def range_test(learn: Any, sweep: LrSweep | None = None, plan: Plan | None = Non
             while (hyper := test.next_hyper()) is not None:
                 _set(optimizer, hyper.lr, hyper.momentum, hyper.weight_decay, None)
                 batch = next(batches)
-                inputs_of = getattr(learn.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1)  # as in Learner
+                inputs_of = getattr(
+                    learn.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1
+                )  # as in Learner
                 inputs, targets = batch[:inputs_of], batch[inputs_of:]
                 loss = learn.loss_func(learn.model(*inputs), *targets)
                 goes_on = test.record(float(loss.detach()))

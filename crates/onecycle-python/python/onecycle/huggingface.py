@@ -27,12 +27,16 @@ def use_policy(trainer: Any, policy: Policy, lr_scales: Any = None) -> None:
     Raises ValueError if the trainer was constructed with a scheduler.
     """
     if trainer.lr_scheduler is not None:
-        raise ValueError("the Trainer already has a scheduler: construct it without one, or pass it a onecycle.torch.Scheduler")
+        raise ValueError(
+            "the Trainer already has a scheduler: construct it without one, or pass it a onecycle.torch.Scheduler"
+        )
 
     def create_scheduler(num_training_steps: int, optimizer: Any = None) -> Any:
         if trainer.lr_scheduler is None:
             optimizer = trainer.optimizer if optimizer is None else optimizer
-            trainer.lr_scheduler = Scheduler(_inner(optimizer), policy.plan(steps=num_training_steps), lr_scales)
+            trainer.lr_scheduler = Scheduler(
+                _inner(optimizer), policy.plan(steps=num_training_steps), lr_scales
+            )
             trainer._created_lr_scheduler = True
         return trainer.lr_scheduler
 

@@ -75,7 +75,9 @@ class PlanCallback(keras.callbacks.Callback):  # type: ignore[misc]
             )
         optimizer = self.model.optimizer
         if momentum is not None and not hasattr(optimizer, "momentum") and not hasattr(optimizer, "beta_1"):
-            raise ValueError(f"the plan sets momentum, but {type(optimizer).__name__} has none: use a policy without momentum")
+            raise ValueError(
+                f"the plan sets momentum, but {type(optimizer).__name__} has none: use a policy without momentum"
+            )
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the values of the update."""

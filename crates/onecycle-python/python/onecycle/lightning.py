@@ -61,7 +61,9 @@ class LrRangeTest(_Callback):  # type: ignore[misc]
     def run(self, trainer: Any, module: Any, plan: Plan | None = None) -> RangeTestResult:
         """Makes the test now."""
         if not module.automatic_optimization or len(trainer.optimizers) != 1:
-            raise ValueError("the range test needs automatic optimization with one optimizer: use onecycle.torch.RangeTest in your own loop")
+            raise ValueError(
+                "the range test needs automatic optimization with one optimizer: use onecycle.torch.RangeTest in your own loop"
+            )
         precision = trainer.precision_plugin
 
         def loss(model: Any, batch: Any) -> Any:
@@ -135,22 +137,32 @@ class OneCycle(_Callback):  # type: ignore[misc]
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Resolves the policy."""
         if trainer.lr_scheduler_configs:
-            raise ValueError("`configure_optimizers` returns a scheduler, which would overwrite the policy: return only the optimizer")
+            raise ValueError(
+                "`configure_optimizers` returns a scheduler, which would overwrite the policy: return only the optimizer"
+            )
         if len(trainer.optimizers) != 1:
-            raise ValueError(f"there are {len(trainer.optimizers)} optimizers: use onecycle.torch.Scheduler for each of them")
+            raise ValueError(
+                f"there are {len(trainer.optimizers)} optimizers: use onecycle.torch.Scheduler for each of them"
+            )
         policy = self.policy
         if not isinstance(policy, Policy):
             if self._lr_max is None:
                 assert self.find is not None
                 found = self.find.result or self.find.run(trainer, pl_module, policy(0.1).plan(steps=100))
                 if found.lr_max is None:
-                    raise ValueError(f"the range test gives no rate ({found.suggestion.verdict}): {found.suggestion.advice}")
+                    raise ValueError(
+                        f"the range test gives no rate ({found.suggestion.verdict}): {found.suggestion.advice}"
+                    )
                 self._lr_max = found.lr_max
             policy = policy(self._lr_max)
         steps = trainer.estimated_stepping_batches
         if steps == float("inf"):
-            raise ValueError("the length of the run is not known: set `max_steps`, or `max_epochs` with a loader that has a length")
-        self.scheduler = Scheduler(trainer.optimizers[0], policy.plan(steps=int(steps)), self.lr_scales, step=trainer.global_step)
+            raise ValueError(
+                "the length of the run is not known: set `max_steps`, or `max_epochs` with a loader that has a length"
+            )
+        self.scheduler = Scheduler(
+            trainer.optimizers[0], policy.plan(steps=int(steps)), self.lr_scales, step=trainer.global_step
+        )
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Sets the values of the next update."""

@@ -71,11 +71,15 @@ def inject(plan: Plan, optimizer: Callable[..., Any], **arguments: Any) -> Any:
     if plan.momentum is not None:
         name = next((name for name in ("momentum", "b1") if name in parameters), None)
         if name is None:
-            raise ValueError(f"the plan sets momentum, but {optimizer.__name__} takes none: use a policy without momentum")
+            raise ValueError(
+                f"the plan sets momentum, but {optimizer.__name__} takes none: use a policy without momentum"
+            )
         arguments[name] = momentum_schedule(plan)
     if plan.weight_decay is not None:
         if "weight_decay" not in parameters:
-            raise ValueError(f"the plan sets weight decay, but {optimizer.__name__} takes none: omit it from the policy")
+            raise ValueError(
+                f"the plan sets weight decay, but {optimizer.__name__} takes none: omit it from the policy"
+            )
         arguments["weight_decay"] = weight_decay_schedule(plan)
     return optax.inject_hyperparams(optimizer)(**arguments)
 

@@ -32,7 +32,9 @@ def learner(optimizer=SGD):
     torch.manual_seed(0)
     inputs = torch.randn(64, 4)
     points = [(one, (one.sum() > 0).long()) for one in inputs]
-    loaders = DataLoaders(DataLoader(points, bs=8, shuffle=True, num_workers=0), DataLoader(points, bs=64, num_workers=0))
+    loaders = DataLoaders(
+        DataLoader(points, bs=8, shuffle=True, num_workers=0), DataLoader(points, bs=64, num_workers=0)
+    )
     net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
     return Learner(loaders, net, loss_func=nn.CrossEntropyLoss(), opt_func=optimizer, cbs=[Watch()])
 

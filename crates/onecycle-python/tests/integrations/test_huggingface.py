@@ -14,7 +14,12 @@ from onecycle.torch import Scheduler, Snapshot
 def model():
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=8
+        vocab_size=20,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=8,
     )
     return transformers.BertForSequenceClassification(config)
 
@@ -38,7 +43,13 @@ class Watch(transformers.TrainerCallback):
 
 def trainer(path, watch, **options):
     args = transformers.TrainingArguments(
-        str(path), per_device_train_batch_size=8, num_train_epochs=2, report_to=[], use_cpu=True, disable_tqdm=True, **options
+        str(path),
+        per_device_train_batch_size=8,
+        num_train_epochs=2,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        **options,
     )
     return transformers.Trainer(model(), args, train_dataset=Words(), callbacks=[watch])
 

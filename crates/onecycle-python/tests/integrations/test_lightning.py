@@ -15,7 +15,9 @@ class Module(lightning.LightningModule):
     def __init__(self, scheduler=False):
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
+        self.net = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2)
+        )
         self.seen, self.losses, self.scheduler = [], [], scheduler
 
     def training_step(self, batch, index):
@@ -41,8 +43,13 @@ def data():
 
 def trainer(path, callbacks, **options):
     return lightning.Trainer(
-        default_root_dir=path, callbacks=callbacks, accelerator="cpu", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, **{"max_epochs": 2, "enable_checkpointing": False} | options,
+        default_root_dir=path,
+        callbacks=callbacks,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"max_epochs": 2, "enable_checkpointing": False} | options,
     )
 
 

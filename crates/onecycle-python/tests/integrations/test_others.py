@@ -23,7 +23,11 @@ def test_timm():
     assert isinstance(scheduler, timm.scheduler.scheduler.Scheduler)
     for update in range(30):
         group = optimizer.param_groups[0]
-        assert (group["lr"], group["momentum"], group["weight_decay"]) == (PLAN[update].lr / 2, PLAN[update].momentum, 0.01)
+        assert (group["lr"], group["momentum"], group["weight_decay"]) == (
+            PLAN[update].lr / 2,
+            PLAN[update].momentum,
+            0.01,
+        )
         optimizer.step()
         scheduler.step_update(num_updates=update + 1)
         if update % 10 == 9:
@@ -94,7 +98,9 @@ def test_optax():
 
     plan = onecycle.OneCycle(0.4).plan(steps=30)
     schedule = jax.jit(integration.schedule(plan))
-    assert [float(schedule(n)) for n in (0, 13, 29, 99)] == pytest.approx([plan.at(n).lr for n in (0, 13, 29, 99)], rel=1e-6)
+    assert [float(schedule(n)) for n in (0, 13, 29, 99)] == pytest.approx(
+        [plan.at(n).lr for n in (0, 13, 29, 99)], rel=1e-6
+    )
     optimizer = integration.inject(plan, optax.sgd)
     parameters = jnp.ones(2)
     state = optimizer.init(parameters)
@@ -106,7 +112,9 @@ def test_optax():
         parameters = optax.apply_updates(parameters, updates)
     decayed = integration.inject(PLAN, optax.adamw)
     state = decayed.init(parameters)
-    assert float(state.hyperparams["weight_decay"]) == pytest.approx(0.01) and float(state.hyperparams["b1"]) == pytest.approx(0.95)
+    assert float(state.hyperparams["weight_decay"]) == pytest.approx(0.01) and float(
+        state.hyperparams["b1"]
+    ) == pytest.approx(0.95)
     with pytest.raises(ValueError, match="takes none"):
         integration.inject(PLAN, optax.sgd)
 

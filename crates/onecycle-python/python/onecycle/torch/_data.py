@@ -122,11 +122,15 @@ class BatchLoss:
 def choose_loss(loss: Any, batch_loss: Any) -> Any:
     """The loss function of the arguments `loss` and `batch_loss`."""
     if (loss is None) == (batch_loss is None):
-        raise ValueError("give either `loss`, a function of output and target, or `batch_loss`, of model and batch")
+        raise ValueError(
+            "give either `loss`, a function of output and target, or `batch_loss`, of model and batch"
+        )
     return loss if batch_loss is None else BatchLoss(batch_loss)
 
 
-def evaluate(model: torch.nn.Module, loader: Any, loss: Any, most: int | None = None) -> tuple[float, float | None]:
+def evaluate(
+    model: torch.nn.Module, loader: Any, loss: Any, most: int | None = None
+) -> tuple[float, float | None]:
     """Mean loss over the samples, and the accuracy if targets are classes. The model's mode is kept."""
     modes = [(module, module.training) for module in model.modules()]
     device = device_of(model)

@@ -30,7 +30,9 @@ _DEVIATION = 0.1
 class PeakSearch:
     """The short cycles, and the peak that they suggest."""
 
-    def __init__(self, search: CycleSearch, test: RangeTestResult | None, steps: int, updates: int, seconds: float) -> None:
+    def __init__(
+        self, search: CycleSearch, test: RangeTestResult | None, steps: int, updates: int, seconds: float
+    ) -> None:
         self.tried = search.tried
         self.suggestion: Suggestion = search.suggestion
         self.range_test = test
@@ -115,7 +117,15 @@ def find_peak(
         make_policy = policy or _default_policy(make_optimizer(model))
         if start is None:
             plan = make_policy(0.1).plan(steps=cycle_steps)
-            test = range_test(model, make_optimizer(model), train, _as_loss(loss), batch_loss=_as_batch_loss(loss), sweep=sweep, plan=plan)
+            test = range_test(
+                model,
+                make_optimizer(model),
+                train,
+                _as_loss(loss),
+                batch_loss=_as_batch_loss(loss),
+                sweep=sweep,
+                plan=plan,
+            )
             updates += len(test.curve)
             start = _start(test)
         search = CycleSearch(
@@ -127,7 +137,9 @@ def find_peak(
         )
         while (lr_max := search.next_lr_max) is not None:
             model = _new(make_model, seed + (_SECOND_SEED if search.is_second else 0), train)
-            made, held_out = _cycle(model, make_optimizer(model), train, valid, loss, make_policy(lr_max).plan(steps=cycle_steps))
+            made, held_out = _cycle(
+                model, make_optimizer(model), train, valid, loss, make_policy(lr_max).plan(steps=cycle_steps)
+            )
             updates += made
             search.record(held_out)
             if on_cycle is not None:

@@ -30,7 +30,14 @@ _KEPT = 2
 class FitResult:
     """A finished training."""
 
-    def __init__(self, model: torch.nn.Module, plan: Plan, epochs: list[dict[str, Any]], search: PeakSearch | None, folder: Path | None) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        plan: Plan,
+        epochs: list[dict[str, Any]],
+        search: PeakSearch | None,
+        folder: Path | None,
+    ) -> None:
         self.model = model
         self.plan = plan
         self.epochs = epochs
@@ -48,7 +55,11 @@ class FitResult:
 
     def __repr__(self) -> str:
         last = self.epochs[-1] if self.epochs else {}
-        shown = ", ".join(f"{key} {last[key]:.4g}" for key in ("train_loss", "val_loss", "val_accuracy") if last.get(key) is not None)
+        shown = ", ".join(
+            f"{key} {last[key]:.4g}"
+            for key in ("train_loss", "val_loss", "val_accuracy")
+            if last.get(key) is not None
+        )
         return f"<FitResult: {len(self.epochs)} epochs, lr_max {self.lr_max:.3g}, {shown}>"
 
 
@@ -93,10 +104,18 @@ def fit_one_cycle(
     if loss is None and batch_loss is None:
         loss = torch.nn.functional.cross_entropy
     loss = choose_loss(loss, batch_loss)
-    make_optimizer = optimizer or (lambda one: torch.optim.SGD(one.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4))
+    make_optimizer = optimizer or (
+        lambda one: torch.optim.SGD(one.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    )
     if epochs < 1:
         raise ValueError(f"`epochs` is {epochs}: expected at least 1")
-    say = progress if callable(progress) else (lambda line: print(line, flush=True)) if progress else (lambda line: None)
+    say = (
+        progress
+        if callable(progress)
+        else (lambda line: print(line, flush=True))
+        if progress
+        else (lambda line: None)
+    )
     folder = None if out is None else Path(out)
     steps_per_epoch = batches_of(train)
     made = make_optimizer(model)
@@ -112,7 +131,9 @@ def fit_one_cycle(
                 "choose another folder for `out`"
             )
     else:
-        chosen, search, curve = _choose(model, make_optimizer, make_policy, train, valid, loss, epochs * steps_per_epoch, lr_max, say)
+        chosen, search, curve = _choose(
+            model, make_optimizer, make_policy, train, valid, loss, epochs * steps_per_epoch, lr_max, say
+        )
         plan = make_policy(chosen).plan(epochs=epochs, steps_per_epoch=steps_per_epoch)
         if search is not None:
             searched = {"search_updates": search.updates, "search_seconds": search.seconds}
@@ -160,7 +181,9 @@ def fit_one_cycle(
             scheduler.step()
             total, batches = total + number, batches + 1
         if batches != steps_per_epoch:
-            raise ValueError(f"the loader gave {batches} batches instead of {steps_per_epoch}: its length is wrong")
+            raise ValueError(
+                f"the loader gave {batches} batches instead of {steps_per_epoch}: its length is wrong"
+            )
         val_loss, val_accuracy = (None, None) if valid is None else evaluate(model, valid, loss)
         last = plan.at(scheduler.last_epoch - 1)
         row = {
@@ -183,21 +206,37 @@ def fit_one_cycle(
     return FitResult(model, plan, rows, search, folder)
 
 
-def _choose(model: Any, make_optimizer: Any, make_policy: Any, train: Any, valid: Any, loss: Any, steps: int, lr_max: Any, say: Any) -> tuple[float, PeakSearch | None, Any]:
+def _choose(
+    model: Any,
+    make_optimizer: Any,
+    make_policy: Any,
+    train: Any,
+    valid: Any,
+    loss: Any,
+    steps: int,
+    lr_max: Any,
+    say: Any,
+) -> tuple[float, PeakSearch | None, Any]:
     """The peak, the search, and the curve of its range test."""
     if isinstance(lr_max, (int, float)):
         return float(lr_max), None, None
     if lr_max == "range_test":
         plan = make_policy(0.1).plan(steps=steps)
-        found = range_test(model, make_optimizer(model), train, _as_loss(loss), batch_loss=_as_batch_loss(loss), plan=plan)
+        found = range_test(
+            model, make_optimizer(model), train, _as_loss(loss), batch_loss=_as_batch_loss(loss), plan=plan
+        )
         if found.lr_max is None:
-            raise ValueError(f"the range test gives no rate ({found.suggestion.verdict}): {found.suggestion.advice}")
+            raise ValueError(
+                f"the range test gives no rate ({found.suggestion.verdict}): {found.suggestion.advice}"
+            )
         say(f"range test: peak {found.lr_max:.3g}")
         return found.lr_max, None, found.curve
     if lr_max != "auto":
         raise ValueError(f'`lr_max` is {lr_max!r}: expected a number, "auto" or "range_test"')
     if valid is None:
-        raise ValueError('lr_max="auto" needs `valid`, samples that are not in `train`: pass them, or lr_max="range_test"')
+        raise ValueError(
+            'lr_max="auto" needs `valid`, samples that are not in `train`: pass them, or lr_max="range_test"'
+        )
     copies = 0
 
     def make_model() -> torch.nn.Module:
@@ -211,11 +250,20 @@ def _choose(model: Any, make_optimizer: Any, make_policy: Any, train: Any, valid
         return fresh
 
     search = find_peak(
-        make_model, make_optimizer, train, valid, _as_loss(loss), batch_loss=_as_batch_loss(loss), steps=steps, policy=make_policy,
+        make_model,
+        make_optimizer,
+        train,
+        valid,
+        _as_loss(loss),
+        batch_loss=_as_batch_loss(loss),
+        steps=steps,
+        policy=make_policy,
         on_cycle=lambda peak, held_out: say(f"short cycle: peak {peak:.3g}, held-out loss {held_out:.4g}"),
     )
     if search.lr_max is None:
-        raise ValueError(f"no short cycle learned anything ({search.verdict}): check data, model and loss, or pass `lr_max`")
+        raise ValueError(
+            f"no short cycle learned anything ({search.verdict}): check data, model and loss, or pass `lr_max`"
+        )
     say(f"peak {search.lr_max:.3g}")
     return search.lr_max, search, None if search.range_test is None else search.range_test.curve
 
@@ -259,7 +307,9 @@ class _Record:
             path = self._folder / name
             lines = path.read_text().splitlines()[:count]
             if len(lines) < count:
-                raise ValueError(f"{path} has {len(lines)} lines, but the checkpoint was saved after {count}: the folder is damaged")
+                raise ValueError(
+                    f"{path} has {len(lines)} lines, but the checkpoint was saved after {count}: the folder is damaged"
+                )
             write_file(path, "".join(line + "\n" for line in lines).encode())
         return [json.loads(line) for line in (self._folder / "epochs.jsonl").read_text().splitlines()]
 
@@ -316,7 +366,10 @@ def _random_states(loaders: list[Any]) -> dict[str, Any]:
         name, keys, *rest = sys.modules["numpy.random"].get_state()
         state["numpy"] = [name, [int(key) for key in keys], *rest]
     state["loaders"] = [
-        one.get_state() for loader in loaders for one in _reachable(loader) if _is_generator(one) and isinstance(one, torch.Generator)
+        one.get_state()
+        for loader in loaders
+        for one in _reachable(loader)
+        if _is_generator(one) and isinstance(one, torch.Generator)
     ]
     return state
 
@@ -332,7 +385,12 @@ def _set_random_states(state: dict[str, Any], loaders: list[Any]) -> None:
 
         name, keys, *rest = state["numpy"]
         numpy.random.set_state((name, numpy.array(keys, dtype=numpy.uint32), *rest))
-    generators = [one for loader in loaders for one in _reachable(loader) if _is_generator(one) and isinstance(one, torch.Generator)]
+    generators = [
+        one
+        for loader in loaders
+        for one in _reachable(loader)
+        if _is_generator(one) and isinstance(one, torch.Generator)
+    ]
     if len(generators) != len(state["loaders"]):
         raise ValueError(
             f"the loaders have {len(generators)} random generators, the checkpoint has {len(state['loaders'])}: "
@@ -346,7 +404,16 @@ def _given(train: Any, valid: Any) -> list[Any]:
     return [train] if valid is None else [train, valid]
 
 
-def _save(folder: Path, epoch: int, model: Any, optimizer: Any, scheduler: Scheduler, train: Any, valid: Any, searched: dict[str, Any]) -> None:
+def _save(
+    folder: Path,
+    epoch: int,
+    model: Any,
+    optimizer: Any,
+    scheduler: Scheduler,
+    train: Any,
+    valid: Any,
+    searched: dict[str, Any],
+) -> None:
     content = _torch_bytes(
         {
             "epoch": epoch,
@@ -379,7 +446,9 @@ def _newest(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _restore(checkpoint: dict[str, Any], model: Any, optimizer: Any, scheduler: Scheduler, train: Any, valid: Any) -> int:
+def _restore(
+    checkpoint: dict[str, Any], model: Any, optimizer: Any, scheduler: Scheduler, train: Any, valid: Any
+) -> int:
     model.load_state_dict(checkpoint["model"])
     optimizer.load_state_dict(checkpoint["optimizer"])
     scheduler.load_state_dict(checkpoint["scheduler"])
@@ -387,7 +456,9 @@ def _restore(checkpoint: dict[str, Any], model: Any, optimizer: Any, scheduler: 
     return int(checkpoint["epoch"])
 
 
-def _finish(folder: Path, model: torch.nn.Module, rows: list[dict[str, Any]], plan: Plan, searched: dict[str, Any]) -> None:
+def _finish(
+    folder: Path, model: torch.nn.Module, rows: list[dict[str, Any]], plan: Plan, searched: dict[str, Any]
+) -> None:
     write_file(folder / "model.pt", _torch_bytes(model.state_dict()))
     summary = {
         "epochs": len(rows),

@@ -48,7 +48,9 @@ def check_keys(optimizer: torch.optim.Optimizer, momentum: bool, weight_decay: b
                 "use a policy without momentum, such as OneCycle(.., momentum=None)"
             )
         if weight_decay and "weight_decay" not in group:
-            raise ValueError(f"the plan sets weight decay, but {name} has none: omit `weight_decay` from the policy")
+            raise ValueError(
+                f"the plan sets weight decay, but {name} has none: omit `weight_decay` from the policy"
+            )
 
 
 def decay_scales(optimizer: torch.optim.Optimizer) -> list[float]:

@@ -83,7 +83,9 @@ class RangeTest:
         groups = sum(len(one.param_groups) for one in self._optimizers)
         self._lr_scales = [1.0] * groups if lr_scales is None else [float(scale) for scale in lr_scales]
         if len(self._lr_scales) != groups:
-            raise ValueError(f"`lr_scales` has {len(self._lr_scales)} entries: expected {groups}, one per parameter group")
+            raise ValueError(
+                f"`lr_scales` has {len(self._lr_scales)} entries: expected {groups}, one per parameter group"
+            )
         self._snapshot: Snapshot | None = None
         self._iterators: list[Any] = []
 
@@ -91,7 +93,9 @@ class RangeTest:
         self._snapshot = Snapshot(*self._state)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         # Worker processes of an unfinished pass must end before the loader's state is restored.
         for iterator in self._iterators:
             iterator.close()
@@ -187,9 +191,20 @@ class RangeTestResult:
                 lr = [float(value) for value in curves[0].lr[:length]]
                 losses = list(zip(*(map(float, curve.loss[:length]) for curve in curves)))
                 lines.append(LossCurve(lr, [sum(at) / len(at) for at in losses]))
-                bands.append((f"{name}, {len(curves)} seeds", lr, [min(at) for at in losses], [max(at) for at in losses]))
+                bands.append(
+                    (
+                        f"{name}, {len(curves)} seeds",
+                        lr,
+                        [min(at) for at in losses],
+                        [max(at) for at in losses],
+                    )
+                )
             names.append(name)
-        marks = [(one.lr, f"{name}: {one.lr:.2g}") for name, one in self.suggest().items() if one.lr and one.verdict == "ok"]
+        marks = [
+            (one.lr, f"{name}: {one.lr:.2g}")
+            for name, one in self.suggest().items()
+            if one.lr and one.verdict == "ok"
+        ]
         verdicts = ", ".join(dict.fromkeys(one.verdict for one in self.suggest().values()))
         return draw(lines, names, marks, f"Loss over the learning rate ({verdicts})", bands)
 
@@ -293,7 +308,18 @@ def range_test(
             with test:
                 if seeds > 1:
                     _seed_everything(seed, loader)
-                _drive(test, model, optimizer, loader, loss, scaler, autocast, valid, validate_every, accumulation)
+                _drive(
+                    test,
+                    model,
+                    optimizer,
+                    loader,
+                    loss,
+                    scaler,
+                    autocast,
+                    valid,
+                    validate_every,
+                    accumulation,
+                )
             name = "loss" if value is None else f"{parameter} {value:g}"
             curves.setdefault(name, []).append(test.curve)
     return RangeTestResult(curves)

@@ -59,7 +59,9 @@ class Scheduler(_Base):  # type: ignore[misc]
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         if not isinstance(plan, Plan):
-            raise TypeError(f"`plan` is a {type(plan).__name__}: expected a Plan, such as OneCycle(0.1).plan(steps=1000)")
+            raise TypeError(
+                f"`plan` is a {type(plan).__name__}: expected a Plan, such as OneCycle(0.1).plan(steps=1000)"
+            )
         if step < 0:
             raise ValueError(f"`step` is {step}: expected a number of at least 0")
         self.optimizer = optimizer
@@ -114,7 +116,9 @@ class Scheduler(_Base):  # type: ignore[misc]
         self._plan = plan
         self._end = plan.ends_at
         self._at_end = plan.at_end
-        self._decay_scales = decay_scales(self.optimizer) if decay is not None else [1.0] * len(self._lr_scales)
+        self._decay_scales = (
+            decay_scales(self.optimizer) if decay is not None else [1.0] * len(self._lr_scales)
+        )
         self._values_at = plan.values_at
 
     def _follow_groups(self) -> None:

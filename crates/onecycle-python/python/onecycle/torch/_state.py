@@ -73,7 +73,11 @@ class _Value:
         value, children = self.value, self.children
         if self.kind == "tensor":
             with torch.no_grad():
-                if value.shape == children.shape and value.dtype == children.dtype and value.device == children.device:
+                if (
+                    value.shape == children.shape
+                    and value.dtype == children.dtype
+                    and value.device == children.device
+                ):
                     value.data.copy_(children)
                 else:  # moved or resized in place
                     value.data = children.clone()
@@ -147,7 +151,9 @@ class Snapshot:
         self._structure = [(module, dict(module._modules)) for module, _, _ in self._modules]
         self._optimizer_values = [_Value(_optimizer_parts(one)) for one in self._optimizers]
         self._states = [_LoaderState(loader) for loader in self._loaders]
-        self._other_values = [_Value(vars(one)) if hasattr(one, "__dict__") else _Value(one) for one in self._others]
+        self._other_values = [
+            _Value(vars(one)) if hasattr(one, "__dict__") else _Value(one) for one in self._others
+        ]
         self._random = _global_random_state()
         self._hashes: dict[str, str] = {name: _hash(part) for name, part in self._parts()}
         self._before = self.digest()
@@ -159,7 +165,11 @@ class Snapshot:
             module._modules.update(children)
         for module, training, value in self._modules:
             attributes = {key for key, _ in value.children}
-            for key in [key for key in vars(module) if key not in attributes and key not in _MODULE_INTERNALS | {"_modules"}]:
+            for key in [
+                key
+                for key in vars(module)
+                if key not in attributes and key not in _MODULE_INTERNALS | {"_modules"}
+            ]:
                 del vars(module)[key]
             vars(module).update((key, item.restore()) for key, item in value.children)
             module.training = training
@@ -215,14 +225,14 @@ class Snapshot:
     def __enter__(self) -> Snapshot:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.restore()
 
 
 _MODULE_INTERNALS = frozenset(
-    key
-    for key in vars(torch.nn.Module())
-    if key not in ("training", "_parameters", "_buffers", "_modules")
+    key for key in vars(torch.nn.Module()) if key not in ("training", "_parameters", "_buffers", "_modules")
 ) | {"training", "_compiled_call_impl"}
 
 
@@ -231,7 +241,8 @@ def _optimizer_parts(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     plain = {
         key: value
         for key, value in vars(optimizer).items()
-        if key not in ("state", "param_groups") and isinstance(value, (*_PLAIN, torch.optim.Optimizer, torch.Tensor))
+        if key not in ("state", "param_groups")
+        and isinstance(value, (*_PLAIN, torch.optim.Optimizer, torch.Tensor))
     }
     return {"state": optimizer.state, "param_groups": optimizer.param_groups, "attributes": plain}
 
@@ -288,7 +299,11 @@ def _is_small(value: Any, depth: int = 0) -> bool:
     if isinstance(value, (list, tuple, set, collections.deque)):
         return len(value) <= _MOST_STATE and depth < 3 and all(_is_small(item, depth + 1) for item in value)
     if isinstance(value, dict):
-        return len(value) <= _MOST_STATE and depth < 3 and all(_is_small(item, depth + 1) for item in value.values())
+        return (
+            len(value) <= _MOST_STATE
+            and depth < 3
+            and all(_is_small(item, depth + 1) for item in value.values())
+        )
     return False
 
 
@@ -309,7 +324,11 @@ def _reachable(loader: Any) -> Iterator[Any]:
         elif isinstance(one, dict):
             if len(one) <= _MOST_STATE:
                 waiting.extend((item, depth + 1) for item in one.values())
-        elif hasattr(one, "__dict__") and not callable(getattr(one, "__code__", None)) and not isinstance(one, _MODULE_TYPE):
+        elif (
+            hasattr(one, "__dict__")
+            and not callable(getattr(one, "__code__", None))
+            and not isinstance(one, _MODULE_TYPE)
+        ):
             yield one
             waiting.extend((item, depth + 1) for item in vars(one).values())
 
@@ -318,7 +337,9 @@ _MODULE_TYPE = type(sys)
 
 
 def _is_loader(value: Any) -> bool:
-    return not isinstance(value, (list, tuple)) or (len(value) > 0 and isinstance(value[0], (list, tuple, dict, torch.Tensor)))
+    return not isinstance(value, (list, tuple)) or (
+        len(value) > 0 and isinstance(value[0], (list, tuple, dict, torch.Tensor))
+    )
 
 
 def check_loader(loader: Any) -> None:
@@ -362,7 +383,10 @@ def _is_generator(value: Any) -> bool:
     """Whether a value is a random stream of torch, numpy or Python."""
     if isinstance(value, (torch.Generator, random.Random)):
         return True
-    return type(value).__module__.startswith("numpy.random") and type(value).__name__ in ("Generator", "RandomState")
+    return type(value).__module__.startswith("numpy.random") and type(value).__name__ in (
+        "Generator",
+        "RandomState",
+    )
 
 
 def _random_state(stream: Any) -> Any:
@@ -422,7 +446,9 @@ def _feed(hasher: Any, value: Any, seen: frozenset[int] = frozenset()) -> None:
         hasher.update(b"again")
         return
     if isinstance(value, torch.Tensor):
-        hasher.update(f"tensor {tuple(value.shape)} {value.dtype} {value.device} {value.requires_grad}".encode())
+        hasher.update(
+            f"tensor {tuple(value.shape)} {value.dtype} {value.device} {value.requires_grad}".encode()
+        )
         hasher.update(tensor_bytes(value))
         if value.is_leaf and value.grad is not None:
             hasher.update(b"grad")
