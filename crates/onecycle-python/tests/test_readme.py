@@ -16,4 +16,3 @@ def test_the_readmes_lines(capsys):
     exec(code, names)
     assert names["result"].epochs[-1]["val_accuracy"] > 0.75
     assert "epoch 5/5" in capsys.readouterr().out
-    assert len([line for line in code.splitlines() if line]) <= 11
