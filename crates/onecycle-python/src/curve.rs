@@ -8,7 +8,7 @@ use pyo3::{
 
 use crate::{
     convert::{array, from_json, named, to_json, to_python, value_error},
-    figure::{Figure, draw},
+    figure::{Band, Figure},
 };
 
 /// A rule's suggestion: a learning rate, or none, and a verdict.
@@ -258,13 +258,14 @@ impl LossCurve {
             .filter_map(|rule| Some((suggestions.get(rule).lr?, rule.name().to_owned())));
         let verdict = suggestions.verdict();
         let title = format!("Loss over the learning rate ({verdict})");
-        draw(
-            vec![slf.unbind()],
-            vec!["loss".to_owned()],
+        let (curves, names) = ([&slf.get().inner], vec!["loss".to_owned()]);
+        Ok(Figure::of_curves(
+            &curves,
+            names,
             marks.collect(),
             title,
             vec![],
-        )
+        ))
     }
 
     /// The curve as JSON. Numbers that are not finite are written as strings.
@@ -368,4 +369,24 @@ pub(crate) fn over_seeds(curves: Vec<Py<LossCurve>>, rule: &str) -> PyResult<Ove
     Ok(OverSeeds {
         inner: core::over_seeds(&curves, rule),
     })
+}
+
+/// Draws loss curves over the learning rate.
+#[pyfunction]
+#[pyo3(signature = (curves, names, marks=vec![], title="Loss over the learning rate".to_owned(), bands=vec![]))]
+pub(crate) fn draw(
+    curves: Vec<Py<LossCurve>>,
+    names: Vec<String>,
+    marks: Vec<(f64, String)>,
+    title: String,
+    bands: Vec<Band>,
+) -> PyResult<Figure> {
+    if curves.len() != names.len() {
+        let (curves, names) = (curves.len(), names.len());
+        return Err(value_error(format!(
+            "there are {curves} curves, but {names} names"
+        )));
+    }
+    let curves: Vec<&core::LossCurve> = curves.iter().map(|curve| curve.get().inner()).collect();
+    Ok(Figure::of_curves(&curves, names, marks, title, bands))
 }

@@ -2,10 +2,11 @@
 
 use std::{fs, path::PathBuf};
 
+use onecycle::range_test::LossCurve;
 use onecycle_plot::{Axis, Mark, Series, Style};
 use pyo3::prelude::*;
 
-use crate::{convert::value_error, curve::LossCurve};
+use crate::convert::value_error;
 
 /// Longest line that is drawn in full. Longer plans are drawn at equally spaced steps.
 const MOST_POINTS: u64 = 1000;
@@ -16,6 +17,9 @@ const MOST_POINTS: u64 = 1000;
 pub(crate) struct Figure {
     inner: onecycle_plot::Figure,
 }
+
+/// An area: its name, learning rates, lower and upper edge.
+pub(crate) type Band = (String, Vec<f64>, Vec<f64>, Vec<f64>);
 
 impl Figure {
     /// Learning rate and momentum over the steps, with the phases as marks.
@@ -61,6 +65,45 @@ impl Figure {
         }));
         Figure { inner: figure }
     }
+
+    /// Loss curves over the learning rate, with named rates as vertical lines, and areas between two
+    /// lines.
+    pub(crate) fn of_curves(
+        curves: &[&LossCurve],
+        names: Vec<String>,
+        marks: Vec<(f64, String)>,
+        title: String,
+        bands: Vec<Band>,
+    ) -> Self {
+        let mut figure = onecycle_plot::Figure::new(
+            "range-test",
+            title,
+            Axis::log("learning rate"),
+            Axis::linear("loss"),
+        );
+        figure.y.range = range(curves);
+        for (name, lr, low, upper) in bands {
+            let band = Series::line(name, lr, low).style(Style::Band { upper });
+            figure.series.push(band);
+        }
+        for (curve, name) in curves.iter().zip(names) {
+            let series = Series::line(&name, curve.lr().to_vec(), curve.loss().to_vec());
+            figure.series.push(series);
+            let validations = curve.validation().iter();
+            let (x, y): (Vec<f64>, Vec<f64>) = validations
+                .filter_map(|one| Some((curve.lr()[one.after - 1], one.loss?)))
+                .unzip();
+            if !x.is_empty() {
+                let points = Series::line(format!("{name}, validation"), x, y);
+                figure.series.push(points.style(Style::Points));
+            }
+        }
+        let marks = marks.into_iter();
+        figure
+            .marks
+            .extend(marks.map(|(x, label)| Mark { x, label }));
+        Figure { inner: figure }
+    }
 }
 
 #[pymethods]
@@ -99,64 +142,10 @@ impl Figure {
     }
 }
 
-/// An area: its name, learning rates, lower and upper edge.
-type Band = (String, Vec<f64>, Vec<f64>, Vec<f64>);
-
-/// Loss curves over the learning rate, with named rates as vertical lines, and areas between two lines.
-#[pyfunction]
-#[pyo3(signature = (curves, names, marks=vec![], title="Loss over the learning rate".to_owned(), bands=vec![]))]
-pub(crate) fn draw(
-    curves: Vec<Py<LossCurve>>,
-    names: Vec<String>,
-    marks: Vec<(f64, String)>,
-    title: String,
-    bands: Vec<Band>,
-) -> PyResult<Figure> {
-    if curves.len() != names.len() {
-        let (curves, names) = (curves.len(), names.len());
-        return Err(value_error(format!(
-            "there are {curves} curves, but {names} names"
-        )));
-    }
-    let curves: Vec<&onecycle::range_test::LossCurve> =
-        curves.iter().map(|curve| curve.get().inner()).collect();
-    let mut figure = onecycle_plot::Figure::new(
-        "range-test",
-        title,
-        Axis::log("learning rate"),
-        Axis::linear("loss"),
-    );
-    figure.y.range = range(&curves);
-    for (name, lr, low, upper) in bands {
-        figure
-            .series
-            .push(Series::line(name, lr, low).style(Style::Band { upper }));
-    }
-    for (curve, name) in curves.iter().zip(names) {
-        let series = Series::line(&name, curve.lr().to_vec(), curve.loss().to_vec());
-        figure.series.push(series);
-        let validated: Vec<(f64, f64)> = curve
-            .validation()
-            .iter()
-            .filter_map(|one| Some((curve.lr()[one.after - 1], one.loss?)))
-            .collect();
-        if !validated.is_empty() {
-            let (x, y) = validated.into_iter().unzip();
-            figure
-                .series
-                .push(Series::line(format!("{name}, validation"), x, y).style(Style::Points));
-        }
-    }
-    figure
-        .marks
-        .extend(marks.into_iter().map(|(x, label)| Mark { x, label }));
-    Ok(Figure { inner: figure })
-}
-
 /// The vertical range: up to a quarter of the descent above the start. An explosion would flatten
 /// everything else.
-fn range(curves: &[&onecycle::range_test::LossCurve]) -> Option<(f64, f64)> {
-    let finite = |curve: &&onecycle::range_test::LossCurve| -> Vec<f64> {
+fn range(curves: &[&LossCurve]) -> Option<(f64, f64)> {
+    let finite = |curve: &&LossCurve| -> Vec<f64> {
         curve
             .loss()
             .iter()

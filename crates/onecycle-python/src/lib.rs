@@ -20,8 +20,8 @@ mod search;
 mod _native {
     #[pymodule_export]
     use crate::{
-        curve::{LossCurve, OverSeeds, Suggestion, Suggestions, over_seeds},
-        figure::{Figure, draw},
+        curve::{LossCurve, OverSeeds, Suggestion, Suggestions, draw, over_seeds},
+        figure::Figure,
         plan::{Hyper, HyperIter, Phase, Plan},
         policy::{Policy, fastai_annealer, fastai_position, kinds},
         range_test::{LrSweep, RangeTest},

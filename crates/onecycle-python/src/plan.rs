@@ -4,7 +4,7 @@ use onecycle::{Parameter, Span};
 use pyo3::{
     exceptions::PyIndexError,
     prelude::*,
-    types::{PyList, PySlice, PyTuple},
+    types::{PyDict, PyList, PySlice, PyTuple},
 };
 
 use crate::{
@@ -152,6 +152,14 @@ fn batch_size(hyper: onecycle::Hyper) -> Option<f64> {
 
 #[pymethods]
 impl Plan {
+    /// Resolves a policy for a run, given in serialised form.
+    #[staticmethod]
+    fn resolve(policy: &Bound<'_, Policy>, run: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let run = from_python(run)?;
+        let plan = policy.get().whole()?.resolve(&run);
+        Ok(Plan::new(plan.map_err(value_error)?))
+    }
+
     /// The hyper-parameters of update `step`, counted from 0.
     fn at(&self, step: &Bound<'_, PyAny>) -> PyResult<Hyper> {
         let step = count("step", step)?;

@@ -3,10 +3,7 @@
 use onecycle::{AtEnd, BatchSizes, Curve, PolicyError, Preset, fastai};
 use pyo3::{IntoPyObjectExt, prelude::*, types::PyDict};
 
-use crate::{
-    convert::{from_json, from_python, named, to_json, to_python, value_error},
-    plan::Plan,
-};
+use crate::convert::{from_json, from_python, named, to_json, to_python, value_error};
 
 /// Learning rate, momentum, weight decay and batch size over a run.
 #[pyclass(module = "onecycle._native", frozen, eq, subclass)]
@@ -126,12 +123,6 @@ impl Policy {
     #[getter]
     fn length(&self) -> PyResult<Option<u64>> {
         Ok(self.whole()?.length())
-    }
-
-    /// Resolves the policy for a run, given in serialised form.
-    fn resolve(&self, run: &Bound<'_, PyDict>) -> PyResult<Plan> {
-        let run = from_python(run)?;
-        Ok(Plan::new(self.whole()?.resolve(&run).map_err(value_error)?))
     }
 }
 

@@ -57,7 +57,6 @@ class Policy:
     def kind(self) -> str | None: ...
     @property
     def length(self) -> int | None: ...
-    def resolve(self, run: dict[str, Any]) -> Plan: ...
 
 def kinds() -> list[str]: ...
 def fastai_annealer(annealer: dict[str, Any], position: float) -> float: ...
@@ -121,6 +120,9 @@ class Plan:
     iterated, compared, pickled and written as JSON.
     """
 
+    @staticmethod
+    def resolve(policy: Policy, run: dict[str, Any]) -> Plan:
+        """Resolves a policy for a run; use the policy's method `plan`."""
     def at(self, step: int) -> Hyper:
         """The hyper-parameters of update `step`, counted from 0. Past the end, `at_end` decides; with
         `at_end="error"` it raises ValueError."""

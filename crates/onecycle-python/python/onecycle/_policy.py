@@ -115,7 +115,7 @@ class Policy:
         counts = {"samples": samples, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
         run.update({name: _whole(name, value) for name, value in counts.items() if value is not None})
         run["drop_last"] = bool(drop_last)
-        return self._native.resolve(run)
+        return Plan.resolve(self._native, run)
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as in a configuration file's JSON form."""
