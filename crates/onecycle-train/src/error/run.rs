@@ -199,6 +199,17 @@ pub enum RunError {
         process: Option<u32>,
     },
 
+    /// Several processes cannot share the runs of a folder, because its file system has no locks.
+    #[error(
+        "the file system of {} has no locks, so several workers would train the same run: give each \
+         process its own share of the runs with --shard I/N",
+        folder.display()
+    )]
+    NoLocks {
+        /// The folder of the run.
+        folder: PathBuf,
+    },
+
     /// The folder was written by a version with another format.
     #[error(
         "{}: written by onecycle {version} in {}, but this version expects format {expected}: use that version, or \

@@ -2,19 +2,22 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::Path,
+    sync::Arc,
 };
 
 use crate::{FileError, RunError, TrainError};
 
-/// Locks the folder of a run for one process, until it is dropped or the process ends in any way.
+/// Locks the folder of a run for one process, until the last clone is dropped or the process ends in
+/// any way.
 ///
 /// The operating system locks the file `.lock`; that the file exists means nothing, so a process
 /// that died leaves no lock. The file is never removed: a process that is opening it at that moment
 /// would lock a file that no other process can see. It contains the number of the last process that
 /// took the lock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunLock {
-    _file: File,
+    _file: Arc<File>,
+    exclusive: bool,
 }
 
 impl RunLock {
@@ -26,36 +29,75 @@ impl RunLock {
     /// cannot be created.
     pub fn acquire(root: &Path) -> Result<Self, TrainError> {
         let path = root.join(".lock");
+        match RunLock::open(&path)? {
+            Attempt::Taken(lock) => Ok(lock),
+            Attempt::Held(mut file) => {
+                let mut holder = String::new();
+                // The holder may be writing its number at this moment; the message is useful
+                // without it.
+                let _ = file.read_to_string(&mut holder);
+                Err(RunError::InUse {
+                    run: root.to_path_buf(),
+                    process: holder.trim().parse().ok(),
+                }
+                .into())
+            }
+        }
+    }
+
+    /// Like [`acquire`](Self::acquire), but returns `None` if another process holds the lock.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn try_acquire(root: &Path) -> Result<Option<Self>, FileError> {
+        RunLock::try_acquire_file(&root.join(".lock"))
+    }
+
+    /// Like [`try_acquire`](Self::try_acquire), for a lock file of any name. Its folder must exist.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn try_acquire_file(path: &Path) -> Result<Option<Self>, FileError> {
+        match RunLock::open(path)? {
+            Attempt::Taken(lock) => Ok(Some(lock)),
+            Attempt::Held(_) => Ok(None),
+        }
+    }
+
+    /// Whether other processes are kept out; false on a file system without locks.
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
+    fn open(path: &Path) -> Result<Attempt, FileError> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
-            .map_err(FileError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The holder may be writing its number at this moment; the message is useful
-                // without it.
-                let _ = file.read_to_string(&mut holder);
-                return Err(RunError::InUse {
-                    run: root.to_path_buf(),
-                    process: holder.trim().parse().ok(),
-                }
-                .into());
-            }
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => {
-                return Err(FileError::io("lock", &path)(error).into());
-            }
-        }
+            .open(path)
+            .map_err(FileError::io("open", path))?;
+        let exclusive = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(file)),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => false,
+            Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+        };
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(FileError::io("write", &path))?;
-        Ok(RunLock { _file: file })
+            .map_err(FileError::io("write", path))?;
+        Ok(Attempt::Taken(RunLock {
+            _file: Arc::new(file),
+            exclusive,
+        }))
     }
+}
+
+/// Outcome of taking a lock.
+enum Attempt {
+    Taken(RunLock),
+    /// Another process holds it. Its number may be in the file.
+    Held(File),
 }
 
 #[cfg(test)]
@@ -72,7 +114,11 @@ mod tests {
             panic!("{error}");
         };
         assert_eq!(*process, Some(std::process::id()));
+        assert!(held.is_exclusive());
+        let clone = held.clone();
         drop(held);
+        assert!(RunLock::try_acquire(folder.path()).unwrap().is_none());
+        drop(clone);
         RunLock::acquire(folder.path()).unwrap();
     }
 

@@ -36,6 +36,18 @@ impl Training {
     /// network cannot be built.
     pub fn start(experiment: Experiment, folder: RunFolder) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
+        Training::start_locked(experiment, folder, lock)
+    }
+
+    /// Like [`start`](Self::start), in a folder whose lock the caller already holds.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start), except for a folder in use.
+    pub fn start_locked(
+        experiment: Experiment,
+        folder: RunFolder,
+        lock: RunLock,
+    ) -> Result<Self, TrainError> {
         // Another process may have used the folder since it was checked.
         folder.check_unused()?;
         let trainer = experiment.trainer()?;
@@ -87,6 +99,19 @@ impl Training {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let lock = RunLock::acquire(folder.root())?;
+        Training::resume_locked(folder, lock, options, observer)
+    }
+
+    /// Like [`resume_with`](Self::resume_with), in a folder whose lock the caller already holds.
+    ///
+    /// # Errors
+    /// Those of [`resume_with`](Self::resume_with), except for a folder in use.
+    pub fn resume_locked(
+        folder: RunFolder,
+        lock: RunLock,
+        options: ResumeOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
         let recorded = RunFile::read(&folder.run_file(), options.accept_changes)?;
         let mut config = recorded.config.clone();
         if let Some(on_divergence) = options.on_divergence {
