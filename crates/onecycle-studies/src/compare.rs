@@ -28,7 +28,7 @@ pub use result::{AccuracyDifference, ComparisonResult, DifferingSetting};
 
 use crate::{
     StudyError,
-    study::{RunSpec, Study, StudyOutcome, Variant},
+    study::{Part, RunSpec, Study, StudyOutcome, Variant, write_results},
 };
 use onecycle_train::{Config, ConfigError, config::Layers, figures, files, observer::Observer};
 
@@ -154,6 +154,20 @@ impl Comparison {
         folder: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Option<ComparisonResult>, StudyError> {
+        Ok(self.take_part(folder, Part::All, observer)?.finished())
+    }
+
+    /// Like [`run`](Self::run), for one of several processes that share the folder. The process that
+    /// finishes the last run writes the result.
+    ///
+    /// # Errors
+    /// The errors of [`Study::take_part`]; files that cannot be written.
+    pub fn take_part(
+        &self,
+        folder: &Path,
+        part: Part,
+        observer: &mut dyn Observer,
+    ) -> Result<StudyOutcome<ComparisonResult>, StudyError> {
         let specs = self.variants.iter().flat_map(|(label, config)| {
             let spec = |seed: &u64| RunSpec::new(label.clone(), config.clone(), *seed);
             self.seeds.iter().map(spec)
@@ -161,15 +175,18 @@ impl Comparison {
         // Train seed by seed, so that an early stop leaves variants to compare.
         let mut specs: Vec<RunSpec> = specs.collect();
         specs.sort_by_key(|spec| spec.seed);
-        match Study::new(specs)?.run(folder, observer)? {
-            StudyOutcome::Stopped { .. } => Ok(None),
-            StudyOutcome::Finished(results) => {
-                let variants = Variant::group(results);
-                let compared = ComparisonResult::new(self.settings()?, &variants, &self.accuracies);
-                compared.write(folder, &variants)?;
-                Ok(Some(compared))
-            }
-        }
+        let results = match Study::new(specs)?.take_part(folder, part, observer)? {
+            StudyOutcome::Finished(results) => results,
+            StudyOutcome::Left { done, of } => return Ok(StudyOutcome::Left { done, of }),
+            StudyOutcome::Stopped { done, of } => return Ok(StudyOutcome::Stopped { done, of }),
+        };
+        let runs = (part, results.len());
+        write_results(folder, runs, observer, || {
+            let variants = Variant::group(results);
+            let compared = ComparisonResult::new(self.settings()?, &variants, &self.accuracies);
+            compared.write(folder, &variants)?;
+            Ok(compared)
+        })
     }
 
     /// The settings in which the variants differ.

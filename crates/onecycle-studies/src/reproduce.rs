@@ -50,7 +50,9 @@ pub use claim::{Claim, ClaimVerdict};
 
 use crate::{
     StudyError,
-    study::{RunSpec, Study, StudyOutcome, Variant, VariantSummary, XAxis, curves},
+    study::{
+        Part, RunSpec, Study, StudyOutcome, Variant, VariantSummary, XAxis, curves, write_results,
+    },
 };
 use onecycle_plot::{Axis, Figure};
 use onecycle_train::{Config, ConfigError, RunError, device::Device, figures, observer::Observer};
@@ -90,16 +92,16 @@ pub trait Reproduction: Sync {
         Ok(Vec::new())
     }
     /// The runs to train: by default each variant with each seed. An experiment that has to measure
-    /// something first keeps the measurements in `folder`. A run may depend only on measurements of
-    /// its own seed, so that further seeds do not change it. Returns `None` if the observer stopped
-    /// it.
+    /// something first keeps the measurements in `folder`. Processes that share the folder share the
+    /// measurements too, each its [`Part`]. A run may depend only on measurements of its own seed, so
+    /// that further seeds do not change it. Returns `None` if the observer stopped it.
     ///
     /// # Errors
     /// The errors of the measurements.
     fn prepare(
         &self,
         protocol: &Protocol,
-        _folder: &Path,
+        (_folder, _part): (&Path, Part),
         _observer: &mut dyn Observer,
     ) -> Result<Option<Vec<RunSpec>>, StudyError> {
         let variants = self.variants(protocol)?.into_iter();
@@ -108,6 +110,14 @@ pub trait Reproduction: Sync {
             protocol.seeds.iter().map(of_seed)
         });
         Ok(Some(specs.collect()))
+    }
+    /// Writes what the measurements of [`prepare`](Self::prepare) have in common into `folder`, after
+    /// all runs are trained and before the claims are tested. Only one process at a time calls it.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    fn summarise(&self, _protocol: &Protocol, _folder: &Path) -> Result<(), StudyError> {
+        Ok(())
     }
     /// The claims with the verdicts that follow from the results.
     ///
@@ -244,39 +254,55 @@ pub fn run(
     folder: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Option<Vec<ExperimentResult>>, StudyError> {
+    Ok(take_part(experiments, protocol, (folder, Part::All), observer)?.finished())
+}
+
+/// Like [`run`], for one of several processes that share the folder. The process that finishes the
+/// last run writes the results.
+///
+/// # Errors
+/// The errors of [`Study::take_part`]; files that cannot be written.
+pub fn take_part(
+    experiments: &[&dyn Reproduction],
+    protocol: &Protocol,
+    (folder, part): (&Path, Part),
+    observer: &mut dyn Observer,
+) -> Result<StudyOutcome<Vec<ExperimentResult>>, StudyError> {
     let mut wanted = Vec::with_capacity(experiments.len());
     for experiment in experiments {
-        match experiment.prepare(protocol, folder, observer)? {
-            None => return Ok(None),
+        match experiment.prepare(protocol, (folder, part), observer)? {
+            None => return Ok(StudyOutcome::Stopped { done: 0, of: 0 }),
             Some(specs) => wanted.push(specs),
         }
     }
-    let Some(results) = train(&wanted, folder, observer)? else {
-        return Ok(None);
+    let study = study(&wanted, folder)?;
+    let results = match study.take_part(folder, part, observer)? {
+        StudyOutcome::Finished(results) => Variant::group(results),
+        StudyOutcome::Left { done, of } => return Ok(StudyOutcome::Left { done, of }),
+        StudyOutcome::Stopped { done, of } => return Ok(StudyOutcome::Stopped { done, of }),
     };
-    let mut reports = Vec::with_capacity(experiments.len());
-    for (experiment, specs) in experiments.iter().zip(&wanted) {
-        let mut labels: Vec<&str> = specs.iter().map(|spec| &spec.label[..]).collect();
-        // The seeds of a label follow one another.
-        labels.dedup();
-        let own: Vec<Variant> = labels
-            .into_iter()
-            .filter_map(|label| results.iter().find(|v| v.label == label).cloned())
-            .collect();
-        reports.push(show(*experiment, protocol, folder, &own)?);
-    }
-    if reports.len() > 1 {
-        page::write_all(folder, protocol, &reports)?;
-    }
-    Ok(Some(reports.into_iter().map(|one| one.result).collect()))
+    let runs = (part, study.specs().len());
+    write_results(folder, runs, observer, || {
+        let mut reports = Vec::with_capacity(experiments.len());
+        for (experiment, specs) in experiments.iter().zip(&wanted) {
+            let mut labels: Vec<&str> = specs.iter().map(|spec| &spec.label[..]).collect();
+            // The seeds of a label follow one another.
+            labels.dedup();
+            let own: Vec<Variant> = labels
+                .into_iter()
+                .filter_map(|label| results.iter().find(|v| v.label == label).cloned())
+                .collect();
+            reports.push(show(*experiment, protocol, folder, &own)?);
+        }
+        if reports.len() > 1 {
+            page::write_all(folder, protocol, &reports)?;
+        }
+        Ok(reports.into_iter().map(|one| one.result).collect())
+    })
 }
 
-/// Trains all runs. A run that several experiments ask for is trained once.
-fn train(
-    wanted: &[Vec<RunSpec>],
-    folder: &Path,
-    observer: &mut dyn Observer,
-) -> Result<Option<Vec<Variant>>, StudyError> {
+/// All runs as one study. A run that several experiments ask for is trained once.
+fn study(wanted: &[Vec<RunSpec>], folder: &Path) -> Result<Study, StudyError> {
     let mut specs: Vec<RunSpec> = Vec::new();
     for spec in wanted.iter().flatten() {
         match specs.iter().find(|other| other.name() == spec.name()) {
@@ -292,11 +318,7 @@ fn train(
             }
         }
     }
-    let study = Study::new(specs)?.without_pictures();
-    match study.run(folder, observer)? {
-        StudyOutcome::Stopped { .. } => Ok(None),
-        StudyOutcome::Finished(results) => Ok(Some(Variant::group(results))),
-    }
+    Ok(Study::new(specs)?.without_pictures())
 }
 
 /// Tests the claims of an experiment and writes its files.
@@ -307,6 +329,7 @@ fn show(
     results: &[Variant],
 ) -> Result<ExperimentReport, StudyError> {
     let name = experiment.name();
+    experiment.summarise(protocol, folder)?;
     let figures = experiment.figures(protocol, folder, results)?;
     let report = ExperimentReport {
         result: ExperimentResult {

@@ -7,6 +7,8 @@
 //! trains the new ones. A loss that is not finite is a result of its run, not an error of the
 //! study.
 //!
+//! Several processes, also on several machines, can train one study: see [`Part`].
+//!
 //! ```no_run
 //! use std::path::Path;
 //! use onecycle_studies::study::{RunSpec, Study, StudyOutcome};
@@ -28,6 +30,7 @@
 //! # Ok::<(), onecycle_studies::StudyError>(())
 //! ```
 
+mod part;
 mod remaining_time;
 mod result;
 mod run_observer;
@@ -39,6 +42,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use part::{Part, Shard, StudyOutcome};
 pub use result::{Divergence, RunResult, TimeToAccuracy};
 pub use variant::{TimeToAccuracySummary, Variant, VariantSummary, XAxis, curves};
 
@@ -51,9 +55,10 @@ use onecycle_train::{
     finish::Artifacts,
     observer::Observer,
     run_folder::{DataSummary, RunFile, RunFolder, RunLock},
-    training::{self, Training},
+    training::{self, ResumeOptions, Training},
 };
 
+pub(crate) use part::{pause, see_changes, wait_for, write_results};
 use remaining_time::RemainingTime;
 use run_observer::RunObserver;
 
@@ -106,18 +111,16 @@ pub struct Study {
     artifacts: Artifacts,
 }
 
-/// How a study ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StudyOutcome {
-    /// All runs are trained: one result per run, in their order.
-    Finished(Vec<RunResult>),
-    /// The observer asked to stop. The same call continues.
-    Stopped {
-        /// Number of finished runs.
-        done: usize,
-        /// Number of all runs.
-        of: usize,
-    },
+/// What became of one run that a process wanted to train.
+enum Attempt {
+    /// This process trained it to its end.
+    Trained(Box<RunResult>),
+    /// Another process has finished it.
+    Known(Box<RunResult>),
+    /// Another process trains it.
+    Busy,
+    /// The observer asked to stop.
+    Stopped,
 }
 
 impl Study {
@@ -187,93 +190,142 @@ impl Study {
     ) -> Result<Vec<Option<RunResult>>, StudyError> {
         self.specs
             .iter()
-            .map(|spec| {
-                let root = Study::run_folder(folder, spec);
-                if !root.join("run.toml").exists() {
-                    return Ok(None);
-                }
-                let run = RunFolder::look(&root)?;
-                let previous = run.read_run_file()?;
-                let differences = previous.config.differences(&spec.config)?;
-                if !differences.is_empty() {
-                    return Err(RunError::OtherSettings {
-                        run: root,
-                        differences,
-                    }
-                    .into());
-                }
-                data.check(&spec.config.data, &root, &previous.data)?;
-                RunResult::read(spec, &run)
-            })
+            .map(|spec| Study::result(spec, &Study::run_folder(folder, spec), data))
             .collect()
     }
 
-    /// Trains all runs that are not finished yet.
+    /// Reads the result of a run in `root`; `None` if it is not finished.
+    fn result(
+        spec: &RunSpec,
+        root: &Path,
+        data: &mut RecordedData,
+    ) -> Result<Option<RunResult>, StudyError> {
+        if !root.join("run.toml").exists() {
+            return Ok(None);
+        }
+        let run = RunFolder::look(root)?;
+        let previous = run.read_run_file()?;
+        let differences = previous.config.differences(&spec.config)?;
+        if !differences.is_empty() {
+            return Err(RunError::OtherSettings {
+                run: root.to_path_buf(),
+                differences,
+            }
+            .into());
+        }
+        data.check(&spec.config.data, root, &previous.data)?;
+        RunResult::read(spec, &run)
+    }
+
+    /// Trains all runs that are not finished yet: [`take_part`](Self::take_part) with [`Part::All`].
     ///
     /// # Errors
-    /// [`RunError::OtherSettings`] and [`StudyError::OtherData`] before anything is trained; [`RunError::InUse`] if another
-    /// process works in `folder`; the errors of [`Experiment::prepare`] and [`Training::run`],
-    /// except for a divergence.
+    /// Those of [`take_part`](Self::take_part).
     pub fn run(
         &self,
         folder: &Path,
         observer: &mut dyn Observer,
-    ) -> Result<StudyOutcome, StudyError> {
-        let mut data = RecordedData::default();
-        let mut results = self.results_on(&mut data, folder)?;
-        let done = results.iter().flatten().count();
-        observer.study(self.specs.len(), done);
-        let left_over = self.left_over(folder, &results);
-        if done < self.specs.len() || !left_over.is_empty() {
+    ) -> Result<StudyOutcome<Vec<RunResult>>, StudyError> {
+        self.take_part(folder, Part::All, observer)
+    }
+
+    /// Trains the runs of one part that are not finished yet. The results are those of all runs, in
+    /// their order.
+    ///
+    /// # Errors
+    /// [`RunError::OtherSettings`] and [`StudyError::OtherData`] before anything is trained;
+    /// [`RunError::InUse`] if another process works in `folder` or on a run, with [`Part::All`];
+    /// [`RunError::NoLocks`] for a worker on a file system without locks; the errors of
+    /// [`Experiment::prepare`] and [`Training::run`], except for a divergence.
+    pub fn take_part(
+        &self,
+        folder: &Path,
+        part: Part,
+        observer: &mut dyn Observer,
+    ) -> Result<StudyOutcome<Vec<RunResult>>, StudyError> {
+        let of = self.specs.len();
+        let mut shared = Shared::default();
+        let mut results = self.results_on(&mut shared.data, folder)?;
+        observer.study(of, results.iter().flatten().count());
+        if results.iter().any(Option::is_none) {
             files::create_folder(&folder.join("runs"))?;
-            let _lock = RunLock::acquire(folder)?;
-            left_over.iter().try_for_each(|path| remove_folder(path))?;
-            let pending = self.specs.iter().zip(&results).enumerate();
-            let pending = pending.filter(|(_, (_, result))| result.is_none());
-            let mut clock =
-                RemainingTime::new(pending.map(|(index, (spec, _))| (index, &spec.config)));
-            let mut cache = DataCache::default();
-            self.check_inputs(&results, &mut cache)?;
-            for (index, spec) in self.specs.iter().enumerate() {
-                if results[index].is_some() {
-                    continue;
-                }
-                let run = Study::run_folder(folder, spec);
-                let mut watch =
-                    RunObserver::new(index, self.specs.len(), spec, &mut clock, observer);
-                match self.train(spec, &run, (&mut cache, &mut data), &mut watch)? {
-                    None => {
-                        return Ok(StudyOutcome::Stopped {
-                            done: results.iter().flatten().count(),
-                            of: self.specs.len(),
-                        });
-                    }
-                    Some(result) => {
-                        watch.end(&result);
-                        results[index] = Some(result);
-                    }
+            let _lock = match part {
+                Part::All => Some(RunLock::acquire(folder)?),
+                Part::Worker | Part::Shard(_) => None,
+            };
+            if !self.train_part(folder, part, &mut results, (&mut shared, observer))? {
+                let done = results.iter().flatten().count();
+                return Ok(StudyOutcome::Stopped { done, of });
+            }
+            // Other processes may have finished runs that this one did not try again.
+            for (spec, result) in self.specs.iter().zip(&mut results) {
+                if result.is_none() {
+                    let root = Study::run_folder(folder, spec);
+                    *result = Study::result(spec, &root, &mut shared.data)?;
                 }
             }
         }
-        Ok(StudyOutcome::Finished(
-            results.into_iter().flatten().collect(),
-        ))
+        let finished: Vec<RunResult> = results.into_iter().flatten().collect();
+        if finished.len() < of {
+            let done = finished.len();
+            return Ok(StudyOutcome::Left { done, of });
+        }
+        self.remove_left_over(folder)?;
+        Ok(StudyOutcome::Finished(finished))
+    }
+
+    /// Trains the runs of a part, in passes over all of them: a run that another process trained may
+    /// be free in the next pass, because that process was stopped. Ends after a pass that trained
+    /// nothing. Returns false if the observer asked to stop.
+    fn train_part(
+        &self,
+        folder: &Path,
+        part: Part,
+        results: &mut [Option<RunResult>],
+        (shared, observer): (&mut Shared, &mut dyn Observer),
+    ) -> Result<bool, StudyError> {
+        let pending = |results: &[Option<RunResult>]| -> Vec<usize> {
+            (0..results.len())
+                .filter(|index| part.contains(*index) && results[*index].is_none())
+                .collect()
+        };
+        let runs = pending(results);
+        // Nobody knows which runs are left for a worker.
+        let known = if part == Part::Worker { &[][..] } else { &runs };
+        let known = known
+            .iter()
+            .map(|index| (*index, &self.specs[*index].config));
+        let mut clock = RemainingTime::new(known);
+        self.check_inputs(&runs, &mut shared.cache)?;
+        loop {
+            let mut trained = false;
+            for index in pending(results) {
+                let spec = &self.specs[index];
+                let root = Study::run_folder(folder, spec);
+                let mut watch =
+                    RunObserver::new(index, self.specs.len(), spec, &mut clock, observer);
+                match self.attempt(spec, &root, part, (shared, &mut watch))? {
+                    Attempt::Stopped => return Ok(false),
+                    Attempt::Busy => {}
+                    Attempt::Known(result) => results[index] = Some(*result),
+                    Attempt::Trained(result) => {
+                        trained = true;
+                        watch.end(&result);
+                        results[index] = Some(*result);
+                    }
+                }
+            }
+            if !trained {
+                return Ok(true);
+            }
+        }
     }
 
     /// Prepares one run of each data set and network that is still to train, so that a missing data
     /// set is reported before the first training and not after some of them.
-    fn check_inputs(
-        &self,
-        results: &[Option<RunResult>],
-        cache: &mut DataCache,
-    ) -> Result<(), StudyError> {
+    fn check_inputs(&self, runs: &[usize], cache: &mut DataCache) -> Result<(), StudyError> {
         let mut seen: Vec<(DataConfig, String)> = Vec::new();
-        for (spec, _) in self
-            .specs
-            .iter()
-            .zip(results)
-            .filter(|(_, done)| done.is_none())
-        {
+        for spec in runs.iter().map(|index| &self.specs[*index]) {
             let mut config = spec.config.clone();
             // A curriculum is a training of its own.
             config.data.curriculum = None;
@@ -286,27 +338,56 @@ impl Study {
         Ok(())
     }
 
-    /// Trains one run to its end, or until the observer asks to stop.
+    /// Trains one run, unless another process has finished it or trains it.
+    fn attempt(
+        &self,
+        spec: &RunSpec,
+        root: &Path,
+        part: Part,
+        (shared, watch): (&mut Shared, &mut RunObserver<'_>),
+    ) -> Result<Attempt, StudyError> {
+        if watch.stop() {
+            return Ok(Attempt::Stopped);
+        }
+        files::create_folder(root)?;
+        let lock = match part {
+            Part::All => RunLock::acquire(root)?,
+            Part::Worker | Part::Shard(_) => match RunLock::try_acquire(root)? {
+                Some(lock) => lock,
+                None => return Ok(Attempt::Busy),
+            },
+        };
+        part.check(&lock, root)?;
+        see_changes(root)?;
+        // Another process may have finished it before the lock was free.
+        if let Some(result) = Study::result(spec, root, &mut shared.data)? {
+            return Ok(Attempt::Known(Box::new(result)));
+        }
+        let trained = self.train(spec, root, &lock, (shared, watch))?;
+        Ok(trained.map_or(Attempt::Stopped, |result| {
+            Attempt::Trained(Box::new(result))
+        }))
+    }
+
+    /// Trains one run, whose lock this process holds, to its end or until the observer asks to stop.
     fn train(
         &self,
         spec: &RunSpec,
         root: &Path,
-        (cache, data): (&mut DataCache, &mut RecordedData),
-        watch: &mut RunObserver<'_>,
+        lock: &RunLock,
+        (shared, watch): (&mut Shared, &mut RunObserver<'_>),
     ) -> Result<Option<RunResult>, StudyError> {
-        if watch.stop() {
-            return Ok(None);
-        }
         let training = if root.join("run.toml").exists() {
-            Training::resume(RunFolder::open(root)?, watch)?
+            let options = ResumeOptions::default();
+            Training::resume_locked(RunFolder::open(root)?, lock.clone(), options, watch)?
         } else {
-            let experiment = Experiment::prepare_from(spec.config.clone(), cache)?;
+            let experiment = Experiment::prepare_from(spec.config.clone(), &mut shared.cache)?;
             let read = RunFile::new(&experiment.config, &experiment.data).data;
-            data.check(&spec.config.data, root, &read)?;
+            shared.data.check(&spec.config.data, root, &read)?;
             for note in &experiment.data.notes {
                 watch.note(note);
             }
-            Training::start(experiment, RunFolder::create(root)?)?
+            Training::start_locked(experiment, RunFolder::create(root)?, lock.clone())?
         };
         let run = RunFolder::look(root)?;
         watch.begin(training.progress().step, training.experiment().plan.steps());
@@ -326,18 +407,33 @@ impl Study {
         RunResult::read(spec, &run)
     }
 
-    /// Checkpoints of finished runs that remain because the process was killed before it deleted
-    /// them.
-    fn left_over(&self, folder: &Path, results: &[Option<RunResult>]) -> Vec<PathBuf> {
+    /// Removes checkpoints of finished runs that remain because a process was killed before it
+    /// removed them.
+    fn remove_left_over(&self, folder: &Path) -> Result<(), StudyError> {
         if self.artifacts == Artifacts::All {
-            return Vec::new();
+            return Ok(());
         }
-        let done = self.specs.iter().zip(results);
-        let done = done.filter(|(_, result)| result.is_some());
-        done.map(|(spec, _)| RunFolder::at(&Study::run_folder(folder, spec)).checkpoints())
-            .filter(|path| path.exists())
-            .collect()
+        for spec in &self.specs {
+            let root = Study::run_folder(folder, spec);
+            let checkpoints = RunFolder::at(&root).checkpoints();
+            if !checkpoints.exists() {
+                continue;
+            }
+            // A process that holds the lock is about to remove them.
+            let lock = RunLock::try_acquire(&root)?;
+            if lock.is_some() && checkpoints.exists() {
+                remove_folder(&checkpoints)?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// What the runs of a study share.
+#[derive(Debug, Default)]
+struct Shared {
+    cache: DataCache,
+    data: RecordedData,
 }
 
 /// The data of the runs of a study, as they recorded it. Runs with the same `[data]` table must have

@@ -9,12 +9,13 @@
 //! The test set is not used. A third of the held-out images decides between the short cycles;
 //! accuracies are measured on the other two thirds.
 //!
-//! All trainings are lines of a ledger in the task's folder and are not repeated. So the same call
-//! continues after a stop or a crash.
+//! All trainings are lines of a ledger, one for each task and seed, and are not repeated. So the same
+//! call continues after a stop or a crash. Several processes can share a folder: each works on the
+//! ledgers that no other process works on.
 //!
 //! | output | content |
 //! |---|---|
-//! | `TASK/trials.jsonl`, `TASK/range_tests.jsonl` | all trainings |
+//! | `TASK/seedN/trials.jsonl`, `TASK/seedN/range_tests.jsonl` | all trainings |
 //! | `suggestions.json`, `suggestions.csv` | regret, range and cost of each rule and task |
 //! | `figures/` | one figure per task: accuracy over the peak, with the suggestions |
 
@@ -32,7 +33,10 @@ pub use regret::{GridPoint, Regret, regret};
 pub use table::{RuleResult, RuleSummary, SuggestionResults, TaskResult};
 pub use tasks::{Task, names, tasks};
 
-use crate::StudyError;
+use crate::{
+    StudyError,
+    study::{Part, StudyOutcome, write_results},
+};
 use ledger::Ledger;
 use onecycle_train::{
     Experiment, RunError, files,
@@ -43,6 +47,7 @@ use onecycle_train::{
         trial::{self, HoldOut, Trial},
     },
     observer::Observer,
+    run_folder::RunLock,
 };
 
 /// Range of learning rates and number of steps of this program's own sweep: 20 steps per decade.
@@ -77,42 +82,150 @@ struct SeedRuns {
     grid: Vec<Trial>,
 }
 
-/// Trains what is missing in `folder` and writes the results there. Returns `None` if the observer
-/// stopped it; the same call continues.
+/// Trains what is missing in `folder` and writes the results there, after each task. Returns `None`
+/// if the observer stopped it; the same call continues.
 ///
 /// # Errors
-/// [`RunError::OtherSettings`] if `folder` was made with other settings; the errors of
-/// [`range_test::test`] and [`trial::run`]; files that cannot be read or written.
+/// Those of [`take_part`].
 pub fn run(
     study: &SuggestionStudy,
     folder: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Option<SuggestionResults>, StudyError> {
+    Ok(take_part(study, (folder, Part::All), observer)?.finished())
+}
+
+/// Like [`run`], for one of several processes that share the folder. Its unit is a task with one
+/// seed. The process that finishes the last one writes the results.
+///
+/// # Errors
+/// [`RunError::OtherSettings`] if `folder` was made with other settings; [`RunError::InUse`] if
+/// another process works in it, with [`Part::All`]; [`RunError::NoLocks`]; the errors of
+/// [`range_test::test`] and [`trial::run`]; files that cannot be read or written.
+pub fn take_part(
+    study: &SuggestionStudy,
+    (folder, part): (&Path, Part),
+    observer: &mut dyn Observer,
+) -> Result<StudyOutcome<SuggestionResults>, StudyError> {
     for task in &study.tasks {
         // The whole study takes hours: report a data set that is missing before its first training.
         let first = study.seeds.get(..1).unwrap_or_default();
         range_test::prepare(&task.config, first, None)?;
     }
-    let mut results = Vec::with_capacity(study.tasks.len());
-    for task in &study.tasks {
-        let mut ledger = Ledger::open(folder, task)?;
-        let mut runs = Vec::with_capacity(study.seeds.len());
-        let experiments = range_test::prepare(&task.config, &study.seeds, None)?;
-        for experiment in &experiments {
-            observer.note(&format!("{}, seed {}", task.name, experiment.config.seed));
-            match of_seed(task, experiment, &mut ledger, observer)? {
-                None => return Ok(None),
-                Some(one) => runs.push(one),
+    let units = study.tasks.len() * study.seeds.len();
+    let mut walk = Walk {
+        study,
+        folder,
+        part,
+        results: vec![None; study.tasks.len()],
+        done: 0,
+    };
+    files::create_folder(folder)?;
+    let lock = match part {
+        Part::All => Some(RunLock::acquire(folder)?),
+        Part::Worker | Part::Shard(_) => None,
+    };
+    // A task with a seed that another process worked on may be free in the next pass.
+    loop {
+        match walk.pass(observer)? {
+            Pass::Trained => {}
+            Pass::Nothing => break,
+            Pass::Stopped => {
+                let (done, of) = (walk.done, units);
+                return Ok(StudyOutcome::Stopped { done, of });
             }
         }
-        results.push(TaskResult::new(task, &experiments, &runs));
-        let suggested = SuggestionResults::new(results.clone());
-        write(&suggested, folder)?;
     }
-    Ok(Some(SuggestionResults::new(results)))
+    drop(lock);
+    let finished: Option<Vec<TaskResult>> = walk.results.into_iter().collect();
+    let Some(finished) = finished else {
+        let (done, of) = (walk.done, units);
+        return Ok(StudyOutcome::Left { done, of });
+    };
+    write_results(folder, (part, units), observer, || {
+        let suggested = SuggestionResults::new(finished);
+        write(&suggested, folder)?;
+        Ok(suggested)
+    })
 }
 
-/// The trainings of one task and seed, from the ledger or made now.
+/// One process's way through the tasks.
+struct Walk<'a> {
+    study: &'a SuggestionStudy,
+    folder: &'a Path,
+    part: Part,
+    /// Results of the finished tasks.
+    results: Vec<Option<TaskResult>>,
+    /// Finished tasks times seeds, as far as the last pass has seen.
+    done: usize,
+}
+
+/// What one pass over all tasks did.
+enum Pass {
+    Trained,
+    Nothing,
+    Stopped,
+}
+
+impl Walk<'_> {
+    /// Goes over all tasks and seeds, and trains those of this part that are neither finished nor
+    /// locked.
+    fn pass(&mut self, observer: &mut dyn Observer) -> Result<Pass, StudyError> {
+        let seeds = &self.study.seeds;
+        self.done = self.results.iter().flatten().count() * seeds.len();
+        let mut trained = false;
+        for (number, task) in self.study.tasks.iter().enumerate() {
+            if self.results[number].is_some() {
+                continue;
+            }
+            let experiments = range_test::prepare(&task.config, seeds, None)?;
+            let mut runs = Vec::with_capacity(seeds.len());
+            for (index, experiment) in experiments.iter().enumerate() {
+                let seed = experiment.config.seed;
+                let mut known = Ledger::read(self.folder, task, seed)?;
+                if let Some(finished) = of_seed(task, experiment, &mut known, observer)? {
+                    runs.push(finished);
+                    continue;
+                }
+                if !self.part.contains(number * seeds.len() + index) {
+                    continue;
+                }
+                let ledger = Ledger::open(self.folder, self.part, task, seed)?;
+                let Some(mut ledger) = ledger else {
+                    continue;
+                };
+                observer.note(&format!("{}, seed {seed}", task.name));
+                match of_seed(task, experiment, &mut ledger, observer)? {
+                    None => return Ok(Pass::Stopped),
+                    Some(one) => runs.push(one),
+                }
+                trained = true;
+            }
+            self.done += runs.len();
+            if runs.len() == experiments.len() {
+                self.results[number] = Some(TaskResult::new(task, &experiments, &runs));
+                self.write_first()?;
+            }
+        }
+        Ok(if trained {
+            Pass::Trained
+        } else {
+            Pass::Nothing
+        })
+    }
+
+    /// Writes the results of the first tasks, if this process works alone.
+    fn write_first(&self) -> Result<(), StudyError> {
+        if self.part != Part::All {
+            return Ok(());
+        }
+        let first: Vec<TaskResult> = self.results.iter().map_while(Clone::clone).collect();
+        write(&SuggestionResults::new(first), self.folder)
+    }
+}
+
+/// The trainings of one task and seed, from the ledger or made now. Returns `None` if the observer
+/// stopped it, or if a training is missing in a ledger that is only read.
 fn of_seed(
     task: &Task,
     experiment: &Experiment,
@@ -171,8 +284,11 @@ fn range_test(
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestRun>, StudyError> {
     let seed = experiment.config.seed;
-    if let Some(test) = ledger.test(&sweep, seed) {
+    if let Some(test) = ledger.test(&sweep) {
         return Ok(Some(test.clone()));
+    }
+    if !ledger.is_open() {
+        return Ok(None);
     }
     let config = RangeTestConfig {
         sweep,
@@ -201,6 +317,9 @@ fn cycle(
     let seed = experiment.config.seed;
     if let Some(trial) = ledger.trial(seed, lr_max, steps) {
         return Ok(Some(*trial));
+    }
+    if !ledger.is_open() {
+        return Ok(None);
     }
     observer.short_cycle(lr_max, seed, steps);
     let whole = steps == experiment.plan.steps();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     StudyError,
-    study::{RunSpec, Variant, XAxis},
+    study::{Part, RunSpec, Variant, XAxis, pause, see_changes, wait_for},
 };
 use onecycle_plot::{Figure, format::significant};
 use onecycle_train::{
@@ -27,6 +27,7 @@ use onecycle_train::{
         settings::{Overlay, RangeTestConfig, SweptParameter},
     },
     observer::Observer,
+    run_folder::RunLock,
 };
 
 /// From much too large to almost none. The logs have 1e-3 to 1e-6.
@@ -53,72 +54,153 @@ impl WeightDecay {
         folder.join("weight-decay").join("range_test.json")
     }
 
-    /// Reads the range tests in the folder and makes those that are missing. Each one is saved as
-    /// soon as it ends. Returns `None` if the observer stopped it.
+    /// The folder of the range tests, one file per decay and seed.
+    fn parts(folder: &Path) -> PathBuf {
+        folder.join("weight-decay").join("range_tests")
+    }
+
+    /// The range tests of a protocol, in the order of their numbers: decay, seed, and file.
+    fn files(protocol: &Protocol, folder: &Path) -> Vec<(f64, u64, PathBuf)> {
+        let parts = WeightDecay::parts(folder);
+        let file = |decay: f64, seed: &u64| {
+            let name = format!("{}-seed{seed}.json", label(decay));
+            (decay, *seed, parts.join(name))
+        };
+        let decays = DECAYS.iter();
+        let files = decays.flat_map(|decay| protocol.seeds.iter().map(move |seed| (*decay, seed)));
+        files.map(|(decay, seed)| file(decay, seed)).collect()
+    }
+
+    /// Makes the range tests of a part that are missing in the folder, then waits for those that
+    /// other processes make. Each one is saved as soon as it ends. Returns `None` if the observer
+    /// stopped it.
     fn tests(
         protocol: &Protocol,
-        folder: &Path,
+        (folder, part): (&Path, Part),
         observer: &mut dyn Observer,
     ) -> Result<Option<RangeTestResult>, StudyError> {
         let config = protocol.config(one_cycle_policy(&protocol.budget));
-        let parts = folder.join("weight-decay").join("range_tests");
-        WeightDecay::check_folder(&config, folder, &parts)?;
+        if !WeightDecay::check_folder(&config, (folder, part), observer)? {
+            return Ok(None);
+        }
+        let files = WeightDecay::files(protocol, folder);
         let mut watch = RangeTestProgress {
             observer,
             made: 0,
-            of: DECAYS.len() * protocol.seeds.len(),
+            of: files.len(),
         };
-        let mut found = Vec::with_capacity(watch.of);
-        for (decay, seed) in DECAYS
-            .iter()
-            .flat_map(|decay| protocol.seeds.iter().map(move |seed| (*decay, *seed)))
-        {
-            let kept = parts.join(format!("{}-seed{seed}.json", label(decay)));
-            watch.made += 1;
-            if kept.exists() {
-                found.push(RangeTestResult::read(&kept)?);
-                continue;
+        let mut waiting = false;
+        loop {
+            let mut complete = true;
+            for (number, (decay, seed, kept)) in files.iter().enumerate() {
+                if kept.exists() {
+                    continue;
+                }
+                watch.made = number + 1;
+                let own = part.contains(number);
+                if own && !WeightDecay::test(&config, (*decay, *seed), (kept, part), &mut watch)? {
+                    return Ok(None);
+                }
+                complete &= kept.exists();
             }
-            let test = RangeTestConfig {
-                sweep: LrSweep::exponential(1e-4, 10.0, NUM_STEPS)?,
-                overlay: Some(Overlay {
-                    parameter: SweptParameter::WeightDecay,
-                    values: vec![decay],
-                }),
-                ..RangeTestConfig::new(seed)?
-            };
-            let Some(one) = range_test::run(&config, &test, &mut watch)? else {
+            if complete {
+                return WeightDecay::found(protocol, folder);
+            }
+            if !std::mem::replace(&mut waiting, true) {
+                watch.note("waiting for range tests that other processes make");
+            }
+            if !pause(&mut watch) {
                 return Ok(None);
-            };
-            one.write_json(&kept)?;
-            found.push(one);
+            }
         }
-        let found = RangeTestResult::merge(found);
-        if let Some(found) = &found {
-            found.write_json(&WeightDecay::record(folder))?;
-        }
-        Ok(found)
     }
 
-    /// Checks that the folder was made with this configuration, or writes the configuration there.
-    fn check_folder(config: &Config, folder: &Path, parts: &Path) -> Result<(), StudyError> {
-        let configured = folder.join("weight-decay").join("range_test.toml");
-        if configured.exists() {
-            let differences = Config::read(&configured)?.differences(config)?;
-            return match differences.is_empty() {
-                true => Ok(()),
-                false => Err(RunError::OtherSettings {
-                    run: folder.join("weight-decay"),
-                    differences,
-                }
-                .into()),
-            };
+    /// Makes one range test, unless it exists or another process makes it. Returns false if the
+    /// observer stopped it.
+    fn test(
+        config: &Config,
+        (decay, seed): (f64, u64),
+        (kept, part): (&Path, Part),
+        observer: &mut dyn Observer,
+    ) -> Result<bool, StudyError> {
+        let Some(lock) = WeightDecay::lock(kept)? else {
+            return Ok(true);
+        };
+        part.check(&lock, kept)?;
+        if let Some(parts) = kept.parent() {
+            see_changes(parts)?;
         }
-        files::create_folder(parts)?;
-        Ok(files::write_whole(
-            &configured,
-            config.to_toml()?.as_bytes(),
-        )?)
+        if kept.exists() {
+            return Ok(true);
+        }
+        let test = RangeTestConfig {
+            sweep: LrSweep::exponential(1e-4, 10.0, NUM_STEPS)?,
+            overlay: Some(Overlay {
+                parameter: SweptParameter::WeightDecay,
+                values: vec![decay],
+            }),
+            ..RangeTestConfig::new(seed)?
+        };
+        match range_test::run(config, &test, observer)? {
+            None => Ok(false),
+            Some(found) => {
+                found.write_json(kept)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Locks a range test; `None` if another process makes it.
+    fn lock(kept: &Path) -> Result<Option<RunLock>, StudyError> {
+        Ok(RunLock::try_acquire_file(&kept.with_extension("lock"))?)
+    }
+
+    /// Reads all range tests.
+    fn found(protocol: &Protocol, folder: &Path) -> Result<Option<RangeTestResult>, StudyError> {
+        let files = WeightDecay::files(protocol, folder);
+        let read = files.iter().map(|(.., kept)| RangeTestResult::read(kept));
+        let found: Result<Vec<_>, _> = read.collect();
+        Ok(RangeTestResult::merge(found?))
+    }
+
+    /// Checks that the folder was made with this configuration. If it has none, one process writes
+    /// its configuration there, and the others wait for it. Returns false if the observer stopped it.
+    fn check_folder(
+        config: &Config,
+        (folder, part): (&Path, Part),
+        observer: &mut dyn Observer,
+    ) -> Result<bool, StudyError> {
+        let own = folder.join("weight-decay");
+        let configured = own.join("range_test.toml");
+        let written = wait_for(observer, || {
+            if configured.exists() {
+                return Ok(Some(()));
+            }
+            if !part.leads() {
+                return Ok(None);
+            }
+            files::create_folder(&WeightDecay::parts(folder))?;
+            let Some(lock) = RunLock::try_acquire(&own)? else {
+                return Ok(None);
+            };
+            part.check(&lock, &own)?;
+            if !configured.exists() {
+                files::write_whole(&configured, config.to_toml()?.as_bytes())?;
+            }
+            Ok(Some(()))
+        })?;
+        if written.is_none() {
+            return Ok(false);
+        }
+        let differences = Config::read(&configured)?.differences(config)?;
+        match differences.is_empty() {
+            true => Ok(true),
+            false => Err(RunError::OtherSettings {
+                run: own,
+                differences,
+            }
+            .into()),
+        }
     }
 
     /// The peak that the range tests suggest, or the peak of the budget if they suggest none.
@@ -169,10 +251,10 @@ impl Reproduction for WeightDecay {
     fn prepare(
         &self,
         protocol: &Protocol,
-        folder: &Path,
+        shared: (&Path, Part),
         observer: &mut dyn Observer,
     ) -> Result<Option<Vec<RunSpec>>, StudyError> {
-        let Some(found) = WeightDecay::tests(protocol, folder, observer)? else {
+        let Some(found) = WeightDecay::tests(protocol, shared, observer)? else {
             return Ok(None);
         };
         let groups = DECAYS.into_iter().zip(&found.groups);
@@ -187,6 +269,13 @@ impl Reproduction for WeightDecay {
             RunSpec::new(label(decay), config, test.seed)
         });
         Ok(Some(specs.collect()))
+    }
+
+    fn summarise(&self, protocol: &Protocol, folder: &Path) -> Result<(), StudyError> {
+        if let Some(found) = WeightDecay::found(protocol, folder)? {
+            found.write_json(&WeightDecay::record(folder))?;
+        }
+        Ok(())
     }
 
     fn claims(

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use onecycle_studies::{
     StudyError,
     reproduce::{self, Budget, ClaimVerdict, ExperimentResult, Protocol, StudySize},
-    study::RunSpec,
+    study::{Part, RunSpec},
 };
 use onecycle_train::{
     RunError, TrainError,
@@ -324,7 +324,7 @@ fn experiments_of_every_size_fit_together() {
             }
             let folder = Path::new("nowhere");
             let specs = experiment
-                .prepare(&protocol, folder, &mut Silent)
+                .prepare(&protocol, (folder, Part::All), &mut Silent)
                 .unwrap()
                 .unwrap();
             for spec in specs {

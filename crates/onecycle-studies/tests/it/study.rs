@@ -1,15 +1,16 @@
 //! Studies: no run is trained twice, divergences are results, other settings are refused.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread};
 
 use onecycle_studies::{
     StudyError,
-    study::{RunResult, RunSpec, Study, StudyOutcome},
+    study::{Part, RunResult, RunSpec, Shard, Study, StudyOutcome},
 };
 use onecycle_train::{
     RunError, TrainError,
     observer::{Observer, RunEnd, RunPosition, Silent},
     record::StepRecord,
+    run_folder::RunLock,
 };
 
 use tempfile::TempDir;
@@ -83,7 +84,7 @@ fn missing_data_are_reported_before_the_first_training() {
     assert_eq!((watch.updates, watch.begun), (0, vec![(2, 0)]));
 }
 
-fn finished(outcome: StudyOutcome) -> Vec<RunResult> {
+fn finished(outcome: StudyOutcome<Vec<RunResult>>) -> Vec<RunResult> {
     match outcome {
         StudyOutcome::Finished(results) => results,
         stopped => panic!("{stopped:?}"),
@@ -139,6 +140,7 @@ fn a_study_stopped_many_times_repeats_nothing_and_gives_the_same_results() {
         match outcome {
             StudyOutcome::Finished(results) => break results,
             StudyOutcome::Stopped { done, of } => assert!(done < 4 && of == 4),
+            StudyOutcome::Left { .. } => panic!("nothing else works here"),
         }
     };
     assert_eq!(updates, 4 * STEPS, "an update was made twice");
@@ -159,6 +161,93 @@ fn a_study_stopped_many_times_repeats_nothing_and_gives_the_same_results() {
     let results = finished(more.run(&cut, &mut watch).unwrap());
     assert_eq!((results.len(), watch.updates), (5, STEPS));
     assert_eq!(watch.begun, [(5, 4)]);
+}
+
+#[test]
+fn three_workers_make_every_update_once() {
+    let home = TempDir::new().unwrap();
+    let whole = finished(
+        study()
+            .run(&home.path().join("whole"), &mut Silent)
+            .unwrap(),
+    );
+    let shared = home.path().join("shared");
+    let work = || {
+        let mut watch = Watch::default();
+        let outcome = study()
+            .take_part(&shared, Part::Worker, &mut watch)
+            .unwrap();
+        (outcome, watch)
+    };
+    let ended: Vec<(StudyOutcome<Vec<RunResult>>, Watch)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..3).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let updates: u64 = ended.iter().map(|(_, watch)| watch.updates).sum();
+    assert_eq!(updates, 4 * STEPS);
+    let mut results: Vec<_> = ended
+        .into_iter()
+        .filter_map(|(one, _)| one.finished())
+        .collect();
+    assert!(!results.is_empty(), "the last worker has all results");
+    let results = results.swap_remove(0);
+    assert_eq!(timeless(results), timeless(whole));
+    assert!(
+        !shared.join(".lock").exists(),
+        "workers do not lock the study"
+    );
+}
+
+#[test]
+fn a_worker_skips_locked_runs_and_a_process_alone_refuses_them() {
+    let home = TempDir::new().unwrap();
+    let run = Study::run_folder(home.path(), &study().specs()[2]);
+    fs::create_dir_all(&run).unwrap();
+    let held = RunLock::acquire(&run).unwrap();
+    let mut watch = Watch::default();
+    let outcome = study()
+        .take_part(home.path(), Part::Worker, &mut watch)
+        .unwrap();
+    assert_eq!(outcome, StudyOutcome::Left { done: 3, of: 4 });
+    assert_eq!(watch.updates, 3 * STEPS);
+    assert!(
+        watch.seconds_left.is_empty(),
+        "nobody knows what is left for a worker"
+    );
+    let error = study().run(home.path(), &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("in use"), "{error}");
+    drop(held);
+    let mut watch = Watch::default();
+    let outcome = study()
+        .take_part(home.path(), Part::Worker, &mut watch)
+        .unwrap();
+    assert_eq!((finished(outcome).len(), watch.updates), (4, STEPS));
+}
+
+#[test]
+fn shards_divide_a_study() {
+    let home = TempDir::new().unwrap();
+    let shard = |index: usize| {
+        let mut watch = Watch::default();
+        let part = Part::Shard(Shard::new(index, 3).unwrap());
+        let outcome = study().take_part(home.path(), part, &mut watch).unwrap();
+        let trained: Vec<String> = watch
+            .ended
+            .iter()
+            .map(|(label, seed, _)| format!("{label} {seed}"))
+            .collect();
+        (outcome, trained)
+    };
+    let left = |done| StudyOutcome::Left { done, of: 4 };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(shard(2), (left(1), names(&["lr-0.02 2"])));
+    assert_eq!(shard(1), (left(3), names(&["lr-0.02 1", "lr-0.05 2"])));
+    assert_eq!(shard(1), (left(3), Vec::new()));
+    let (outcome, trained) = shard(3);
+    assert_eq!(
+        (finished(outcome).len(), trained),
+        (4, names(&["lr-0.05 1"]))
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use onecycle_studies::{
     StudyError,
+    study::Part,
     suggestions::{self, SuggestionResults, SuggestionStudy, Task},
 };
 use onecycle_train::{
@@ -95,6 +96,49 @@ fn a_stopped_study_continues_to_the_same_numbers() {
     let csv = std::fs::read_to_string(parts.join("suggestions.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 2 * task.rules.len());
     assert!(parts.join("figures/suggestions-tiny.svg").exists());
+}
+
+#[test]
+fn two_workers_share_the_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, all) = run(&folder.path().join("whole"), u64::MAX);
+    let shared = folder.path().join("shared");
+    let work = || {
+        let mut counter = Counter {
+            updates: 0,
+            stop_at: u64::MAX,
+        };
+        let place = (shared.as_path(), Part::Worker);
+        let outcome = suggestions::take_part(&study(task()), place, &mut counter).unwrap();
+        (outcome, counter.updates)
+    };
+    let ended = std::thread::scope(|scope| {
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        workers.map(|one| one.join().unwrap())
+    });
+    assert_eq!(ended[0].1 + ended[1].1, all, "an update was made twice");
+    let mut results = ended.into_iter().filter_map(|(one, _)| one.finished());
+    assert_eq!(results.next(), whole);
+    assert!(shared.join("tiny/seed2/trials.jsonl").exists());
+    assert!(shared.join("suggestions.json").exists());
+}
+
+#[test]
+fn trainings_of_an_earlier_version_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, _) = run(folder.path(), u64::MAX);
+    // Earlier versions kept all seeds in the folder of the task.
+    let task = folder.path().join("tiny");
+    for name in ["trials.jsonl", "range_tests.jsonl"] {
+        let of =
+            |seed: u64| std::fs::read_to_string(task.join(format!("seed{seed}/{name}"))).unwrap();
+        std::fs::write(task.join(name), of(1) + &of(2)).unwrap();
+    }
+    std::fs::rename(task.join("seed1/run.toml"), task.join("run.toml")).unwrap();
+    for seed in ["seed1", "seed2"] {
+        std::fs::remove_dir_all(task.join(seed)).unwrap();
+    }
+    assert_eq!(run(folder.path(), u64::MAX), (whole, 0));
 }
 
 #[test]
