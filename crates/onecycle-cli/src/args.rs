@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, ValueEnum};
+use onecycle_studies::study::Part;
 use onecycle_train::{Config, ConfigError, config::Layers, tta::Tta};
 use onecycle_vision::catalog;
 
@@ -167,7 +168,7 @@ impl ConfigOptions {
 }
 
 /// A value as a shell reads it back.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
     match !value.is_empty() && value.chars().all(plain) {
         true => value.to_owned(),
@@ -300,10 +301,29 @@ pub(crate) struct StudyOptions {
     /// continue
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
+    /// Train the runs that no other worker trains. Any number of workers, on any machines, share a
+    /// folder; the last one writes the result
+    #[arg(long)]
+    pub(crate) worker: bool,
+    /// Train the I-th of N shares of the runs, for file systems without locks; then run the command
+    /// without --shard for the result
+    #[arg(long, value_name = "I/N", conflicts_with = "worker")]
+    pub(crate) shard: Option<String>,
     #[command(flatten)]
     pub(crate) threads: ThreadsOption,
     #[command(flatten)]
     pub(crate) show: OutputOptions,
+}
+
+impl StudyOptions {
+    /// The part of the study to train.
+    pub(crate) fn part(&self) -> Result<Part, ConfigError> {
+        Ok(match &self.shard {
+            Some(shard) => Part::Shard(shard.parse()?),
+            None if self.worker => Part::Worker,
+            None => Part::All,
+        })
+    }
 }
 
 /// Flags for stopping, diverging and resumed runs.

@@ -14,6 +14,7 @@ mod predict;
 mod recipes;
 mod reproduce;
 mod search;
+mod slurm;
 mod study_progress;
 mod suggest;
 mod train;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Compare(compare::Compare),
     /// Reproduce figures and tables of the 1cycle literature
     Reproduce(reproduce::Reproduce),
+    /// Train a study on a Slurm cluster, as a job array of workers
+    Slurm(slurm::Slurm),
     /// Classify images with a trained model
     Predict(predict::Predict),
     /// Write a trained model as an ONNX file, with its preprocessing and class names
@@ -90,6 +93,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         }
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
+        Command::Slurm(args) => slurm::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Args as ClapArgs;
-use onecycle_studies::compare::Comparison;
+use onecycle_studies::{compare::Comparison, study::StudyOutcome};
 use onecycle_train::device;
 
 use super::study_progress::{self, StudyProgress};
@@ -44,25 +44,33 @@ pub(crate) struct Compare {
     pub(crate) study: StudyOptions,
 }
 
-/// Trains all variants and prints the comparison.
-pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> {
+/// Reads the files.
+pub(super) fn comparison(args: &Compare) -> Result<Comparison, AnyError> {
     let settings = pairs(&args.settings)?;
     let comparison = Comparison::read(&args.files, &settings, args.seeds, &args.accuracies)?;
+    Ok(comparison)
+}
+
+/// Trains all variants and prints the comparison.
+pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> {
+    let comparison = comparison(args)?;
+    let part = args.study.part()?;
     device::set_threads(args.study.threads.count)?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| default_folder(&comparison));
+    let out = folder(args, &comparison);
     let stop = Stop::listen(
         start,
         args.study.max_time,
         study_progress::stopped_message((0, 0)),
     );
     let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
-    let compared = comparison.run(&out, &mut progress)?;
+    let outcome = comparison.take_part(&out, part, &mut progress)?;
     progress.finish();
-    let Some(compared) = compared else {
-        return Ok(progress.stopped());
+    let compared = match outcome {
+        StudyOutcome::Finished(compared) => compared,
+        StudyOutcome::Stopped { .. } => return Ok(progress.stopped()),
+        StudyOutcome::Left { done, of } => {
+            return study_progress::left((done, of), part, args.study.show.format);
+        }
     };
     match args.study.show.format {
         Format::Json => output::json(&compared)?,
@@ -77,12 +85,11 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The default folder. It depends only on the variants' names, so the same command finds it again.
-fn default_folder(comparison: &Comparison) -> PathBuf {
-    let names: Vec<&str> = comparison
-        .variants()
-        .iter()
-        .map(|(label, _)| label.as_str())
-        .collect();
-    PathBuf::from("runs").join(format!("compare-{}", names.join("-")))
+/// The folder of the study. The default depends only on the variants' names, so the same command
+/// finds it again.
+pub(super) fn folder(args: &Compare, comparison: &Comparison) -> PathBuf {
+    let names = comparison.variants().iter();
+    let names: Vec<&str> = names.map(|(label, _)| label.as_str()).collect();
+    let default = || PathBuf::from("runs").join(format!("compare-{}", names.join("-")));
+    args.out.clone().unwrap_or_else(default)
 }

@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use clap::Args as ClapArgs;
 use onecycle_studies::{
     reproduce::{self, ExperimentResult, Protocol},
-    suggestions,
+    study::StudyOutcome,
+    suggestions::{self, SuggestionStudy},
 };
 use onecycle_train::{
     ConfigError,
@@ -95,19 +96,22 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     let experiments = reproduce::named(&args.name)?;
     let protocol = protocol(args)?;
     device::set_threads(args.study.threads.count)?;
-    let out = args.out.clone().unwrap_or_else(|| {
-        PathBuf::from("runs").join(format!("reproduce-{}", protocol.size.name()))
-    });
+    let part = args.study.part()?;
+    let out = folder(args)?;
     let stop = Stop::listen(
         start,
         args.study.max_time,
         study_progress::stopped_message((0, 0)),
     );
     let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
-    let results = reproduce::run(&experiments, &protocol, &out, &mut progress)?;
+    let outcome = reproduce::take_part(&experiments, &protocol, (&out, part), &mut progress)?;
     progress.finish();
-    let Some(results) = results else {
-        return Ok(progress.stopped());
+    let results = match outcome {
+        StudyOutcome::Finished(results) => results,
+        StudyOutcome::Stopped { .. } => return Ok(progress.stopped()),
+        StudyOutcome::Left { done, of } => {
+            return study_progress::left((done, of), part, args.study.show.format);
+        }
     };
     match args.study.show.format {
         Format::Json => output::json(&results)?,
@@ -125,8 +129,31 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the study of suggested learning rates. It has tasks of its own instead of a scale.
-fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+/// Checks the name of the experiment and the flags, without training anything.
+pub(super) fn check(args: &Reproduce) -> Result<(), AnyError> {
+    if args.name == SUGGESTIONS {
+        suggestion_study(args)?;
+        return Ok(());
+    }
+    reproduce::named(&args.name)?;
+    protocol(args)?;
+    Ok(())
+}
+
+/// The folder of the study.
+pub(super) fn folder(args: &Reproduce) -> Result<PathBuf, AnyError> {
+    if let Some(out) = &args.out {
+        return Ok(out.clone());
+    }
+    let name = match args.name.as_str() {
+        SUGGESTIONS => SUGGESTIONS.to_owned(),
+        _ => format!("reproduce-{}", protocol(args)?.size.name()),
+    };
+    Ok(PathBuf::from("runs").join(name))
+}
+
+/// The study of suggested learning rates. It has tasks of its own instead of a scale.
+fn suggestion_study(args: &Reproduce) -> Result<SuggestionStudy, AnyError> {
     let given = [
         ("--model", args.model.is_some()),
         ("--images", args.images.is_some()),
@@ -145,22 +172,31 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
     for task in &mut tasks {
         task.config.device = device;
     }
-    let study = suggestions::SuggestionStudy {
+    Ok(SuggestionStudy {
         tasks,
         seeds: (1..=args.seeds.unwrap_or(SEEDS) as u64).collect(),
-    };
+    })
+}
+
+/// Runs the study of suggested learning rates.
+fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError> {
+    let study = suggestion_study(args)?;
     device::set_threads(args.study.threads.count)?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("runs").join(SUGGESTIONS));
+    let part = args.study.part()?;
+    let out = folder(args)?;
     let stop = Stop::listen(start, args.study.max_time, STOPPED);
     let mut progress = SearchProgress::new(1, args.study.show.quiet, stop.clone());
-    let suggested = suggestions::run(&study, &out, &mut progress)?;
+    let outcome = suggestions::take_part(&study, (&out, part), &mut progress)?;
     progress.finish();
-    let Some(suggested) = suggested else {
-        output::note(&format!("{}{STOPPED}", stop.prefix()));
-        return Ok(stop.exit_code());
+    let suggested = match outcome {
+        StudyOutcome::Finished(suggested) => suggested,
+        StudyOutcome::Stopped { .. } => {
+            output::note(&format!("{}{STOPPED}", stop.prefix()));
+            return Ok(stop.exit_code());
+        }
+        StudyOutcome::Left { done, of } => {
+            return study_progress::left((done, of), part, args.study.show.format);
+        }
     };
     match args.study.show.format {
         Format::Json => output::json(&suggested)?,

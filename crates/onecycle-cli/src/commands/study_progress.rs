@@ -3,12 +3,18 @@
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 use onecycle_plot::format::duration;
+use onecycle_studies::study::Part;
 use onecycle_train::{
     observer::{Observer, RunEnd, RunPosition},
     record::StepRecord,
 };
 
-use crate::{bar::Bar, output, stop::Stop};
+use crate::{
+    args::Format,
+    bar::Bar,
+    output::{self, AnyError},
+    stop::Stop,
+};
 
 /// Time between two lines within a run if standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -66,6 +72,35 @@ fn place(position: &RunPosition<'_>) -> String {
         position.label,
         position.seed
     )
+}
+
+/// Prints how far the study is when nothing is left for this process: as a note, or as JSON
+/// `{"finished": 5, "runs": 8}`. Returns the exit code.
+pub(super) fn left(
+    (done, of): (usize, usize),
+    part: Part,
+    format: Format,
+) -> Result<ExitCode, AnyError> {
+    if format == Format::Json {
+        output::json(&serde_json::json!({ "finished": done, "runs": of }))?;
+    }
+    let rest = of - done;
+    let then = match part {
+        Part::All | Part::Worker => {
+            format!("other workers train the last {rest}, and the last worker writes the result")
+        }
+        Part::Shard(_) if rest == 0 => {
+            "run the same command without --shard for the result".to_owned()
+        }
+        Part::Shard(_) => format!(
+            "when other shards have trained the last {rest}, run the same command without --shard \
+             for the result"
+        ),
+    };
+    output::note(&format!(
+        "{done} of {of} runs are finished and nothing is left for this process: {then}"
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Message of a study that was stopped after `done.0` of `done.1` runs.

@@ -30,12 +30,16 @@ mod presets;
 mod reading;
 mod recipes;
 #[cfg(unix)]
+mod slurm;
+#[cfg(unix)]
 mod stopped;
 #[cfg(unix)]
 mod studies;
 mod suggest;
 mod train;
 mod trial;
+#[cfg(unix)]
+mod workers;
 mod wrong_data;
 mod wrong_input;
 mod wrong_policy;

@@ -32,16 +32,16 @@ const PLACES: [&str; 8] = [
 ];
 
 /// A command that trains some runs.
-struct Study {
-    args: &'static [&'static str],
+pub(crate) struct Study {
+    pub(crate) args: &'static [&'static str],
     /// Fail points in the files that it writes besides its runs.
-    result: &'static str,
-    runs: usize,
-    places: &'static [&'static str],
+    pub(crate) result: &'static str,
+    pub(crate) runs: usize,
+    pub(crate) places: &'static [&'static str],
 }
 
 /// Two policies, two seeds.
-const COMPARE: Study = Study {
+pub(crate) const COMPARE: Study = Study {
     args: &[
         "compare",
         "cycle.toml",
@@ -69,28 +69,28 @@ const HIGHER_RATE: Study = Study {
 };
 
 impl Study {
-    fn command(&self, place: &Place, out: &str) -> Command {
+    pub(crate) fn command(&self, place: &Place, out: &str) -> Command {
         command(place, &[self.args, &["--out", out]].concat())
     }
 
-    fn finish(&self, place: &Place, out: &str) {
+    pub(crate) fn finish(&self, place: &Place, out: &str) {
         finish(self.command(place, out).spawn().unwrap(), out);
     }
 
     /// Makes the study in `whole` without interruption. Returns its duration.
-    fn undisturbed(&self, place: &Place) -> Duration {
+    pub(crate) fn undisturbed(&self, place: &Place) -> Duration {
         let since = Instant::now();
         self.finish(place, "whole");
         since.elapsed()
     }
 
-    fn places(&self) -> Vec<&'static str> {
+    pub(crate) fn places(&self) -> Vec<&'static str> {
         [&PLACES, self.places].concat()
     }
 }
 
 /// Writes two files: one cycle and a constant rate, with a checkpoint every 4 of their 12 steps.
-fn write_policies(place: &Place) {
+pub(crate) fn write_policies(place: &Place) {
     write_digits(place);
     let common = "model = \"lenet5\"\nepochs = 2\nbatch_size = 8\neval_batch_size = 16\ncheckpoint_steps = 4\nthreads = 1\n\
                   data.path = \"digits\"\n";
@@ -106,7 +106,7 @@ fn write_policies(place: &Place) {
 }
 
 /// Times at which the records and the model of each finished run were last written.
-fn finished(place: &Place, out: &str) -> BTreeMap<PathBuf, [SystemTime; 2]> {
+pub(crate) fn finished(place: &Place, out: &str) -> BTreeMap<PathBuf, [SystemTime; 2]> {
     let runs = fs::read_dir(place.path(out).join("runs"));
     let runs = runs
         .into_iter()
@@ -121,7 +121,7 @@ fn finished(place: &Place, out: &str) -> BTreeMap<PathBuf, [SystemTime; 2]> {
 }
 
 /// Asserts that the study in `out` left the same files as the one in `whole`, in all runs.
-fn assert_same(place: &Place, out: &str, study: &Study) {
+pub(crate) fn assert_same(place: &Place, out: &str, study: &Study) {
     let (a, b) = (left_by(&place.path("whole")), left_by(&place.path(out)));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     for (name, bytes) in &a {

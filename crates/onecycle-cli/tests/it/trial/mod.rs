@@ -108,7 +108,7 @@ pub(crate) fn left_by(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             // Contains a process id.
-            if path.ends_with(".lock") {
+            if path.ends_with(".lock") || path.extension().is_some_and(|end| end == "lock") {
                 continue;
             }
             if path.is_dir() {

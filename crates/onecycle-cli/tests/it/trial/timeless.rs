@@ -24,6 +24,12 @@ pub(super) fn file(path: &Path) -> Vec<u8> {
         "summary.json" | "range_test.json" | "compare.json" | "result.json" | "reproduce.json" => {
             document(&text()).into_bytes()
         }
+        _ if path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("range_tests")) =>
+        {
+            document(&text()).into_bytes()
+        }
         "epochs.jsonl" => {
             let lines: Vec<String> = text().lines().map(document).collect();
             lines.join("\n").into_bytes()
