@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use burn::tensor::Device as BurnDevice;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use burn::tensor::DeviceType;
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
@@ -35,14 +37,35 @@ impl FromStr for Device {
 /// Opens a device, without autodiff.
 ///
 /// # Errors
-/// [`ConfigError::DeviceNotBuilt`] if this build lacks the feature of the device.
+/// [`ConfigError::DeviceNotBuilt`] if this build lacks the feature of the device;
+/// [`ConfigError::NoDevice`] if the machine has no such device or no driver for it.
 pub fn open(device: Device) -> Result<BurnDevice, ConfigError> {
     match device {
         Device::Cpu => Ok(BurnDevice::flex()),
         #[cfg(feature = "cuda")]
-        Device::Cuda => Ok(BurnDevice::cuda(0usize)),
+        Device::Cuda => {
+            // Burn panics at the first operation on a device that does not exist.
+            if BurnDevice::enumerate(DeviceType::Cuda).is_empty() {
+                let remedy = "install NVIDIA's driver (libcuda.so.1), and check that `nvidia-smi` lists a GPU";
+                return Err(ConfigError::NoDevice {
+                    device: "cuda",
+                    remedy,
+                });
+            }
+            Ok(BurnDevice::cuda(0usize))
+        }
         #[cfg(feature = "wgpu")]
-        Device::Wgpu => Ok(BurnDevice::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        Device::Wgpu => {
+            if BurnDevice::enumerate(DeviceType::Wgpu).is_empty() {
+                let remedy =
+                    "install a Vulkan driver for your GPU, and check that `vulkaninfo` lists it";
+                return Err(ConfigError::NoDevice {
+                    device: "wgpu",
+                    remedy,
+                });
+            }
+            Ok(BurnDevice::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+        }
         #[allow(unreachable_patterns, reason = "reached if a feature is off")]
         _ => Err(ConfigError::DeviceNotBuilt {
             device: format!("{device:?}").to_lowercase(),

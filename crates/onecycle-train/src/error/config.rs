@@ -62,6 +62,15 @@ pub enum ConfigError {
         device: String,
     },
 
+    /// The machine has no such device, or no driver for it.
+    #[error("no device `{device}` was found: {remedy}, or set `device = \"cpu\"`")]
+    NoDevice {
+        /// Name of the device.
+        device: &'static str,
+        /// What the device needs.
+        remedy: &'static str,
+    },
+
     /// The thread pool already exists with another number of threads.
     #[error(
         "threads = {wanted}: this process already computes with {found} threads; set the number before the first \
