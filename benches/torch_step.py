@@ -7,6 +7,9 @@
 `step` measures the same as `onecycle bench --format json` and prints the same keys. The networks
 are those of scripts/check_with_pytorch.py. Both commands measure PyTorch as it comes, without
 tuning the environment: its own thread pool, its own allocator, oneDNN for the convolutions.
+
+With `--device cuda`, a step has no times of its parts: the device is only waited for before the
+first and after the last measured step.
 """
 
 import argparse
@@ -59,9 +62,10 @@ def measure_step(args):
     imported = peak_memory()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    model = network(args.model, args.shape).train()
-    images = torch.rand(args.batch, *args.shape) * 2 - 1
-    labels = torch.arange(args.batch) % CLASSES
+    on_gpu = args.device == "cuda"
+    model = network(args.model, args.shape).train().to(args.device)
+    images = (torch.rand(args.batch, *args.shape) * 2 - 1).to(args.device)
+    labels = (torch.arange(args.batch) % CLASSES).to(args.device)
     if "channels_last" in args.mode:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -70,15 +74,18 @@ def measure_step(args):
     optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=args.fused)
 
     def loss_of(images, labels):
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.mode.endswith("bfloat16")):
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.mode.endswith("bfloat16")):
             logits = model(images)
         return F.cross_entropy(logits.float(), labels)
 
     if args.mode.startswith("compiled"):
         loss_of = torch.compile(loss_of)
 
-    times = []
+    times, first = [], 0.0
     for step in range(args.warm_up + args.steps):
+        if on_gpu and step == args.warm_up:
+            torch.cuda.synchronize()
+            first = time.perf_counter()
         start = time.perf_counter()
         loss = loss_of(images, labels)
         forward = time.perf_counter()
@@ -89,18 +96,24 @@ def measure_step(args):
         update = time.perf_counter()
         if step >= args.warm_up:
             times.append((forward - start, backward - forward, update - backward, update - start))
+    if on_gpu:
+        torch.cuda.synchronize()
+    elapsed = time.perf_counter() - first
     if not torch.isfinite(loss):
         sys.exit(f"torch_step: the loss of {args.model} is {loss.item()}, expected a finite number")
     forward, backward, update, whole = (statistics.median(column) for column in zip(*times))
+    if on_gpu:
+        whole = elapsed / args.steps
+    part = lambda seconds: None if on_gpu else 1e3 * seconds
     return {
         "model": args.model,
         "mode": args.mode,
         "batch_size": args.batch,
         "threads": args.threads,
         "images_per_second": args.batch / whole,
-        "forward_ms": 1e3 * forward,
-        "backward_ms": 1e3 * backward,
-        "update_ms": 1e3 * update,
+        "forward_ms": part(forward),
+        "backward_ms": part(backward),
+        "update_ms": part(update),
         # The whole process, including compilation.
         "peak_memory_bytes": peak_memory(),
         # After `import torch`, before anything else.
@@ -182,6 +195,7 @@ def main():
     step.add_argument("--shape", type=shape, default=(3, 32, 32), help="shape of an image (default 3x32x32)")
     step.add_argument("--threads", type=int, default=1)
     step.add_argument("--mode", choices=MODES, default="default")
+    step.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     step.add_argument("--warm-up", type=int, default=3, help="steps before the measured ones (default 3)")
     step.add_argument("--steps", type=int, default=10, help="measured steps (default 10)")
     step.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True, help="use SGD's fused update")
