@@ -150,7 +150,7 @@ checkpoint_steps = 50
 threads = 1
 [data]
 path = "$images"
-limit = ${IMAGES:-4000}
+limit = ${IMAGES:-1500}
 test_limit = 500
 [policy]
 $policy
