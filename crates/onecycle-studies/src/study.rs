@@ -296,7 +296,7 @@ impl Study {
             .iter()
             .map(|index| (*index, &self.specs[*index].config));
         let mut clock = RemainingTime::new(known);
-        self.check_inputs(&runs, &mut shared.cache)?;
+        self.check_inputs(folder, &runs, shared)?;
         loop {
             let mut trained = false;
             for index in pending(results) {
@@ -321,9 +321,14 @@ impl Study {
         }
     }
 
-    /// Prepares one run of each data set and network that is still to train, so that a missing data
-    /// set is reported before the first training and not after some of them.
-    fn check_inputs(&self, runs: &[usize], cache: &mut DataCache) -> Result<(), StudyError> {
+    /// Prepares one run of each data set and network that is still to train, so that a missing or
+    /// changed data set is reported before the first training and not after some of them.
+    fn check_inputs(
+        &self,
+        folder: &Path,
+        runs: &[usize],
+        shared: &mut Shared,
+    ) -> Result<(), StudyError> {
         let mut seen: Vec<(DataConfig, String)> = Vec::new();
         for spec in runs.iter().map(|index| &self.specs[*index]) {
             let mut config = spec.config.clone();
@@ -332,7 +337,10 @@ impl Study {
             let key = (config.data.clone(), config.model.clone());
             if !seen.contains(&key) {
                 seen.push(key);
-                Experiment::prepare_from(config, cache)?;
+                let experiment = Experiment::prepare_from(config, &mut shared.cache)?;
+                let read = RunFile::new(&experiment.config, &experiment.data).data;
+                let root = Study::run_folder(folder, spec);
+                shared.data.check(&spec.config.data, &root, &read)?;
             }
         }
         Ok(())
