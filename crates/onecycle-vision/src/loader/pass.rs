@@ -1,11 +1,12 @@
 //! The description of one pass over the images: which ones, in what order, in batches of what size.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Loader;
 use super::batches::Batches;
-use super::producer::{Contents, Producer};
+use super::producer::{Contents, Pieces, Producer};
 use crate::augment::EpochDraws;
 use crate::dataset::ImageSize;
 
@@ -19,6 +20,7 @@ use crate::dataset::ImageSize;
 /// | [`part`](Self::part) | part 0 of 1 | only every n-th image |
 /// | [`skip`](Self::skip) | 0 | resumes after this number of images |
 /// | [`drop_last`](Self::drop_last) | false | leaves out an incomplete last batch |
+/// | [`pieces`](Self::pieces) | whole batches | cuts each batch into pieces |
 #[must_use = "a pass does nothing until it is iterated"]
 pub struct Pass<'a> {
     loader: &'a Loader,
@@ -41,6 +43,7 @@ impl<'a> Pass<'a> {
                 batch_sizes: Box::new(move |_| batch_size),
                 image_sizes: None,
                 drop_last: false,
+                pieces: Pieces::default(),
             },
         }
     }
@@ -108,6 +111,24 @@ impl<'a> Pass<'a> {
     /// last batch.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.contents.drop_last = drop_last;
+        self
+    }
+
+    /// Cuts each batch into `of` consecutive pieces and makes only those of `range`, each as a
+    /// [`Batch`](super::Batch) of its own. Sizes of pieces differ by at most one, the larger ones
+    /// first; a piece of a small last batch may have no image. Mixup and CutMix mix the images of a
+    /// piece.
+    ///
+    /// The pieces do not depend on `range`, so several processes can make one each.
+    ///
+    /// # Panics
+    /// If `range` is empty or goes beyond `of`.
+    pub fn pieces(mut self, range: Range<usize>, of: usize) -> Self {
+        assert!(
+            range.start < range.end && range.end <= of,
+            "pieces {range:?} of {of}"
+        );
+        self.contents.pieces = Pieces { range, of };
         self
     }
 

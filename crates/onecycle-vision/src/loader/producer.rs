@@ -1,6 +1,7 @@
 //! Makes one batch after another.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -28,6 +29,38 @@ pub(super) struct Contents {
     pub(super) image_sizes: Option<ImageSizes>,
     /// Whether an incomplete last batch is left out.
     pub(super) drop_last: bool,
+    pub(super) pieces: Pieces,
+}
+
+/// The pieces of each batch that are made.
+pub(super) struct Pieces {
+    pub(super) range: Range<usize>,
+    /// Number of pieces of a batch.
+    pub(super) of: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Pieces { range: 0..1, of: 1 }
+    }
+}
+
+impl Pieces {
+    /// The images of a piece, as a range of a batch of `len` images.
+    fn images(&self, piece: usize, len: usize) -> Range<usize> {
+        let (each, larger) = (len / self.of, len % self.of);
+        let start = |piece: usize| piece * each + piece.min(larger);
+        start(piece)..start(piece + 1)
+    }
+}
+
+/// A batch of which pieces are made.
+struct Whole {
+    /// Number of images.
+    len: usize,
+    shape: ImageShape,
+    /// The next piece.
+    piece: usize,
 }
 
 /// Source of the batches of one pass.
@@ -38,6 +71,8 @@ pub(super) struct Producer {
     pass: Contents,
     /// Index of the next batch.
     batch: u64,
+    /// The batch whose pieces are being made.
+    whole: Option<Whole>,
     /// Memory for mixing and resizing images.
     floats: Vec<f32>,
     between: Vec<f32>,
@@ -63,6 +98,7 @@ impl Producer {
             tables,
             pass,
             batch: 0,
+            whole: None,
             floats: Vec::new(),
             between: Vec::new(),
             recycle,
@@ -75,8 +111,33 @@ impl Producer {
         self.pass.order.len().saturating_sub(self.pass.position)
     }
 
-    /// The next batch; `None` at the end.
+    /// The next piece of a batch; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Result<Batch, DataError>> {
+        let whole = match self.whole.take() {
+            Some(whole) => whole,
+            None => match self.begin()? {
+                Ok(whole) => whole,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        let Whole { len, shape, piece } = whole;
+        let images = self.pass.pieces.images(piece, len);
+        let first = self.pass.position + images.start;
+        let mut buffers = self.returned.try_recv().unwrap_or_default();
+        self.fill(first, images.len(), shape, &mut buffers);
+        let mixed = self.mix(first, images.len(), shape, &mut buffers);
+        if piece + 1 < self.pass.pieces.range.end {
+            let piece = piece + 1;
+            self.whole = Some(Whole { len, shape, piece });
+        } else {
+            self.pass.position += len;
+            self.batch += 1;
+        }
+        Some(Ok(Batch::new(buffers, shape, mixed, self.recycle.clone())))
+    }
+
+    /// Begins the next batch; `None` at the end.
+    fn begin(&mut self) -> Option<Result<Whole, DataError>> {
         let left = self.remaining();
         if left == 0 {
             return None;
@@ -89,16 +150,8 @@ impl Producer {
         if len == 0 {
             return Some(Err(DataError::BatchSize { batch: self.batch }));
         }
-        let shape = match self.shape() {
-            Ok(shape) => shape,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut buffers = self.returned.try_recv().unwrap_or_default();
-        self.fill(len, shape, &mut buffers);
-        let mixed = self.mix(len, shape, &mut buffers);
-        self.pass.position += len;
-        self.batch += 1;
-        Some(Ok(Batch::new(buffers, shape, mixed, self.recycle.clone())))
+        let piece = self.pass.pieces.range.start;
+        Some(self.shape().map(|shape| Whole { len, shape, piece }))
     }
 
     /// Shape of the images in the next batch.
@@ -118,9 +171,10 @@ impl Producer {
         })
     }
 
-    fn fill(&mut self, len: usize, shape: ImageShape, buffers: &mut Buffers) {
+    /// Makes `len` images from position `first` of the order on.
+    fn fill(&mut self, first: usize, len: usize, shape: ImageShape, buffers: &mut Buffers) {
         let full = self.split.shape();
-        let indices = &self.pass.order[self.pass.position..self.pass.position + len];
+        let indices = &self.pass.order[first..first + len];
         buffers.indices.clear();
         buffers.indices.extend_from_slice(indices);
         buffers.labels.clear();
@@ -159,10 +213,16 @@ impl Producer {
         }
     }
 
-    /// Mixes the images of the batch, if the augmentation does so.
-    fn mix(&mut self, len: usize, shape: ImageShape, buffers: &mut Buffers) -> Option<MixedLabels> {
-        let draws = self.pass.draws.as_ref()?;
-        let mix = draws.mix(self.pass.position, len, shape)?;
+    /// Mixes the images from position `first` of the order on, if the augmentation does so.
+    fn mix(
+        &mut self,
+        first: usize,
+        len: usize,
+        shape: ImageShape,
+        buffers: &mut Buffers,
+    ) -> Option<MixedLabels> {
+        let draws = self.pass.draws.as_ref().filter(|_| len > 0)?;
+        let mix = draws.mix(first, len, shape)?;
         mix.apply(&mut buffers.images, shape, &mut self.floats);
         let partner = |index: &u32| buffers.labels[*index as usize];
         Some(MixedLabels {
