@@ -72,7 +72,7 @@ pub fn remeasure<M: Module, B, E>(
 }
 
 /// The running statistics of a module by name, flat and without autodiff.
-fn statistics<M: Module>(model: &M) -> BTreeMap<String, Tensor<1>> {
+pub(crate) fn statistics<M: Module>(model: &M) -> BTreeMap<String, Tensor<1>> {
     // The names of PyTorch and of Burn.
     let tracked = |path: &str| {
         let name = path.rsplit('.').next().unwrap_or_default();

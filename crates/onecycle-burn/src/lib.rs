@@ -10,6 +10,7 @@ pub mod learner;
 pub mod nn;
 pub mod optim;
 pub mod range_test;
+pub mod shards;
 pub mod state;
 pub mod step;
 
