@@ -14,7 +14,7 @@ use crate::{
     RunError, TrainError,
     config::OptimizerSection,
     device,
-    trainer::{Trainer, TrainingData},
+    trainer::{Shards, Trainer, TrainingData},
 };
 
 /// What to measure.
@@ -150,6 +150,7 @@ fn trainer(bench: &BenchConfig) -> Result<Trainer, TrainError> {
         device,
         batch_size: bench.batch_size,
         drop_last: false,
+        shards: Shards::all(1),
         image_sizes: None,
         label_smoothing: bench.label_smoothing,
         class_weights: None,

@@ -206,7 +206,8 @@ impl Checkpoint {
         })
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
+    /// The contents of its file.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
         let progress = serde_json::to_string(&self.progress)
             .map_err(FileError::to_json("the progress of a run"))?;
         let named = |prefix: &'static str, map: &TensorMap| -> Vec<_> {
@@ -229,7 +230,8 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads the contents of a file.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let rest = bytes
             .strip_prefix(MAGIC)
             .ok_or("it does not start like a checkpoint")?;

@@ -57,6 +57,7 @@ const MAX_THREADS: usize = 1024;
 /// | `drop_last` | false | | leave out the images at the end of an epoch that do not fill a batch |
 /// | `eval_batch_size` | 500 | ≥ 1 | images per batch in evaluation |
 /// | `ghost_batch` | 0 | ≥ 0 | images that [batch norm](onecycle_burn::nn::BatchNorm2d) normalises together, 0 for the whole batch |
+/// | `shards` | 1 | a power of two | pieces of each batch that go through the network separately, so that several [processes](crate::processes) can share a step |
 /// | `tta` | `image` | `image`, `mirror`, `mirror_and_shift` | views of a test image to average over at the end of the run: [`Tta`] |
 /// | `label_smoothing` | 0 | 0 to < 1 | see [`cross_entropy`](onecycle_burn::nn::cross_entropy) |
 /// | `class_weights` | none | > 0 | weights of the classes in the training loss: [`ClassWeights`] |
@@ -102,6 +103,10 @@ pub struct Config {
     /// Images that batch norm normalises together in training; 0 for the whole batch.
     #[serde(default)]
     pub ghost_batch: usize,
+    /// Pieces of each batch that go through the network separately: a power of two, at most the
+    /// images of a batch. Batch norm normalises each by itself.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shards: usize,
     /// Share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
     /// Weights of the classes in the training loss; `None` for equal weights.
@@ -374,6 +379,14 @@ impl CurriculumConfig {
     }
 }
 
+fn one() -> usize {
+    1
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
 fn default_start() -> f64 {
     0.25
 }
@@ -419,6 +432,7 @@ impl Default for Config {
             eval_batch_size: 500,
             tta: Tta::Image,
             ghost_batch: 0,
+            shards: 1,
             label_smoothing: 0.0,
             class_weights: None,
             checkpoint_steps: 0,
@@ -498,6 +512,12 @@ impl Config {
             "batch_size",
             &self.batch_size,
             "at least 1",
+        )?;
+        require(
+            self.shards.is_power_of_two() && self.shards <= self.batch_size,
+            "shards",
+            &self.shards,
+            "1, 2, 4, 8 or another power of two, at most `batch_size`",
         )?;
         require(
             self.eval_batch_size > 0,

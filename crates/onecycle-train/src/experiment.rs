@@ -24,7 +24,7 @@ use crate::{
     device,
     image_sizes::ImageSizes,
     init::{Init, InitFile},
-    trainer::{Trainer, TrainingData},
+    trainer::{Shards, Trainer, TrainingData},
 };
 
 /// Training images from which a whitening layer is set, as in the original (Jordan 2024).
@@ -262,6 +262,7 @@ impl Experiment {
             device: self.device.clone(),
             batch_size: config.batch_size,
             drop_last: config.drop_last,
+            shards: Shards::all(config.shards),
             image_sizes: ImageSizes::of(config, plan, data.shape, self.architecture)?,
             label_smoothing: config.label_smoothing,
             class_weights: self.class_weights.clone(),

@@ -20,7 +20,7 @@
 //! # Ok::<(), onecycle_train::TrainError>(())
 //! ```
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use burn::{
     optim::GradientsParams,
@@ -30,7 +30,7 @@ use onecycle::{Hyper, Plan};
 use onecycle_burn::{
     Optimizer, batch_statistics,
     nn::{cross_entropy, weighted_cross_entropy},
-    state,
+    shards, state,
 };
 use onecycle_vision::{
     Batch, Batches, DataError, ImageSize, Loader, MixedLabels,
@@ -38,12 +38,13 @@ use onecycle_vision::{
 };
 
 use crate::{
-    TrainError,
+    ConfigError, TrainError,
     averaging::Averager,
     config::Freeze,
     image_sizes::ImageSizes,
     logits::to_host,
     metrics::{Evaluator, MetricSums, WeightedSums},
+    processes::{Order, Team, Tree},
 };
 
 /// A network, its optimizer, the plan of its hyper-parameters and its training images.
@@ -65,6 +66,8 @@ pub struct Trainer<N = Model> {
     cursor: Cursor,
     /// The remaining batches of the current epoch; `None` until the first is needed.
     batches: Option<Batches>,
+    /// The processes that compute the shards; `None` if this one computes all.
+    team: Option<Team>,
 }
 
 /// The training images and the settings of the loss.
@@ -78,12 +81,31 @@ pub struct TrainingData {
     pub batch_size: usize,
     /// Whether the images at the end of an epoch that do not fill a batch are left out.
     pub drop_last: bool,
+    /// The pieces of each batch that this trainer computes.
+    pub shards: Shards,
     /// Size of the images over the run; `None` for full images.
     pub image_sizes: Option<ImageSizes>,
     /// Label smoothing: share of the target spread over all classes, at least 0 and below 1.
     pub label_smoothing: f64,
     /// Weight of each class in the loss, above 0; `None` for equal weights.
     pub class_weights: Option<Arc<[f64]>>,
+}
+
+/// Successive pieces of each batch, which go through the network separately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shards {
+    /// Number of pieces of a batch.
+    of: usize,
+    /// Those that this process computes.
+    own: Range<usize>,
+}
+
+impl Shards {
+    /// All of `of` pieces; 0 counts as 1. With a single one, the whole batch is a piece.
+    pub fn all(of: usize) -> Self {
+        let of = of.max(1);
+        Shards { of, own: 0..of }
+    }
 }
 
 /// Position in a training. The batches are a function of it, so a resumed training needs no other
@@ -136,7 +158,19 @@ impl<N: Network> Trainer<N> {
             freeze: Vec::new(),
             cursor: Cursor::default(),
             batches: None,
+            team: None,
         }
+    }
+
+    /// Computes the shards together with other processes, from the next update on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] if the shards cannot be divided equally.
+    pub(crate) fn set_team(&mut self, team: Team) -> Result<(), ConfigError> {
+        self.data.shards.own = team.shards(self.data.shards.of)?;
+        self.batches = None;
+        self.team = Some(team);
+        Ok(())
     }
 
     /// Averages the weights over the updates, from the next one on.
@@ -169,16 +203,13 @@ impl<N: Network> Trainer<N> {
     /// # Errors
     /// The data cannot be read, or the optimizer cannot use the hyper-parameters.
     pub fn step_with(&mut self, hyper: &Hyper) -> Result<StepResult, TrainError> {
-        let batch = self.next_batch()?;
-        let (labels, mixed) = (batch.labels.clone(), batch.mixed.clone());
-        let Forward { logits, loss } = self.forward(batch);
-        let gradients = self.backward(&loss);
-        let logits = to_host(logits.without_autodiff())?;
-        let metrics = MetricSums::of_mixed(&logits, &labels, mixed.as_ref());
+        let (metrics, grad_norm) = match self.data.shards.of {
+            1 => self.update_by_batch(hyper)?,
+            _ => self.update_by_shards(hyper)?,
+        };
         if !metrics.loss.is_finite() {
             return Ok(StepResult::NotFinite);
         }
-        let grad_norm = self.update(hyper, gradients)?;
         let update = Update {
             step: self.cursor.step,
             epoch: self.cursor.epoch,
@@ -193,7 +224,92 @@ impl<N: Network> Trainer<N> {
         Ok(StepResult::Updated(update))
     }
 
-    /// Returns the batch of the next update. If the current epoch is over, begins the next one.
+    /// Makes an update from one pass over the whole batch, unless its loss is not finite. Returns the
+    /// metrics and the norm of the gradient.
+    fn update_by_batch(&mut self, hyper: &Hyper) -> Result<(MetricSums, Option<f64>), TrainError> {
+        let batch = self.next_batch()?;
+        let (metrics, gradients) = self.pass(&self.model, batch)?;
+        let grad_norm = match metrics.loss.is_finite() {
+            true => self.update(hyper, gradients)?,
+            false => None,
+        };
+        Ok((metrics, grad_norm))
+    }
+
+    /// Makes an update from one pass per shard, unless the loss is not finite. Returns the metrics of
+    /// the batch and the norm of the gradient. Each shard counts by its number of images.
+    fn update_by_shards(&mut self, hyper: &Hyper) -> Result<(MetricSums, Option<f64>), TrainError> {
+        let Some(team) = self.team.clone() else {
+            let (sum, metrics) = self.own_shards()?;
+            let add = |mut total: MetricSums, sums| {
+                total.add(sums);
+                total
+            };
+            let total = metrics.into_iter().fold(MetricSums::default(), add);
+            return self.update_by_sum(hyper, sum, total);
+        };
+        if team.leads() {
+            team.give(&Order::Step(*hyper))?;
+        }
+        let (sum, total) = team.at_work(|| {
+            let (mut sum, metrics) = self.own_shards()?;
+            team.sum(&mut sum)?;
+            Ok((sum, team.add_metrics(&metrics)?))
+        })?;
+        self.update_by_sum(hyper, sum, total)
+    }
+
+    /// Runs the shards of this process forward and backward. Returns the sum of their contributions
+    /// and the metrics of each.
+    fn own_shards(&mut self) -> Result<(Vec<f32>, Vec<MetricSums>), TrainError> {
+        let (mut tree, mut metrics) = (Tree::default(), Vec::new());
+        for _ in self.data.shards.own.clone() {
+            let shard = self.next_batch()?;
+            let images = shard.len;
+            let (sums, gradients, model) = if images == 0 {
+                let model = self.model.clone();
+                (MetricSums::default(), GradientsParams::new(), model)
+            } else {
+                // A shard starts from the running statistics before the update.
+                let model = state::fork(&self.model);
+                let (sums, gradients) = self.pass(&model, shard)?;
+                (sums, gradients, model)
+            };
+            let mut values = shards::contribution(&model, &gradients);
+            shards::scale(&mut values, images as f32);
+            tree.push(values);
+            metrics.push(sums);
+        }
+        Ok((tree.sum(), metrics))
+    }
+
+    /// Makes an update from the sum over all shards, unless the loss is not finite.
+    fn update_by_sum(
+        &mut self,
+        hyper: &Hyper,
+        mut sum: Vec<f32>,
+        total: MetricSums,
+    ) -> Result<(MetricSums, Option<f64>), TrainError> {
+        if !total.loss.is_finite() {
+            return Ok((total, None));
+        }
+        shards::scale(&mut sum, 1.0 / total.images as f32);
+        let (model, gradients) = shards::combined(self.model.clone(), &sum)?;
+        self.model = model;
+        Ok((total, self.update(hyper, gradients)?))
+    }
+
+    /// Runs a batch forward and backward. Returns its metrics and the gradients.
+    fn pass(&self, model: &N, batch: Batch) -> Result<(MetricSums, GradientsParams), TrainError> {
+        let (labels, mixed) = (batch.labels.clone(), batch.mixed.clone());
+        let Forward { logits, loss } = self.data.forward(model, batch);
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        let logits = to_host(logits.without_autodiff())?;
+        let metrics = MetricSums::of_mixed(&logits, &labels, mixed.as_ref());
+        Ok((metrics, gradients))
+    }
+
+    /// Returns the batch of the next update, or with [`Shards`] the next piece of it. If the current epoch is over, begins the next one.
     ///
     /// # Errors
     /// The data cannot be read.
@@ -419,7 +535,8 @@ impl TrainingData {
             .epoch(cursor.epoch, self.batch_size)
             .batch_sizes(batch_size)
             .skip(skip)
-            .drop_last(self.drop_last);
+            .drop_last(self.drop_last)
+            .pieces(self.shards.own.clone(), self.shards.of);
         match self.image_sizes.clone() {
             None => pass.batches(),
             Some(sizes) => pass

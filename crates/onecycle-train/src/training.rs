@@ -13,6 +13,7 @@ mod start;
 
 pub(crate) use retry::rate_key;
 pub use start::ResumeOptions;
+pub(crate) use start::restore;
 
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,11 @@ use crate::{
     diagnose::{self, Diagnosis},
     files::JsonLines,
     finish::{self, Artifacts, FinalNetwork, Summary},
-    metrics::{Evaluator, MetricSums},
+    metrics::{BatchLogits, Evaluator, MetricSums},
     observer::Observer,
+    processes::{EvalSet, Order, Team},
     record::{EpochRecord, EpochSums, StepRecord},
+    rounds,
     run_folder::{RunFile, RunFolder, RunLock},
     trainer::{Cursor, StepResult, Trainer},
     tta::Tta,
@@ -75,6 +78,8 @@ pub struct Training {
     artifacts: Artifacts,
     /// Record of diagnoses, if the configuration asks for them.
     diagnoses: Option<JsonLines<Diagnosis>>,
+    /// The processes that train together; this one leads.
+    team: Option<Team>,
 }
 
 impl Training {
@@ -82,6 +87,29 @@ impl Training {
     #[must_use]
     pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
         Training { artifacts, ..self }
+    }
+
+    /// Trains together with the other processes of `team`, which [`follow`](crate::follower::follow);
+    /// this process leads. They read the data that the configuration names.
+    ///
+    /// # Errors
+    /// The shards cannot be divided equally among the processes; a process cannot be reached.
+    pub fn with_team(mut self, team: Team) -> Result<Self, TrainError> {
+        self.trainer.set_team(team.clone())?;
+        team.give(&Order::Prepare(self.run_file.to_text()?))?;
+        self.team = Some(team);
+        self.share_state()?;
+        Ok(self)
+    }
+
+    /// Brings the other processes to the position of this one.
+    fn share_state(&self) -> Result<(), TrainError> {
+        if let Some(team) = &self.team {
+            team.give(&Order::Continue)?;
+            let checkpoint = Checkpoint::of(&self.trainer, self.progress(), None);
+            team.broadcast(checkpoint.to_bytes()?)?;
+        }
+        Ok(())
     }
 
     /// The experiment of this run.
@@ -120,7 +148,11 @@ impl Training {
     /// The loss is not finite ([`RunError::Diverged`]), files cannot be written
     /// ([`RunError::Interrupted`]), or the data cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        match device::on_pool_thread(|| self.run_to_end(observer)) {
+        let outcome = device::on_pool_thread(|| self.run_to_end(observer));
+        if let Some(team) = self.team.as_ref().filter(|_| outcome.is_ok()) {
+            team.end()?;
+        }
+        match outcome {
             Err(TrainError::File(source @ FileError::Io { .. })) => Err(RunError::Interrupted {
                 source: Box::new(source),
                 step: self.saved.step,
@@ -222,7 +254,12 @@ impl Training {
         if !self.trainer.is_finished() {
             return Ok(false);
         }
-        self.trainer.measure_statistics(|| observer.stop())
+        let stopped = self.trainer.measure_statistics(|| observer.stop())?;
+        if self.trainer.averager().needs_statistics() {
+            // Only this process has measured them.
+            self.share_state()?;
+        }
+        Ok(stopped)
     }
 
     /// Diagnoses the network if a diagnosis is due. Returns the time it took.
@@ -278,38 +315,43 @@ impl Training {
     /// Evaluates the remaining images of a set. Returns true if the observer asked to stop before
     /// the last batch.
     fn evaluate(&mut self, set: EvalSet, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        let Experiment { data, config, .. } = &self.experiment;
-        let (loader, tta) = match set {
-            EvalSet::Validation => (&data.validation, Tta::Image),
-            EvalSet::Test => (&data.test, config.tta),
-        };
+        let experiment = &self.experiment;
+        let (loader, tta) = rounds::images(experiment, set);
         let images = loader.len() as u64;
-        let batch_size = config.eval_batch_size;
-        let batches = loader
-            .evaluation(batch_size)
-            .skip(self.eval_metrics.images as usize)
-            .batches();
         let model = match set {
             EvalSet::Validation => self.trainer.network(),
             EvalSet::Test => self.kept_network()?,
         };
         // With `keep = "best"` the network of the last epoch need not be the final one.
-        let last_is_final = data.validation_is == "test" && config.keep == Keep::Last;
+        let last_is_final =
+            experiment.data.validation_is == "test" && experiment.config.keep == Keep::Last;
         let is_final = set == EvalSet::Test || last_is_final;
         let keeps_answers = is_final && self.trainer.is_finished();
         let (sums, answers) = (&mut self.eval_metrics, &mut self.answers);
         if sums.images == 0 {
             *answers = Answers::default();
         }
-        let evaluator = Evaluator::new(&model, &self.experiment.device).with_tta(tta);
-        evaluator.each(batches, |logits| {
+        let batch_size = experiment.config.eval_batch_size;
+        let first = sums.images as usize;
+        let mut visit = |logits: BatchLogits<'_>| {
             sums.add(MetricSums::of(logits.values, logits.labels));
             if keeps_answers {
                 answers.add(logits.values, logits.labels, logits.indices);
             }
             observer.evaluation(sums.images, images);
             sums.images < images && observer.stop()
-        })?;
+        };
+        match &self.team {
+            // Only this process has the best network.
+            Some(team) if set == EvalSet::Validation || self.best.is_none() => {
+                rounds::each(team, experiment, &model, set, first, visit)?;
+            }
+            _ => {
+                let batches = loader.evaluation(batch_size).skip(first).batches();
+                let evaluator = Evaluator::new(&model, &experiment.device).with_tta(tta);
+                evaluator.each(batches, &mut visit)?;
+            }
+        }
         Ok(self.eval_metrics.images < images)
     }
 
@@ -363,13 +405,4 @@ impl Training {
         self.saved = progress;
         Ok(())
     }
-}
-
-/// Images to evaluate on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EvalSet {
-    /// Evaluated after each epoch.
-    Validation,
-    /// Evaluated at the end of the run.
-    Test,
 }

@@ -129,6 +129,23 @@ impl Layers {
         Ok(self)
     }
 
+    /// Takes `policy.lr_max` as the learning rate of a batch of `images` images, and scales it to the
+    /// batch size: "when the minibatch size is multiplied by k, multiply the learning rate by k" (Goyal
+    /// et al. 2017, arXiv:1706.02677, section 2.1).
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve); the policy has no `lr_max`.
+    pub fn scale_linearly(self, images: usize) -> Result<Self, ConfigError> {
+        let config = self.clone().resolve()?;
+        let policy = Table::try_from(&config.policy).map_err(FileError::to_toml)?;
+        let Some(lr_max) = policy.get("lr_max").and_then(Value::as_float) else {
+            let expected = "a policy with `lr_max`, such as one_cycle";
+            return Err(ConfigError::setting("--linear-scaling", images, expected));
+        };
+        let scaled = lr_max * config.batch_size as f64 / images.max(1) as f64;
+        self.set("policy.lr_max", &format!("{scaled:?}"))
+    }
+
     /// Whether a file or a setting gave the length of the run; otherwise it has the default length.
     pub fn says_length(&self) -> bool {
         self.length_given || has_length(&self.settings)

@@ -24,6 +24,13 @@ pub enum RunError {
         why: String,
     },
 
+    /// The processes of a run cannot work together.
+    #[error("the processes of this run cannot work together: {why}")]
+    Processes {
+        /// What went wrong, and what to do.
+        why: String,
+    },
+
     /// The test images of a folder cannot be told from those that the network was trained on.
     #[error(
         "{}: {reason}. A folder without val/ has its test images drawn at random, so some of them \

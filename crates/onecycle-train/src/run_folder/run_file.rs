@@ -130,10 +130,22 @@ impl RunFile {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
-        let text = toml::to_string(self).map_err(|source| FileError::ToToml {
+        Ok(files::write_whole(path, self.to_text()?.as_bytes())?)
+    }
+
+    /// The text of `run.toml`.
+    ///
+    /// # Errors
+    /// A value that TOML does not have.
+    pub(crate) fn to_text(&self) -> Result<String, FileError> {
+        toml::to_string(self).map_err(|source| FileError::ToToml {
             source: Box::new(source),
-        })?;
-        Ok(files::write_whole(path, text.as_bytes())?)
+        })
+    }
+
+    /// Reads the text of a `run.toml` of this version. The error says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
     }
 
     /// The plan of the run, for the number of training images that it began with.

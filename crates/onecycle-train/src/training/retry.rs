@@ -62,12 +62,15 @@ impl Training {
         truncate_records(&self.folder, &self.experiment, &progress)?;
         self.best = checkpoint.best();
         self.trainer = restore(&self.experiment, checkpoint)?;
+        if let Some(team) = self.team.clone() {
+            self.trainer.set_team(team)?;
+        }
         self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
         self.eval_metrics = progress.evaluated;
         self.answers = Answers::default();
         self.saved = progress;
-        Ok(())
+        self.share_state()
     }
 
     /// The checkpoint to return to after the loss was not finite at update `diverged_at`, or the

@@ -71,6 +71,7 @@ impl Training {
             run_file,
             _lock: lock,
             artifacts: Artifacts::All,
+            team: None,
         };
         training.save(CheckpointKind::Regular)?;
         // Written last: a folder with a run.toml can be resumed.
@@ -230,6 +231,7 @@ impl Stopped {
             run_file,
             _lock: lock,
             artifacts: Artifacts::All,
+            team: None,
         })
     }
 }
@@ -259,7 +261,7 @@ fn open_diagnoses(
 }
 
 /// Creates the trainer at the position of a checkpoint, with its weights and optimizer state.
-pub(super) fn restore(
+pub(crate) fn restore(
     experiment: &Experiment,
     checkpoint: Checkpoint,
 ) -> Result<Trainer, TrainError> {

@@ -13,6 +13,7 @@ mod keep;
 mod options;
 mod plan_view;
 mod presets;
+mod processes;
 mod records;
 mod report;
 mod runs;

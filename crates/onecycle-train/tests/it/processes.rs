@@ -1,0 +1,259 @@
+//! Several processes on one run: the bits do not depend on their number. Threads with channels stand
+//! for processes.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI32, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+};
+
+use onecycle_train::{
+    Config, RunError,
+    follower::follow,
+    observer::{Observer, Silent},
+    processes::{Group, Team},
+    record::StepRecord,
+    training::{Outcome, Training},
+};
+
+use crate::runs::{Run, Watch, assert_same, config, finished, try_config};
+
+/// A process of a group of threads.
+#[derive(Debug)]
+struct Member {
+    rank: usize,
+    to: Vec<Sender<Vec<u8>>>,
+    from: Vec<Mutex<Receiver<Vec<u8>>>>,
+}
+
+/// `size` members that are connected with each other.
+fn group(size: usize) -> Vec<Member> {
+    let mut members: Vec<Member> = (0..size)
+        .map(|rank| Member {
+            rank,
+            to: Vec::new(),
+            from: Vec::new(),
+        })
+        .collect();
+    for sender in 0..size {
+        for receiver in 0..size {
+            let (to, from) = channel();
+            members[sender].to.push(to);
+            members[receiver].from.push(Mutex::new(from));
+        }
+    }
+    members
+}
+
+impl Member {
+    fn send(&self, to: usize, bytes: Vec<u8>) {
+        self.to[to].send(bytes).unwrap();
+    }
+
+    fn receive(&self, from: usize) -> Vec<u8> {
+        self.from[from].lock().unwrap().recv().unwrap()
+    }
+}
+
+impl Group for Member {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.to.len()
+    }
+
+    fn swap(&self, partner: usize, mine: &[f32], theirs: &mut [f32]) -> Result<(), RunError> {
+        self.send(partner, mine.iter().flat_map(|v| v.to_le_bytes()).collect());
+        let bytes = self.receive(partner);
+        assert_eq!(bytes.len(), 4 * theirs.len());
+        for (value, bytes) in theirs.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_le_bytes(bytes.try_into().unwrap());
+        }
+        Ok(())
+    }
+
+    fn gather(&self, mine: &[u8]) -> Result<Vec<u8>, RunError> {
+        (0..self.size()).for_each(|to| self.send(to, mine.to_vec()));
+        let parts: Vec<_> = (0..self.size()).map(|from| self.receive(from)).collect();
+        assert!(parts.iter().all(|part| part.len() == mine.len()));
+        Ok(parts.concat())
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>, RunError> {
+        if self.rank == 0 {
+            (1..self.size()).for_each(|to| self.send(to, bytes.clone()));
+            return Ok(bytes);
+        }
+        Ok(self.receive(0))
+    }
+}
+
+/// Runs `lead` with a team of `processes`; the others follow. `signals` are their numbers. Each has a
+/// thread pool of its own: a thread that waits for another process would keep it from computing.
+fn together<T: Send>(
+    processes: usize,
+    signals: &[Arc<AtomicI32>],
+    lead: impl FnOnce(Team) -> T + Send,
+) -> T {
+    let mut members = group(processes).into_iter().zip(signals);
+    let team = |(member, signal): (Member, &Arc<AtomicI32>)| {
+        Team::new(Arc::new(member), Arc::clone(signal))
+    };
+    let pool = || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+        pool.build().unwrap()
+    };
+    let leader = team(members.next().unwrap());
+    thread::scope(|scope| {
+        for member in members {
+            let team = team(member);
+            scope.spawn(move || pool().install(|| follow(&team, 0).unwrap()));
+        }
+        pool().install(|| lead(leader))
+    })
+}
+
+fn signals(processes: usize) -> Vec<Arc<AtomicI32>> {
+    (0..processes).map(|_| Arc::default()).collect()
+}
+
+/// Continues a run with `processes` until it has finished or `observer` stops it.
+fn resume(run: &Run, processes: usize, observer: &mut (dyn Observer + Send)) -> Outcome {
+    together(processes, &signals(processes), |team| {
+        let training = Training::resume(run.folder.clone(), &mut Silent).unwrap();
+        training.with_team(team).unwrap().run(observer).unwrap()
+    })
+}
+
+fn whole(config: Config, processes: usize) -> Run {
+    let (run, training) = Run::start(config);
+    let outcome = together(processes, &signals(processes), |team| {
+        training.with_team(team).unwrap().run(&mut Silent).unwrap()
+    });
+    finished(outcome);
+    run
+}
+
+/// A network with batch norm in four shards. The last batch of an epoch has 62 images.
+fn sharded(settings: &[(&str, &str)]) -> Config {
+    let base = [
+        ("model", "convnet"),
+        ("shards", "4"),
+        ("augment.cutmix", "1"),
+    ];
+    config(&[&base, settings].concat())
+}
+
+#[test]
+fn any_number_of_processes_gives_the_same_bits() {
+    for settings in [
+        &[][..],
+        // A last batch of two images: two shards without any.
+        &[("batch_size", "95"), ("optimizer.clip_norm", "0.5")],
+        &[("averaging.kind", "ema"), ("class_weights", "\"balanced\"")],
+    ] {
+        let (one, _) = Run::whole(sharded(settings));
+        for processes in [1, 2, 4] {
+            let run = whole(sharded(settings), processes);
+            assert_same(&one, &run, &format!("{settings:?}, {processes} processes"));
+        }
+    }
+}
+
+#[test]
+fn a_run_resumes_with_more_or_fewer_processes() {
+    let (one, _) = Run::whole(sharded(&[]));
+    let (run, training) = Run::start(sharded(&[]));
+    drop(training);
+    for (updates, processes) in [(2, 4), (5, 1), (6, 2), (9, 4)] {
+        let mut watch = Watch::stop_after(updates);
+        let outcome = resume(&run, processes, &mut watch);
+        assert_eq!(outcome, Outcome::Stopped { step: updates });
+    }
+    finished(resume(&run, 2, &mut Silent));
+    assert_same(&one, &run, "4, 1, 2, 4 and 2 processes");
+}
+
+/// After a loss that is not finite, all processes return to the same checkpoint.
+#[test]
+fn all_processes_retry() {
+    let wild = || {
+        config(&[
+            ("shards", "4"),
+            ("policy.lr_max", "3e3"),
+            ("checkpoint_steps", "2"),
+            ("on_divergence", "retry"),
+        ])
+    };
+    let (one, _) = Run::whole(wild());
+    let run = whole(wild(), 2);
+    assert!(!run.folder.read_run_file().unwrap().retries.is_empty());
+    assert_same(&one, &run, "retries");
+}
+
+/// Shards change the result as ghost batches do: each piece is normalised by itself.
+#[test]
+fn a_shard_is_a_batch_of_its_own() {
+    let losses = |settings: &[(&str, &str)]| -> Vec<f64> {
+        let base = [("model", "convnet"), ("steps", "5"), ("drop_last", "true")];
+        let (run, _) = Run::whole(config(&[&base, settings].concat()));
+        let steps = run.steps();
+        let records = steps
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        records.map(|step: StepRecord| step.loss).collect()
+    };
+    let (shards, ghosts) = (losses(&[("shards", "4")]), losses(&[("ghost_batch", "16")]));
+    assert_ne!(shards, losses(&[]));
+    for (step, (a, b)) in shards.iter().zip(&ghosts).enumerate() {
+        assert!((a - b).abs() < 1e-4 * a, "step {step}: {a} and {b}");
+    }
+}
+
+/// The signal that one process receives stops all of them after an update.
+#[test]
+fn a_signal_to_any_process_stops_all() {
+    struct Stop(Arc<AtomicI32>);
+    impl Observer for Stop {
+        fn stop(&mut self) -> bool {
+            self.0.load(Ordering::SeqCst) != 0
+        }
+    }
+    let (run, training) = Run::start(sharded(&[]));
+    let signals = signals(4);
+    signals[2].store(15, Ordering::SeqCst);
+    let outcome = together(4, &signals, |team| {
+        let mut observer = Stop(Arc::clone(&signals[0]));
+        training
+            .with_team(team)
+            .unwrap()
+            .run(&mut observer)
+            .unwrap()
+    });
+    assert_eq!(outcome, Outcome::Stopped { step: 1 });
+    assert!(
+        signals
+            .iter()
+            .all(|signal| signal.load(Ordering::SeqCst) == 15)
+    );
+    assert!(!run.checkpoints().is_empty());
+}
+
+#[test]
+fn impossible_numbers_are_rejected() {
+    for shards in ["0", "3", "128"] {
+        let error = try_config(&[("shards", shards)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("shards = {shards}")), "{error}");
+    }
+    for (processes, text) in [(3, "number of processes = 3"), (8, "shards = 4")] {
+        let member = group(processes).remove(0);
+        let team = Team::new(Arc::new(member), Arc::default());
+        let error = team.shards(4).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    }
+}
