@@ -66,6 +66,10 @@ pub(crate) struct ConfigOptions {
     /// Largest learning rate of the cycle [key: policy.lr_max] [default: 0.2]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_max: Option<String>,
+    /// Take the largest learning rate as that of a batch of N images, and scale it to the batch size
+    /// of the run (linear scaling, Goyal et al. 2017)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one)]
+    linear_scaling: Option<usize>,
     /// Weight decay [key: optimizer.weight_decay] [default: 5e-4 for SGD]
     #[arg(long, value_name = "WD", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<String>,
@@ -107,6 +111,10 @@ impl ConfigOptions {
             ("--limit", self.limit.clone()),
             ("--batch-size", self.batch_size.clone()),
             ("--lr-max", self.lr_max.clone()),
+            (
+                "--linear-scaling",
+                self.linear_scaling.map(|images| images.to_string()),
+            ),
             ("--weight-decay", self.weight_decay.clone()),
             ("--seed", self.seed.clone()),
             ("--device", self.device.clone()),
@@ -163,7 +171,10 @@ impl ConfigOptions {
                 layers = layers.set(key, value)?;
             }
         }
-        Ok(layers)
+        match self.linear_scaling {
+            None => Ok(layers),
+            Some(images) => layers.scale_linearly(images),
+        }
     }
 }
 
@@ -178,7 +189,7 @@ pub(crate) fn quoted(value: &str) -> String {
 
 /// Hides the flags of [`ConfigOptions`] in the help of a command that only refuses them.
 pub(crate) fn hide_settings(arg: clap::Arg) -> clap::Arg {
-    const SETTINGS: [&str; 15] = [
+    const SETTINGS: [&str; 16] = [
         "config",
         "settings",
         "epochs",
@@ -191,6 +202,7 @@ pub(crate) fn hide_settings(arg: clap::Arg) -> clap::Arg {
         "limit",
         "batch_size",
         "lr_max",
+        "linear_scaling",
         "weight_decay",
         "seed",
         "device",

@@ -23,7 +23,7 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::output::AnyError;
+use crate::{args::ConfigOptions, output::AnyError, processes};
 
 /// Train image classifiers fast with Leslie Smith's 1cycle policy.
 ///
@@ -73,8 +73,29 @@ pub(crate) enum Command {
     Bench(bench::Bench),
 }
 
+impl Command {
+    /// The configuration of a command that several processes can run together.
+    fn shared(&self) -> Option<&ConfigOptions> {
+        match self {
+            Command::Fit(args) => Some(&args.configuration),
+            Command::Train(args) => Some(&args.configuration),
+            Command::Resume(args) => Some(&args.configuration),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a command whose process began at `start`.
 pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
+    // Kept to the end.
+    let mut _joined = None;
+    if let Some(configuration) = args.command.shared() {
+        let joined = processes::join()?;
+        if let Some(code) = joined.follow(configuration.threads()?) {
+            return Ok(code);
+        }
+        _joined = Some(joined);
+    }
     match args.command {
         Command::Plan(args) => plan::run(&args),
         Command::Fit(args) => fit::run(&args, start),

@@ -10,6 +10,7 @@ mod args;
 mod bar;
 mod commands;
 mod output;
+mod processes;
 mod progress;
 mod stop;
 

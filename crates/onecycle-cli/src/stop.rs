@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::output;
+use crate::{output, processes};
 
 /// Why a command stops early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,10 @@ pub(crate) struct Stop {
 /// State shared with the signal handler.
 #[derive(Debug)]
 struct Signals {
-    /// Number of the first signal received, 0 if there was none.
-    first: AtomicI32,
+    /// Number of the first signal received, also by another process of a team; 0 if there was none.
+    first: Arc<AtomicI32>,
+    /// Whether a signal that stops the run is announced.
+    announces: bool,
     /// Message with which a signal ends the process at once. `None` while a run trains.
     exit_message: Mutex<Option<String>>,
 }
@@ -63,20 +65,29 @@ impl Stop {
         max_time: Option<Duration>,
         exit_message: impl Into<String>,
     ) -> Self {
+        // A time limit beyond the range of the clock is no limit.
+        let end = max_time.and_then(|time| start.checked_add(time));
+        Stop::with(true, end, exit_message.into())
+    }
+
+    /// Listens to signals without any message, for a process that another one stops.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn listen_quietly() -> Self {
+        Stop::with(false, None, String::new())
+    }
+
+    fn with(announces: bool, end: Option<Instant>, exit_message: String) -> Self {
         let signals = Arc::new(Signals {
-            first: AtomicI32::new(0),
-            exit_message: Mutex::new(Some(exit_message.into())),
+            first: processes::signal(),
+            announces,
+            exit_message: Mutex::new(Some(exit_message)),
         });
         if let Err(error) = system::listen(Arc::clone(&signals)) {
             output::note(&format!(
                 "cannot listen to signals ({error}): Ctrl-C will stop without a checkpoint"
             ));
         }
-        Stop {
-            signals,
-            // A time limit beyond the range of the clock is no limit.
-            end: max_time.and_then(|time| start.checked_add(time)),
-        }
+        Stop { signals, end }
     }
 
     /// From now on, a signal asks to stop after the current step.
@@ -141,6 +152,7 @@ impl Signals {
             .compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
         match (&*exit_message, first) {
             (Some(message), _) => end(number, message),
+            (None, Ok(_)) if !self.announces => {}
             (None, Ok(_)) => output::note(&format!(
                 "{name}: stopping after this step; press Ctrl-C {}to stop at once",
                 if number == SIGINT { "again " } else { "" }

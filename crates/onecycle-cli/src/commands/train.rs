@@ -21,6 +21,7 @@ use super::divergence;
 use crate::{
     args::{self, ConfigOptions, Format, OutputOptions, RunOptions},
     output::{self, AnyError},
+    processes,
     progress::TrainProgress,
     stop::Stop,
 };
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     if let Some(every) = &args.diagnose {
         layers = layers.set("diagnose.every", every_of(every)?)?;
     }
+    let (layers, shared) = processes::share_batches(layers)?;
     let config = layers.resolve()?;
     device::set_threads(config.threads)?;
     let message = "stopped before the first step; nothing was written";
@@ -88,6 +90,9 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     // Reports settings of the optimizer that do not fit before anything is written.
     experiment.trainer()?;
     print_data(&experiment, &args.show);
+    if let Some(note) = shared.filter(|_| !args.show.quiet) {
+        output::note(&note);
+    }
     for note in &experiment.data.notes {
         output::note(note);
     }
@@ -131,7 +136,7 @@ pub(super) fn train(
         output::note(&format!("note: {note}"));
     }
     let mut progress = observer(&experiment, show, stop);
-    let training = Training::start(experiment, folder.clone())?;
+    let training = in_team(Training::start(experiment, folder.clone())?)?;
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     end_run(outcome, progress, stop, &folder, show)
 }
@@ -188,7 +193,7 @@ pub(super) fn continue_run(
         .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
     let mut notes = Notes::default();
-    let training = Training::resume_with(folder.clone(), options, &mut notes)?;
+    let training = in_team(Training::resume_with(folder.clone(), options, &mut notes)?)?;
     stop.stop_after_step();
     let mut progress = observer(training.experiment(), show, stop);
     for note in &notes.0 {
@@ -205,6 +210,14 @@ pub(super) fn continue_run(
     }
     let outcome = training.run(&mut progress).map_err(divergence::advise)?;
     end_run(outcome, progress, stop, &folder, show)
+}
+
+/// Trains together with the other processes, if there are any.
+fn in_team(training: Training) -> Result<Training, TrainError> {
+    match processes::team() {
+        Some(team) => training.with_team(team),
+        None => Ok(training),
+    }
 }
 
 /// Explains why the flags `given` cannot be used with a resumed run, and what to do instead.

@@ -26,6 +26,8 @@ mod pages;
 mod plan;
 #[path = "../../../onecycle-train/tests/it/presets/mod.rs"]
 mod presets;
+#[cfg(unix)]
+mod processes;
 #[cfg(target_os = "linux")]
 mod reading;
 mod recipes;
