@@ -16,8 +16,10 @@ use crate::{Experiment, RunError, TrainError, observer::Observer};
 
 /// Length of a short cycle, as a share of the run.
 const SHARE: f64 = 0.2;
-/// Smallest length of a short cycle, in updates. Shorter cycles learn too little: they favour speed
-/// more than the run does, and rates that are too high for the run win.
+/// Shorter cycles than this, in updates, learn too little: they favour speed more than the run does,
+/// and rates that are too high for the run win. In short runs, half of the run must do.
+const ENOUGH_STEPS: u64 = 200;
+/// Smallest length of a short cycle, in updates.
 const MIN_STEPS: u64 = 100;
 /// Largest length of a short cycle, in updates: in long runs the search can be relatively shorter.
 const MAX_STEPS: u64 = 400;
@@ -40,7 +42,8 @@ const DEVIATION: f64 = 0.1;
 
 /// Updates of a short cycle for a run of `run` updates; never more than `run`.
 pub fn steps(run: u64) -> u64 {
-    let steps = (run as f64 * SHARE) as u64;
+    let share = (run as f64 * SHARE) as u64;
+    let steps = share.max(ENOUGH_STEPS.min(run / 2));
     steps.clamp(MIN_STEPS, MAX_STEPS).min(run)
 }
 
