@@ -22,8 +22,21 @@ pub enum Activation {
     Identity,
     /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, 0), 6)` (Krizhevsky 2010, "Convolutional deep belief networks on CIFAR-10").
+    Relu6,
     /// `x Φ(x)`, exact: PyTorch's default for `GELU`.
     Gelu,
+}
+
+impl Activation {
+    /// Smallest and largest value, if the activation only clamps to them.
+    pub(crate) fn limits(self) -> Option<[f32; 2]> {
+        match self {
+            Activation::Identity | Activation::Gelu => None,
+            Activation::Relu => Some([0.0, f32::INFINITY]),
+            Activation::Relu6 => Some([0.0, 6.0]),
+        }
+    }
 }
 
 /// `Φ` is computed for `|x|` up to this limit. Beyond it, `Φ(-x)` is below 1e-7.
@@ -97,6 +110,29 @@ impl Function for Floor {
     }
 }
 
+/// `min(max(x, 0), 6)`.
+#[derive(Clone, Copy)]
+pub(crate) struct Relu6;
+
+impl Function for Relu6 {
+    /// NaN stays NaN.
+    #[inline(always)]
+    fn value(self, x: f32) -> f32 {
+        let x = if 0.0 > x { 0.0 } else { x };
+        if x > 6.0 { 6.0 } else { x }
+    }
+
+    /// The derivative is 0 at both limits, as in PyTorch.
+    #[inline(always)]
+    fn backward(self, gradient: f32, x: f32) -> f32 {
+        if (x <= 0.0) | (x >= 6.0) {
+            0.0
+        } else {
+            gradient
+        }
+    }
+}
+
 /// GELU with the multiply-adds of `S`.
 #[derive(Clone, Copy)]
 pub(crate) struct Gelu<S>(PhantomData<S>);
@@ -167,6 +203,7 @@ pub(crate) fn activated<L: ActivatedLoops>(isa: Isa, activation: Activation, wor
             match activation {
                 Activation::Identity => work.run(Floor(f32::NEG_INFINITY)),
                 Activation::Relu => work.run(Floor(0.0)),
+                Activation::Relu6 => work.run(Relu6),
                 Activation::Gelu => work.run(Gelu::<S>::new()),
             }
         }

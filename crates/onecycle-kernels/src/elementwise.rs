@@ -1,4 +1,4 @@
-//! Elementwise operations between layers: ReLU, GELU and the sum of two tensors.
+//! Elementwise operations between layers: ReLU, ReLU6, GELU and the sum of two tensors.
 
 use crate::activation::{ActivatedLoops, Activation, Function, activated};
 use crate::error::{KernelError, check_len};
@@ -33,6 +33,20 @@ impl Kernels {
         for_chunks(gradient, CHUNK, |index, gradient| {
             let output = &output[index * CHUNK..];
             vectorised(self.isa, Mask { output, gradient });
+        });
+        Ok(())
+    }
+
+    /// Sets `gradient` to 0 where `output`, the result of a ReLU6 ([`Activation::Relu6`]), is not
+    /// between 0 and 6, limits excluded.
+    ///
+    /// # Errors
+    /// The slices have different lengths.
+    pub fn relu6_backward(&self, output: &[f32], gradient: &mut [f32]) -> Result<(), KernelError> {
+        check_len("output", output, gradient.len())?;
+        for_chunks(gradient, CHUNK, |index, gradient| {
+            let input = &output[index * CHUNK..];
+            activated(self.isa, Activation::Relu6, Backward { input, gradient });
         });
         Ok(())
     }
@@ -144,7 +158,7 @@ impl ActivatedLoops for Forward<'_> {
     }
 }
 
-/// A chunk of [`Kernels::gelu_backward`].
+/// A chunk of [`Kernels::gelu_backward`] or [`Kernels::relu6_backward`].
 struct Backward<'a> {
     input: &'a [f32],
     gradient: &'a mut [f32],

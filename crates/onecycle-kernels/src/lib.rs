@@ -28,8 +28,8 @@
 //! `conv2d_backward_weights` takes the layer's input and the gradient of its output and gives the
 //! gradient of the weights; `conv2d_backward_data` gives the gradient of the input, which is the
 //! gradient of the output of the layer before. The first layer does not need it. Keep the inputs of
-//! all layers from the forward pass; `relu_backward` needs the output of the ReLU instead. GELU
-//! after a convolution or batch norm needs nothing more, because its argument is computed again.
+//! all layers from the forward pass; `relu_backward` and `relu6_backward` need the output of the
+//! activation instead. GELU after a convolution or batch norm needs nothing more, because its argument is computed again.
 //!
 //! **Memory.** Keep one [`Kernels`] for the whole training: its scratch memory grows in the first
 //! step and is reused in all later ones. Outputs and gradients are overwritten, so their slices can
@@ -49,8 +49,8 @@
 //!   [`batch_norm_backward_sums`], [`InputGradient`]
 //! - Pooling: [`max_pool2d_forward`], [`max_pool2d_backward`], [`average_pool2d_forward`],
 //!   [`average_pool2d_backward`]
-//! - ReLU, GELU, sum: [`relu_forward`], [`relu_backward`], [`gelu_forward`], [`gelu_backward`],
-//!   [`add`]
+//! - ReLU, ReLU6, GELU, sum: [`relu_forward`], [`relu_backward`], [`relu6_backward`],
+//!   [`gelu_forward`], [`gelu_backward`], [`add`]
 //! - Loss: [`cross_entropy`], [`weighted_cross_entropy`]
 //! - Optimizer updates: [`sgd`], [`adam`]
 //!
@@ -131,6 +131,7 @@
 //! [`average_pool2d_backward`]: Kernels::average_pool2d_backward
 //! [`relu_forward`]: Kernels::relu_forward
 //! [`relu_backward`]: Kernels::relu_backward
+//! [`relu6_backward`]: Kernels::relu6_backward
 //! [`gelu_forward`]: Kernels::gelu_forward
 //! [`gelu_backward`]: Kernels::gelu_backward
 //! [`add`]: Kernels::add

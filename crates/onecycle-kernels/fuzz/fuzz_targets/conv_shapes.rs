@@ -24,6 +24,7 @@ struct Input {
 enum Function {
     Identity,
     Relu,
+    Relu6,
     Gelu,
 }
 
@@ -32,6 +33,7 @@ impl From<Function> for Activation {
         match function {
             Function::Identity => Activation::Identity,
             Function::Relu => Activation::Relu,
+            Function::Relu6 => Activation::Relu6,
             Function::Gelu => Activation::Gelu,
         }
     }

@@ -1,7 +1,7 @@
 //! Forward pass and gradient of the input: choice of the algorithm, and division of the batch.
 //!
 //! The batch is divided into groups of images that fit into the cache, which threads share. The
-//! group size depends on the shape alone. ReLU is applied in registers. GELU takes more instructions
+//! group size depends on the shape alone. ReLU and ReLU6 are applied in registers. GELU takes more instructions
 //! than would fit into each of the many register tiles, so it is applied to a group that is still in
 //! cache.
 

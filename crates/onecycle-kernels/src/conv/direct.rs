@@ -14,7 +14,6 @@ use std::ops::Range;
 use super::Epilogue;
 use super::axis::Axis;
 use super::geometry::{Geometry, channel_block};
-use crate::activation::Activation;
 use crate::gemm::{AOrder, DepthLoop, Init, Repeat, Tile, max_rows, split_into_runs};
 use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
@@ -33,8 +32,8 @@ pub(crate) struct DirectConv<'a> {
     block: usize,
     weights: Buffer<'a>,
     bias: Buffer<'a>,
-    /// Whether outputs below 0 become 0. Another activation is left to the caller.
-    relu: bool,
+    /// Smallest and largest output. An activation that does not clamp is left to the caller.
+    limits: Option<[f32; 2]>,
 }
 
 impl<'a> DirectConv<'a> {
@@ -68,7 +67,7 @@ impl<'a> DirectConv<'a> {
             block,
             weights: packed,
             bias: padded_bias,
-            relu: epilogue.activation == Activation::Relu,
+            limits: epilogue.activation.limits(),
         }
     }
 
@@ -285,7 +284,7 @@ impl WithSimd for Group<'_> {
                                 },
                                 outer: DepthLoop::ONCE,
                                 init: Init::Bias(bias.as_ptr()),
-                                relu: self.conv.relu,
+                                limits: self.conv.limits,
                             };
                             debug_assert!(
                                 from + (count - 1) * vertical.step * source.pitch()

@@ -282,7 +282,7 @@ impl Images<'_> {
                             b: vertical.outputs * width * channels,
                         },
                         init,
-                        relu: false,
+                        limits: None,
                     };
                     debug_assert!(
                         corner

@@ -124,8 +124,8 @@ pub(crate) struct Tile {
     pub middle: DepthLoop,
     pub outer: DepthLoop,
     pub init: Init,
-    /// Whether results below 0 become 0.
-    pub relu: bool,
+    /// Smallest and largest result, to which others are clamped. NaN stays NaN.
+    pub limits: Option<[f32; 2]>,
 }
 
 impl Tile {
@@ -252,10 +252,11 @@ impl<const P: usize, const V: usize, const ROW_MAJOR: bool> Shaped<P, V, ROW_MAJ
                     accumulate::<S, P, V>(&mut sums, a, b, strides, tile.depth);
                 }
             }
-            if tile.relu {
+            if let Some(limits) = tile.limits {
+                let [least, most] = limits.map(|limit| S::splat(limit));
                 for p in 0..P {
                     for v in 0..V {
-                        sums[p][v] = S::max(S::splat(0.0), sums[p][v]);
+                        sums[p][v] = S::min(most, S::max(least, sums[p][v]));
                     }
                 }
             }
@@ -383,7 +384,7 @@ mod tests {
             for rows in 1..=5 {
                 for columns in [1, lanes - 1, lanes, lanes + 1, 2 * lanes] {
                     for a_order in [AOrder::RowMajor([Repeat::ONCE; 2]), AOrder::ColumnMajor] {
-                        for relu in [false, true] {
+                        for limits in [None, Some([0.0, f32::INFINITY]), Some([0.0, 6.0])] {
                             let mut out = vec![0.5; rows * wide + MAX_LANES];
                             let tile = Tile {
                                 rows,
@@ -399,7 +400,7 @@ mod tests {
                                 middle: DepthLoop::ONCE,
                                 outer: DepthLoop::ONCE,
                                 init: Init::Accumulate,
-                                relu,
+                                limits,
                             };
                             isa.run(Product {
                                 tile,
@@ -417,8 +418,10 @@ mod tests {
                                         })
                                         .sum();
                                     let want = match j < columns {
-                                        true if relu => (0.5 + sum).max(0.0),
-                                        true => 0.5 + sum,
+                                        true => match limits {
+                                            None => 0.5 + sum,
+                                            Some([least, most]) => (0.5 + sum).clamp(least, most),
+                                        },
                                         false => 0.5,
                                     };
                                     assert_eq!(out[p * wide + j], want, "{isa:?} {tile:?}");
@@ -464,7 +467,7 @@ mod tests {
             middle: DepthLoop::ONCE,
             outer: DepthLoop::ONCE,
             init: Init::Zero,
-            relu: false,
+            limits: None,
         };
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let mut out = vec![0.5; 60];

@@ -23,6 +23,8 @@ pub enum Derivative<'a> {
     /// Of a ReLU without a residual. The activation's argument is computed again from the input,
     /// which saves reading the output.
     OfRelu,
+    /// Of a ReLU6 without a residual, computed in the same way.
+    OfRelu6,
     /// Of a GELU without a residual, computed in the same way.
     OfGelu,
 }
@@ -33,6 +35,7 @@ impl<'a> Derivative<'a> {
         match self {
             Derivative::One | Derivative::OfReluOutput(_) => Activation::Identity,
             Derivative::OfRelu => Activation::Relu,
+            Derivative::OfRelu6 => Activation::Relu6,
             Derivative::OfGelu => Activation::Gelu,
         }
     }

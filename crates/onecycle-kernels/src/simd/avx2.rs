@@ -103,6 +103,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn min(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn where_larger(x: __m256, y: __m256, chosen: __m256, other: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe {

@@ -87,6 +87,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn min(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn where_larger(x: __m512, y: __m512, chosen: __m512, other: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {

@@ -59,8 +59,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`.
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of each pair; `b` if `a` is NaN.
+    /// The larger of each pair; `b` if `a` or `b` is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of each pair; `b` if `a` or `b` is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// Per lane: `chosen` if `x > y` or `x` is NaN, otherwise `other`.
     unsafe fn where_larger(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V;
     /// Per lane: `chosen` if `x == y`, otherwise `other`.

@@ -99,6 +99,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+        lanes(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
     unsafe fn where_larger(x: Self::V, y: Self::V, chosen: Self::V, other: Self::V) -> Self::V {
         lanes(|i| {
             if x[i] > y[i] || x[i].is_nan() {

@@ -12,6 +12,7 @@ mod linear;
 mod loss;
 mod norm;
 mod pool;
+mod relu6;
 mod threads;
 mod update;
 mod weighted_loss;

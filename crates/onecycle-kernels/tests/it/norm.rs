@@ -249,6 +249,7 @@ impl Layer {
             }
             // Would need the residual in the backward pass.
             (Activation::Gelu, Some(_)) => return,
+            (Activation::Relu6, _) => unreachable!("tested with larger numbers, in `relu6`"),
         };
         // Error of `g`: that of the derivative, whose own derivative is below 0.8, and of the
         // product.
@@ -431,7 +432,7 @@ fn nan_passes_through_the_activations() {
     x[4] = f32::NAN;
     for kernels in all_kernels() {
         let isa = kernels.isa();
-        for activation in [Activation::Relu, Activation::Gelu] {
+        for activation in [Activation::Relu, Activation::Relu6, Activation::Gelu] {
             for residual in [None, Some(&layer.residual[..])] {
                 let mut y = vec![0.0; 15];
                 let epilogue = NormEpilogue {

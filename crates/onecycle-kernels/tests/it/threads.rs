@@ -205,7 +205,9 @@ fn elementwise() {
         kernels.gelu_forward(&x, &mut gelu).unwrap();
         let mut gelu_gradient = y.clone();
         kernels.gelu_backward(&x, &mut gelu_gradient).unwrap();
-        vec![relu, gradient, sum, gelu, gelu_gradient]
+        let mut relu6_gradient = y.clone();
+        kernels.relu6_backward(&x, &mut relu6_gradient).unwrap();
+        vec![relu, gradient, sum, gelu, gelu_gradient, relu6_gradient]
     });
 }
 

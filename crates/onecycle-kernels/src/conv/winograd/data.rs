@@ -6,7 +6,6 @@
 
 use super::prefetch::Prefetcher;
 use super::{INPUTS, OUTPUTS, POINTS, Points, TiledImage, tiles, transform};
-use crate::activation::Activation;
 use crate::conv::Epilogue;
 use crate::conv::geometry::{Geometry, channel_block};
 use crate::gemm::Panel;
@@ -57,8 +56,8 @@ pub(crate) struct WinogradConv<'a> {
     /// `[block of output channels][point][source channel][output channel]`.
     weights: Buffer<'a>,
     bias: Buffer<'a>,
-    /// Whether outputs below 0 become 0. Another activation is left to the caller.
-    relu: bool,
+    /// Smallest and largest output. An activation that does not clamp is left to the caller.
+    limits: Option<[f32; 2]>,
 }
 
 impl<'a> WinogradConv<'a> {
@@ -88,7 +87,7 @@ impl<'a> WinogradConv<'a> {
             kernels,
             weights: points,
             bias,
-            relu: epilogue.activation == Activation::Relu,
+            limits: epilogue.activation.limits(),
         }
     }
 
@@ -110,7 +109,7 @@ impl<'a> WinogradConv<'a> {
             workspace: &self.kernels.workspace,
             weights: &self.weights,
             bias: &self.bias,
-            relu: self.relu,
+            limits: self.limits,
             images: source.len() / self.tiling.source.len(),
             source,
             band: self.tiling.band(self.kernels.isa),
@@ -213,7 +212,7 @@ struct Group<'a> {
     /// Result of [`transform_weights`].
     weights: &'a [f32],
     bias: &'a [f32],
-    relu: bool,
+    limits: Option<[f32; 2]>,
     source: &'a [f32],
     images: usize,
     /// Tile rows per band.
@@ -281,7 +280,7 @@ impl WithSimd for Group<'_> {
                     across,
                     height: height_here,
                     bias: self.bias,
-                    relu: self.relu,
+                    limits: self.limits,
                     pixels: &mut self.output[at..][..height_here * width * out_channels],
                 };
                 let at = (row - first) * across * out_channels;

@@ -303,7 +303,8 @@ pub(super) struct Outputs<'a> {
     pub height: usize,
     /// `[channels]`.
     pub bias: &'a [f32],
-    pub relu: bool,
+    /// Smallest and largest value, to which others are clamped.
+    pub limits: Option<[f32; 2]>,
     /// The rows, contiguous. If a row ends within a tile, the rest of the tile is discarded.
     pub pixels: &'a mut [f32],
 }
@@ -343,11 +344,11 @@ pub(super) unsafe fn output_row<S: Simd>(
     assert!(columns.len() >= columns_len(outputs.across, channels));
     assert!(outputs.height <= 4 && width <= 4 * outputs.across);
     let (columns, pixels) = (columns.as_mut_ptr(), outputs.pixels.as_mut_ptr());
-    let floor = if outputs.relu { 0.0 } else { f32::NEG_INFINITY };
+    let limits = outputs.limits.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
     // SAFETY: row `i` at point `j` has `len` floats from `columns[(6 i + j) * len]` on; only
     // columns inside of the row of pixels are written; the rest is guaranteed by the caller.
     unsafe {
-        let floor = S::splat(floor);
+        let [least, most] = limits.map(|limit| S::splat(limit));
         for j in 0..6 {
             for q in (0..len).step_by(S::LANES) {
                 let column = load6::<S>(points.add(j * point_stride + q), 6 * point_stride);
@@ -365,7 +366,7 @@ pub(super) unsafe fn output_row<S: Simd>(
                     let to = pixels.add(i * row_len + 4 * t * channels + c);
                     for (j, value) in output::<S>(row).into_iter().enumerate() {
                         if here >= 4 || j < here {
-                            let value = S::max(floor, S::add(value, bias));
+                            let value = S::min(most, S::max(least, S::add(value, bias)));
                             S::store(to.add(j * channels), value);
                         }
                     }

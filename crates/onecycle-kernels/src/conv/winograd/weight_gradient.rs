@@ -348,7 +348,7 @@ pub(super) unsafe fn accumulate_point<S: Simd>(
                 } else {
                     Init::Accumulate
                 },
-                relu: false,
+                limits: None,
             };
             // SAFETY: the caller's guarantees; at least `rows` rows of sums are left.
             unsafe { tile.run::<S>() }

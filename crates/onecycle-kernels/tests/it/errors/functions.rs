@@ -298,6 +298,12 @@ pub fn shapeless() -> Vec<Function> {
         function("gelu_forward", &[("output", 9)], move |slices| {
             Kernels::new().gelu_forward(&[1.0; 9], &mut slices[0])
         }),
+        function("relu6_backward", &[("output", 9)], move |slices| {
+            let mut gradient = [BEFORE; 9];
+            let result = Kernels::new().relu6_backward(&slices[0], &mut gradient);
+            assert_eq!(gradient, [BEFORE; 9]);
+            result
+        }),
         function("gelu_backward", &[("input", 9)], move |slices| {
             let mut gradient = [BEFORE; 9];
             let result = Kernels::new().gelu_backward(&slices[0], &mut gradient);
