@@ -121,7 +121,7 @@ impl From<[Tensor<1>; 2]> for RunningStatistics<Dispatch> {
 pub(crate) struct NormOptions {
     /// Added to the variance.
     pub(crate) epsilon: f64,
-    /// Applied last, after the residual if there is one. GELU is not supported after a residual in
+    /// Applied last, after the residual if there is one. Only ReLU is supported after a residual in
     /// training.
     pub(crate) activation: Activation,
 }

@@ -22,11 +22,20 @@ pub(super) fn gelu_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x * distribution
 }
 
+/// ReLU6, `min(max(x, 0), 6)`, of each element (Krizhevsky 2010, "Convolutional deep belief networks
+/// on CIFAR-10"). Mobile networks use it.
+///
+/// After a layer, its `forward_relu6` does the same in fewer passes over memory.
+pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.clamp(0.0, 6.0)
+}
+
 /// Applies `activation` where no kernel has done it.
 pub(super) fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
     match activation {
         Activation::Identity => x,
         Activation::Relu => relu(x),
+        Activation::Relu6 => relu6(x),
         Activation::Gelu => gelu(x),
     }
 }

@@ -9,17 +9,18 @@ use crate::cpu::{self, Activation};
 
 /// Two-dimensional convolution with a square kernel, like PyTorch's `Conv2d`.
 ///
-/// Input `[batch, in, height, width]`, weight `[out, in, kernel, kernel]`, output
+/// Input `[batch, in, height, width]`, weight `[out, in / groups, kernel, kernel]`, output
 /// `[batch, out, height', width']` with `height' = (height + 2 padding - kernel) / stride + 1`,
 /// rounded down.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[out, in, kernel, kernel]`.
+    /// `[out, in / groups, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
     /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
+    groups: usize,
 }
 
 /// Shape of a [`Conv2d`].
@@ -35,6 +36,10 @@ pub struct Conv2dShape {
     pub stride: usize,
     /// Rows and columns of zeros on each side.
     pub padding: usize,
+    /// Number of groups of channels. Each group of outputs sees the inputs of its own group alone;
+    /// the number divides both `channels_in` and `channels_out`. 1 for a full convolution,
+    /// `channels_in` for a depthwise one.
+    pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
 }
@@ -48,7 +53,17 @@ impl Conv2dShape {
             kernel,
             stride: 1,
             padding: kernel / 2,
+            groups: 1,
             bias: false,
+        }
+    }
+
+    /// [`same`](Self::same) with one window per channel (Sifre 2014; Howard et al. 2017,
+    /// "MobileNets", section 3.1).
+    pub fn depthwise(channels: usize, kernel: usize) -> Self {
+        Conv2dShape {
+            groups: channels,
+            ..Conv2dShape::same(channels, channels, kernel)
         }
     }
 
@@ -71,12 +86,25 @@ impl Conv2dShape {
 impl Conv2d {
     /// Creates a convolution with weights drawn from `rng`. A bias is drawn after them with
     /// [`Init::Uniform`], else it is 0.
+    ///
+    /// # Panics
+    /// `groups` does not divide the channels.
     pub fn new(shape: Conv2dShape, init: Init, rng: &mut impl Rng, device: &Device) -> Self {
+        let Conv2dShape {
+            channels_in,
+            channels_out,
+            groups,
+            ..
+        } = shape;
+        assert!(
+            channels_in.is_multiple_of(groups) && channels_out.is_multiple_of(groups),
+            "{groups} groups must divide {channels_in} and {channels_out} channels"
+        );
         let area = shape.kernel * shape.kernel;
-        let (fan_in, fan_out) = (shape.channels_in * area, shape.channels_out * area);
+        let (fan_in, fan_out) = (channels_in / groups * area, channels_out / groups * area);
         let dims = [
-            shape.channels_out,
-            shape.channels_in,
+            channels_out,
+            channels_in / groups,
             shape.kernel,
             shape.kernel,
         ];
@@ -87,6 +115,7 @@ impl Conv2d {
                 .then(|| init.bias(shape.channels_out, fan_in, rng, device)),
             stride: shape.stride,
             padding: shape.padding,
+            groups,
         }
     }
 
@@ -100,17 +129,20 @@ impl Conv2d {
         self.apply(input, Activation::Relu)
     }
 
+    /// [`Conv2d::forward`], then [`relu6`](super::relu6).
+    pub fn forward_relu6(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, Activation::Relu6)
+    }
+
     /// [`Conv2d::forward`], then [`gelu`](super::gelu). On the CPU the backward pass convolves again
     /// instead of storing the argument of GELU, which suits small convolutions.
     pub fn forward_gelu(&self, input: Tensor<4>) -> Tensor<4> {
         self.apply(input, Activation::Gelu)
     }
 
-    /// Weight and window; `None` if there is a bias.
+    /// Weight and window; `None` if there is a bias or several groups.
     pub(super) fn kernel(&self) -> Option<(Tensor<4>, cpu::Window)> {
-        self.bias
-            .is_none()
-            .then(|| (self.weight.val(), self.window()))
+        (self.bias.is_none() && self.groups == 1).then(|| (self.weight.val(), self.window()))
     }
 
     fn window(&self) -> cpu::Window {
@@ -149,14 +181,14 @@ impl Conv2d {
         bias: Option<Tensor<1>>,
         activation: Activation,
     ) -> Tensor<4> {
-        if cpu::supports(&input) {
+        if self.groups == 1 && cpu::supports(&input) {
             return cpu::conv2d(input, weight, bias, self.window(), activation);
         }
         let options = ConvOptions::new(
             [self.stride, self.stride],
             [self.padding, self.padding],
             [1, 1],
-            1,
+            self.groups,
         );
         activate(activation, conv2d(input, weight, bias, options))
     }

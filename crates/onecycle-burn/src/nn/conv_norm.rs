@@ -58,6 +58,11 @@ impl ConvNorm<'_> {
         self.apply(x, Epilogue::activation(Activation::Relu))
     }
 
+    /// `relu6(norm(conv(x)))`, see [`relu6`](super::relu6).
+    pub fn forward_relu6(&self, x: Tensor<4>) -> Tensor<4> {
+        self.apply(x, Epilogue::activation(Activation::Relu6))
+    }
+
     /// `gelu(norm(conv(x)))`, see [`gelu`](super::gelu).
     pub fn forward_gelu(&self, x: Tensor<4>) -> Tensor<4> {
         self.apply(x, Epilogue::activation(Activation::Gelu))
@@ -67,6 +72,12 @@ impl ConvNorm<'_> {
     /// has the shape of the output.
     pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         self.apply(x, Epilogue::residual_relu(residual))
+    }
+
+    /// `norm(conv(x)) + residual`, the end of an inverted residual block (Sandler et al. 2018).
+    /// `residual` has the shape of the output.
+    pub fn forward_add(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.apply(x, Epilogue::residual(residual))
     }
 
     fn apply(&self, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
@@ -283,6 +294,7 @@ mod tests {
             kernel: 2,
             stride: 1,
             padding: 0,
+            groups: 1,
             bias: true,
         };
         let mut conv = Conv2d::new(shape, Init::Uniform, &mut rng, &device);

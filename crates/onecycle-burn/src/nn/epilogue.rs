@@ -22,6 +22,14 @@ impl Epilogue {
         }
     }
 
+    /// Only a residual.
+    pub(super) fn residual(residual: Tensor<4>) -> Self {
+        Epilogue {
+            residual: Some(residual),
+            activation: Activation::Identity,
+        }
+    }
+
     pub(super) fn residual_relu(residual: Tensor<4>) -> Self {
         Epilogue {
             residual: Some(residual),

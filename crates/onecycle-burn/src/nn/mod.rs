@@ -5,8 +5,8 @@
 //! so that weights can be exchanged unchanged, and draw from a stream that the caller provides.
 //!
 //! On the CPU in float32 they run on [`onecycle_kernels`], elsewhere on Burn's operations. The
-//! kernels fuse what directly follows a layer (`forward_relu`, `forward_gelu`, [`ConvNorm`]) into its pass over
-//! memory.
+//! kernels fuse what directly follows a layer (`forward_relu`, `forward_relu6`, `forward_gelu`,
+//! [`ConvNorm`]) into its pass over memory.
 
 mod activation;
 mod branch;
@@ -19,7 +19,7 @@ mod loss;
 mod norm;
 mod pool;
 
-pub use activation::gelu;
+pub use activation::{gelu, relu6};
 pub use branch::{add, branch};
 pub use conv::{Conv2d, Conv2dShape};
 pub use conv_norm::ConvNorm;
@@ -28,4 +28,4 @@ pub(crate) use init::normal;
 pub use linear::Linear;
 pub use loss::{cross_entropy, weighted_cross_entropy};
 pub use norm::{BatchNorm2d, NormShape};
-pub use pool::{global_average_pool2d, global_max_pool2d, max_pool2d};
+pub use pool::{PoolWindow, global_average_pool2d, global_max_pool2d, max_pool2d, max_pool2d_with};

@@ -126,6 +126,11 @@ impl BatchNorm2d {
         self.apply(input, Epilogue::activation(Activation::Relu))
     }
 
+    /// [`BatchNorm2d::forward`], then [`relu6`](super::relu6).
+    pub fn forward_relu6(&self, input: Tensor<4>) -> Tensor<4> {
+        self.apply(input, Epilogue::activation(Activation::Relu6))
+    }
+
     /// [`BatchNorm2d::forward`], then [`gelu`](super::gelu).
     pub fn forward_gelu(&self, input: Tensor<4>) -> Tensor<4> {
         self.apply(input, Epilogue::activation(Activation::Gelu))

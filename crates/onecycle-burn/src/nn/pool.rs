@@ -11,6 +11,32 @@ pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
     burn_max_pool2d(x, MaxPoolOptions::new([side, side]))
 }
 
+/// Window of a pooling, square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolWindow {
+    /// Height and width, in pixels.
+    pub side: usize,
+    /// Pixels from one window to the next.
+    pub stride: usize,
+    /// Rows and columns on each side of the image that windows may cover; at most half of `side`.
+    pub padding: usize,
+}
+
+/// Maximum of each window of `[batch, channels, height, width]`, like PyTorch's `max_pool2d`. Windows
+/// may overlap. Padding never is the maximum. The output has `(height + 2 padding - side) / stride +
+/// 1` rows, rounded down.
+pub fn max_pool2d_with(x: Tensor<4>, window: PoolWindow) -> Tensor<4> {
+    let PoolWindow {
+        side,
+        stride,
+        padding,
+    } = window;
+    let options = MaxPoolOptions::new([side, side])
+        .with_stride([stride, stride])
+        .with_padding([padding, padding]);
+    burn_max_pool2d(x, options)
+}
+
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
 pub fn global_average_pool2d(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();

@@ -67,6 +67,7 @@ impl Airbench94 {
             kernel: PATCH,
             stride: 1,
             padding: 0,
+            groups: 1,
             bias: true,
         };
         // An initialisation with a bias of 0, as in the original.
@@ -109,13 +110,23 @@ impl Airbench94 {
             .collect()
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc`, `[batch, 256]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.whiten.forward_gelu(images);
         let x = self.group1.forward(x);
         let x = self.group2.forward(x);
         let x = self.group3.forward(x);
-        self.fc.forward(global_max_pool2d(x)) * Self::LOGIT_SCALE
+        global_max_pool2d(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(features) * Self::LOGIT_SCALE
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc
     }
 }
 

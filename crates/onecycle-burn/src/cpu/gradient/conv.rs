@@ -38,6 +38,9 @@ enum ActivationState {
     Relu {
         output: ChannelsLast,
     },
+    Relu6 {
+        output: ChannelsLast,
+    },
     /// The convolution is computed again.
     Gelu {
         bias: Option<FlexTensor>,
@@ -66,6 +69,12 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             ActivationState::Identity => None,
             ActivationState::Relu { output } => {
                 let masked = KERNELS.relu_backward(output.values(), gradient.values_mut());
+                expect_valid("conv2d", masked);
+                output.give_back();
+                None
+            }
+            ActivationState::Relu6 { output } => {
+                let masked = KERNELS.relu6_backward(output.values(), gradient.values_mut());
                 expect_valid("conv2d", masked);
                 output.give_back();
                 None
@@ -136,6 +145,7 @@ pub(super) fn conv<C: CheckpointStrategy>(
             activation: match activation {
                 Activation::Identity => ActivationState::Identity,
                 Activation::Relu => ActivationState::Relu { output: y.clone() },
+                Activation::Relu6 => ActivationState::Relu6 { output: y.clone() },
                 Activation::Gelu => ActivationState::Gelu { bias },
             },
         };

@@ -89,6 +89,7 @@ impl NormState {
                         (Some(y), _) => Derivative::OfReluOutput(&y.values()[values.clone()]),
                         (None, Activation::Identity) => Derivative::One,
                         (None, Activation::Relu) => Derivative::OfRelu,
+                        (None, Activation::Relu6) => Derivative::OfRelu6,
                         (None, Activation::Gelu) => Derivative::OfGelu,
                     },
                     values,
@@ -282,7 +283,9 @@ pub(super) fn normalise(
     let y = flex::normalise(&x, &statistics, &values, residual.as_ref(), options);
     drop(values);
     let masked = match (options.activation, &residual) {
-        (Activation::Gelu, Some(_)) => unreachable!("GELU follows a residual in no layer"),
+        (Activation::Relu6 | Activation::Gelu, Some(_)) => {
+            unreachable!("only ReLU follows a residual in any layer")
+        }
         (activation, residual) => activation == Activation::Relu && residual.is_some(),
     };
     if let Some(residual) = residual {
