@@ -62,7 +62,7 @@ def cases(folder):
         softmax /= softmax.sum(1, keepdims=True)
         assert abs(probabilities - softmax).max() <= LOGITS, file
         largest = max(largest, float(difference))
-    assert len(files) >= 39, f"only {len(files)} cases"
+    assert len(files) >= 64, f"only {len(files)} cases"
     print(f"{len(files)} networks, largest difference of a logit {largest:.2e}")
 
 

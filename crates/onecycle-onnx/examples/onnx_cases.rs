@@ -28,18 +28,24 @@ const BATCH: usize = 8;
 /// of 0.9³⁰, 4 %.
 const CALIBRATION: usize = 30;
 const CLASSES: usize = 10;
-/// Grey, colour, and sides that differ and do not halve evenly.
-const SHAPES: [ImageShape; 3] = [
+/// Grey, colour, and sides that differ and do not halve evenly. The last is large enough for the
+/// networks.
+const SHAPES: [ImageShape; 4] = [
     ImageShape::new(1, 28, 28),
     ImageShape::new(3, 32, 32),
     ImageShape::new(3, 21, 38),
+    ImageShape::new(3, 67, 50),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args().nth(1).ok_or("usage: onnx_cases FOLDER")?;
     fs::create_dir_all(&folder)?;
     for name in Architecture::names() {
-        for shape in SHAPES {
+        let least = name.parse::<Architecture>()?.min_side();
+        for shape in SHAPES
+            .into_iter()
+            .filter(|shape| shape.height.min(shape.width) >= least)
+        {
             write_case(Path::new(&folder), name, shape)?;
         }
     }

@@ -18,12 +18,14 @@ pub(crate) struct Value {
     pub(crate) shape: Vec<usize>,
 }
 
-/// Stride and padding of a convolution.
+/// Stride, padding and groups of a convolution, or stride and padding of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) stride: usize,
-    /// Rows and columns of zeros on each side.
+    /// Rows and columns on each side: zeros of a convolution, ignored by a pool.
     pub(crate) padding: usize,
+    /// Groups of channels of a convolution.
+    pub(crate) groups: usize,
 }
 
 impl Window {
@@ -32,6 +34,7 @@ impl Window {
         Window {
             stride: 1,
             padding: kernel / 2,
+            groups: 1,
         }
     }
 
@@ -40,12 +43,21 @@ impl Window {
         Window {
             stride: 1,
             padding: 0,
+            groups: 1,
         }
     }
 
     /// Replaces the stride.
     pub(crate) fn with_stride(self, stride: usize) -> Self {
         Window { stride, ..self }
+    }
+
+    /// One window per channel.
+    pub(crate) fn depthwise(self, channels: usize) -> Self {
+        Window {
+            groups: channels,
+            ..self
+        }
     }
 }
 
@@ -90,7 +102,7 @@ impl Layers {
         window: Window,
         x: Value,
     ) -> Result<Value, OnnxError> {
-        let weight = self.kernel(name, &x)?;
+        let weight = self.kernel(name, window, &x)?;
         let bias = self.optional_vector(&format!("{name}.bias"), weight.shape[0])?;
         self.push_conv(name, window, weight, bias, x)
     }
@@ -105,7 +117,7 @@ impl Layers {
         window: Window,
         x: Value,
     ) -> Result<Value, OnnxError> {
-        let mut weight = self.kernel(conv, &x)?;
+        let mut weight = self.kernel(conv, window, &x)?;
         let channels = weight.shape[0];
         let bias = self.optional_vector(&format!("{conv}.bias"), channels)?;
         let mut vector = |part: &str| self.vector(&format!("{norm}.{part}"), channels);
@@ -152,6 +164,16 @@ impl Layers {
         self.node(&name, "Relu", vec![x.name], &[], x.shape)
     }
 
+    /// `min(max(x, 0), 6)`.
+    pub(crate) fn relu6(&mut self, x: Value) -> Result<Value, OnnxError> {
+        let name = format!("{}.relu6", x.name);
+        let mut inputs = vec![x.name];
+        for (limit, value) in [("min", 0.0), ("max", 6.0)] {
+            inputs.push(self.constant(&format!("{name}.{limit}"), vec![], &[value])?);
+        }
+        Ok(self.node(&name, "Clip", inputs, &[], x.shape))
+    }
+
     /// `x Φ(x) = x/2 (1 + erf(x/√2))`. The operator `Gelu` is newer than many runtimes.
     pub(crate) fn gelu(&mut self, x: Value) -> Result<Value, OnnxError> {
         let path = |part: &str| format!("{}.gelu.{part}", x.name);
@@ -167,15 +189,27 @@ impl Layers {
     /// Maximum of each `side × side` window. Windows do not overlap; rows and columns at the end
     /// that do not fill a window are ignored.
     pub(crate) fn max_pool(&mut self, side: usize, x: Value) -> Result<Value, OnnxError> {
+        self.max_pool_with(side, Window::valid().with_stride(side), x)
+    }
+
+    /// Maximum of each `side × side` window.
+    pub(crate) fn max_pool_with(
+        &mut self,
+        side: usize,
+        window: Window,
+        x: Value,
+    ) -> Result<Value, OnnxError> {
         let name = format!("{}.max_pool", x.name);
         let [channels, height, width] = feature_map(&x);
-        let window = Window {
-            stride: side,
-            padding: 0,
-        };
         let [height, width] = output_size(&name, side, window, [height, width])?;
-        let sides = Attribute::Ints(vec![side as i64; 2]);
-        let attributes = [("kernel_shape", sides.clone()), ("strides", sides)];
+        let ints = |value: usize, count| Attribute::Ints(vec![value as i64; count]);
+        let mut attributes = vec![
+            ("kernel_shape", ints(side, 2)),
+            ("strides", ints(window.stride, 2)),
+        ];
+        if window.padding > 0 {
+            attributes.push(("pads", ints(window.padding, 4)));
+        }
         let shape = vec![channels, height, width];
         Ok(self.node(&name, "MaxPool", vec![x.name], &attributes, shape))
     }
@@ -276,20 +310,23 @@ impl Layers {
             inputs.push(self.constant(&format!("{name}.bias"), vec![channels], &bias)?);
         }
         let ints = |value: usize, count| Attribute::Ints(vec![value as i64; count]);
-        let attributes = [
+        let mut attributes = vec![
             ("kernel_shape", ints(kernel, 2)),
             ("strides", ints(window.stride, 2)),
             ("pads", ints(window.padding, 4)),
         ];
+        if window.groups > 1 {
+            attributes.push(("group", Attribute::Int(window.groups as i64)));
+        }
         let shape = vec![channels, height, width];
         Ok(self.node(name, "Conv", inputs, &attributes, shape))
     }
 
-    /// The weight `[out, in, kernel, kernel]` of a convolution of `x`.
-    fn kernel(&mut self, name: &str, x: &Value) -> Result<Tensor, OnnxError> {
+    /// The weight `[out, in / groups, kernel, kernel]` of a convolution of `x`.
+    fn kernel(&mut self, name: &str, window: Window, x: &Value) -> Result<Tensor, OnnxError> {
         let name = format!("{name}.weight");
         let weight = self.take(&name)?;
-        let [channels, ..] = feature_map(x);
+        let channels = feature_map(x)[0] / window.groups;
         match weight.shape[..] {
             [_, found, height, width] if found == channels && height == width => Ok(weight),
             _ => {

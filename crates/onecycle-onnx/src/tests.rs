@@ -140,12 +140,15 @@ fn export(description: &Description) -> OnnxModel {
 }
 
 const COLOUR: ImageShape = ImageShape::new(3, 20, 36);
+/// For networks that need larger images.
+const PHOTO: ImageShape = ImageShape::new(3, 40, 36);
 const GREY: ImageShape = ImageShape::new(1, 28, 28);
 
 #[test]
 fn every_network_is_a_well_formed_graph() {
     for name in Architecture::names() {
-        let description = description(name, COLOUR);
+        let small = name.parse::<Architecture>().unwrap().min_side() <= COLOUR.height;
+        let description = description(name, if small { COLOUR } else { PHOTO });
         let bytes = export(&description).to_bytes().unwrap();
         assert_eq!(bytes, export(&description).to_bytes().unwrap());
         let model = Parsed::new(&bytes);
@@ -159,7 +162,8 @@ fn every_network_is_a_well_formed_graph() {
         assert_eq!(graph.text(2), name);
         let ports = |field| graph.messages(field).iter().map(port).collect::<Vec<_>>();
         let dims = |sizes: &[&str]| sizes.iter().map(|size| (*size).to_owned()).collect();
-        let batch = ["batch", "20", "36", "3"];
+        let height = description.shape.height.to_string();
+        let batch = ["batch", &height, "36", "3"];
         assert_eq!(ports(11), [("images".to_owned(), 2, dims(&batch))]);
         let outputs = ["logits", "probabilities"];
         let expected = outputs.map(|output| (output.to_owned(), 1, dims(&["batch", "3"])));

@@ -71,12 +71,22 @@ impl ConvNet {
         norms.into_iter().flatten().collect()
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc`, `[batch, 64]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(layer(&self.conv1, self.bn1.as_ref(), images), 2);
         let x = max_pool2d(layer(&self.conv2, self.bn2.as_ref(), x), 2);
         let x = layer(&self.conv3, self.bn3.as_ref(), x);
-        self.fc.forward(global_average_pool2d(x))
+        global_average_pool2d(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(features)
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc
     }
 }
 

@@ -56,12 +56,22 @@ impl LeNet5 {
         }
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc3`, `[batch, 84]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(self.conv1.forward_relu(images), 2);
         let x = max_pool2d(self.conv2.forward_relu(x), 2);
         let x = self.fc1.forward_relu(x.flatten(1, 3));
-        self.fc3.forward(self.fc2.forward_relu(x))
+        self.fc2.forward_relu(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc3.forward(features)
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc3
     }
 }
 
@@ -113,10 +123,20 @@ impl CaffeLeNet {
         }
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc2`, `[batch, 500]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = max_pool2d(self.conv1.forward(images), 2);
         let x = max_pool2d(self.conv2.forward(x), 2);
-        self.fc2.forward(self.fc1.forward_relu(x.flatten(1, 3)))
+        self.fc1.forward_relu(x.flatten(1, 3))
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc2.forward(features)
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc2
     }
 }

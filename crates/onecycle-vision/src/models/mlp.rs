@@ -37,9 +37,19 @@ impl Mlp {
         }
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc3`, `[batch, 128]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.fc1.forward_relu(images.flatten(1, 3));
-        self.fc3.forward(self.fc2.forward_relu(x))
+        self.fc2.forward_relu(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc3.forward(features)
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc3
     }
 }

@@ -1,4 +1,4 @@
-//! Networks for small images. Their weights can be exchanged with PyTorch unchanged.
+//! Networks for images. Their weights can be exchanged with PyTorch unchanged.
 //!
 //! | name | network | parameters | smallest side |
 //! |---|---|---|---|
@@ -16,17 +16,25 @@
 //! | `resnet110` | | 1 730 714 | 4 |
 //! | `resnet9` | [`ResNet9`]: Page 2018, the wide network of the DAWNBench entries | 6 573 130 | 8 |
 //! | `airbench94` | [`Airbench94`]: Jordan 2024, for few epochs of CIFAR-10 | 1 971 352 | 9 |
+//! | `resnet18` | [`ImageNetResNet`]: He et al. 2016, section 4.1, for photos | 11 181 642 | 32 |
+//! | `resnet34` | the same, deeper | 21 289 802 | 32 |
+//! | `resnet50` | the same, with bottleneck blocks | 23 528 522 | 32 |
+//! | `efficientnet-lite0` | [`EfficientNetLite0`]: Tan & Le 2019, the lite variant, for photos | 3 383 818 | 32 |
 //!
 //! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
-//! 28, the others for 3 × 32 × 32. The smallest side is in pixels.
+//! 28, the others for three channels. The smallest side is in pixels.
 //!
 //! [`Model`] holds any of them; [`Architecture`] is its name. [`Network`] is the trait of a module of
-//! your own.
+//! your own. [`Model::features`] and [`Model::classify`] are the two parts of a network that
+//! fine-tuning needs, and [`Architecture::layer_groups`] divides its parameters by depth.
 
 mod airbench;
 mod conv_bn;
 mod convnet;
+mod efficientnet;
 mod error;
+mod imagenet_resnet;
+mod layer_groups;
 mod lenet;
 mod mlp;
 mod resnet;
@@ -44,7 +52,12 @@ use burn::{
 pub use airbench::Airbench94;
 pub use conv_bn::ConvBn;
 pub use convnet::ConvNet;
+pub use efficientnet::{EfficientNetLite0, InvertedBlock, MobileBlock, SeparableBlock};
 pub use error::ModelError;
+pub use imagenet_resnet::{
+    BottleneckBlock, ImageNetResNet, ImageNetResNetShape, PlainBlock, ResidualBlock,
+};
+pub use layer_groups::LayerGroup;
 pub use lenet::{CaffeLeNet, LeNet5};
 pub use mlp::Mlp;
 pub use resnet::{BasicBlock, ResNet, ResNetShape};
@@ -77,6 +90,7 @@ pub trait Network: Module {
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 }
 
+/// Implements [`Network`], and `forward` as its two parts.
 macro_rules! networks {
     ($($network:ty),*) => {
         $(impl Network for $network {
@@ -84,12 +98,29 @@ macro_rules! networks {
                 // The network's own function of this name.
                 <$network>::forward(self, images)
             }
+        }
+
+        impl $network {
+            /// Maps normalised images `[batch, channels, height, width]` to logits
+            /// `[batch, classes]`: `classify(features(images))`.
+            pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+                self.classify(self.features(images))
+            }
         })*
     };
 }
 
 networks!(
-    Model, LeNet5, CaffeLeNet, ConvNet, Mlp, ResNet, ResNet9, Airbench94
+    Model,
+    LeNet5,
+    CaffeLeNet,
+    ConvNet,
+    Mlp,
+    ResNet,
+    ResNet9,
+    Airbench94,
+    ImageNetResNet,
+    EfficientNetLite0
 );
 
 /// A network, by name.
@@ -117,10 +148,18 @@ pub enum Architecture {
     ResNet9,
     /// [`Airbench94`].
     Airbench94,
+    /// [`ImageNetResNet`] with 18 layers.
+    ResNet18,
+    /// [`ImageNetResNet`] with 34 layers.
+    ResNet34,
+    /// [`ImageNetResNet`] with 50 layers.
+    ResNet50,
+    /// [`EfficientNetLite0`].
+    EfficientNetLite0,
 }
 
 /// All networks with their names.
-const ARCHITECTURES: [(&str, Architecture); 14] = [
+const ARCHITECTURES: [(&str, Architecture); 18] = [
     ("lenet5", Architecture::LeNet5),
     ("lenet-caffe", Architecture::CaffeLeNet),
     ("convnet", Architecture::ConvNet { batch_norm: true }),
@@ -135,6 +174,10 @@ const ARCHITECTURES: [(&str, Architecture); 14] = [
     ("resnet56", Architecture::ResNet { blocks: 9 }),
     ("resnet110", Architecture::ResNet { blocks: 18 }),
     ("airbench94", Architecture::Airbench94),
+    ("resnet18", Architecture::ResNet18),
+    ("resnet34", Architecture::ResNet34),
+    ("resnet50", Architecture::ResNet50),
+    ("efficientnet-lite0", Architecture::EfficientNetLite0),
 ];
 
 impl Architecture {
@@ -152,7 +195,11 @@ impl Architecture {
             | Architecture::ResNetSmall
             | Architecture::ResNet { .. }
             | Architecture::ResNet9
-            | Architecture::Airbench94 => true,
+            | Architecture::Airbench94
+            | Architecture::ResNet18
+            | Architecture::ResNet34
+            | Architecture::ResNet50
+            | Architecture::EfficientNetLite0 => true,
         }
     }
 
@@ -163,6 +210,10 @@ impl Architecture {
             Architecture::CaffeLeNet => CaffeLeNet::MIN_SIDE,
             Architecture::ResNet9 => ResNet9::MIN_SIDE,
             Architecture::Airbench94 => Airbench94::MIN_SIDE,
+            Architecture::ResNet18 | Architecture::ResNet34 | Architecture::ResNet50 => {
+                ImageNetResNet::MIN_SIDE
+            }
+            Architecture::EfficientNetLite0 => EfficientNetLite0::MIN_SIDE,
             Architecture::Mlp => 1,
             _ => 4,
         }
@@ -214,6 +265,27 @@ pub enum Model {
     ResNet9(ResNet9),
     /// An [`Airbench94`].
     Airbench94(Airbench94),
+    /// An [`ImageNetResNet`].
+    ImageNetResNet(ImageNetResNet),
+    /// An [`EfficientNetLite0`].
+    EfficientNetLite0(EfficientNetLite0),
+}
+
+/// Evaluates an expression for the network that a [`Model`] holds.
+macro_rules! with_network {
+    ($model:expr, $network:ident => $value:expr) => {
+        match $model {
+            Model::LeNet5($network) => $value,
+            Model::CaffeLeNet($network) => $value,
+            Model::ConvNet($network) => $value,
+            Model::Mlp($network) => $value,
+            Model::ResNet($network) => $value,
+            Model::ResNet9($network) => $value,
+            Model::Airbench94($network) => $value,
+            Model::ImageNetResNet($network) => $value,
+            Model::EfficientNetLite0($network) => $value,
+        }
+    };
 }
 
 impl Model {
@@ -241,6 +313,9 @@ impl Model {
         let (channels, size) = (shape.channels, [shape.height, shape.width]);
         let resnet =
             |shape, rng: &mut _| Model::ResNet(ResNet::new(shape, channels, classes, rng, device));
+        let imagenet = |shape, rng: &mut _| {
+            Model::ImageNetResNet(ImageNetResNet::new(shape, channels, classes, rng, device))
+        };
         Ok(match architecture {
             Architecture::LeNet5 => {
                 Model::LeNet5(LeNet5::new(channels, size, classes, rng, device))
@@ -261,6 +336,12 @@ impl Model {
             Architecture::Airbench94 => {
                 Model::Airbench94(Airbench94::new(channels, classes, rng, device))
             }
+            Architecture::ResNet18 => imagenet(ImageNetResNetShape::RESNET18, rng),
+            Architecture::ResNet34 => imagenet(ImageNetResNetShape::RESNET34, rng),
+            Architecture::ResNet50 => imagenet(ImageNetResNetShape::RESNET50, rng),
+            Architecture::EfficientNetLite0 => {
+                Model::EfficientNetLite0(EfficientNetLite0::new(channels, classes, rng, device))
+            }
         })
     }
 
@@ -274,6 +355,8 @@ impl Model {
             Model::ResNet(model) => model.norms(),
             Model::ResNet9(model) => model.norms(),
             Model::Airbench94(model) => model.norms(),
+            Model::ImageNetResNet(model) => model.norms(),
+            Model::EfficientNetLite0(model) => model.norms(),
         };
         for norm in norms {
             norm.ghost_batch = images;
@@ -296,16 +379,21 @@ impl Model {
         }
     }
 
-    /// Maps normalised images `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        match self {
-            Model::LeNet5(model) => model.forward(images),
-            Model::CaffeLeNet(model) => model.forward(images),
-            Model::ConvNet(model) => model.forward(images),
-            Model::Mlp(model) => model.forward(images),
-            Model::ResNet(model) => model.forward(images),
-            Model::ResNet9(model) => model.forward(images),
-            Model::Airbench94(model) => model.forward(images),
-        }
+    /// Maps normalised images `[batch, channels, height, width]` to the input of the last layer,
+    /// `[batch, features]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        with_network!(self, network => network.features(images))
+    }
+
+    /// Maps [`features`](Self::features) to logits `[batch, classes]`. Its parameters are those of the
+    /// last group of [`Architecture::layer_groups`].
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        with_network!(self, network => network.classify(features))
+    }
+
+    /// Number of features per image.
+    pub fn feature_count(&self) -> usize {
+        let [_classes, features] = with_network!(self, network => network.head().weight.dims());
+        features
     }
 }

@@ -164,8 +164,8 @@ impl ResNet {
         [&mut self.bn1].into_iter().chain(of_blocks).collect()
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc`, `[batch, features]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let stem = ConvNorm {
             conv: &self.conv1,
             norm: &self.bn1,
@@ -174,7 +174,17 @@ impl ResNet {
         for block in self.stage1.iter().chain(&self.stage2).chain(&self.stage3) {
             x = block.forward(x);
         }
-        self.fc.forward(global_average_pool2d(x))
+        global_average_pool2d(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(features)
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc
     }
 }
 

@@ -76,15 +76,25 @@ impl ResNet9 {
         layers.map(ConvBn::norm).collect()
     }
 
-    /// Maps `[batch, channels, height, width]` to logits `[batch, classes]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// Maps `[batch, channels, height, width]` to the features before `fc`, `[batch, 512]`.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.prep.layer().forward_relu(images);
         let x = max_pool2d(self.layer1.layer().forward_relu(x), 2);
         let x = add_residual(&self.residual1, x);
         let x = max_pool2d(self.layer2.layer().forward_relu(x), 2);
         let x = max_pool2d(self.layer3.layer().forward_relu(x), 2);
         let x = add_residual(&self.residual3, x);
-        self.fc.forward(global_max_pool2d(x)) * Self::LOGIT_SCALE
+        global_max_pool2d(x)
+    }
+
+    /// Maps features to logits `[batch, classes]`.
+    pub fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(features) * Self::LOGIT_SCALE
+    }
+
+    /// The layer after the features.
+    pub(super) fn head(&self) -> &Linear {
+        &self.fc
     }
 }
 
