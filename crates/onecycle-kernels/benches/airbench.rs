@@ -188,6 +188,7 @@ fn main() {
             kernel: [kernel; 2],
             stride: [1; 2],
             padding: [kernel / 3; 2],
+            groups: 1,
         };
         let pool_shape = |channels, size, kernel| Pool2d {
             batch,
@@ -196,6 +197,7 @@ fn main() {
             width: size,
             kernel: [kernel; 2],
             stride: [kernel; 2],
+            padding: [0, 0],
         };
         let whitening = conv_shape([3, 24], 32, 2);
         let images = map(whitening.input_len());

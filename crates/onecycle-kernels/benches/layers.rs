@@ -43,7 +43,13 @@ fn layers(batch: usize) -> Vec<Layer> {
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [padding; 2],
+            groups: 1,
         },
+    };
+    let depthwise = |name, channels, size, kernel: usize, stride| {
+        let mut layer = layer(name, channels, channels, size, kernel, stride, kernel / 2);
+        layer.shape.groups = channels;
+        layer
     };
     vec![
         layer("resnet20 3x3 3>16 @32", 3, 16, 32, 3, 1, 1),
@@ -74,6 +80,16 @@ fn layers(batch: usize) -> Vec<Layer> {
         layer("lenet 5x5 6>16 @14", 6, 16, 14, 5, 1, 2),
         layer("caffe 5x5 1>20 @28", 1, 20, 28, 5, 1, 0),
         layer("caffe 5x5 20>50 @12", 20, 50, 12, 5, 1, 0),
+        layer("resnet18 7x7 3>64 @128 s2", 3, 64, 128, 7, 2, 3),
+        layer("mobile 1x1 16>96 @64", 16, 96, 64, 1, 1, 0),
+        layer("mobile 1x1 144>24 @32", 144, 24, 32, 1, 1, 0),
+        layer("mobile 1x1 480>112 @8", 480, 112, 8, 1, 1, 0),
+        layer("mobile 1x1 1152>192 @4", 1152, 192, 4, 1, 1, 0),
+        depthwise("mobile dw 3x3 96 @64 s2", 96, 64, 3, 2),
+        depthwise("mobile dw 3x3 144 @32", 144, 32, 3, 1),
+        depthwise("mobile dw 5x5 240 @16", 240, 16, 5, 1),
+        depthwise("mobile dw 5x5 672 @8 s2", 672, 8, 5, 2),
+        depthwise("mobile dw 5x5 1152 @4", 1152, 4, 5, 1),
     ]
 }
 

@@ -22,6 +22,7 @@ fn main() {
             width: size,
             kernel: [2, 2],
             stride: [2, 2],
+            padding: [0, 0],
         };
         let x: Vec<f32> = (0..shape.input_len())
             .map(|i| (i * 7919 % 1013) as f32)

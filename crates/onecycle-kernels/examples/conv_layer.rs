@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
+        groups: 1,
     };
     let [rows, columns] = shape.output()?;
     // Images are [batch, height, width, channels], weights [out, in, kernel height, kernel width].
@@ -96,6 +97,7 @@ fn for_each_product(
         kernel: [kernel_rows, kernel_columns],
         stride,
         padding,
+        groups: _,
     } = shape;
     for n in 0..batch {
         for i in 0..rows {

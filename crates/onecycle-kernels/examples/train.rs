@@ -33,6 +33,7 @@ fn main() -> Result<(), KernelError> {
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
+        groups: 1,
     };
     let pool = Pool2d::global(BATCH, CHANNELS, SIDE, SIDE);
     // A linear layer is a convolution of images of one pixel.
@@ -43,6 +44,7 @@ fn main() -> Result<(), KernelError> {
         width: 1,
         kernel: [1, 1],
         padding: [0, 0],
+        groups: 1,
         ..conv
     };
     let pixels = Pixels {

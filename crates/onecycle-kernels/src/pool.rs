@@ -9,7 +9,7 @@ use crate::kernels::Kernels;
 use crate::parallel::{for_chunk_pairs, for_chunks};
 use crate::simd::{MAX_LANES, PlainLoops, Simd, WithSimd, vectorised};
 
-/// Shape of a 2-D pooling without padding. Images are `[batch, height, width, channels]`; pairs are
+/// Shape of a 2-D pooling. Images are `[batch, height, width, channels]`; pairs are
 /// `[vertical, horizontal]`. Rows and columns at the end that no window reaches are ignored, as in
 /// PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,14 @@ pub struct Pool2d {
     pub kernel: [usize; 2],
     /// Distance between neighbouring windows.
     pub stride: [usize; 2],
+    /// Rows and columns on each side of the image that windows may cover, at most half of the kernel.
+    /// Padding never is the maximum, and counts as zeros in a mean (both as in PyTorch).
+    pub padding: [usize; 2],
 }
+
+/// A pixel of a window: its position in the window, in row-major order, and its offset in the image
+/// from another pixel of the window.
+type Tap = (usize, usize);
 
 impl Pool2d {
     /// Global pooling: the whole image is one window.
@@ -38,14 +45,15 @@ impl Pool2d {
             width,
             kernel: [height, width],
             stride: [1, 1],
+            padding: [0, 0],
         }
     }
 
-    /// Rows and columns of the output: `(size - kernel) / stride + 1`.
+    /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`, rounded down.
     ///
     /// # Errors
-    /// A dimension is zero, the window exceeds the input or 2^16 pixels, or the input exceeds the
-    /// address space.
+    /// A dimension other than the padding is zero, the padding exceeds half of the kernel, the window
+    /// exceeds the padded input or 2^16 pixels, or a tensor exceeds the address space.
     pub fn output(&self) -> Result<[usize; 2], KernelError> {
         for (name, value) in [
             ("batch", self.batch),
@@ -58,8 +66,19 @@ impl Pool2d {
             check_positive(name, value)?;
         }
         let size = [self.height, self.width];
-        for (window, padded) in self.kernel.into_iter().zip(size) {
-            if window > padded {
+        let mut padded = size;
+        for i in 0..2 {
+            let [window, padding] = [self.kernel[i], self.padding[i]];
+            if padding > window / 2 {
+                return Err(KernelError::Dimension {
+                    name: "padding",
+                    value: padding,
+                    expected: "at most half of the kernel",
+                });
+            }
+            padded[i] = size[i].saturating_add(2 * padding);
+            if window > padded[i] {
+                let padded = padded[i];
                 return Err(KernelError::Window { window, padded });
             }
         }
@@ -74,7 +93,9 @@ impl Pool2d {
             "batch",
             &[self.batch, self.height, self.width, self.channels],
         )?;
-        Ok([0, 1].map(|i| (size[i] - self.kernel[i]) / self.stride[i] + 1))
+        let output = [0, 1].map(|i| (padded[i] - self.kernel[i]) / self.stride[i] + 1);
+        checked_size("batch", &[self.batch, output[0], output[1], self.channels])?;
+        Ok(output)
     }
 
     /// Elements of the input.
@@ -101,21 +122,43 @@ impl Pool2d {
         self.height * self.width * self.channels
     }
 
-    /// For each output pixel of an image: its offset, and the offset of its window's first pixel.
+    /// For each output pixel of an image: its offset, its row and its column.
     #[inline(always)]
-    fn windows(&self, [rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
-        let Pool2d {
-            channels,
-            width,
-            stride,
-            ..
-        } = *self;
-        (0..rows).flat_map(move |y| {
-            (0..columns).map(move |x| {
-                let first = y * stride[0] * width + x * stride[1];
-                ((y * columns + x) * channels, first * channels)
-            })
-        })
+    fn outputs(&self, [rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let channels = self.channels;
+        (0..rows)
+            .flat_map(move |y| (0..columns).map(move |x| ((y * columns + x) * channels, [y, x])))
+    }
+
+    /// The pixels of an output's window that lie in the image: the offset of the first, and all with
+    /// their offset from it. `taps` are those of a whole window; `scratch` is overwritten.
+    #[inline(always)]
+    fn window<'t>(
+        &self,
+        [y, x]: [usize; 2],
+        taps: &'t [Tap],
+        scratch: &'t mut Vec<Tap>,
+    ) -> (usize, &'t [Tap]) {
+        let [y, x] = [y * self.stride[0], x * self.stride[1]];
+        let ends = [y + self.kernel[0], x + self.kernel[1]];
+        let [top, left] = self.padding;
+        let inside =
+            y >= top && x >= left && ends[0] <= self.height + top && ends[1] <= self.width + left;
+        if inside {
+            return (((y - top) * self.width + x - left) * self.channels, taps);
+        }
+        // Rows and columns of the window that lie in the image.
+        let rows = top.saturating_sub(y)..self.kernel[0].min(self.height + top - y);
+        let columns = left.saturating_sub(x)..self.kernel[1].min(self.width + left - x);
+        let first = (y + rows.start - top) * self.width + x + columns.start - left;
+        scratch.clear();
+        for r in rows.clone() {
+            for s in columns.clone() {
+                let offset = (r - rows.start) * self.width + s - columns.start;
+                scratch.push((r * self.kernel[1] + s, offset * self.channels));
+            }
+        }
+        (first * self.channels, scratch)
     }
 
     /// Whether a pixel may lie in several windows.
@@ -126,15 +169,17 @@ impl Pool2d {
     /// Whether every pixel lies in a window.
     fn covered(&self, size: [usize; 2]) -> bool {
         let [height, width] = [0, 1].map(|i| size[i] * self.stride[i]);
-        self.kernel == self.stride && [height, width] == [self.height, self.width]
+        self.kernel == self.stride
+            && self.padding == [0, 0]
+            && [height, width] == [self.height, self.width]
     }
 
-    /// Offsets of a window's pixels from its first, in row-major order.
-    fn taps(&self) -> Vec<usize> {
+    /// The pixels of a whole window in row-major order, with their offsets from the first.
+    fn taps(&self) -> Vec<Tap> {
         let [height, across] = self.kernel;
-        (0..height)
-            .flat_map(|y| (0..across).map(move |x| (y * self.width + x) * self.channels))
-            .collect()
+        let offsets = (0..height)
+            .flat_map(|y| (0..across).map(move |x| (y * self.width + x) * self.channels));
+        offsets.enumerate().collect()
     }
 }
 
@@ -315,7 +360,7 @@ impl Kernels {
 struct MaxForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
-    taps: &'a [usize],
+    taps: &'a [Tap],
     input: &'a [f32],
     output: &'a mut [f32],
     argmax: &'a mut [u16],
@@ -327,7 +372,13 @@ impl WithSimd for MaxForward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let channels = self.shape.channels;
-        for (at, first) in self.shape.windows(self.size) {
+        let mut scratch = Vec::new();
+        for (at, output) in self.shape.outputs(self.size) {
+            let (first, window) = self.shape.window(output, self.taps, &mut scratch);
+            let [(position, _), rest @ ..] = window else {
+                unreachable!("a window contains a pixel of the image")
+            };
+            let position = *position;
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
                 let mut taps = [0.0; MAX_LANES];
@@ -336,8 +387,8 @@ impl WithSimd for MaxForward<'_> {
                 // that follow, which are written later.
                 unsafe {
                     let mut best = read::<S>(self.input, first + c, count);
-                    let mut argmax = S::splat(0.0);
-                    for (tap, offset) in self.taps.iter().enumerate().skip(1) {
+                    let mut argmax = S::splat(position as f32);
+                    for &(tap, offset) in rest {
                         let x = read::<S>(self.input, first + offset + c, count);
                         argmax = S::where_larger(x, best, S::splat(tap as f32), argmax);
                         best = S::where_larger(x, best, x, best);
@@ -356,7 +407,7 @@ impl WithSimd for MaxForward<'_> {
 struct MaxBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
-    taps: &'a [usize],
+    taps: &'a [Tap],
     gradient: &'a [f32],
     argmax: &'a [u16],
     target: &'a mut [f32],
@@ -372,7 +423,9 @@ impl WithSimd for MaxBackward<'_> {
         if overlap || !self.shape.covered(self.size) {
             self.target.fill(0.0);
         }
-        for (at, first) in self.shape.windows(self.size) {
+        let mut scratch = Vec::new();
+        for (at, output) in self.shape.outputs(self.size) {
+            let (first, window) = self.shape.window(output, self.taps, &mut scratch);
             for c in (0..channels).step_by(S::LANES) {
                 let count = S::LANES.min(channels - c);
                 let taps = read_taps::<S>(&self.argmax[at + c..], count);
@@ -381,7 +434,7 @@ impl WithSimd for MaxBackward<'_> {
                 unsafe {
                     let argmax = S::load(taps.as_ptr());
                     let gradient = read_first::<S>(self.gradient.as_ptr().add(at + c), count);
-                    for (tap, offset) in self.taps.iter().enumerate() {
+                    for &(tap, offset) in window {
                         let to = self.target.as_mut_ptr().add(first + offset + c);
                         let zero = S::splat(0.0);
                         let mut sum = S::where_equal(argmax, S::splat(tap as f32), gradient, zero);
@@ -457,7 +510,7 @@ unsafe fn read_first<S: Simd>(values: *const f32, count: usize) -> S::V {
 struct AverageForward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
-    taps: &'a [usize],
+    taps: &'a [Tap],
     /// `1 / window pixels`.
     factor: f32,
     input: &'a [f32],
@@ -468,10 +521,12 @@ impl PlainLoops for AverageForward<'_> {
     #[inline(always)]
     fn run(self) {
         let channels = self.shape.channels;
-        for (at, first) in self.shape.windows(self.size) {
+        let mut scratch = Vec::new();
+        for (at, output) in self.shape.outputs(self.size) {
+            let (first, window) = self.shape.window(output, self.taps, &mut scratch);
             let output = &mut self.output[at..][..channels];
             output.fill(0.0);
-            for from in self.taps.iter().map(|tap| first + tap) {
+            for from in window.iter().map(|(_, offset)| first + offset) {
                 for (y, x) in output.iter_mut().zip(&self.input[from..][..channels]) {
                     *y += x;
                 }
@@ -487,7 +542,7 @@ impl PlainLoops for AverageForward<'_> {
 struct AverageBackward<'a> {
     shape: &'a Pool2d,
     size: [usize; 2],
-    taps: &'a [usize],
+    taps: &'a [Tap],
     /// `1 / window pixels`.
     factor: f32,
     gradient: &'a [f32],
@@ -499,9 +554,11 @@ impl PlainLoops for AverageBackward<'_> {
     fn run(self) {
         let channels = self.shape.channels;
         self.target.fill(0.0);
-        for (at, first) in self.shape.windows(self.size) {
+        let mut scratch = Vec::new();
+        for (at, output) in self.shape.outputs(self.size) {
+            let (first, window) = self.shape.window(output, self.taps, &mut scratch);
             let gradient = &self.gradient[at..][..channels];
-            for to in self.taps.iter().map(|tap| first + tap) {
+            for to in window.iter().map(|(_, offset)| first + offset) {
                 let target = &mut self.target[to..][..channels];
                 for (target, g) in target.iter_mut().zip(gradient) {
                     *target += g * self.factor;

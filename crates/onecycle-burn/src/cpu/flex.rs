@@ -17,7 +17,7 @@ use onecycle_kernels::{
 
 use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
-    Pooling, RunningStatistics, Window, buffer_pool,
+    PoolOptions, Pooling, RunningStatistics, Window, buffer_pool,
     channels_last::ChannelsLast,
     elementwise,
     kernels::{KERNELS, elements, expect_valid, vector},
@@ -38,7 +38,7 @@ pub(super) fn into_matrix(map: ChannelsLast) -> FlexTensor {
         .with_layout(Layout::contiguous(Shape::from([rows, columns])))
 }
 
-/// Shape of the convolution of `x` with `weight`, `[out, in, height, width]`, or `[out, in]` for a
+/// Shape of the convolution of `x` with `weight`, `[out, in / groups, height, width]`, or `[out, in]` for a
 /// linear layer.
 pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) -> Conv2d {
     let [batch, in_channels, height, width] = x.dims;
@@ -50,6 +50,7 @@ pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) 
     } else {
         shape.dims()
     };
+    let expected = expected * window.groups;
     assert_eq!(
         in_channels, expected,
         "conv2d: the input has {in_channels} channels, the weights expect {expected}"
@@ -63,6 +64,7 @@ pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) 
         kernel: [kernel_height, kernel_width],
         stride: [window.stride; 2],
         padding: [window.padding; 2],
+        groups: window.groups,
     }
 }
 
@@ -259,15 +261,16 @@ pub(super) fn add(mut x: ChannelsLast, y: &ChannelsLast) -> ChannelsLast {
 }
 
 /// Shape of a pooling of `x`.
-pub(super) fn pool_shape(x: &ChannelsLast, kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
+pub(super) fn pool_shape(x: &ChannelsLast, options: PoolOptions) -> Pool2d {
     let [batch, channels, height, width] = x.dims;
     Pool2d {
         batch,
         channels,
         height,
         width,
-        kernel,
-        stride,
+        kernel: options.kernel,
+        stride: options.stride,
+        padding: options.padding,
     }
 }
 
@@ -393,15 +396,10 @@ impl CpuLayers for Flex {
         normalise_tensors(x, &affine, &statistics, residual, options)
     }
 
-    fn cpu_pool2d(
-        x: FloatTensor<Self>,
-        pooling: Pooling,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-    ) -> FloatTensor<Self> {
+    fn cpu_pool2d(x: FloatTensor<Self>, options: PoolOptions) -> FloatTensor<Self> {
         let x = ChannelsLast::read(x);
-        let shape = pool_shape(&x, kernel, stride);
-        let y = match pooling {
+        let shape = pool_shape(&x, options);
+        let y = match options.pooling {
             Pooling::Max => {
                 let (y, argmax) = max_pool(&x, &shape);
                 buffer_pool::give_back_positions(argmax);
@@ -438,4 +436,5 @@ impl CpuLayers for Flex {
 pub(super) const LINEAR: Window = Window {
     stride: 1,
     padding: 0,
+    groups: 1,
 };

@@ -48,11 +48,13 @@ pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     on_cpu && tensor.dtype() == DType::F32
 }
 
-/// Stride and padding of a convolution, equal in both directions.
+/// Stride and padding of a convolution, equal in both directions, and its groups of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) stride: usize,
     pub(crate) padding: usize,
+    /// 1, or the number of channels for a depthwise convolution.
+    pub(crate) groups: usize,
 }
 
 /// Kind of pooling.
@@ -62,6 +64,15 @@ pub(crate) enum Pooling {
     Max,
     /// The mean of each window.
     Average,
+}
+
+/// Options of a pooling. Pairs are vertical and horizontal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolOptions {
+    pub(crate) pooling: Pooling,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
 }
 
 /// An optional tensor: [`backend_extension`] does not accept `Option`.
@@ -186,12 +197,7 @@ pub(crate) trait CpuLayers: Backend {
         options: NormOptions,
     ) -> FloatTensor<Self>;
 
-    fn cpu_pool2d(
-        x: FloatTensor<Self>,
-        pooling: Pooling,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-    ) -> FloatTensor<Self>;
+    fn cpu_pool2d(x: FloatTensor<Self>, options: PoolOptions) -> FloatTensor<Self>;
 
     fn cpu_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -206,7 +212,7 @@ pub(crate) trait CpuLayers: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Convolution of `[batch, in, height, width]` with weights `[out, in, kernel, kernel]` and bias
+/// Convolution of `[batch, in, height, width]` with weights `[out, in / groups, kernel, kernel]` and bias
 /// `[out]`, followed by `activation`.
 pub(crate) fn conv2d(
     x: Tensor<4>,
@@ -321,19 +327,9 @@ pub(crate) fn batch_norm(
     ))
 }
 
-/// Pooling of `[batch, channels, height, width]` without padding.
-pub(crate) fn pool2d(
-    x: Tensor<4>,
-    pooling: Pooling,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::cpu_pool2d(
-        x.into_dispatch(),
-        pooling,
-        kernel,
-        stride,
-    ))
+/// Pooling of `[batch, channels, height, width]`.
+pub(crate) fn pool2d(x: Tensor<4>, options: PoolOptions) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::cpu_pool2d(x.into_dispatch(), options))
 }
 
 /// `x Φ(x)` of each element, of any shape.

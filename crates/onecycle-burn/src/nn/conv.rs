@@ -36,9 +36,10 @@ pub struct Conv2dShape {
     pub stride: usize,
     /// Rows and columns of zeros on each side.
     pub padding: usize,
-    /// Number of groups of channels. Each group of outputs sees the inputs of its own group alone;
+    /// Number of groups of channels. Each group of outputs depends on the inputs of its own group;
     /// the number divides both `channels_in` and `channels_out`. 1 for a full convolution,
-    /// `channels_in` for a depthwise one.
+    /// `channels_in` for a depthwise one; others take Burn's operations on the CPU, too, which are
+    /// slower.
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
@@ -140,16 +141,23 @@ impl Conv2d {
         self.apply(input, Activation::Gelu)
     }
 
-    /// Weight and window; `None` if there is a bias or several groups.
+    /// Weight and window; `None` if there is a bias or no kernel for the groups.
     pub(super) fn kernel(&self) -> Option<(Tensor<4>, cpu::Window)> {
-        (self.bias.is_none() && self.groups == 1).then(|| (self.weight.val(), self.window()))
+        (self.bias.is_none() && self.has_kernel()).then(|| (self.weight.val(), self.window()))
     }
 
     fn window(&self) -> cpu::Window {
         cpu::Window {
             stride: self.stride,
             padding: self.padding,
+            groups: self.groups,
         }
+    }
+
+    /// Whether the CPU kernels support the groups: none, or one per channel.
+    fn has_kernel(&self) -> bool {
+        let [channels_out, of_group, _, _] = self.weight.lazy_shape().dims();
+        self.groups == 1 || (of_group == 1 && channels_out == self.groups)
     }
 
     /// `scale · conv(input) + shift` per channel, then `activation`. `scale` and `shift` have shape
@@ -181,7 +189,7 @@ impl Conv2d {
         bias: Option<Tensor<1>>,
         activation: Activation,
     ) -> Tensor<4> {
-        if self.groups == 1 && cpu::supports(&input) {
+        if self.has_kernel() && cpu::supports(&input) {
             return cpu::conv2d(input, weight, bias, self.window(), activation);
         }
         let options = ConvOptions::new(

@@ -146,6 +146,8 @@ mod tests {
         Relu,
         Residual,
         Gelu,
+        Relu6,
+        Add,
     }
 
     /// A convolution and a norm on a batch of five, with the settings of a test.
@@ -153,6 +155,7 @@ mod tests {
         channels: usize,
         size: usize,
         stride: usize,
+        depthwise: bool,
         ghost: usize,
         end: End,
     }
@@ -165,11 +168,16 @@ mod tests {
                 channels,
                 size,
                 stride,
+                depthwise,
                 ghost,
                 end,
             } = self;
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-            let shape = Conv2dShape::same(channels, channels, 3).with_stride(stride);
+            let shape = match depthwise {
+                true => Conv2dShape::depthwise(channels, 3),
+                false => Conv2dShape::same(channels, channels, 3),
+            };
+            let shape = shape.with_stride(stride);
             let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
             let mut norm = BatchNorm2d::new(channels, &device);
             norm.ghost_batch = ghost;
@@ -185,13 +193,23 @@ mod tests {
                 (true, End::Relu) => layer.forward_relu(x.clone()),
                 (true, End::Residual) => layer.forward_residual(x.clone(), residual()),
                 (true, End::Gelu) => layer.forward_gelu(x.clone()),
+                (true, End::Relu6) => layer.forward_relu6(x.clone()),
+                (true, End::Add) => layer.forward_add(x.clone(), residual()),
                 (false, end) => {
                     let epilogue = match end {
                         End::Relu => Epilogue::activation(Activation::Relu),
                         End::Residual => Epilogue::residual_relu(residual()),
+                        End::Relu6 => Epilogue::activation(Activation::Relu6),
+                        End::Add => Epilogue::residual(residual()),
                         End::Gelu => Epilogue::activation(Activation::Identity),
                     };
-                    let x = conv.forward(x.clone());
+                    let options = ConvOptions::new(
+                        [stride; 2],
+                        [1, 1],
+                        [1, 1],
+                        if depthwise { channels } else { 1 },
+                    );
+                    let x = conv2d(x.clone(), conv.weight.val(), None, options);
                     let output = norm.track(norm.normalise_by_burn(x, epilogue));
                     match end {
                         End::Gelu => gelu_by_burn(output),
@@ -217,8 +235,14 @@ mod tests {
     /// The fused layer agrees with Burn's operations, for whole batches and ghost batches.
     #[test]
     fn agrees_with_operations_of_burn() {
-        // Direct convolution, Winograd's algorithm, and a stride of 2.
-        for (channels, size, stride) in [(3, 5, 1), (16, 8, 1), (16, 8, 2)] {
+        // Direct convolution, Winograd's algorithm, a stride of 2, and depthwise.
+        for (channels, size, stride, depthwise) in [
+            (3, 5, 1, false),
+            (16, 8, 1, false),
+            (16, 8, 2, false),
+            (16, 8, 1, true),
+            (17, 9, 2, true),
+        ] {
             for (ghost, end) in [
                 (0, End::Residual),
                 (2, End::Relu),
@@ -226,11 +250,15 @@ mod tests {
                 (7, End::Relu),
                 (0, End::Gelu),
                 (2, End::Gelu),
+                (0, End::Relu6),
+                (0, End::Add),
+                (2, End::Add),
             ] {
                 let case = Case {
                     channels,
                     size,
                     stride,
+                    depthwise,
                     ghost,
                     end,
                 };
@@ -238,7 +266,8 @@ mod tests {
                 assert_eq!(got.len(), known.len());
                 let largest = known.iter().fold(0f64, |largest, v| largest.max(v.abs()));
                 for (got, known) in got.iter().zip(&known) {
-                    let what = format!("{channels} channels, stride {stride}, {ghost}, {end:?}");
+                    let what =
+                        format!("{channels} channels, {stride}, {depthwise}, {ghost}, {end:?}");
                     assert!(
                         (got - known).abs() < 1e-5 * largest,
                         "{what}: {got} for {known}"

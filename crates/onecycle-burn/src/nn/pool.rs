@@ -1,14 +1,16 @@
 use burn::tensor::{Tensor, module::max_pool2d as burn_max_pool2d, ops::MaxPoolOptions};
 
-use crate::cpu::{self, Pooling};
+use crate::cpu::{self, PoolOptions, Pooling};
 
 /// Maximum of each `side` × `side` window of `[batch, channels, height, width]`. Windows do not
 /// overlap; rows and columns at the end that do not fill a window are ignored.
 pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
-    if cpu::supports(&x) {
-        return cpu::pool2d(x, Pooling::Max, [side, side], [side, side]);
-    }
-    burn_max_pool2d(x, MaxPoolOptions::new([side, side]))
+    let window = PoolWindow {
+        side,
+        stride: side,
+        padding: 0,
+    };
+    max_pool2d_with(x, window)
 }
 
 /// Window of a pooling, square.
@@ -31,6 +33,15 @@ pub fn max_pool2d_with(x: Tensor<4>, window: PoolWindow) -> Tensor<4> {
         stride,
         padding,
     } = window;
+    if cpu::supports(&x) {
+        let options = PoolOptions {
+            pooling: Pooling::Max,
+            kernel: [side; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+        };
+        return cpu::pool2d(x, options);
+    }
     let options = MaxPoolOptions::new([side, side])
         .with_stride([stride, stride])
         .with_padding([padding, padding]);
@@ -41,7 +52,7 @@ pub fn max_pool2d_with(x: Tensor<4>, window: PoolWindow) -> Tensor<4> {
 pub fn global_average_pool2d(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     let pooled = if cpu::supports(&x) {
-        cpu::pool2d(x, Pooling::Average, [height, width], [1, 1])
+        cpu::pool2d(x, global(Pooling::Average, [height, width]))
     } else {
         x.mean_dims(&[2, 3])
     };
@@ -52,11 +63,21 @@ pub fn global_average_pool2d(x: Tensor<4>) -> Tensor<2> {
 pub fn global_max_pool2d(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     let pooled = if cpu::supports(&x) {
-        cpu::pool2d(x, Pooling::Max, [height, width], [1, 1])
+        cpu::pool2d(x, global(Pooling::Max, [height, width]))
     } else {
         x.max_dims(&[2, 3])
     };
     pooled.reshape([batch, channels])
+}
+
+/// One window as large as the image.
+fn global(pooling: Pooling, size: [usize; 2]) -> PoolOptions {
+    PoolOptions {
+        pooling,
+        kernel: size,
+        stride: [1, 1],
+        padding: [0, 0],
+    }
 }
 
 #[cfg(test)]
@@ -64,28 +85,47 @@ mod tests {
     use super::*;
     use burn::tensor::{Device, TensorData};
 
-    /// Odd sizes, where 2 x 2 windows leave out the last row and column, and a window as large as
-    /// the map. Values and gradients are those of Burn's operation, exactly.
+    /// Odd sizes, where 2 x 2 windows leave out the last row and column, a window as large as the map,
+    /// and windows that overlap and reach into the padding. Values and gradients are those of Burn's operation, exactly.
     #[test]
     fn max_pooling_agrees_with_burn() {
         let device = Device::flex().autodiff();
-        for (channels, size, side) in [(64, 31, 2), (8, 15, 2), (5, 7, 2), (256, 3, 3), (3, 8, 2)] {
+        for (channels, size, side, stride, padding) in [
+            (64, 31, 2, 2, 0),
+            (8, 15, 2, 2, 0),
+            (5, 7, 2, 2, 0),
+            (256, 3, 3, 3, 0),
+            (3, 8, 2, 2, 0),
+            (64, 14, 3, 2, 1),
+            (5, 9, 3, 2, 1),
+        ] {
             let dims = [2, channels, size, size];
             let values: Vec<f32> = (0..dims.iter().product())
                 .map(|i| (i * 7919 % 1013) as f32 - 500.0)
                 .collect();
-            let run = |pool: fn(Tensor<4>, usize) -> Tensor<4>| {
+            let run = |pool: &dyn Fn(Tensor<4>) -> Tensor<4>| {
                 let data = TensorData::new(values.clone(), dims);
                 let x = Tensor::<4>::from_data(data, &device).require_grad();
-                let y = pool(x.clone(), side);
+                let y = pool(x.clone());
                 let grads = (y.clone() * y.clone()).sum().backward();
                 let dx = x.grad(&grads).expect("a gradient");
                 [y, dx].map(|t| (t.dims(), t.into_data().iter::<f32>().collect::<Vec<_>>()))
             };
-            let by_burn = |x, side| burn_max_pool2d(x, MaxPoolOptions::new([side, side]));
-            let ours = run(max_pool2d);
-            assert_eq!(ours[0].0, [2, channels, size / side, size / side]);
-            assert_eq!(ours, run(by_burn));
+            let options = MaxPoolOptions::new([side; 2])
+                .with_stride([stride; 2])
+                .with_padding([padding; 2]);
+            let window = PoolWindow {
+                side,
+                stride,
+                padding,
+            };
+            let ours = run(&|x| max_pool2d_with(x, window));
+            let outputs = (size + 2 * padding - side) / stride + 1;
+            assert_eq!(ours[0].0, [2, channels, outputs, outputs]);
+            assert_eq!(ours, run(&|x| burn_max_pool2d(x, options.clone())));
+            if stride == side {
+                assert_eq!(ours, run(&|x| max_pool2d(x, side)));
+            }
         }
     }
 }

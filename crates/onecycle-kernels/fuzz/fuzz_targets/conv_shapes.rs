@@ -15,9 +15,17 @@ struct Input {
     kernel: [Size; 2],
     stride: [Size; 2],
     padding: [Size; 2],
+    groups: Groups,
     bias: bool,
     activation: Function,
     lengths: [Length; 4],
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Groups {
+    One,
+    Depthwise,
+    Any(Size),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -65,6 +73,19 @@ fuzz_target!(|input: Input| {
         kernel: input.kernel.map(Size::get),
         stride: input.stride.map(Size::get),
         padding: input.padding.map(Size::get),
+        groups: 1,
+    };
+    let shape = match input.groups {
+        Groups::One => shape,
+        Groups::Depthwise => Conv2d {
+            out_channels: shape.in_channels,
+            groups: shape.in_channels,
+            ..shape
+        },
+        Groups::Any(groups) => Conv2d {
+            groups: groups.get(),
+            ..shape
+        },
     };
     let Ok(outputs) = shape.output_len() else {
         // An impossible shape is an error in every pass.

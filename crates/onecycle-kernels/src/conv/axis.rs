@@ -1,5 +1,7 @@
 //! One direction (vertical or horizontal) of a convolution, or of one phase of its transpose.
 
+use std::ops::Range;
+
 /// Along one direction, output `i` is a sum over taps:
 ///
 /// ```text
@@ -71,6 +73,20 @@ impl Axis {
             taps: self.taps + (count - 1) * self.step,
             ..*self
         }
+    }
+
+    /// The source position at which the window of output `i` starts.
+    pub(crate) fn start(&self, i: usize) -> isize {
+        (i * self.step) as isize + self.first
+    }
+
+    /// The taps of output `i` that lie inside of a source of `size`. The others only see padding and
+    /// contribute nothing.
+    pub(crate) fn inner_taps(&self, size: usize, i: usize) -> Range<usize> {
+        let start = self.start(i);
+        let before = start.min(0).unsigned_abs().min(self.taps);
+        let end = (size as isize - start).clamp(before as isize, self.taps as isize);
+        before..end as usize
     }
 
     /// Index in the kernel of tap `t`.

@@ -171,21 +171,7 @@ fn pack_weights(
     }
 }
 
-/// The source row at which the window of output row `y` of a phase starts.
-fn first_row(vertical: &Axis, y: usize) -> isize {
-    (y * vertical.step) as isize + vertical.first
-}
-
-/// The window rows of output row `y` that lie inside of the source. The others only see padding and
-/// contribute nothing.
-fn inner_taps(vertical: &Axis, height: usize, y: usize) -> Range<usize> {
-    let (row, taps) = (first_row(vertical, y), vertical.taps);
-    let above = row.min(0).unsigned_abs().min(taps);
-    let end = (height as isize - row).clamp(above as isize, taps as isize);
-    above..end as usize
-}
-
-/// `count` consecutive output rows from `y` on with the same [`inner_taps`].
+/// `count` consecutive output rows from `y` on with the same [inner taps](Axis::inner_taps).
 struct RowRun {
     y: usize,
     count: usize,
@@ -194,7 +180,7 @@ struct RowRun {
 
 /// All output rows of a phase, in runs: a few rows at each border, and those between.
 fn row_runs(vertical: &Axis, height: usize) -> impl Iterator<Item = RowRun> {
-    let taps = move |y| inner_taps(vertical, height, y);
+    let taps = move |y| vertical.inner_taps(height, y);
     let mut y = 0;
     std::iter::from_fn(move || {
         let first = y;
@@ -245,7 +231,7 @@ impl WithSimd for Group<'_> {
                 let bias = &self.conv.bias[channel..][..block];
                 for image in 0..self.images {
                     for &RowRun { y, count, ref taps } in &runs {
-                        let row = first_row(vertical, y);
+                        let row = vertical.start(y);
                         let place_row = vertical.place_first + y * vertical.place_step;
                         for (x, rows, tiles) in split_into_runs(horizontal.outputs, max_rows) {
                             let column = (x * horizontal.step) as isize + horizontal.first;

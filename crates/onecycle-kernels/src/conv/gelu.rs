@@ -2,7 +2,7 @@
 
 use super::data::{DataArguments, Groups};
 use super::geometry::Geometry;
-use super::{Conv2d, Epilogue};
+use super::{Conv2d, Epilogue, depthwise};
 use crate::activation::Activation;
 use crate::channels::{Pixels, add_sums};
 use crate::elementwise::multiply_by_derivative;
@@ -34,6 +34,13 @@ impl Kernels {
         check_len("weights", weights, shape.weight_len())?;
         if let Some(bias) = bias {
             check_len("bias", bias, shape.out_channels)?;
+        }
+        if shape.is_depthwise() {
+            let geometry = depthwise::Geometry::forward(shape)?;
+            let inputs = [input, weights];
+            return Ok(depthwise::gelu_backward(
+                self, &geometry, inputs, bias, gradient,
+            ));
         }
         let epilogue = Epilogue {
             bias,

@@ -12,10 +12,12 @@
 //! There is no im2col copy; only zero padding is copied ([`padding`]). The gradient of the input is
 //! the transposed convolution; its stride is split into phases ([`axis`]), so that no zeros are
 //! inserted. 3 x 3 windows with stride 1 use Winograd's algorithm, which needs a quarter of the
-//! multiplications ([`winograd`]). All of it runs on the micro-kernels of [`crate::gemm`].
+//! multiplications ([`winograd`]). Windows of one pixel are plain matrix products over all pixels. All of this runs on the micro-kernels of [`crate::gemm`]. Depthwise
+//! convolutions have kernels of their own ([`depthwise`]).
 
 mod axis;
 mod data;
+mod depthwise;
 mod direct;
 mod gelu;
 mod geometry;
@@ -48,7 +50,7 @@ pub struct Epilogue<'a> {
 /// Where [`Kernels::conv2d_backward_normalised`] writes its results.
 #[derive(Debug)]
 pub struct Conv2dGradients<'a> {
-    /// Gradient of the weights, `[out_channels, in_channels, kernel height, kernel width]`; `None`
+    /// Gradient of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`; `None`
     /// skips it.
     pub weights: Option<&'a mut [f32]>,
     /// Gradient of the input, `[batch, height, width, in_channels]`; `None` skips it.
@@ -79,12 +81,18 @@ impl Kernels {
         if let Some(bias) = epilogue.bias {
             check_len("bias", bias, shape.out_channels)?;
         }
+        if shape.is_depthwise() {
+            let geometry = depthwise::Geometry::forward(shape)?;
+            depthwise::run(self, &geometry, [input, weights], epilogue, output);
+            return Ok(());
+        }
         let arguments = DataArguments {
             source: input,
             weights,
             epilogue,
         };
-        data::run(self, &Geometry::forward(shape)?, arguments, output);
+        let geometry = Geometry::forward(&shape.flattened())?;
+        data::run(self, &geometry, arguments, output);
         Ok(())
     }
 
@@ -105,12 +113,19 @@ impl Kernels {
         check_len("output", output, shape.output_len()?)?;
         check_len("input", input, shape.input_len())?;
         check_len("weights", weights, shape.weight_len())?;
+        if shape.is_depthwise() {
+            let geometry = depthwise::Geometry::forward(shape)?;
+            let inputs = [input, weights];
+            return Ok(depthwise::run_with_statistics(
+                self, &geometry, inputs, output,
+            ));
+        }
         let arguments = DataArguments {
             source: input,
             weights,
             epilogue: Epilogue::default(),
         };
-        let geometry = Geometry::forward(shape)?;
+        let geometry = Geometry::forward(&shape.flattened())?;
         Ok(data::run_with_statistics(
             self, &geometry, arguments, output,
         ))
@@ -131,16 +146,23 @@ impl Kernels {
         check_len("output_gradient", output_gradient, shape.output_len()?)?;
         check_len("weights", weights, shape.weight_len())?;
         check_len("input_gradient", input_gradient, shape.input_len())?;
+        if shape.is_depthwise() {
+            let geometry = depthwise::Geometry::backward(shape)?;
+            let inputs = [output_gradient, weights];
+            depthwise::run(self, &geometry, inputs, Epilogue::default(), input_gradient);
+            return Ok(());
+        }
         let arguments = DataArguments {
             source: output_gradient,
             weights,
             epilogue: Epilogue::default(),
         };
-        data::run(self, &Geometry::backward(shape)?, arguments, input_gradient);
+        let geometry = Geometry::backward(&shape.flattened())?;
+        data::run(self, &geometry, arguments, input_gradient);
         Ok(())
     }
 
-    /// Computes the gradient of the weights, `[out_channels, in_channels, kernel height, kernel
+    /// Computes the gradient of the weights, `[out_channels, in_channels / groups, kernel height, kernel
     /// width]`, summed over the batch, from the input and the gradient of the output.
     ///
     /// # Errors
@@ -155,7 +177,11 @@ impl Kernels {
         check_len("output_gradient", output_gradient, shape.output_len()?)?;
         check_len("input", input, shape.input_len())?;
         check_len("weight_gradient", weight_gradient, shape.weight_len())?;
-        if winograd::applies_to_weights(self.isa, shape)? {
+        if shape.is_depthwise() {
+            let geometry = depthwise::Geometry::forward(shape)?;
+            depthwise::run_weights(self, &geometry, [input, output_gradient], weight_gradient);
+            Ok(())
+        } else if winograd::applies_to_weights(self.isa, shape)? {
             let gradient = OutputGradient::Given(output_gradient);
             let targets = Gradients {
                 weights: weight_gradient,
@@ -165,7 +191,8 @@ impl Kernels {
         } else if winograd::applies_to_large_channels(self.isa, shape)? {
             winograd::run_large_channels(self, shape, input, output_gradient, weight_gradient)
         } else {
-            weight_gradient::run(self, shape, input, output_gradient, weight_gradient)
+            let shape = shape.flattened();
+            weight_gradient::run(self, &shape, input, output_gradient, weight_gradient)
         }
     }
 
@@ -210,7 +237,8 @@ impl Kernels {
         let geometry = Geometry::backward(shape)?;
         let weight_gradient = match weight_gradient {
             Some(target)
-                if winograd::applies_to_weights(self.isa, shape)?
+                if !shape.is_depthwise()
+                    && winograd::applies_to_weights(self.isa, shape)?
                     && winograd::applies_to_data(self.isa, &geometry) =>
             {
                 let conv = WinogradConv::new(self, &geometry, weights, Epilogue::default());

@@ -2,12 +2,11 @@
 
 use crate::error::{KernelError, check_positive, checked_size};
 
-/// Shape of a 2-D convolution (technically a cross-correlation, as in PyTorch), without groups and
-/// dilation.
+/// Shape of a 2-D convolution (technically a cross-correlation, as in PyTorch), without dilation.
 ///
 /// Images are channels-last and contiguous: input `[batch, height, width, in_channels]`, output
 /// `[batch, output height, output width, out_channels]`. Weights are in PyTorch's order,
-/// `[out_channels, in_channels, kernel height, kernel width]`. Pairs are `[vertical, horizontal]`.
+/// `[out_channels, in_channels / groups, kernel height, kernel width]`. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2d {
     /// Number of images.
@@ -26,6 +25,9 @@ pub struct Conv2d {
     pub stride: [usize; 2],
     /// Rows and columns of zeros on each side of the input, at most 32768.
     pub padding: [usize; 2],
+    /// Groups of channels: 1, or the number of input channels for a depthwise convolution, which has
+    /// as many output channels.
+    pub groups: usize,
 }
 
 impl Conv2d {
@@ -33,7 +35,8 @@ impl Conv2d {
     /// rounded down.
     ///
     /// # Errors
-    /// A dimension other than the padding is zero; height, width, kernel, stride or padding exceeds
+    /// A dimension other than the padding is zero; there are several groups, but not as many as input
+    /// and output channels; height, width, kernel, stride or padding exceeds
     /// 32768; the kernel exceeds the padded input; or a tensor exceeds the address space.
     pub fn output(&self) -> Result<[usize; 2], KernelError> {
         for (name, value) in [
@@ -46,6 +49,13 @@ impl Conv2d {
             ("stride", self.stride[0].min(self.stride[1])),
         ] {
             check_positive(name, value)?;
+        }
+        if self.groups != 1 && [self.in_channels, self.out_channels] != [self.groups; 2] {
+            return Err(KernelError::Dimension {
+                name: "groups",
+                value: self.groups,
+                expected: "1, or the number of both input and output channels",
+            });
         }
         let mut output = [0; 2];
         let size = [self.height, self.width];
@@ -86,7 +96,7 @@ impl Conv2d {
             "kernel",
             &[
                 self.out_channels,
-                self.in_channels,
+                self.in_channels / self.groups,
                 self.kernel[0],
                 self.kernel[1],
             ],
@@ -124,6 +134,33 @@ impl Conv2d {
 
     /// Weights per output channel.
     pub(crate) fn taps(&self) -> usize {
-        self.in_channels * self.kernel[0] * self.kernel[1]
+        self.in_channels / self.groups.max(1) * self.kernel[0] * self.kernel[1]
+    }
+
+    /// The same convolution with all pixels of an image in one row, and several small images in one, if
+    /// the window is a single pixel: a plain matrix product, whose register tiles then do not end with
+    /// each row. The order of values in memory stays the same. Images of one pixel are left alone:
+    /// these are linear layers.
+    pub(crate) fn flattened(&self) -> Conv2d {
+        const PIXELS: usize = 512;
+        let pixels = self.height * self.width;
+        let pointwise = self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0];
+        if !pointwise || self.groups != 1 || !(2..=1 << 15).contains(&pixels) {
+            return *self;
+        }
+        let most = (PIXELS / pixels).clamp(1, self.batch);
+        let images = (1..=most).rev().find(|n| self.batch.is_multiple_of(*n));
+        let images = images.unwrap_or(1);
+        Conv2d {
+            batch: self.batch / images,
+            height: 1,
+            width: images * pixels,
+            ..*self
+        }
+    }
+
+    /// Whether each channel has a window of its own.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups > 1
     }
 }

@@ -32,6 +32,7 @@ fn shapes() -> impl Strategy<Value = Conv2d> {
                 kernel: [k.0, k.1],
                 stride: [s.0, s.1],
                 padding: [p.0, p.1],
+                groups: 1,
             };
             (shape.output().is_ok()).then_some(shape)
         },
@@ -60,6 +61,7 @@ fn common_layers_agree_with_the_reference() {
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [kernel / 2; 2],
+            groups: 1,
         };
     for shape in [
         layer(2, 3, 16, 32, 3, 1),
@@ -94,6 +96,7 @@ fn square(
         kernel: [kernel; 2],
         stride: [stride; 2],
         padding: [padding; 2],
+        groups: 1,
     }
 }
 
@@ -202,6 +205,7 @@ fn unequal_directions() {
         kernel,
         stride,
         padding,
+        groups: 1,
     };
     for shape in [
         shape([1, 7], [1, 1], [0, 3]),
@@ -260,6 +264,22 @@ fn weight_gradients_of_many_channels() {
 fn groups_of_images() {
     check(&square([70, 3, 4], [28, 28], 1, 1, 1), 12);
     check(&square([5, 16, 3], [40, 40], 3, 2, 1), 12);
+}
+
+/// Windows of one pixel: several images in a row, one image per row, and images that are too large to
+/// be flattened.
+#[test]
+fn windows_of_one_pixel() {
+    for shape in [
+        square([32, 24, 40], [4, 4], 1, 1, 0),
+        square([7, 16, 33], [7, 7], 1, 1, 0),
+        square([10, 20, 5], [2, 1], 1, 1, 0),
+        square([2, 5, 48], [40, 31], 1, 1, 0),
+        square([1, 1, 2], [200, 170], 1, 1, 0),
+        square([3, 17, 9], [5, 6], 1, 2, 0),
+    ] {
+        check(&shape, 6);
+    }
 }
 
 /// Checks the gradients of the reference against finite differences.

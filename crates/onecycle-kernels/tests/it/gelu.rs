@@ -89,12 +89,17 @@ fn fused_with_a_convolution_it_agrees_with_separate_calls() {
         kernel: [kernel; 2],
         stride: [1; 2],
         padding: [kernel / 2 * (kernel % 2); 2],
+        groups: 1,
     };
     for shape in [
         layer(5, 3, 24, 32, 2),
         layer(3, 2, 7, 60, 3),
         layer(7, 16, 32, 15, 3),
         layer(9, 20, 11, 1, 1),
+        Conv2d {
+            groups: 40,
+            ..layer(5, 40, 40, 33, 3)
+        },
     ] {
         let (x, w) = (
             numbers(1, shape.input_len()),

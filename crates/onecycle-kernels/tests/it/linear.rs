@@ -34,6 +34,7 @@ fn check(batch: usize, inputs: usize, outputs: usize, seed: u64) {
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
+        groups: 1,
     };
     let x = numbers(seed, batch * inputs);
     let w = numbers(seed + 1, outputs * inputs);

@@ -5,6 +5,7 @@
 mod common;
 
 mod conv;
+mod depthwise;
 mod elementwise;
 mod errors;
 mod gelu;

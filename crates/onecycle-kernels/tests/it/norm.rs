@@ -509,6 +509,7 @@ fn fused_convolutions_agree_with_separate_calls() {
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [kernel / 2; 2],
+            groups: 1,
         };
     for shape in [
         // Winograd's algorithm: several groups; tiles that reach beyond the image.
@@ -518,9 +519,18 @@ fn fused_convolutions_agree_with_separate_calls() {
         layer(5, 3, 16, 12, 3, 1),
         layer(5, 16, 32, 12, 3, 2),
         layer(4, 16, 20, 9, 1, 2),
+        // Depthwise, with several groups of rows.
+        Conv2d {
+            groups: 40,
+            ..layer(7, 40, 40, 33, 3, 1)
+        },
+        Conv2d {
+            groups: 19,
+            ..layer(4, 19, 19, 9, 5, 2)
+        },
     ] {
         for kernels in all_kernels() {
-            for derivative in [Derivative::OfRelu, Derivative::OfGelu] {
+            for derivative in [Derivative::OfRelu, Derivative::OfRelu6, Derivative::OfGelu] {
                 check_fused(&kernels, &shape, derivative);
             }
         }

@@ -6,20 +6,26 @@ use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = Pool2d> {
     let pair = |most: usize| (1..=most, 1..=most);
-    (1usize..=4, 1usize..=35, pair(12), pair(6), pair(5)).prop_map(
-        |(batch, channels, size, kernel, stride)| Pool2d {
+    let padding = (0usize..=3, 0usize..=3);
+    (1usize..=4, 1usize..=35, pair(12), pair(6), pair(5), padding).prop_map(
+        |(batch, channels, size, kernel, stride, padding)| Pool2d {
             batch,
             channels,
             height: size.0,
             width: size.1,
             kernel: [kernel.0.min(size.0), kernel.1.min(size.1)],
             stride: [stride.0, stride.1],
+            padding: [
+                padding.0.min(kernel.0.min(size.0) / 2),
+                padding.1.min(kernel.1.min(size.1) / 2),
+            ],
         },
     )
 }
 
-/// For each output element, the indices of its window's elements in row-major order.
-fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
+/// For each output element, the indices of its window's elements in row-major order; `None` in the
+/// padding.
+fn windows(shape: &Pool2d) -> Vec<Vec<Option<usize>>> {
     let [rows, columns] = shape.output().unwrap();
     let mut windows = Vec::new();
     for n in 0..shape.batch {
@@ -29,9 +35,14 @@ fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
                     let mut window = Vec::new();
                     for r in 0..shape.kernel[0] {
                         for s in 0..shape.kernel[1] {
-                            let y = n * shape.height + i * shape.stride[0] + r;
-                            let x = j * shape.stride[1] + s;
-                            window.push((y * shape.width + x) * shape.channels + c);
+                            let y = (i * shape.stride[0] + r).checked_sub(shape.padding[0]);
+                            let x = (j * shape.stride[1] + s).checked_sub(shape.padding[1]);
+                            let y = y.filter(|y| *y < shape.height);
+                            let x = x.filter(|x| *x < shape.width);
+                            window.push(y.zip(x).map(|(y, x)| {
+                                let row = n * shape.height + y;
+                                (row * shape.width + x) * shape.channels + c
+                            }));
                         }
                     }
                     windows.push(window);
@@ -43,14 +54,20 @@ fn windows(shape: &Pool2d) -> Vec<Vec<usize>> {
 }
 
 /// Position of the largest element in its window: the first on ties, the last NaN if there are any.
-fn argmax(window: &[usize], x: &[f32]) -> usize {
-    let mut best = 0;
-    for (tap, &at) in window.iter().enumerate() {
-        if x[at] > x[window[best]] || x[at].is_nan() {
-            best = tap;
+fn argmax(window: &[Option<usize>], x: &[f32]) -> usize {
+    let mut inside = window
+        .iter()
+        .enumerate()
+        .filter_map(|(tap, at)| Some((tap, x[(*at)?])));
+    let first = inside.next().unwrap();
+    let larger = |best: (usize, f32), other: (usize, f32)| {
+        if other.1 > best.1 || other.1.is_nan() {
+            other
+        } else {
+            best
         }
-    }
-    best
+    };
+    inside.fold(first, larger).0
 }
 
 fn max_forward(kernels: &Kernels, shape: &Pool2d, x: &[f32]) -> (Vec<f32>, Vec<u16>) {
@@ -68,7 +85,7 @@ fn check_max(shape: &Pool2d, x: &[f32], seed: u64) {
     let argmax64: Vec<usize> = windows.iter().map(|w| argmax(w, x)).collect();
     let mut dx64 = vec![0.0; x.len()];
     for ((window, &tap), &g) in windows.iter().zip(&argmax64).zip(&g) {
-        dx64[window[tap]] += f64::from(g);
+        dx64[window[tap].unwrap()] += f64::from(g);
     }
     for kernels in all_kernels() {
         let isa = kernels.isa();
@@ -77,7 +94,8 @@ fn check_max(shape: &Pool2d, x: &[f32], seed: u64) {
         for (i, window) in windows.iter().enumerate() {
             let tap = argmax64[i];
             assert_eq!(usize::from(positions[i]), tap, "argmax[{i}], {what}");
-            assert_eq!(y[i].to_bits(), x[window[tap]].to_bits(), "{i}, {what}");
+            let largest = x[window[tap].unwrap()];
+            assert_eq!(y[i].to_bits(), largest.to_bits(), "{i}, {what}");
         }
         let mut dx = vec![f32::NAN; x.len()];
         kernels
@@ -88,16 +106,17 @@ fn check_max(shape: &Pool2d, x: &[f32], seed: u64) {
     }
 }
 
-fn average(windows: &[Vec<usize>], x: &[f64]) -> Vec<f64> {
-    let mean = |w: &Vec<usize>| w.iter().map(|&at| x[at]).sum::<f64>() / w.len() as f64;
+fn average(windows: &[Vec<Option<usize>>], x: &[f64]) -> Vec<f64> {
+    let mean =
+        |w: &Vec<Option<usize>>| w.iter().flatten().map(|at| x[*at]).sum::<f64>() / w.len() as f64;
     windows.iter().map(mean).collect()
 }
 
-fn average_gradient(windows: &[Vec<usize>], g: &[f64], inputs: usize) -> Vec<f64> {
+fn average_gradient(windows: &[Vec<Option<usize>>], g: &[f64], inputs: usize) -> Vec<f64> {
     let mut dx = vec![0.0; inputs];
     for (window, g) in windows.iter().zip(g) {
-        for &at in window {
-            dx[at] += g / window.len() as f64;
+        for at in window.iter().flatten() {
+            dx[*at] += g / window.len() as f64;
         }
     }
     dx
@@ -166,6 +185,7 @@ fn shape(size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Pool2d {
         width: size[1],
         kernel,
         stride,
+        padding: [0, 0],
     }
 }
 
@@ -184,6 +204,20 @@ fn chosen_shapes_agree_with_the_reference() {
         shape([5, 7], [5, 1], [9, 1]),
         shape([1, 1], [1, 1], [1, 1]),
         Pool2d::global(2, 64, 8, 8),
+        // The pool after the first convolution of a ResNet, for even and odd sides.
+        Pool2d {
+            padding: [1, 1],
+            ..shape([14, 9], [3, 3], [2, 2])
+        },
+        // Windows of which the first or last row is padding alone.
+        Pool2d {
+            padding: [2, 1],
+            ..shape([3, 7], [4, 3], [1, 1])
+        },
+        Pool2d {
+            padding: [1, 1],
+            ..shape([1, 1], [3, 3], [1, 1])
+        },
     ] {
         check_max(&shape, &numbers(3, shape.input_len()), 4);
         check_average(&shape, 3);
@@ -218,6 +252,10 @@ fn the_references_are_gradients() {
         shape([5, 4], [3, 2], [1, 1]),
         shape([5, 5], [2, 2], [3, 2]),
         shape([3, 4], [3, 4], [1, 1]),
+        Pool2d {
+            padding: [1, 1],
+            ..shape([5, 4], [3, 3], [2, 2])
+        },
     ] {
         let windows = windows(&shape);
         let x = numbers(5, shape.input_len());
@@ -227,10 +265,12 @@ fn the_references_are_gradients() {
         assert_gradient("average", f, &doubles(&x), &dx);
         let mut dx = vec![0.0; x.len()];
         for (window, g) in windows.iter().zip(&g) {
-            dx[window[argmax(window, &x)]] += g;
+            dx[window[argmax(window, &x)].unwrap()] += g;
         }
         let f = |x: &[f64]| {
-            let largest = |w: &Vec<usize>| w.iter().map(|&at| x[at]).fold(f64::MIN, f64::max);
+            let largest = |w: &Vec<Option<usize>>| {
+                w.iter().flatten().map(|at| x[*at]).fold(f64::MIN, f64::max)
+            };
             dot(&g, &windows.iter().map(largest).collect::<Vec<f64>>())
         };
         assert_gradient("maximum", f, &doubles(&x), &dx);

@@ -55,6 +55,7 @@ fn after_a_convolution_it_clamps_the_output() {
         kernel: [3, 3],
         stride: [2, 2],
         padding: [1, 1],
+        groups: 1,
     };
     let winograd = Conv2d {
         in_channels: 32,
@@ -71,6 +72,7 @@ fn after_a_convolution_it_clamps_the_output() {
         kernel: [1, 1],
         stride: [1, 1],
         padding: [0, 0],
+        groups: 1,
     };
     for shape in [shape, winograd, linear] {
         let mut x = wide(1, shape.input_len());

@@ -38,8 +38,9 @@ fn convolution() {
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
+        groups: 1,
     };
-    // Many images; strides; one pixel; large weights in several parts, and point by point.
+    // Many images; strides; one pixel; large weights in several parts, and point by point; depthwise.
     for shape in [
         Conv2d { batch: 37, ..shape },
         Conv2d {
@@ -69,6 +70,15 @@ fn convolution() {
             out_channels: 80,
             height: 8,
             width: 5,
+            ..shape
+        },
+        Conv2d {
+            batch: 11,
+            in_channels: 40,
+            out_channels: 40,
+            groups: 40,
+            height: 30,
+            stride: [2, 2],
             ..shape
         },
     ] {
@@ -165,6 +175,7 @@ fn pooling() {
         width: 10,
         kernel: [3, 3],
         stride: [2, 2],
+        padding: [1, 1],
     };
     let x = numbers(1, shape.input_len());
     let len = shape.output_len().unwrap();

@@ -26,7 +26,7 @@ use pool::{PoolBackward, PoolState};
 
 use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
-    Pooling, RunningStatistics, Window,
+    PoolOptions, Pooling, RunningStatistics, Window,
     channels_last::ChannelsLast,
     flex::{self, LINEAR},
     kernels::{elements, vector},
@@ -229,17 +229,12 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         ))
     }
 
-    fn cpu_pool2d(
-        x: FloatTensor<Self>,
-        pooling: Pooling,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-    ) -> FloatTensor<Self> {
+    fn cpu_pool2d(x: FloatTensor<Self>, options: PoolOptions) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         record::<C, _, _, 1>(PoolBackward, [node], || {
             let x = ChannelsLast::read(x);
-            let shape = flex::pool_shape(&x, kernel, stride);
-            let (y, argmax) = match pooling {
+            let shape = flex::pool_shape(&x, options);
+            let (y, argmax) = match options.pooling {
                 Pooling::Max => {
                     let (y, argmax) = flex::max_pool(&x, &shape);
                     (y, Some(argmax))

@@ -10,10 +10,13 @@ pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) 
     let [kh, kw] = shape.kernel;
     for n in 0..shape.batch {
         for o in 0..shape.out_channels {
+            // The input channels of the output's group.
+            let of_group = shape.in_channels / shape.groups;
+            let first = o / (shape.out_channels / shape.groups) * of_group;
             for i in 0..rows {
                 for j in 0..columns {
                     let out = ((n * rows + i) * columns + j) * shape.out_channels + o;
-                    for c in 0..shape.in_channels {
+                    for c in 0..of_group {
                         for r in 0..kh {
                             for s in 0..kw {
                                 let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0]);
@@ -21,8 +24,9 @@ pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) 
                                 if y < shape.height && x < shape.width {
                                     let input = ((n * shape.height + y) * shape.width + x)
                                         * shape.in_channels
+                                        + first
                                         + c;
-                                    let weight = ((o * shape.in_channels + c) * kh + r) * kw + s;
+                                    let weight = ((o * of_group + c) * kh + r) * kw + s;
                                     visit(out, input, weight);
                                 }
                             }
@@ -103,9 +107,10 @@ pub fn check(shape: &Conv2d, seed: u64) {
     let bias = with_bias.then_some(&bias[..]);
     let (x64, w64, g64) = (doubles(&x), doubles(&w), doubles(&g));
     let b64 = bias.map(doubles);
-    let activation = match seed % 3 {
+    let activation = match seed % 4 {
         0 => Activation::Relu,
         1 => Activation::Identity,
+        2 => Activation::Relu6,
         _ => Activation::Gelu,
     };
     let mut y64 = conv_forward(shape, &x64, &w64, b64.as_deref());
@@ -136,7 +141,7 @@ pub fn check(shape: &Conv2d, seed: u64) {
         };
         let [y, dx, dw] = layer.passes(&kernels);
         // The derivative of GELU is at most 1.13.
-        let terms = (shape.in_channels * window + 1) as f64;
+        let terms = (shape.in_channels / shape.groups * window + 1) as f64;
         let rounding = 1.13 * 4.0 * f64::from(f32::EPSILON) * terms;
         assert_within(
             &format!("output, {isa:?}, {shape:?}"),
@@ -151,7 +156,7 @@ pub fn check(shape: &Conv2d, seed: u64) {
             &format!("input gradient, {isa:?}, {shape:?}"),
             &dx,
             &dx64,
-            shape.out_channels * window,
+            shape.out_channels / shape.groups * window,
         );
         assert_close(
             &format!("weight gradient, {isa:?}, {shape:?}"),

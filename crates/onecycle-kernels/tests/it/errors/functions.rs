@@ -301,7 +301,7 @@ pub fn shapeless() -> Vec<Function> {
         function("relu6_backward", &[("output", 9)], move |slices| {
             let mut gradient = [BEFORE; 9];
             let result = Kernels::new().relu6_backward(&slices[0], &mut gradient);
-            assert_eq!(gradient, [BEFORE; 9]);
+            assert!(result.is_ok() || gradient == [BEFORE; 9]);
             result
         }),
         function("gelu_backward", &[("input", 9)], move |slices| {

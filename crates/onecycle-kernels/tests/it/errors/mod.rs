@@ -14,6 +14,7 @@ const CONV: Conv2d = Conv2d {
     kernel: [3, 2],
     stride: [2, 1],
     padding: [1, 0],
+    groups: 1,
 };
 
 const POOL: Pool2d = Pool2d {
@@ -23,6 +24,7 @@ const POOL: Pool2d = Pool2d {
     width: 7,
     kernel: [3, 2],
     stride: [2, 1],
+    padding: [0, 0],
 };
 
 const PIXELS: Pixels = Pixels {
@@ -169,6 +171,8 @@ fn impossible_poolings_are_errors() {
             with(|s| s.kernel = [3, usize::MAX]),
             Expected::Window(usize::MAX, 7),
         ),
+        (with(|s| s.padding = [0, 2]), dimension("padding", 2)),
+        (with(|s| s.padding = [2, 0]), dimension("padding", 2)),
         (Pool2d::global(1, 1, 257, 256), dimension("kernel", 257)),
         (with(|s| s.batch = usize::MAX), Expected::Size("batch")),
         (
@@ -226,6 +230,9 @@ fn messages_carry_the_values() {
         kernel: [9, 2],
         ..CONV
     };
+    let groups = Conv2d { groups: 3, ..CONV };
+    let groups = message(groups.output().unwrap_err());
+    assert!(groups.contains("`groups` is 3"), "{groups}");
     let window = message(shape.output().unwrap_err());
     assert!(window.contains('9') && window.contains('8'), "{window}");
     let length = Kernels::new().add(&mut [0.0; 3], &[0.0; 4]).unwrap_err();
