@@ -31,7 +31,7 @@ PACKAGES = ("torch==2.15.0", "numpy", "safetensors")
 FLOAT32 = ("default", "channels_last", "compiled", "compiled_channels_last")
 BFLOAT16 = tuple(f"{mode}_bfloat16" for mode in FLOAT32)
 MODES = FLOAT32 + BFLOAT16
-# Network, batch size, shape of an image (CIFAR's, Fashion-MNIST's); ten classes.
+# Network, batch size, shape of an image (CIFAR's, Fashion-MNIST's, photos); ten classes.
 CASES = (
     ("resnet20", 128, "3x32x32"),
     ("resnet20", 512, "3x32x32"),
@@ -43,6 +43,10 @@ CASES = (
     ("convnet", 128, "1x28x28"),
     ("convnet-plain", 128, "1x28x28"),
     ("lenet5", 128, "1x28x28"),
+    ("efficientnet-lite0", 32, "3x128x128"),
+    ("efficientnet-lite0", 32, "3x224x224"),
+    ("resnet18", 32, "3x128x128"),
+    ("resnet18", 32, "3x224x224"),
 )
 # Warm-up steps of each process, not counted; PyTorch compiles during the first one.
 WARM_UP = 2
@@ -193,7 +197,7 @@ def compare(bench, case, threads, args):
     }
 
 
-COLUMNS = ("network", "batch", "threads", "onecycle", "PyTorch's best", "its mode", "ratio", "lowest, highest")
+COLUMNS = ("network", "image", "batch", "threads", "onecycle", "PyTorch's best", "its mode", "ratio", "lowest, highest")
 COLUMNS += ("memory", "PyTorch's", "of it, import")
 HEADER = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
@@ -201,18 +205,19 @@ HEADER = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 def table_row(row):
     rates, memory, best = row["images_per_second"], row["peak_memory_bytes"], row["best_mode"]
     low, high = row["ratio_range"]
-    cells = [row["model"], row["batch_size"], row["threads"], f"{rates['onecycle']:.0f}", f"{rates[best]:.0f}", best]
+    cells = [row["model"], row["shape"], row["batch_size"], row["threads"], f"{rates['onecycle']:.0f}", f"{rates[best]:.0f}", best]
     cells += [f"{row['ratio']:.2f}", f"{low:.2f}, {high:.2f}"]
     cells += [f"{n / MIB:.0f}" for n in (memory["onecycle"], memory[best], row["import_memory_bytes"])]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def parse_case(text):
-    """The entries of CASES that `text` names, such as `resnet20` or `resnet20:128`."""
-    name, _, batch = text.partition(":")
-    found = [one for one in CASES if one[0] == name and batch in ("", str(one[1]))]
+    """The entries of CASES that `text` names, such as `resnet20`, `resnet20:128` or `resnet18:32:3x128x128`."""
+    name, batch, shape = (text.split(":") + ["", ""])[:3]
+    chosen = lambda one: one[0] == name and batch in ("", str(one[1])) and shape in ("", one[2])
+    found = [one for one in CASES if chosen(one)]
     if not found:
-        known = ", ".join(f"{name}:{batch}" for name, batch, _ in CASES)
+        known = ", ".join(f"{name}:{batch}:{shape}" for name, batch, shape in CASES)
         raise argparse.ArgumentTypeError(f"{text}: expected one of {known}")
     return found
 
@@ -237,7 +242,7 @@ def listed(parse):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", type=listed(parse_case), metavar="NETWORK[:BATCH],..", help="compare only these networks")
+    add("--only", type=listed(parse_case), metavar="NETWORK[:BATCH[:SHAPE]],..", help="compare only these networks")
     add("--threads", type=listed(at_least_one), default=[1, 2], help="numbers of threads (default 1,2)")
     add("--modes", type=listed(parse_mode), default=list(FLOAT32), help=f"PyTorch's modes, of {','.join(MODES)} "
         "(default those in float32; autocast to bfloat16 is slow without instructions for it)")

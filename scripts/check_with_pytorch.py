@@ -167,6 +167,108 @@ class Airbench94(nn.Module):
         return self.fc(x.amax((2, 3))) / 9
 
 
+class PhotoBlock(nn.Module):
+    """A basic or bottleneck block with torchvision's names."""
+
+    def __init__(self, cin, width, stride, bottleneck):
+        super().__init__()
+        cout = 4 * width if bottleneck else width
+        windows = [(1, 1), (3, stride), (1, 1)] if bottleneck else [(3, stride), (3, 1)]
+        channels = [cin, width, width, cout] if bottleneck else [cin, width, cout]
+        for i, (kernel, step) in enumerate(windows):
+            conv = nn.Conv2d(channels[i], channels[i + 1], kernel, step, kernel // 2, bias=False)
+            setattr(self, f"conv{i + 1}", conv)
+            setattr(self, f"bn{i + 1}", nn.BatchNorm2d(channels[i + 1]))
+        self.layers, self.downsample = len(windows), None
+        if stride != 1 or cin != cout:
+            self.downsample = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        y = x
+        for i in range(1, self.layers + 1):
+            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+            y = F.relu(y) if i < self.layers else y
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class PhotoResNet(nn.Module):
+    """resnet18, resnet34 or resnet50 with torchvision's names."""
+
+    def __init__(self, blocks, bottleneck, cin, classes):
+        super().__init__()
+        self.conv1, self.bn1, channels = nn.Conv2d(cin, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), 64
+        for i, count in enumerate(blocks):
+            layer, width = [], 64 << i
+            for block in range(count):
+                layer.append(PhotoBlock(channels, width, 2 if i and not block else 1, bottleneck))
+                channels = 4 * width if bottleneck else width
+            setattr(self, f"layer{i + 1}", nn.Sequential(*layer))
+        self.fc = nn.Linear(channels, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.mean((2, 3)))
+
+
+class MobileBlock(nn.Module):
+    """A block of EfficientNet-Lite with timm's names; without expansion it has no `conv_pwl`."""
+
+    def __init__(self, cin, cout, kernel, stride, expansion):
+        super().__init__()
+        width = cin * expansion
+        conv = lambda a, b, k=1, s=1, groups=1: nn.Conv2d(a, b, k, s, k // 2, groups=groups, bias=False)
+        window = conv(width, width, kernel, stride, width)
+        if expansion == 1:
+            self.conv_dw, self.conv_pw = window, conv(width, cout)
+            self.names = ["conv_dw", "conv_pw"]
+        else:
+            self.conv_pw, self.conv_dw, self.conv_pwl = conv(cin, width), window, conv(width, cout)
+            self.names = ["conv_pw", "conv_dw", "conv_pwl"]
+        for i, name in enumerate(self.names, 1):
+            setattr(self, f"bn{i}", nn.BatchNorm2d(getattr(self, name).out_channels))
+        self.residual = stride == 1 and cin == cout
+
+    def forward(self, x):
+        y = x
+        for i, name in enumerate(self.names, 1):
+            y = getattr(self, f"bn{i}")(getattr(self, name)(y))
+            y = F.relu6(y) if i < len(self.names) else y
+        return x + y if self.residual else y
+
+
+class EfficientNetLite0(nn.Module):
+    """With timm's names."""
+
+    STAGES = ((1, 16, 3, 1), (2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
+
+    def __init__(self, cin, classes):
+        super().__init__()
+        self.conv_stem, self.bn1 = nn.Conv2d(cin, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32)
+        stages, channels = [], 32
+        for i, (count, cout, kernel, stride) in enumerate(self.STAGES):
+            blocks = []
+            for block in range(count):
+                blocks.append(MobileBlock(channels, cout, kernel, 1 if block else stride, 6 if i else 1))
+                channels = cout
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head, self.bn2 = nn.Conv2d(channels, 1280, 1, bias=False), nn.BatchNorm2d(1280)
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, x):
+        x = self.blocks(F.relu6(self.bn1(self.conv_stem(x))))
+        return self.classifier(F.relu6(self.bn2(self.conv_head(x))).mean((2, 3)))
+
+
+# Blocks per layer, and whether they are bottlenecks.
+PHOTO_RESNETS = {
+    "resnet18": ((2, 2, 2, 2), False),
+    "resnet34": ((3, 4, 6, 3), False),
+    "resnet50": ((3, 4, 6, 3), True),
+}
+
+
 def views(x, tta):
     """The views of test-time augmentation with their weights."""
     yield {"image": 1, "mirror": 0.5, "mirror_and_shift": 0.25}[tta], x
@@ -189,6 +291,10 @@ def build(card, weights):
         return ResNet(1, channels, 2, cin, classes)
     if name == "airbench94":
         return Airbench94(cin, classes)
+    if name == "efficientnet-lite0":
+        return EfficientNetLite0(cin, classes)
+    if name in PHOTO_RESNETS:
+        return PhotoResNet(*PHOTO_RESNETS[name], cin, classes)
     if name == "resnet9":
         return ResNet9(cin, classes)
     if name.startswith("resnet"):

@@ -31,7 +31,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) batch: Option<usize>,
     /// Shape of an image [default: 3x32x32 for resnet8 to resnet110, resnet9 and
-    /// airbench94; 1x28x28 otherwise]
+    /// airbench94; 3x224x224 for resnet18, 34, 50 and efficientnet-lite0; 1x28x28
+    /// otherwise]
     #[arg(long, value_name = "CHANNELSxHEIGHTxWIDTH")]
     pub(crate) shape: Option<String>,
     /// Number of classes
@@ -190,6 +191,10 @@ fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainEr
             Architecture::ResNet { .. } | Architecture::ResNet9 | Architecture::Airbench94 => {
                 ImageShape::new(3, 32, 32)
             }
+            Architecture::ResNet18
+            | Architecture::ResNet34
+            | Architecture::ResNet50
+            | Architecture::EfficientNetLite0 => ImageShape::new(3, 224, 224),
             _ => ImageShape::new(1, 28, 28),
         });
     };
