@@ -39,7 +39,8 @@ pub(crate) struct ConfigOptions {
     )]
     pub(crate) steps: Option<String>,
     /// Network: mlp, lenet5, lenet-caffe, convnet, convnet-plain, resnet-small, resnet9,
-    /// resnet8, 20, 32, 44, 56 or 110, airbench94 [key: model] [default: resnet-small]
+    /// resnet8, 20, 32, 44, 56 or 110, airbench94, resnet18, 34 or 50, efficientnet-lite0
+    /// [key: model] [default: resnet-small]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Start from existing weights, and the network of them unless --model is given: the folder of a
