@@ -54,11 +54,11 @@ def uniform(stream, shape, bound):
     return torch.from_numpy((unit * np.float32(bound)).reshape(shape))
 
 
-def projections(x):
+def projections(x, count=PROJECTIONS):
     signs = lambda k: np.unpackbits(
         random_bits(f"projection.{k}", -(-len(x) // 64)).astype("<u8").view(np.uint8), bitorder="little"
     )[: len(x)]
-    return [float(x[bits == 1].sum() - x[bits == 0].sum()) for bits in map(signs, range(PROJECTIONS))]
+    return [float(x[bits == 1].sum() - x[bits == 0].sum()) for bits in map(signs, range(count))]
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -12,6 +12,7 @@ mod datasets;
 #[cfg(feature = "download")]
 mod download;
 mod image_folder;
+mod imagenet_parity;
 mod in_memory;
 mod loader;
 mod models;

@@ -1,8 +1,8 @@
 //! Gradient of the weights.
 //!
 //! Each tile of neighbouring output pixels adds its products to sums in single precision, which stay
-//! in the first-level cache. After some hundred pixels they are added to sums in double precision.
-//! Groups of output rows are summed separately, and their sums are added in order.
+//! in the first-level cache. After some hundred pixels they are added to those of the group of output
+//! rows, so that long sums lose little to rounding. Groups are added in order, in double precision.
 #![allow(clippy::needless_range_loop)] // Loops over indices keep arrays in registers.
 
 use super::{Geometry, MAX_COLUMNS, MAX_TAPS, TILE};
@@ -11,9 +11,11 @@ use crate::parallel::for_chunks;
 use crate::simd::{MAX_LANES, Simd, WithSimd};
 use crate::workspace::Buffer;
 
-/// Groups that the output rows are divided into.
-const GROUPS: usize = 16;
-/// Pixels that are summed up in single precision.
+/// Most groups that the output rows are divided into.
+const MAX_GROUPS: usize = 16;
+/// Minimum pixels per group; below it, adding up the groups costs more than it saves.
+const MIN_PIXELS: usize = 64;
+/// Pixels that are summed up before they are added to the group's sums.
 const SHORT_SUM: usize = 256;
 
 /// Computes the gradient in the order of the weights, from the input and the gradient of the output.
@@ -27,10 +29,13 @@ pub(in crate::conv) fn run(
     let channels = geometry.channels;
     let taps = geometry.kernel[0] * geometry.kernel[1];
     let rows = output_gradient.len() / geometry.row();
-    let rows_per_group = rows.div_ceil(GROUPS);
+    let groups = (rows * geometry.output[1] / MIN_PIXELS).clamp(1, MAX_GROUPS);
+    let rows_per_group = rows.div_ceil(groups);
     let mut zeros = kernels.workspace.take(channels + MAX_LANES);
     zeros.fill(0.0);
-    let mut partial = vec![0.0_f64; rows.div_ceil(rows_per_group) * taps * channels];
+    let groups = rows.div_ceil(rows_per_group);
+    let mut partial = kernels.workspace.take(groups * taps * channels);
+    partial.fill(0.0);
     for_chunks(&mut partial, taps * channels, |index, total| {
         let first = index * rows_per_group;
         kernels.isa.run(Group {
@@ -46,7 +51,7 @@ pub(in crate::conv) fn run(
     let mut total = vec![0.0_f64; taps * channels];
     for group in partial.chunks_exact(taps * channels) {
         for (total, sum) in total.iter_mut().zip(group) {
-            *total += sum;
+            *total += f64::from(*sum);
         }
     }
     for (c, weights) in weight_gradient.chunks_exact_mut(taps).enumerate() {
@@ -64,10 +69,10 @@ struct Group<'a> {
     rows: std::ops::Range<usize>,
     /// A pixel of zeros.
     zeros: &'a [f32],
-    /// `[window row, window column, channel]` in single precision.
+    /// Sums of the last pixels, `[window row, window column, channel]`.
     sums: Buffer<'a>,
-    /// The same in double precision.
-    total: &'a mut [f64],
+    /// Sums of all pixels before, in the same order.
+    total: &'a mut [f32],
 }
 
 impl WithSimd for Group<'_> {
@@ -91,11 +96,11 @@ impl WithSimd for Group<'_> {
 }
 
 impl Group<'_> {
-    /// Moves the sums to those in double precision.
+    /// Moves the last sums to those of all pixels.
     #[inline(always)]
     fn flush(&mut self) {
         for (total, sum) in self.total.iter_mut().zip(self.sums.iter_mut()) {
-            *total += f64::from(*sum);
+            *total += *sum;
             *sum = 0.0;
         }
     }
