@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::{module::Module, tensor::Tensor};
 
-use crate::{average::WeightAverage, state};
+use crate::{average::WeightAverage, freeze, state};
 
 /// A running value so large that a batch does not change it. A power of two, so that dividing by it
 /// is exact.
@@ -16,7 +16,8 @@ const HUGE: f64 = (1_u128 << 100) as f64;
 /// Weights that were averaged need this: their activations have other statistics than the averaged
 /// ones. `model` must be on a device with autodiff, on which batch norm measures its batches;
 /// `forward` runs it on a batch. The first batch is run twice. Without batches, or without running
-/// statistics, `model` is returned as it is.
+/// statistics, `model` is returned as it is. Layers that normalise by their running statistics in
+/// training ([`freeze`](crate::freeze)) keep them.
 ///
 /// # Errors
 /// The first error of `batches`.
@@ -25,6 +26,15 @@ pub fn remeasure<M: Module, B, E>(
     batches: impl IntoIterator<Item = Result<B, E>>,
     mut forward: impl FnMut(&M, &B),
 ) -> Result<M, E> {
+    let kept_as_they_are = freeze::norms_on_running_statistics(&model);
+    let statistics = |model: &M| {
+        let mut found = statistics(model);
+        found.retain(|name, _| {
+            let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+            !kept_as_they_are.contains(module)
+        });
+        found
+    };
     let names = statistics(&model);
     if names.is_empty() {
         return Ok(model);
@@ -116,6 +126,40 @@ mod tests {
             assert!((found - variance).abs() < 1e-5 * variance, "{found}");
             assert_eq!((value("weight"), value("bias")), (1.0, 0.0));
         }
+    }
+
+    /// The second layer normalises by its own statistics, also while the first one is measured.
+    #[test]
+    fn frozen_layers_keep_their_statistics() {
+        #[derive(Module, Debug)]
+        struct Net {
+            bn1: BatchNorm2d,
+            bn2: BatchNorm2d,
+            bn3: BatchNorm2d,
+        }
+        let device = Device::flex().autodiff();
+        let norm = || BatchNorm2d::new(1, &device);
+        let net = Net {
+            bn1: norm(),
+            bn2: norm(),
+            bn3: norm(),
+        };
+        let shift = Tensor::from_data([7.0], &device);
+        net.bn2.running_mean.update(shift);
+        let net = freeze::freeze_layers(net, |path| path.starts_with("bn2."));
+        let batch = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 6.0]]]], &device);
+        let Ok(net) = remeasure(net, [Ok::<_, Infallible>(batch)], |net, batch| {
+            net.bn3
+                .forward(net.bn2.forward(net.bn1.forward(batch.clone())));
+        });
+        let weights = state::weights(&net);
+        let value = |name: &str| weights[name].iter::<f64>().sum::<f64>();
+        assert_eq!(
+            (value("bn2.running_mean"), value("bn2.running_var")),
+            (7.0, 1.0)
+        );
+        assert!((value("bn1.running_mean") - 3.0).abs() < 1e-5);
+        assert!((value("bn3.running_mean") + 7.0).abs() < 1e-4);
     }
 
     #[test]

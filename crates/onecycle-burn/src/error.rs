@@ -61,6 +61,14 @@ pub enum BurnError {
         /// Shape of the parameter.
         expected: Vec<usize>,
     },
+    /// A group of layers is empty or does not fit the module.
+    #[error("`{group}`: {why}")]
+    LayerGroup {
+        /// The group, or the parameter without a group.
+        group: String,
+        /// What is wrong and what to do.
+        why: &'static str,
+    },
     /// A module to diagnose has no trainable parameter.
     #[error(
         "the module has no parameter that requires a gradient; it must be on a device with autodiff and not be frozen"

@@ -6,6 +6,8 @@ mod cpu;
 pub mod diagnose;
 mod error;
 pub mod fit;
+pub mod freeze;
+pub mod layer_groups;
 pub mod learner;
 pub mod nn;
 pub mod optim;
@@ -13,6 +15,7 @@ pub mod range_test;
 pub mod shards;
 pub mod state;
 pub mod step;
+pub mod unfreezing;
 
 pub use burn;
 pub use onecycle;

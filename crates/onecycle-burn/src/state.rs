@@ -97,7 +97,9 @@ pub fn trained_parameters<M: Module>(model: &M) -> usize {
 }
 
 /// Stops the training of the parameters for which `select` returns true, given their path and their
-/// number of dimensions. They stay as they are, and no gradient is computed for them.
+/// number of dimensions. They stay as they are, and no gradient is computed for them. Running
+/// statistics of batch norm advance nevertheless; [`freeze::freeze_layers`](crate::freeze::freeze_layers)
+/// stops them, too.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -418,10 +418,7 @@ fn check_selected<'a>(
         {
             continue;
         }
-        let value = match select {
-            Select::Prefix(prefix) => format!("{prefix:?}"),
-            Select::BiasAndNorm => "bias_and_norm".to_owned(),
-        };
+        let value = select.to_string();
         let first = |name: &&String| name.split('.').next().unwrap_or_default().to_owned();
         let modules: BTreeSet<String> = trained.iter().map(|(name, _)| first(name)).collect();
         let modules: Vec<String> = modules.into_iter().collect();

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use onecycle::GroupScale;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,11 @@ pub enum Select {
     BiasAndNorm,
     /// Parameters whose path in the module starts with this, e.g. `stage1.` or `fc.weight`.
     Prefix(String),
+    /// Parameters of the modules with these paths, e.g. `conv1` and `layer1`, and of all modules in
+    /// them.
+    Modules(Vec<String>),
+    /// Parameters that all of these select.
+    All(Vec<Select>),
 }
 
 impl Select {
@@ -37,6 +44,29 @@ impl Select {
         match self {
             Select::BiasAndNorm => rank == 1,
             Select::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            Select::Modules(modules) => modules.iter().any(|module| {
+                let rest = path.strip_prefix(module.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }),
+            Select::All(selections) => selections.iter().all(|one| one.matches(path, rank)),
+        }
+    }
+}
+
+impl fmt::Display for Select {
+    /// As in a configuration file, for one kind: `bias_and_norm`, `"stage1."`, `["conv1", "bn1"]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Select::BiasAndNorm => f.write_str("bias_and_norm"),
+            Select::Prefix(prefix) => write!(f, "{prefix:?}"),
+            Select::Modules(modules) => write!(f, "{modules:?}"),
+            Select::All(selections) => {
+                for (index, one) in selections.iter().enumerate() {
+                    let and = if index == 0 { "" } else { " and " };
+                    write!(f, "{and}{one}")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -137,6 +167,23 @@ mod tests {
         let stage = ParamGroup::prefix("stage1.", 0.1, 1.0);
         assert!(stage.matches("stage1.0.conv1.weight", 4));
         assert!(!stage.matches("stage10.0.conv1.weight", 4));
+    }
+
+    #[test]
+    fn modules_and_combinations_select() {
+        let modules = Select::Modules(vec!["conv1".to_owned(), "layer1".to_owned()]);
+        assert!(modules.matches("layer1.0.bn1.weight", 1) && modules.matches("conv1", 1));
+        assert!(!modules.matches("layer10.weight", 1));
+        let both = Select::All(vec![modules, Select::BiasAndNorm]);
+        assert!(both.matches("layer1.0.bn1.weight", 1));
+        assert!(!both.matches("layer1.0.conv1.weight", 4) && !both.matches("fc.bias", 1));
+        assert_eq!(both.to_string(), r#"["conv1", "layer1"] and bias_and_norm"#);
+        let text = r#"{"all":[{"modules":["conv1","layer1"]},"bias_and_norm"]}"#;
+        assert_eq!(serde_json::to_string(&both).expect("text"), text);
+        assert_eq!(
+            serde_json::from_str::<Select>(text).expect("a selection"),
+            both
+        );
     }
 
     #[test]
