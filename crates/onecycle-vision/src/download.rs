@@ -1,4 +1,5 @@
-//! Downloads the published files of a known data set.
+//! Downloads the published files of a known data set. Those of [`weights`](crate::weights) are
+//! downloaded in the same way.
 //!
 //! A file is checked while it is written as `NAME.partial`, and gets its own name only if its
 //! checksum is the published one. If the connection breaks or the program ends, the part stays, and
@@ -72,7 +73,8 @@ pub fn get(
             });
         };
         let target = folder.join(file.name);
-        if is_published(&target, file)? {
+        let published = Published::of(file);
+        if is_published(&target, published)? {
             report(file.size, true);
             continue;
         }
@@ -80,7 +82,7 @@ pub fn get(
         let mut outcome = Ok(());
         for base in bases {
             let url = format!("{}/{}", base.trim_end_matches('/'), file.name);
-            outcome = fetch(set.name, &url, file, &target, &mut |bytes| {
+            outcome = fetch(set.name, &url, published, &target, &mut |bytes| {
                 report(bytes, false)
             });
             // Another address helps if this one failed, but not if the disk did.
@@ -96,8 +98,34 @@ pub fn get(
     Ok(folder)
 }
 
+/// Size and checksum of a published file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Name of the checksum: `sha256` or `md5`.
+    pub(crate) algorithm: &'static str,
+    /// The checksum in hexadecimal digits.
+    pub(crate) checksum: &'static str,
+}
+
+impl Published {
+    /// SHA-256 if it is known, otherwise MD5.
+    fn of(file: &KnownFile) -> Self {
+        let (algorithm, checksum) = match file.sha256 {
+            Some(sha256) => ("sha256", sha256),
+            None => ("md5", file.md5),
+        };
+        Published {
+            size: file.size,
+            algorithm,
+            checksum,
+        }
+    }
+}
+
 /// Whether the file exists with the published contents.
-fn is_published(path: &Path, file: &KnownFile) -> Result<bool, DataError> {
+pub(crate) fn is_published(path: &Path, file: Published) -> Result<bool, DataError> {
     use std::io::Read;
     if path.metadata().map_or(true, |data| data.len() != file.size) {
         return Ok(false);
@@ -117,20 +145,20 @@ fn is_published(path: &Path, file: &KnownFile) -> Result<bool, DataError> {
     Ok(check(sums, file, "").is_ok())
 }
 
-/// Compares with the published checksum: SHA-256 if it is known, otherwise MD5.
-fn check(sums: Checksums, file: &KnownFile, origin: &str) -> Result<(), DataError> {
+/// Compares with the published checksum.
+fn check(sums: Checksums, file: Published, origin: &str) -> Result<(), DataError> {
     let (sha256, md5) = sums.finish();
-    let (algorithm, expected, found) = match file.sha256 {
-        Some(expected) => ("sha256", expected, sha256),
-        None => ("md5", file.md5, md5),
+    let found = match file.algorithm {
+        "sha256" => sha256,
+        _ => md5,
     };
-    if expected == found {
+    if file.checksum == found {
         return Ok(());
     }
     Err(DataError::Checksum {
         origin: origin.to_owned(),
-        algorithm,
-        expected: expected.to_owned(),
+        algorithm: file.algorithm,
+        expected: file.checksum.to_owned(),
         found,
     })
 }
@@ -138,10 +166,10 @@ fn check(sums: Checksums, file: &KnownFile, origin: &str) -> Result<(), DataErro
 const CHUNK: usize = 1 << 16;
 
 #[cfg(not(feature = "download"))]
-fn fetch(
+pub(crate) fn fetch(
     name: &str,
     url: &str,
-    _file: &KnownFile,
+    _file: Published,
     _target: &Path,
     _progress: &mut dyn FnMut(u64),
 ) -> Result<(), DataError> {
@@ -151,11 +179,12 @@ fn fetch(
     })
 }
 
+/// Downloads a file and compares its checksum. `progress` is called with the bytes so far.
 #[cfg(feature = "download")]
-fn fetch(
+pub(crate) fn fetch(
     _name: &str,
     url: &str,
-    file: &KnownFile,
+    file: Published,
     target: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DataError> {
@@ -201,7 +230,7 @@ impl From<DataError> for Failure {
 #[cfg(feature = "download")]
 fn fetch_rest(
     url: &str,
-    file: &KnownFile,
+    file: Published,
     part: &mut partial::PartialFile,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {

@@ -38,6 +38,55 @@ pub enum DataError {
         looked_in: Vec<PathBuf>,
     },
 
+    /// There are no known weights of this name.
+    #[error(
+        "unknown weights `{name}`{}: the known ones are {known}; for other weights give the path of a safetensors file",
+        near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
+    )]
+    UnknownWeights {
+        /// The name as given.
+        name: String,
+        /// The most similar known name, if one is similar.
+        near: Option<&'static str>,
+        /// The known names, separated by commas.
+        known: String,
+    },
+
+    /// Known weights were not downloaded.
+    #[error(
+        "weights `{name}` are not in {}; run `onecycle weights get {name}`, or give the path of a safetensors file",
+        list(looked_in)
+    )]
+    WeightsNotFound {
+        /// Name of the weights.
+        name: &'static str,
+        /// The folders that were searched.
+        looked_in: Vec<PathBuf>,
+    },
+
+    /// A file of weights was written by `torch.save`.
+    #[error(
+        "{}: a file of PyTorch, which runs programs when it is read; convert it to safetensors:\n\
+        import torch, safetensors.torch; weights = torch.load({path:?}, map_location=\"cpu\", weights_only=True)\n\
+        safetensors.torch.save_file({{name: w.contiguous() for name, w in weights.get(\"state_dict\", weights).items()}}, {converted:?})",
+        path.display()
+    )]
+    PickledWeights {
+        /// The file.
+        path: PathBuf,
+        /// Path for the converted file.
+        converted: PathBuf,
+    },
+
+    /// Published weights cannot be unpacked.
+    #[error("{}: the weights cannot be unpacked: {why}; download them again", path.display())]
+    BadWeights {
+        /// The downloaded file.
+        path: PathBuf,
+        /// The cause.
+        why: String,
+    },
+
     /// A path does not exist.
     #[error("{}: there is no such file or folder; expected {expected}", path.display())]
     Missing {
@@ -360,10 +409,10 @@ pub enum DataError {
 
     /// The crate was built without the feature `download`.
     #[error(
-        "`{name}` cannot be downloaded: this build lacks the feature `download`; fetch {url} yourself and give its folder with --data"
+        "`{name}` cannot be downloaded: this build lacks the feature `download`; fetch {url} yourself and give its path instead of the name"
     )]
     NoDownload {
-        /// Name of the set.
+        /// Name of the set or of the weights.
         name: String,
         /// Address of the published files.
         url: String,

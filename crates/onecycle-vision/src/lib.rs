@@ -68,6 +68,7 @@
 //! | [`dataset`] | images and labels in memory; mean and standard deviation per channel |
 //! | [`augment`], [`loader`] | random transforms of training images; batches |
 //! | [`picture`] | images as PNG |
+//! | [`weights`] | pretrained weights: published files, names of other libraries |
 //! | [`models`] | networks with PyTorch's parameter names |
 //! | [`random`] | named random streams |
 //! | [`files`] | complete files and checksums |
@@ -92,6 +93,7 @@ pub mod models;
 pub mod picture;
 pub mod random;
 pub mod source;
+pub mod weights;
 
 pub use augment::{Augment, Border, Fill, Flip};
 pub use dataset::{Dataset, ImageShape, ImageSize, Split, Statistics, TestOrigin};
