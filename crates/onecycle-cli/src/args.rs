@@ -44,7 +44,7 @@ pub(crate) struct ConfigOptions {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Start from existing weights, and the network of them unless --model is given: the folder of a
-    /// run, or a safetensors file [key: init] [default: random weights]
+    /// run, or a safetensors file, also of timm or torchvision [key: init] [default: random weights]
     #[arg(long, value_name = "RUN|FILE")]
     init: Option<PathBuf>,
     /// Name of a known data set, or path of an image folder or of a data set's files [key:

@@ -18,6 +18,7 @@ mod slurm;
 mod study_progress;
 mod suggest;
 mod train;
+mod weights;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     /// List, download or verify data sets
     #[command(subcommand)]
     Data(data::Data),
+    /// List or download pretrained weights
+    #[command(subcommand)]
+    Weights(weights::Weights),
     /// List the built-in recipes, or print one as a configuration file
     Recipes(recipes::Recipes),
     /// Measure the training speed of this machine
@@ -120,6 +124,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Diagnose(args) => diagnose::run(&args, start),
         Command::Data(args) => data::run(&args),
+        Command::Weights(args) => weights::run(&args),
         Command::Recipes(args) => recipes::run(&args),
         Command::Bench(args) => bench::run(&args),
     }

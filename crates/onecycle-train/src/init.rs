@@ -1,7 +1,8 @@
 //! Existing weights that a run starts from: [`Init`], for the key `init`.
 //!
-//! They are the model of a run, or any safetensors file whose names and shapes fit the network. The
-//! last layer may be for other classes: it then starts anew, or its rows are sorted by class.
+//! They are the model of a run, or any safetensors file whose names and shapes fit the network. Names
+//! may be those of timm, torchvision or EfficientNet-PyTorch. The last layer may be for other classes
+//! or missing: it then starts anew, or its rows are sorted by class.
 
 mod head;
 
@@ -15,14 +16,14 @@ use std::{
 
 use burn::tensor::TensorData;
 use onecycle_burn::state::{self, TensorMap};
-use onecycle_vision::{Statistics, files::sha256, models::Model};
+use onecycle_vision::{Statistics, models::Model};
 use serde::{Deserialize, Serialize};
 
 use self::head::{Head, Rows};
 use crate::{
     ConfigError, RunError, TrainError,
     model_card::{ModelCard, model_in},
-    tensors,
+    weights_file::{self, WeightsFile},
 };
 
 /// The weights that a run starts from.
@@ -31,7 +32,7 @@ pub struct Init {
     path: PathBuf,
     file: InitFile,
     /// Contents of the file; `None` for a resumed run, which has its weights in a checkpoint.
-    contents: Option<Arc<Contents>>,
+    contents: Option<Arc<WeightsFile>>,
 }
 
 /// What a run records of the file that it started from, in `run.toml`. A resumed run needs no more.
@@ -40,15 +41,9 @@ pub struct Init {
 pub struct InitFile {
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Normalisation of the images, if the file says it.
+    /// Normalisation of the images, if the file says it or is of a network for ImageNet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
-}
-
-#[derive(Debug)]
-struct Contents {
-    weights: TensorMap,
-    card: Option<ModelCard>,
 }
 
 /// A network with loaded weights.
@@ -64,7 +59,9 @@ impl Init {
     ///
     /// # Errors
     /// [`RunError::NotFinished`] if the run has no model yet; [`ConfigError::Setting`] if the file
-    /// cannot be read or is not a safetensors file.
+    /// cannot be read or is not a safetensors file;
+    /// [`DataError::PickledWeights`](onecycle_vision::DataError::PickledWeights) for a file of
+    /// PyTorch.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let file = model_in(path);
         if path.join("run.toml").exists() && !file.exists() {
@@ -79,18 +76,15 @@ impl Init {
         };
         let bytes = fs::read(&file)
             .map_err(|error| wrong(format!("cannot read {}: {error}", file.display())))?;
-        // PyTorch counts the batches of batch norm in integers; our running statistics need no count.
-        let counter = |name: &str| name.ends_with("num_batches_tracked");
-        let (weights, metadata) =
-            tensors::from_safetensors_without(&bytes, counter).map_err(wrong)?;
-        let card = ModelCard::of(&metadata);
+        weights_file::check_format(&file)?;
+        let contents = WeightsFile::of(&file, &bytes).map_err(wrong)?;
         Ok(Init {
             path: path.to_path_buf(),
             file: InitFile {
-                sha256: sha256(&bytes),
-                statistics: card.as_ref().map(|card| card.statistics.clone()),
+                sha256: contents.sha256.clone(),
+                statistics: contents.statistics(),
             },
-            contents: Some(Arc::new(Contents { weights, card })),
+            contents: Some(Arc::new(contents)),
         })
     }
 
@@ -124,16 +118,15 @@ impl Init {
         seed: u64,
         divided: bool,
     ) -> Vec<String> {
-        let Some(card) = self
-            .contents
-            .as_ref()
-            .and_then(|contents| contents.card.as_ref())
-        else {
-            return vec![
-                "init: the file does not say how its images were normalised; mean and standard deviation of the data \
-                 are used"
-                    .to_owned(),
-            ];
+        let contents = self.contents.as_ref();
+        let Some(card) = contents.and_then(|contents| contents.card.as_ref()) else {
+            let those = match contents.is_some_and(|contents| contents.assumes_imagenet()) {
+                true => "those of ImageNet are used, as torchvision and most weights of timm do",
+                false => "mean and standard deviation of the data are used",
+            };
+            return vec![format!(
+                "init: the file does not say how its images were normalised; {those}"
+            )];
         };
         let mut notes = vec![
             "init: images are normalised by the mean and standard deviation of the weights, which learned under them"
@@ -160,16 +153,22 @@ impl Init {
     /// run was resumed and its file is another one.
     pub(crate) fn load(&self, model: Model, classes: &[String]) -> Result<Loaded, TrainError> {
         let contents = self.contents()?;
-        let Contents { weights, card } = &*contents;
+        let card = contents.card.as_ref();
         let shapes = state::shapes(&model);
+        let weights = &contents.named_for(&shapes);
         let head = Head::find(&shapes, classes.len());
-        let head = head.filter(|head| head.only_classes_differ(&shapes, weights));
+        let head = head
+            .filter(|head| head.is_missing(weights) || head.only_classes_differ(&shapes, weights));
         let mut tensors = weights.clone();
         let mut notes = Vec::new();
         if let Some(head) = head {
-            let known = card.as_ref().map(|card| card.classes.as_slice());
+            let known = card.map(|card| card.classes.as_slice());
             let layer = head.layer();
-            match head::rows(known, head.outputs(weights).unwrap_or(0), classes) {
+            let rows = match head.outputs(weights) {
+                Some(outputs) => head::rows(known, outputs, classes),
+                None => Rows::New("the file has no last layer".to_owned()),
+            };
+            match rows {
                 Rows::Same => {}
                 Rows::Sorted(order) => {
                     for name in head.names() {
@@ -196,7 +195,7 @@ impl Init {
         }
         let wrong = differences(&shapes, &tensors);
         if !wrong.is_empty() {
-            return Err(self.do_not_fit(&wrong, card.as_ref()).into());
+            return Err(self.do_not_fit(&wrong, card).into());
         }
         Ok(Loaded {
             model: state::load_weights(model, tensors)?,
@@ -204,7 +203,7 @@ impl Init {
         })
     }
 
-    fn contents(&self) -> Result<Arc<Contents>, TrainError> {
+    fn contents(&self) -> Result<Arc<WeightsFile>, TrainError> {
         if let Some(contents) = &self.contents {
             return Ok(Arc::clone(contents));
         }

@@ -119,6 +119,7 @@ pub mod trainer;
 pub mod training;
 pub mod training_images;
 pub mod tta;
+mod weights_file;
 
 pub use config::Config;
 pub use error::{ConfigError, FileError, RunError, TrainError};

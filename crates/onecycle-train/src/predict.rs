@@ -7,17 +7,17 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use onecycle_burn::state;
-use onecycle_vision::{folder, models::Model, random};
+use onecycle_vision::{folder, models::Model, random, weights};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
     FileError, RunError, TrainError,
     logits::softmax,
-    model_file::{CARD, ModelCard},
+    model_file::ModelCard,
     run_folder::RunFolder,
-    tensors,
     tta::Tta,
+    weights_file::{self, WeightsFile},
 };
 
 /// A trained network with the normalisation and the class names it needs.
@@ -43,11 +43,19 @@ pub struct Prediction {
 
 impl Classifier {
     /// Loads the model of a run, given the folder of the run, or a model file like
-    /// [`load`](Self::load).
+    /// [`load`](Self::load), or the name of published weights that were downloaded.
     ///
     /// # Errors
-    /// [`RunError::NotFinished`] if the run has no model yet; those of [`load`](Self::load).
+    /// [`RunError::NotFinished`] if the run has no model yet;
+    /// [`DataError::WeightsNotFound`](onecycle_vision::DataError::WeightsNotFound) for published weights that were not downloaded; those of
+    /// [`load`](Self::load).
     pub fn open(path: &Path, device: &Device) -> Result<Self, TrainError> {
+        if !path.exists()
+            && let Some(name) = path.to_str()
+            && weights::find(name).is_ok()
+        {
+            return Classifier::load(&weights::resolve(name)?.path, device);
+        }
         if !path.is_dir() {
             return Classifier::load(path, device);
         }
@@ -61,7 +69,8 @@ impl Classifier {
         Classifier::load(&model, device)
     }
 
-    /// Loads a `model.safetensors` written by a run.
+    /// Loads a `model.safetensors` written by a run, or published weights that are
+    /// [known](onecycle_vision::weights).
     ///
     /// # Errors
     /// [`FileError::NotAModel`] for any other file.
@@ -71,12 +80,12 @@ impl Classifier {
             path: path.to_path_buf(),
             why,
         };
-        let (weights, metadata) = tensors::from_safetensors(&bytes).map_err(not_a_model)?;
-        let card = metadata
-            .get(CARD)
+        weights_file::check_format(path)?;
+        let file = WeightsFile::of(path, &bytes).map_err(not_a_model)?;
+        let card = file
+            .card
+            .clone()
             .ok_or_else(|| not_a_model("it has no model card in its metadata".to_owned()))?;
-        let card: ModelCard =
-            serde_json::from_str(card).map_err(|error| not_a_model(error.to_string()))?;
         check(&card).map_err(not_a_model)?;
         let normalised = card
             .statistics
@@ -90,6 +99,7 @@ impl Classifier {
             &mut random::stream(0, "initialisation", 0),
             device,
         )?;
+        let weights = file.named_for(&state::shapes(&model));
         let model = state::load_weights(model, weights)
             .map_err(|error| not_a_model(error.to_string()))?
             .valid();

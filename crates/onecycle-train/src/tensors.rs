@@ -73,6 +73,12 @@ pub(crate) fn metadata(bytes: &[u8]) -> Option<HashMap<String, String>> {
     Some(header.metadata().clone().unwrap_or_default())
 }
 
+/// Returns the names of the tensors of a safetensors file; `None` if it is not one.
+pub(crate) fn names(bytes: &[u8]) -> Option<Vec<String>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    Some(header.tensors().into_keys().collect())
+}
+
 fn floats<const N: usize, T>(bytes: &[u8], decode: fn([u8; N]) -> T) -> Vec<T> {
     let (chunks, _) = bytes.as_chunks::<N>();
     chunks.iter().map(|chunk| decode(*chunk)).collect()

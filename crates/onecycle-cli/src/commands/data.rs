@@ -8,7 +8,8 @@ use std::{
 use clap::Subcommand;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use onecycle_vision::{
-    catalog, download,
+    catalog,
+    download::{self, Progress},
     folder::{self, CachedKind},
     integrity::{self, FileStatus},
     locate::{self, Places},
@@ -122,13 +123,20 @@ fn list(format: Format) -> Result<ExitCode, AnyError> {
 }
 
 fn get(name: &str, to: Option<&Path>, from: Option<&str>) -> Result<ExitCode, AnyError> {
+    let folder = with_bar(|progress| download::get(name, to, from, progress));
+    output::text(&format!("{name} is in {}", folder?.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Calls `get` with a function that shows the progress of a download.
+pub(super) fn with_bar<T>(get: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
     let bar = ProgressBar::new(0);
     if let Ok(style) =
         ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {eta} left")
     {
         bar.set_style(style);
     }
-    let folder = download::get(name, to, from, &mut |progress| {
+    let result = get(&mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.bytes);
         bar.set_message(format!(
@@ -139,8 +147,7 @@ fn get(name: &str, to: Option<&Path>, from: Option<&str>) -> Result<ExitCode, An
         ));
     });
     bar.finish_and_clear();
-    output::text(&format!("{name} is in {}", folder?.display()))?;
-    Ok(ExitCode::SUCCESS)
+    result
 }
 
 fn cache(format: Format) -> Result<ExitCode, AnyError> {

@@ -3,7 +3,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::{Config, explain};
-use crate::{ConfigError, FileError, files, model_card::ModelCard, recipe};
+use crate::{ConfigError, FileError, files, recipe, weights_file::network_in};
 
 /// Tables that are replaced as a whole if their `kind` changes.
 const TAGGED: [&str; 3] = ["averaging", "optimizer", "policy"];
@@ -182,9 +182,9 @@ impl Layers {
             (config.steps, config.epochs) = (Some(steps), None);
         }
         if let (false, Some(init)) = (model_given, &config.init)
-            && let Some(card) = ModelCard::read(init)
+            && let Some(network) = network_in(init)
         {
-            config.model = card.model;
+            config.model = network;
         }
         config.check()?;
         Ok(config)

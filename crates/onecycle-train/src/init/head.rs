@@ -56,6 +56,11 @@ impl Head {
         weights.get(&weight)?.shape().to_vec().first().copied()
     }
 
+    /// Whether a file has none of its tensors.
+    pub(super) fn is_missing(&self, weights: &TensorMap) -> bool {
+        self.names().iter().all(|name| !weights.contains_key(name))
+    }
+
     /// Whether the tensors of the layer in a file have the same shapes as in the network, except
     /// for the number of rows.
     pub(super) fn only_classes_differ(
