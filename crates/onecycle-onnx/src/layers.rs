@@ -75,6 +75,9 @@ pub(crate) struct Layers {
     weights: TensorMap,
     /// Added to the variance by the batch norms.
     pub(crate) epsilon: f64,
+    /// Whether convolutions have TensorFlow's padding `SAME` instead of their own: as many rows and
+    /// columns as `side / stride` outputs need, rounded up, one more behind if the number is odd.
+    pub(crate) same_upper: bool,
 }
 
 impl Layers {
@@ -84,6 +87,7 @@ impl Layers {
             graph: Graph::default(),
             weights,
             epsilon: NormShape::EPSILON,
+            same_upper: false,
         }
     }
 
@@ -303,7 +307,23 @@ impl Layers {
     ) -> Result<Value, OnnxError> {
         let (channels, kernel) = (weight.shape[0], weight.shape[2]);
         let [_, height, width] = feature_map(&x);
-        let [height, width] = output_size(name, kernel, window, [height, width])?;
+        let (pads, [height, width]) = match self.same_upper {
+            false => {
+                let size = output_size(name, kernel, window, [height, width])?;
+                (vec![window.padding as i64; 4], size)
+            }
+            true => {
+                let size = [height, width].map(|side| side.div_ceil(window.stride));
+                let zeros = |side: usize, size: usize| {
+                    let last = size.saturating_sub(1) * window.stride;
+                    (last + kernel).saturating_sub(side)
+                };
+                let zeros = [zeros(height, size[0]), zeros(width, size[1])];
+                let before = zeros.map(|zeros| (zeros / 2) as i64);
+                let after = zeros.map(|zeros| zeros.div_ceil(2) as i64);
+                ([before, after].concat(), size)
+            }
+        };
         let mut inputs = vec![x.name];
         inputs.push(self.constant(&format!("{name}.weight"), weight.shape, &weight.values)?);
         if let Some(bias) = bias {
@@ -313,7 +333,7 @@ impl Layers {
         let mut attributes = vec![
             ("kernel_shape", ints(kernel, 2)),
             ("strides", ints(window.stride, 2)),
-            ("pads", ints(window.padding, 4)),
+            ("pads", Attribute::Ints(pads)),
         ];
         if window.groups > 1 {
             attributes.push(("group", Attribute::Int(window.groups as i64)));

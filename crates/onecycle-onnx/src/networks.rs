@@ -4,7 +4,9 @@
 //! executes them. Names are the paths of the layers in the modules. `scripts/check_onnx.sh`
 //! compares the outputs of both.
 
-use onecycle_vision::models::{Airbench94, Architecture, ImageNetResNetShape, ResNet9};
+use onecycle_vision::models::{
+    Airbench94, Architecture, EfficientNetLite0, ImageNetResNetShape, ResNet9,
+};
 
 use crate::{
     OnnxError,
@@ -29,6 +31,11 @@ pub(crate) fn network(l: &mut Layers, architecture: Architecture, images: Value)
         Architecture::ResNet34 => imagenet_resnet(l, ImageNetResNetShape::RESNET34, images),
         Architecture::ResNet50 => imagenet_resnet(l, ImageNetResNetShape::RESNET50, images),
         Architecture::EfficientNetLite0 => efficientnet_lite0(l, images),
+        Architecture::TfEfficientNetLite0 => {
+            l.epsilon = EfficientNetLite0::TENSORFLOW_EPSILON;
+            l.same_upper = true;
+            efficientnet_lite0(l, images)
+        }
     }
 }
 

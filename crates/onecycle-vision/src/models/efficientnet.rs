@@ -7,7 +7,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, branch, global_average_pool2d,
+    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, NormShape, branch,
+    global_average_pool2d,
 };
 
 /// Channels of the stem.
@@ -67,11 +68,14 @@ const STAGES: [Stage; 7] = [
 /// The block of `blocks.0` is a [`SeparableBlock`], the others are [`InvertedBlock`]s. For three
 /// channels and 10 classes the network has 3 383 818 parameters.
 ///
-/// Padding is symmetric and batch norm has PyTorch's constants, as in timm's `efficientnet_lite0`
-/// (not in `tf_efficientnet_lite0`, whose weights need asymmetric padding). Convolutions start with
-/// [`Init::KaimingFanOut`], as in timm, the classifier with [`Init::Uniform`]. There is no dropout.
+/// Padding is symmetric and batch norm has PyTorch's constants, as in timm's `efficientnet_lite0`.
+/// [`tensorflow`](Self::tensorflow) has those of TensorFlow, as in `tf_efficientnet_lite0`.
+/// Convolutions start with [`Init::KaimingFanOut`], as in timm, the classifier with
+/// [`Init::Uniform`]. There is no dropout.
 #[derive(Module, Debug)]
 pub struct EfficientNetLite0 {
+    #[module(skip)]
+    same: SamePadding,
     conv_stem: Conv2d,
     bn1: BatchNorm2d,
     blocks: Vec<Vec<MobileBlock>>,
@@ -84,9 +88,35 @@ impl EfficientNetLite0 {
     /// Smallest side of an image, in pixels: the network halves it five times.
     pub const MIN_SIDE: usize = 32;
 
+    /// Added to the variance by the batch norms of [`tensorflow`](Self::tensorflow).
+    pub const TENSORFLOW_EPSILON: f64 = 1e-3;
+
     /// Builds a network with weights drawn from `rng` in the order of the layers.
     pub fn new(channels_in: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
+        EfficientNetLite0::with(Constants::Torch, channels_in, classes, rng, device)
+    }
+
+    /// Builds a network for the weights of the authors, which were trained in TensorFlow. Its
+    /// convolutions of stride 2 have `SAME` padding: an even side has one row or column less in front
+    /// than behind. Its batch norms have [`TENSORFLOW_EPSILON`](Self::TENSORFLOW_EPSILON).
+    pub fn tensorflow(
+        channels_in: usize,
+        classes: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
+        EfficientNetLite0::with(Constants::TensorFlow, channels_in, classes, rng, device)
+    }
+
+    fn with(
+        constants: Constants,
+        channels_in: usize,
+        classes: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Self {
         let stem = Conv2dShape::same(channels_in, STEM, 3).with_stride(2);
+        let (stem, same) = constants.padding(stem);
         let conv_stem = Conv2d::new(stem, Init::KaimingFanOut, rng, device);
         let mut channels = STEM;
         let mut blocks = Vec::with_capacity(STAGES.len());
@@ -94,6 +124,7 @@ impl EfficientNetLite0 {
             let mut of_stage = Vec::with_capacity(stage.blocks);
             for block in 0..stage.blocks {
                 let shape = BlockShape {
+                    constants,
                     channels_in: channels,
                     channels_out: stage.channels,
                     kernel: stage.kernel,
@@ -109,11 +140,12 @@ impl EfficientNetLite0 {
         }
         let head = Conv2dShape::same(channels, FEATURES, 1);
         EfficientNetLite0 {
+            same,
             conv_stem,
-            bn1: BatchNorm2d::new(STEM, device),
+            bn1: constants.norm(STEM, device),
             blocks,
             conv_head: Conv2d::new(head, Init::KaimingFanOut, rng, device),
-            bn2: BatchNorm2d::new(FEATURES, device),
+            bn2: constants.norm(FEATURES, device),
             classifier: Linear::new(FEATURES, classes, rng, device),
         }
     }
@@ -129,6 +161,7 @@ impl EfficientNetLite0 {
     /// Maps `[batch, channels, height, width]` to the features before `classifier`,
     /// `[batch, 1280]`.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        let images = self.same.pad(images);
         let mut x = layer(&self.conv_stem, &self.bn1).forward_relu6(images);
         for block in self.blocks.iter().flatten() {
             x = block.forward(x);
@@ -148,9 +181,73 @@ impl EfficientNetLite0 {
     }
 }
 
+/// The library whose padding and constants of batch norm a network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Constants {
+    Torch,
+    TensorFlow,
+}
+
+impl Constants {
+    /// A convolution, and the padding in front of it instead of its own.
+    fn padding(self, shape: Conv2dShape) -> (Conv2dShape, SamePadding) {
+        match self {
+            Constants::TensorFlow if shape.stride > 1 => {
+                let same = SamePadding {
+                    kernel: shape.kernel,
+                    stride: shape.stride,
+                };
+                (shape.with_padding(0), same)
+            }
+            _ => (shape, SamePadding::NONE),
+        }
+    }
+
+    fn norm(self, channels: usize, device: &Device) -> BatchNorm2d {
+        let shape = NormShape::new(channels);
+        let epsilon = match self {
+            Constants::Torch => shape.epsilon,
+            Constants::TensorFlow => EfficientNetLite0::TENSORFLOW_EPSILON,
+        };
+        BatchNorm2d::with(NormShape { epsilon, ..shape }, device)
+    }
+}
+
+/// TensorFlow's padding `SAME` in front of a convolution without padding: the output has `side /
+/// stride` rows and columns, rounded up. An odd number of zeros has one more behind than in front.
+#[derive(Debug, Clone, Copy)]
+struct SamePadding {
+    /// Side of the window; 0 for no padding.
+    kernel: usize,
+    stride: usize,
+}
+
+impl SamePadding {
+    const NONE: Self = SamePadding {
+        kernel: 0,
+        stride: 1,
+    };
+
+    /// Rows or columns in front and behind.
+    fn of(self, side: usize) -> (usize, usize) {
+        let last = side.div_ceil(self.stride).saturating_sub(1) * self.stride;
+        let zeros = (last + self.kernel).saturating_sub(side);
+        (zeros / 2, zeros.div_ceil(2))
+    }
+
+    fn pad(self, x: Tensor<4>) -> Tensor<4> {
+        if self.kernel == 0 {
+            return x;
+        }
+        let [_, _, height, width] = x.dims();
+        x.pad([self.of(height), self.of(width)], 0.0)
+    }
+}
+
 /// Channels, window and stride of a block.
 #[derive(Debug, Clone, Copy)]
 struct BlockShape {
+    constants: Constants,
     channels_in: usize,
     channels_out: usize,
     kernel: usize,
@@ -163,9 +260,10 @@ impl BlockShape {
         self.stride == 1 && self.channels_in == self.channels_out
     }
 
-    /// The depthwise convolution.
-    fn depthwise(self, channels: usize) -> Conv2dShape {
-        Conv2dShape::depthwise(channels, self.kernel).with_stride(self.stride)
+    /// The depthwise convolution, and the padding in front of it.
+    fn depthwise(self, channels: usize) -> (Conv2dShape, SamePadding) {
+        let shape = Conv2dShape::depthwise(channels, self.kernel).with_stride(self.stride);
+        self.constants.padding(shape)
     }
 }
 
@@ -216,11 +314,14 @@ impl SeparableBlock {
             ..
         } = shape;
         let mut conv = |shape| Conv2d::new(shape, Init::KaimingFanOut, rng, device);
+        let norm = |channels| shape.constants.norm(channels, device);
+        // The only block without expansion has stride 1.
+        let (depthwise, _) = shape.depthwise(channels_in);
         SeparableBlock {
-            conv_dw: conv(shape.depthwise(channels_in)),
-            bn1: BatchNorm2d::new(channels_in, device),
+            conv_dw: conv(depthwise),
+            bn1: norm(channels_in),
             conv_pw: conv(Conv2dShape::same(channels_in, channels_out, 1)),
-            bn2: BatchNorm2d::new(channels_out, device),
+            bn2: norm(channels_out),
             residual: shape.is_residual(),
         }
     }
@@ -237,6 +338,8 @@ impl SeparableBlock {
 /// again (Sandler et al. 2018, "MobileNetV2", section 3.3).
 #[derive(Module, Debug)]
 pub struct InvertedBlock {
+    #[module(skip)]
+    same: SamePadding,
     conv_pw: Conv2d,
     bn1: BatchNorm2d,
     conv_dw: Conv2d,
@@ -255,13 +358,16 @@ impl InvertedBlock {
         } = shape;
         let width = EXPANSION * channels_in;
         let mut conv = |shape| Conv2d::new(shape, Init::KaimingFanOut, rng, device);
+        let norm = |channels| shape.constants.norm(channels, device);
+        let (depthwise, same) = shape.depthwise(width);
         InvertedBlock {
+            same,
             conv_pw: conv(Conv2dShape::same(channels_in, width, 1)),
-            bn1: BatchNorm2d::new(width, device),
-            conv_dw: conv(shape.depthwise(width)),
-            bn2: BatchNorm2d::new(width, device),
+            bn1: norm(width),
+            conv_dw: conv(depthwise),
+            bn2: norm(width),
             conv_pwl: conv(Conv2dShape::same(width, channels_out, 1)),
-            bn3: BatchNorm2d::new(channels_out, device),
+            bn3: norm(channels_out),
             residual: shape.is_residual(),
         }
     }
@@ -269,6 +375,7 @@ impl InvertedBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (x, residual) = residual_of(self.residual, x);
         let y = layer(&self.conv_pw, &self.bn1).forward_relu6(x);
+        let y = self.same.pad(y);
         let y = layer(&self.conv_dw, &self.bn2).forward_relu6(y);
         last(layer(&self.conv_pwl, &self.bn3), y, residual)
     }
@@ -295,4 +402,18 @@ fn last(layer: ConvNorm, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4>
 
 fn layer<'a>(conv: &'a Conv2d, norm: &'a BatchNorm2d) -> ConvNorm<'a> {
     ConvNorm { conv, norm }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TensorFlow's documentation of `SAME`: the sides of the output are rounded up, and of an odd
+    /// number of zeros one more is behind.
+    #[test]
+    fn padding_is_that_of_tensorflow() {
+        let of = |kernel, side| SamePadding { kernel, stride: 2 }.of(side);
+        assert_eq!((of(3, 224), of(3, 7)), ((0, 1), (1, 1)));
+        assert_eq!((of(5, 56), of(5, 7)), ((1, 2), (2, 2)));
+    }
 }

@@ -128,7 +128,9 @@ impl Architecture {
             Architecture::ResNet18 | Architecture::ResNet34 | Architecture::ResNet50 => {
                 IMAGENET_RESNET
             }
-            Architecture::EfficientNetLite0 => EFFICIENTNET_LITE0,
+            Architecture::EfficientNetLite0 | Architecture::TfEfficientNetLite0 => {
+                EFFICIENTNET_LITE0
+            }
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | `resnet34` | the same, deeper | 21 289 802 | 32 |
 //! | `resnet50` | the same, with bottleneck blocks | 23 528 522 | 32 |
 //! | `efficientnet-lite0` | [`EfficientNetLite0`]: Tan & Le 2019, the lite variant, for photos | 3 383 818 | 32 |
+//! | `tf-efficientnet-lite0` | the same with TensorFlow's padding and batch norm, for its authors' weights | 3 383 818 | 32 |
 //!
 //! Parameters are trainable ones, with 10 classes: the first four networks for images of 1 × 28 ×
 //! 28, the others for three channels. The smallest side is in pixels.
@@ -156,10 +157,12 @@ pub enum Architecture {
     ResNet50,
     /// [`EfficientNetLite0`].
     EfficientNetLite0,
+    /// [`EfficientNetLite0::tensorflow`].
+    TfEfficientNetLite0,
 }
 
 /// All networks with their names.
-const ARCHITECTURES: [(&str, Architecture); 18] = [
+const ARCHITECTURES: [(&str, Architecture); 19] = [
     ("lenet5", Architecture::LeNet5),
     ("lenet-caffe", Architecture::CaffeLeNet),
     ("convnet", Architecture::ConvNet { batch_norm: true }),
@@ -178,6 +181,7 @@ const ARCHITECTURES: [(&str, Architecture); 18] = [
     ("resnet34", Architecture::ResNet34),
     ("resnet50", Architecture::ResNet50),
     ("efficientnet-lite0", Architecture::EfficientNetLite0),
+    ("tf-efficientnet-lite0", Architecture::TfEfficientNetLite0),
 ];
 
 impl Architecture {
@@ -199,7 +203,8 @@ impl Architecture {
             | Architecture::ResNet18
             | Architecture::ResNet34
             | Architecture::ResNet50
-            | Architecture::EfficientNetLite0 => true,
+            | Architecture::EfficientNetLite0
+            | Architecture::TfEfficientNetLite0 => true,
         }
     }
 
@@ -213,7 +218,9 @@ impl Architecture {
             Architecture::ResNet18 | Architecture::ResNet34 | Architecture::ResNet50 => {
                 ImageNetResNet::MIN_SIDE
             }
-            Architecture::EfficientNetLite0 => EfficientNetLite0::MIN_SIDE,
+            Architecture::EfficientNetLite0 | Architecture::TfEfficientNetLite0 => {
+                EfficientNetLite0::MIN_SIDE
+            }
             Architecture::Mlp => 1,
             _ => 4,
         }
@@ -341,6 +348,10 @@ impl Model {
             Architecture::ResNet50 => imagenet(ImageNetResNetShape::RESNET50, rng),
             Architecture::EfficientNetLite0 => {
                 Model::EfficientNetLite0(EfficientNetLite0::new(channels, classes, rng, device))
+            }
+            Architecture::TfEfficientNetLite0 => {
+                let network = EfficientNetLite0::tensorflow(channels, classes, rng, device);
+                Model::EfficientNetLite0(network)
             }
         })
     }

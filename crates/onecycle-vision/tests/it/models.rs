@@ -62,6 +62,7 @@ fn numbers_of_parameters_are_those_counted_by_hand() {
         ("resnet34", photo, 21_797_672 - 990 * 513),
         ("resnet50", photo, 25_557_032 - 990 * 2049),
         ("efficientnet-lite0", photo, 4_652_008 - 990 * 1281),
+        ("tf-efficientnet-lite0", photo, 4_652_008 - 990 * 1281),
     ];
     assert_eq!(cases.len(), Architecture::names().count());
     for (name, shape, parameters) in cases {
@@ -188,6 +189,7 @@ fn features_and_classify_are_the_two_parts_of_forward() {
         ("resnet34", 512),
         ("resnet50", 2048),
         ("efficientnet-lite0", 1280),
+        ("tf-efficientnet-lite0", 1280),
     ] {
         let shape = ImageShape::new(3, 33, 40);
         let model = build(name, shape).unwrap();
