@@ -4,6 +4,7 @@
 
 mod diagnose;
 mod fit;
+mod freezing;
 mod learner;
 mod optimizer;
 mod optimizers_torch;
