@@ -40,6 +40,7 @@ mod studies;
 mod suggest;
 mod train;
 mod trial;
+mod weights;
 #[cfg(unix)]
 mod workers;
 mod wrong_data;

@@ -190,6 +190,110 @@ fn plain_weights_load_by_name_and_shape() {
     assert!(experiment.init.unwrap().file().statistics.is_none());
 }
 
+/// 40 random images of 3 x 32 x 32 pixels, in three classes.
+fn photos() -> Dataset {
+    let split = |count: usize| {
+        let pixels = (0..count * 3072).map(|i| (i * 31 % 251) as u8).collect();
+        let labels = (0..count).map(|i| (i % 3) as u32).collect();
+        Split::new(ImageShape::new(3, 32, 32), pixels, labels).unwrap()
+    };
+    let names = ["cat", "dog", "eel"].map(str::to_owned);
+    Dataset::new("photos", names, split(40), split(20)).unwrap()
+}
+
+/// Files of other libraries: the names of EfficientNet-PyTorch, those of a wrapper, and one without a
+/// last layer.
+#[test]
+fn names_of_other_libraries_are_translated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let settings = [("model", "tf-efficientnet-lite0"), ("seed", "7")];
+    let plain = initial(&Experiment::with_data(config(&settings), photos()).unwrap());
+    let source = [("model", "tf-efficientnet-lite0"), ("seed", "1")];
+    let weights = initial(&Experiment::with_data(config(&source), photos()).unwrap());
+    // The reverse of the translation for the first layers of the first two blocks and the stem.
+    let efficientnet = |name: &str| {
+        [
+            ("conv_stem", "_conv_stem"),
+            ("bn1", "_bn0"),
+            ("blocks.0.0.bn2", "_blocks.0._bn2"),
+            ("blocks.1.0.conv_pwl", "_blocks.1._project_conv"),
+            ("blocks.1.1.bn3", "_blocks.2._bn2"),
+        ]
+        .into_iter()
+        .find_map(|(ours, theirs)| {
+            Some(format!(
+                "{theirs}{}",
+                name.strip_prefix(&format!("{ours}."))
+                    .map(|tensor| format!(".{tensor}"))?
+            ))
+        })
+        .unwrap_or_else(|| name.to_owned())
+    };
+    let wrapped = |name: &str| format!("module.{name}");
+    for rename in [&efficientnet as &dyn Fn(&str) -> String, &wrapped] {
+        for with_head in [true, false] {
+            let kept = weights
+                .iter()
+                .filter(|(name, _)| with_head || !name.starts_with("classifier"));
+            let file = kept
+                .map(|(name, data)| (rename(name), data.clone()))
+                .collect();
+            fs::write(
+                &path,
+                tensors::to_safetensors(file, HashMap::new()).unwrap(),
+            )
+            .unwrap();
+            let with_init = config(&[settings[0], settings[1], ("init", text(&path))]);
+            let experiment = Experiment::with_data(with_init, photos()).unwrap();
+            for (name, data) in &initial(&experiment) {
+                let source = if with_head || !name.starts_with("classifier") {
+                    &weights
+                } else {
+                    &plain
+                };
+                assert_eq!(data, &source[name], "{name}");
+            }
+            let notes = experiment.data.notes.join("\n");
+            assert_eq!(
+                notes.contains("the file has no last layer"),
+                !with_head,
+                "{notes}"
+            );
+            // ImageNet's, because the file does not say any.
+            assert!(notes.contains("those of ImageNet are used"), "{notes}");
+            assert_eq!(
+                experiment.data.statistics,
+                onecycle_vision::weights::imagenet_statistics()
+            );
+            let layers = onecycle_train::config::Layers::new().unwrap();
+            let model = layers
+                .set_text("init", text(&path))
+                .unwrap()
+                .resolve()
+                .unwrap()
+                .model;
+            assert!(model.ends_with("efficientnet-lite0"), "{model}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_pytorch_is_refused_with_its_conversion() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.pth");
+    fs::write(&path, b"PK\x03\x04").unwrap();
+    let said = error(&[("init", text(&path))]);
+    for part in [
+        "import torch, safetensors.torch",
+        "weights_only=True",
+        "weights.safetensors",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
 #[test]
 fn weights_that_do_not_fit_are_named() {
     let (run, _) = source();

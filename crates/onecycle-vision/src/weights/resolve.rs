@@ -80,18 +80,26 @@ pub fn installed(known: &KnownWeights) -> Option<PathBuf> {
 /// [`DataError::Io`] if the file cannot be read.
 pub fn identify(path: &Path) -> Result<Option<&'static KnownWeights>, DataError> {
     let failed = |error| DataError::io(path, "read it", error);
-    let mut file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let size = path.metadata().map_err(failed)?.len();
     let same_size = catalogue::all().iter().find(|known| known.size == size);
     if let Some(known) = same_size
         && sha256_of_file(path)? == known.sha256
     {
         return Ok(Some(known));
     }
-    let mut length = [0; 8];
+    let name = name_in(path)?;
+    Ok(name.and_then(|name| catalogue::all().iter().find(|known| known.name == name)))
+}
+
+/// The name of the known weights that a file was converted from, as its metadata say.
+pub(super) fn name_in(path: &Path) -> Result<Option<String>, DataError> {
+    let failed = |error| DataError::io(path, "read it", error);
+    let mut file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
     if size < 8 {
         return Ok(None);
     }
+    let mut length = [0; 8];
     file.read_exact(&mut length).map_err(failed)?;
     let header = u64::from_le_bytes(length);
     if header > LARGEST_HEADER || header > size - 8 {
@@ -102,11 +110,8 @@ pub fn identify(path: &Path) -> Result<Option<&'static KnownWeights>, DataError>
     let Ok((_, header)) = SafeTensors::read_metadata(&bytes) else {
         return Ok(None);
     };
-    let name = header
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get(NAME));
-    Ok(name.and_then(|name| catalogue::all().iter().find(|known| known.name == name)))
+    let metadata = header.metadata().as_ref();
+    Ok(metadata.and_then(|metadata| metadata.get(NAME)).cloned())
 }
 
 /// Refuses a file that `torch.save` wrote. Such files can run any program when they are read, so
@@ -119,8 +124,8 @@ pub fn check_format(path: &Path) -> Result<(), DataError> {
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     let extension = path.extension().and_then(|extension| extension.to_str());
     let named = matches!(extension, Some("pth" | "pt" | "bin" | "ckpt"));
-    // A zip archive, or a pickle of protocol 2: a safetensors file would have a header of terabytes
-    // or of 640 bytes. The second is possible, so its name decides.
+    // A zip archive, which is no safetensors file: its header would be too long. A pickle could be one,
+    // so its name decides.
     if read.is_ok() && (&start == b"PK" || named) {
         return Err(DataError::PickledWeights {
             converted: path.with_extension("safetensors"),
@@ -141,4 +146,56 @@ fn folders() -> Vec<PathBuf> {
         .collect();
     folders.dedup();
     folders
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_of_pytorch_are_refused_with_two_lines_of_python() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, contents) in [
+            ("a.pth", &b"\x80\x02"[..]),
+            ("b", b"PK\x03\x04"),
+            ("c.bin", b"PK"),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, contents).unwrap();
+            let message = resolve(path.to_str().unwrap()).unwrap_err().to_string();
+            let lines: Vec<&str> = message.lines().collect();
+            assert_eq!(lines.len(), 3, "{message}");
+            assert!(
+                lines[1].contains(&format!("torch.load({path:?}")),
+                "{message}"
+            );
+            let converted = path.with_extension("safetensors");
+            assert!(lines[2].ends_with(&format!("{converted:?})")), "{message}");
+        }
+    }
+
+    #[test]
+    fn paths_and_names_are_told_apart() {
+        let error = |text: &str| resolve(text).unwrap_err();
+        for path in ["none/resnet18", "resnet18.safetensors"] {
+            assert!(matches!(error(path), DataError::Missing { .. }), "{path}");
+        }
+        let unknown = error("resnet19").to_string();
+        assert!(unknown.contains("did you mean `resnet18`?"), "{unknown}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.safetensors");
+        for contents in [
+            &b""[..],
+            b"text",
+            &[0xff; 20],
+            &[4, 0, 0, 0, 0, 0, 0, 0, b'{', b'}', b' ', b' '],
+        ] {
+            fs::write(&path, contents).unwrap();
+            let resolved = resolve(path.to_str().unwrap()).unwrap();
+            assert_eq!((resolved.path, resolved.known), (path.clone(), None));
+        }
+    }
 }
