@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
-
 use super::catalogue::{self, KnownWeights};
 use super::get::NAME;
 use crate::error::DataError;
@@ -105,13 +103,14 @@ pub(super) fn name_in(path: &Path) -> Result<Option<String>, DataError> {
     if header > LARGEST_HEADER || header > size - 8 {
         return Ok(None);
     }
-    let mut bytes = length.to_vec();
+    // safetensors only reads the metadata of a whole file.
+    let mut bytes = Vec::new();
     file.take(header).read_to_end(&mut bytes).map_err(failed)?;
-    let Ok((_, header)) = SafeTensors::read_metadata(&bytes) else {
-        return Ok(None);
-    };
-    let metadata = header.metadata().as_ref();
-    Ok(metadata.and_then(|metadata| metadata.get(NAME)).cloned())
+    let header: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    let name = header
+        .as_ref()
+        .and_then(|header| header.get("__metadata__")?.get(NAME)?.as_str());
+    Ok(name.map(str::to_owned))
 }
 
 /// Refuses a file that `torch.save` wrote. Such files can run any program when they are read, so
