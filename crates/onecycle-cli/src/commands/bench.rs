@@ -194,7 +194,8 @@ fn shape(args: &Bench, architecture: Architecture) -> Result<ImageShape, TrainEr
             Architecture::ResNet18
             | Architecture::ResNet34
             | Architecture::ResNet50
-            | Architecture::EfficientNetLite0 => ImageShape::new(3, 224, 224),
+            | Architecture::EfficientNetLite0
+            | Architecture::TfEfficientNetLite0 => ImageShape::new(3, 224, 224),
             _ => ImageShape::new(1, 28, 28),
         });
     };
