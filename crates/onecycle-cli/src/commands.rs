@@ -95,7 +95,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
     let mut _joined = None;
     if let Some(configuration) = args.command.shared() {
         let joined = processes::join()?;
-        if let Some(code) = joined.follow(configuration.threads()?) {
+        if let Some(code) = joined.follow(|| configuration.threads())? {
             return Ok(code);
         }
         _joined = Some(joined);

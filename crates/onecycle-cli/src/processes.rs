@@ -49,6 +49,8 @@ pub(crate) use self::without_mpi::join;
 mod without_mpi {
     use std::{env, process::ExitCode};
 
+    use onecycle_train::ConfigError;
+
     use crate::output::AnyError;
 
     /// Variables in which launchers tell a process how many there are: Open MPI's, and PMI's of
@@ -76,8 +78,11 @@ mod without_mpi {
 
     impl Joined {
         /// Follows the leader to the end; `None` if this process leads or is alone.
-        pub(crate) fn follow(&self, _threads: usize) -> Option<ExitCode> {
-            None
+        pub(crate) fn follow(
+            &self,
+            _threads: impl FnOnce() -> Result<usize, ConfigError>,
+        ) -> Result<Option<ExitCode>, AnyError> {
+            Ok(None)
         }
     }
 }

@@ -10,7 +10,7 @@ use mpi::{
     traits::{Communicator, CommunicatorCollectives, Root},
 };
 use onecycle_train::{
-    RunError,
+    ConfigError, RunError,
     follower::follow,
     processes::{Group, Team},
 };
@@ -65,13 +65,22 @@ pub(crate) fn join() -> Result<Joined, AnyError> {
 
 impl Joined {
     /// Follows the leader to the end; `None` if this process leads or is alone. `threads` are those of
-    /// the command line, 0 if it does not say.
-    pub(crate) fn follow(&self, threads: usize) -> Option<ExitCode> {
-        let team = self.team.as_ref().filter(|team| !team.leads())?;
+    /// the command line, 0 if it does not say. An error ends all processes.
+    pub(crate) fn follow(
+        &self,
+        threads: impl FnOnce() -> Result<usize, ConfigError>,
+    ) -> Result<Option<ExitCode>, AnyError> {
+        let Some(team) = self.team.as_ref().filter(|team| !team.leads()) else {
+            return Ok(None);
+        };
         // The leader decides when to stop.
         Stop::listen_quietly().stop_after_step();
-        match follow(team, threads) {
-            Ok(()) => Some(ExitCode::SUCCESS),
+        let followed = match threads() {
+            Ok(threads) => follow(team, threads),
+            Err(error) => Err(error.into()),
+        };
+        match followed {
+            Ok(()) => Ok(Some(ExitCode::SUCCESS)),
             Err(error) => {
                 output::note(&output::one_line(&format!("onecycle: {error}")));
                 // The others wait for this process.
