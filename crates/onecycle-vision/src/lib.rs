@@ -100,7 +100,7 @@ pub use dataset::{Dataset, ImageShape, ImageSize, Split, Statistics, TestOrigin}
 pub use error::DataError;
 pub use evaluation::{accuracy, argmax};
 pub use folder::{Contents, FolderOptions, Resize};
-pub use loader::{Batch, Batches, Curriculum, Loader, MixedLabels, Pass};
+pub use loader::{Batch, Batches, Curriculum, Features, Loader, MixedLabels, Pass};
 pub use models::Network;
 pub use source::Source;
 

@@ -8,6 +8,7 @@
 mod batch;
 mod batches;
 mod curriculum;
+mod features;
 mod pass;
 mod producer;
 
@@ -21,6 +22,7 @@ use crate::random;
 pub use batch::{Batch, MixedLabels};
 pub use batches::Batches;
 pub use curriculum::Curriculum;
+pub use features::Features;
 pub use pass::Pass;
 
 /// Makes the batches of a split, epoch after epoch.
@@ -57,6 +59,7 @@ pub struct Loader {
     seed: u64,
     prefetch: bool,
     curriculum: Option<Arc<Curriculum>>,
+    features: Option<Arc<Features>>,
 }
 
 impl Loader {
@@ -91,6 +94,7 @@ impl Loader {
             seed,
             prefetch: true,
             curriculum: None,
+            features: None,
         })
     }
 
@@ -112,6 +116,35 @@ impl Loader {
         curriculum.validate(self.len())?;
         self.curriculum = Some(Arc::new(curriculum));
         Ok(self)
+    }
+
+    /// Makes batches of `features` instead of images: [`Batch::features`] is then true. An epoch
+    /// uses one view of each image, and an evaluation those of epoch 0. Neither augments.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] unless there are features of every image of the split.
+    pub fn with_features(mut self, features: Arc<Features>) -> Result<Self, DataError> {
+        if features.images() != self.len() {
+            return Err(DataError::Setting {
+                key: "features",
+                value: format!("{} images", features.images()),
+                expected: format!("the {} images of the split", self.len()),
+            });
+        }
+        self.features = Some(features);
+        Ok(self)
+    }
+
+    /// Makes batches of images again.
+    #[must_use]
+    pub fn without_features(mut self) -> Self {
+        self.features = None;
+        self
+    }
+
+    /// Whether batches have features instead of images.
+    pub fn has_features(&self) -> bool {
+        self.features.is_some()
     }
 
     /// The images.
@@ -149,7 +182,7 @@ impl Loader {
     pub fn epoch(&self, epoch: u64, batch_size: usize) -> Pass<'_> {
         let draws =
             (!self.augment.is_none()).then(|| EpochDraws::new(&self.augment, self.seed, epoch));
-        Pass::new(self, self.order(epoch), draws, batch_size)
+        Pass::new(self, self.order(epoch), draws, batch_size).with_views(epoch)
     }
 
     /// One evaluation in batches of `batch_size` images: all images in the order of the split, not

@@ -13,7 +13,7 @@ use crate::dataset::ImageShape;
 /// them out with [`std::mem::take`].
 #[derive(Debug)]
 pub struct Batch {
-    /// Normalised values `[image, channel, row, column]`.
+    /// Normalised values `[image, channel, row, column]`, or features `[image, feature, 1, 1]`.
     pub images: Vec<f32>,
     /// Label of each image.
     pub labels: Vec<i64>,
@@ -23,6 +23,9 @@ pub struct Batch {
     pub len: usize,
     /// Shape of every image.
     pub shape: ImageShape,
+    /// Whether `images` has [features](super::Features) of a frozen network. Give their tensor to
+    /// [`Network::classify`](crate::models::Network::classify).
+    pub features: bool,
     /// The second label of each image if mixup or CutMix mixed it with another one.
     pub mixed: Option<MixedLabels>,
     /// Returns the memory to the producer.
@@ -57,6 +60,7 @@ impl Batch {
             images,
             labels,
             indices,
+            features: false,
             mixed,
             recycle: Some(recycle),
         }

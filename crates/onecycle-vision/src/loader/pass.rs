@@ -44,8 +44,15 @@ impl<'a> Pass<'a> {
                 image_sizes: None,
                 drop_last: false,
                 pieces: Pieces::default(),
+                views: 0,
             },
         }
+    }
+
+    /// Draws the views of the features as in this epoch.
+    pub(super) fn with_views(mut self, epoch: u64) -> Self {
+        self.contents.views = epoch;
+        self
     }
 
     /// Number of images per batch, if it varies. Replaces the constant size.
@@ -139,9 +146,15 @@ impl<'a> Pass<'a> {
             split,
             tables,
             prefetch,
+            features,
             ..
         } = self.loader;
-        let producer = Producer::new(Arc::clone(split), Arc::clone(tables), self.contents);
+        let producer = Producer::new(
+            Arc::clone(split),
+            Arc::clone(tables),
+            features.clone(),
+            self.contents,
+        );
         Batches::start(producer, *prefetch)
     }
 }

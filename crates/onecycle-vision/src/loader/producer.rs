@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::batch::{Batch, Buffers, MixedLabels};
+use super::features::Features;
 use crate::augment::resample::{Axis, resize};
 use crate::augment::{EpochDraws, Transform};
 use crate::dataset::{ImageShape, ImageSize, Split};
@@ -30,6 +31,8 @@ pub(super) struct Contents {
     /// Whether an incomplete last batch is left out.
     pub(super) drop_last: bool,
     pub(super) pieces: Pieces,
+    /// Epoch whose views of the features are used.
+    pub(super) views: u64,
 }
 
 /// The pieces of each batch that are made.
@@ -67,6 +70,8 @@ struct Whole {
 pub(super) struct Producer {
     split: Arc<Split>,
     tables: Arc<[[f32; 256]]>,
+    /// Taken instead of images, if there are any.
+    features: Option<Arc<Features>>,
     /// Its position is that of the next image.
     pass: Contents,
     /// Index of the next batch.
@@ -91,11 +96,17 @@ impl fmt::Debug for Producer {
 }
 
 impl Producer {
-    pub(super) fn new(split: Arc<Split>, tables: Arc<[[f32; 256]]>, pass: Contents) -> Self {
+    pub(super) fn new(
+        split: Arc<Split>,
+        tables: Arc<[[f32; 256]]>,
+        features: Option<Arc<Features>>,
+        pass: Contents,
+    ) -> Self {
         let (recycle, returned) = mpsc::channel();
         Self {
             split,
             tables,
+            features,
             pass,
             batch: 0,
             whole: None,
@@ -133,7 +144,9 @@ impl Producer {
             self.pass.position += len;
             self.batch += 1;
         }
-        Some(Ok(Batch::new(buffers, shape, mixed, self.recycle.clone())))
+        let mut batch = Batch::new(buffers, shape, mixed, self.recycle.clone());
+        batch.features = self.features.is_some();
+        Some(Ok(batch))
     }
 
     /// Begins the next batch; `None` at the end.
@@ -156,6 +169,9 @@ impl Producer {
 
     /// Shape of the images in the next batch.
     fn shape(&mut self) -> Result<ImageShape, DataError> {
+        if let Some(features) = &self.features {
+            return Ok(ImageShape::new(features.width(), 1, 1));
+        }
         let full = self.split.shape();
         let Some(sizes) = &mut self.pass.image_sizes else {
             return Ok(full);
@@ -171,9 +187,8 @@ impl Producer {
         })
     }
 
-    /// Makes `len` images from position `first` of the order on.
-    fn fill(&mut self, first: usize, len: usize, shape: ImageShape, buffers: &mut Buffers) {
-        let full = self.split.shape();
+    /// Sets the indices and labels of `len` images from position `first` of the order on.
+    fn label(&self, first: usize, len: usize, buffers: &mut Buffers) {
         let indices = &self.pass.order[first..first + len];
         buffers.indices.clear();
         buffers.indices.extend_from_slice(indices);
@@ -183,6 +198,20 @@ impl Producer {
                 .iter()
                 .map(|&index| i64::from(self.split.label(index as usize))),
         );
+    }
+
+    /// Makes `len` images from position `first` of the order on, or takes their features.
+    fn fill(&mut self, first: usize, len: usize, shape: ImageShape, buffers: &mut Buffers) {
+        self.label(first, len, buffers);
+        if let Some(features) = &self.features {
+            buffers.images.clear();
+            for index in &buffers.indices {
+                let values = features.of(*index, self.pass.views);
+                buffers.images.extend_from_slice(values);
+            }
+            return;
+        }
+        let full = self.split.shape();
         // All values are overwritten below, so only newly added ones are set here.
         buffers.images.resize(len * shape.len(), 0.0);
         let axes = (shape != full).then(|| {
@@ -191,7 +220,8 @@ impl Producer {
                 Axis::new(0, full.width, shape.width),
             ]
         });
-        for (&index, out) in indices
+        for (&index, out) in buffers
+            .indices
             .iter()
             .zip(buffers.images.chunks_exact_mut(shape.len()))
         {
@@ -221,7 +251,8 @@ impl Producer {
         shape: ImageShape,
         buffers: &mut Buffers,
     ) -> Option<MixedLabels> {
-        let draws = self.pass.draws.as_ref().filter(|_| len > 0)?;
+        let mixes = len > 0 && self.features.is_none();
+        let draws = self.pass.draws.as_ref().filter(|_| mixes)?;
         let mix = draws.mix(first, len, shape)?;
         mix.apply(&mut buffers.images, shape, &mut self.floats);
         let partner = |index: &u32| buffers.labels[*index as usize];

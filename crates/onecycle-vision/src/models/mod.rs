@@ -89,6 +89,14 @@ use crate::ImageShape;
 pub trait Network: Module {
     /// Maps normalised images `[batch, channels, height, width]` to logits `[batch, classes]`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+
+    /// Maps features `[batch, features]`, the inputs of the last layer, to logits `[batch,
+    /// classes]`. By default, features are images of one pixel with a channel per feature: right
+    /// for a network that is a last layer only.
+    fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+        let [batch, width] = features.dims();
+        self.forward(features.reshape([batch, width, 1, 1]))
+    }
 }
 
 /// Implements [`Network`], and `forward` as its two parts.
@@ -96,8 +104,12 @@ macro_rules! networks {
     ($($network:ty),*) => {
         $(impl Network for $network {
             fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-                // The network's own function of this name.
+                // The network's own function of this name, as below.
                 <$network>::forward(self, images)
+            }
+
+            fn classify(&self, features: Tensor<2>) -> Tensor<2> {
+                <$network>::classify(self, features)
             }
         }
 
