@@ -47,6 +47,14 @@ pub(crate) struct ConfigOptions {
     /// run, or a safetensors file, also of timm or torchvision [key: init] [default: random weights]
     #[arg(long, value_name = "RUN|FILE")]
     init: Option<PathBuf>,
+    /// Fine-tune pretrained weights, with images of their size and normalisation: a name of `onecycle
+    /// weights list`, a safetensors file, or the folder of a run. `fit` trains the last layer first,
+    /// then all layers [keys: init, finetune]
+    #[arg(long, value_name = "NAME|FILE|RUN", conflicts_with = "init")]
+    pretrained: Option<String>,
+    /// Train the last layer only; the others stay as they are [key: finetune.freeze]
+    #[arg(long, requires = "pretrained")]
+    freeze: bool,
     /// Name of a known data set, or path of an image folder or of a data set's files [key:
     /// data.name or data.path] [default: fashion-mnist]
     #[arg(long, value_name = "NAME|PATH")]
@@ -107,6 +115,7 @@ impl ConfigOptions {
             ("--steps", self.steps.clone()),
             ("--model", self.model.clone()),
             ("--init", path(&self.init)),
+            ("--pretrained", self.pretrained.clone()),
             ("--data", self.data.clone()),
             ("--labels", path(&self.labels)),
             ("--limit", self.limit.clone()),
@@ -126,12 +135,20 @@ impl ConfigOptions {
         let settings = self.settings.iter();
         let settings = settings.map(|setting| format!("--set {}", quoted(setting)));
         let skip_bad = self.skip_bad.then(|| "--skip-bad".to_owned());
-        values.chain(settings).chain(skip_bad).collect()
+        let freeze = self.freeze.then(|| "--freeze".to_owned());
+        values
+            .chain(settings)
+            .chain(skip_bad)
+            .chain(freeze)
+            .collect()
     }
 
     /// The layers of the configuration before they are merged and checked.
     pub(crate) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::new()?;
+        if self.pretrained.is_some() {
+            layers = layers.finetune()?;
+        }
         if let Some(name) = &self.recipe {
             layers = layers.recipe(name)?;
         }
@@ -144,10 +161,16 @@ impl ConfigOptions {
         if let Some(data) = &self.data {
             layers = layers.set_text(data_key(data), data)?;
         }
+        if let Some(pretrained) = &self.pretrained {
+            layers = layers.pretrained(pretrained)?;
+        }
         for (key, path) in [("data.labels", &self.labels), ("init", &self.init)] {
             if let Some(path) = path {
                 layers = layers.set_text(key, &path.to_string_lossy())?;
             }
+        }
+        if self.freeze {
+            layers = layers.set("finetune.freeze", "true")?;
         }
         if self.skip_bad {
             layers = layers.set("data.skip_bad", "true")?;
@@ -190,13 +213,15 @@ pub(crate) fn quoted(value: &str) -> String {
 
 /// Hides the flags of [`ConfigOptions`] in the help of a command that only refuses them.
 pub(crate) fn hide_settings(arg: clap::Arg) -> clap::Arg {
-    const SETTINGS: [&str; 16] = [
+    const SETTINGS: [&str; 18] = [
         "config",
         "settings",
         "epochs",
         "steps",
         "model",
         "init",
+        "pretrained",
+        "freeze",
         "data",
         "labels",
         "skip_bad",

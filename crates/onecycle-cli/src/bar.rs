@@ -78,6 +78,11 @@ impl Bar {
         self.in_lines && self.last_line.elapsed() >= self.line_every
     }
 
+    /// Whether the last line is older than this. Always false on a terminal.
+    pub(crate) fn has_line_after(&self, time: Duration) -> bool {
+        self.in_lines && self.last_line.elapsed() >= time
+    }
+
     /// Writes a line that stays, on a terminal above the bar.
     pub(crate) fn result(&mut self, text: &str) {
         self.line(text);

@@ -9,6 +9,7 @@ mod averaging;
 mod class_weights;
 mod differences;
 mod explain;
+mod finetune;
 mod layers;
 mod policy;
 mod suggest;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use averaging::Averaging;
 pub use class_weights::{ClassWeights, WeightRule};
 pub(crate) use differences::flatten;
+pub use finetune::{FinetuneConfig, NormStatistics};
 pub use layers::Layers;
 pub use policy::PolicyConfig;
 pub use tables::{DiagnoseConfig, Freeze, OptimizerSection};
@@ -70,6 +72,7 @@ const MAX_THREADS: usize = 1024;
 /// | `[optimizer]` | SGD | | [`OptimizerSection`] |
 /// | `[policy]` | 1cycle | | [`PolicyConfig`] |
 /// | `[averaging]` | none | | [`Averaging`] |
+/// | `[finetune]` | none | | [`FinetuneConfig`] |
 /// | `[diagnose]` | never | | [`DiagnoseConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +136,9 @@ pub struct Config {
     /// The average of the weights that the run evaluates and saves.
     #[serde(default, skip_serializing_if = "Averaging::is_none")]
     pub averaging: Averaging,
+    /// How pretrained weights are trained; `None` for a training like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FinetuneConfig>,
     /// What the run measures about its network while it trains.
     #[serde(default, skip_serializing_if = "DiagnoseConfig::is_default")]
     pub diagnose: DiagnoseConfig,
@@ -448,6 +454,7 @@ impl Default for Config {
             optimizer: OptimizerSection::default(),
             policy: PolicyConfig::default(),
             averaging: Averaging::None,
+            finetune: None,
             diagnose: DiagnoseConfig::default(),
         }
     }
@@ -468,6 +475,11 @@ impl Config {
     /// None for a valid configuration.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         Ok(toml::to_string(self).map_err(FileError::to_toml)?)
+    }
+
+    /// Whether only the last layer is trained.
+    pub fn freezes(&self) -> bool {
+        self.finetune.is_some_and(|finetune| finetune.freeze)
     }
 
     /// The parameters of the 1cycle policy.
@@ -545,6 +557,9 @@ impl Config {
         self.optimizer.build()?;
         self.policy.policy()?;
         self.averaging.check()?;
+        if let Some(finetune) = &self.finetune {
+            finetune.check(self)?;
+        }
         self.diagnose.check()?;
         // TOML integers are signed 64-bit: a larger number would make a run.toml that cannot be
         // read.

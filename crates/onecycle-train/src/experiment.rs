@@ -10,7 +10,7 @@ use std::{
 
 use burn::tensor::Device;
 use onecycle::{AtEnd, Plan, Run};
-use onecycle_burn::{optim::Select, state};
+use onecycle_burn::{Optimizer, optim::Select, state};
 use onecycle_vision::{
     Contents, Dataset, ImageShape, Loader, Source, Split, Statistics, TestOrigin,
     models::{Architecture, Model},
@@ -21,7 +21,7 @@ use crate::{
     Config, ConfigError, TrainError,
     averaging::Averager,
     config::{Keep, OptimizerSection, units::policy_per_step},
-    device,
+    depth, device,
     image_sizes::ImageSizes,
     init::{Init, InitFile},
     trainer::{Shards, Trainer, TrainingData},
@@ -215,14 +215,26 @@ impl Experiment {
         let groups = groups.iter().map(|group| &group.select);
         check_selected("groups", groups, &model)?;
         check_selected("freeze", freeze.iter().map(|freeze| &freeze.select), &model)?;
-        let trainer = Trainer::new(
+        let optimizer = self.optimizer()?;
+        let mut trainer = Trainer::new(
             model,
-            self.config.optimizer.build()?,
+            optimizer,
             Arc::clone(&self.plan),
             self.training_data()?,
         );
+        trainer.model = depth::freeze(&self.config, self.architecture, trainer.model)?;
         let trainer = trainer.with_freeze(freeze.clone());
         Ok(trainer.with_averager(self.averager()?))
+    }
+
+    /// The optimizer of the configuration, without state.
+    ///
+    /// # Errors
+    /// Options are out of range.
+    fn optimizer(&self) -> Result<Optimizer, TrainError> {
+        let section = &self.config.optimizer;
+        let groups = depth::param_groups(&self.config, self.architecture, section.all_groups())?;
+        Ok(section.build_with(groups)?)
     }
 
     /// The average of the weights that the configuration asks for, before the first update.

@@ -2,6 +2,7 @@
 
 mod captions;
 mod curves;
+mod depth;
 mod reliability;
 mod tracks;
 
@@ -16,6 +17,8 @@ use crate::{
 };
 
 pub(crate) use curves::epochs_of_steps;
+pub(crate) use depth::{of_head, rates_by_depth};
+
 pub use curves::{accuracy, gap, losses, losses_over_lr};
 pub use reliability::reliability;
 pub use tracks::{Tracks, other_tracks, schedule};

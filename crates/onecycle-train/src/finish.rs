@@ -12,6 +12,7 @@ use crate::{
     best::BestEpoch,
     checkpoint,
     data_report::DataReport,
+    depth,
     diagnose::{self, Diagnosis},
     experiment::Data,
     figures::{self, RunRecords},
@@ -69,6 +70,49 @@ pub struct Summary {
     /// `search_seconds`; `None` without a search.
     #[serde(flatten)]
     pub search: Option<SearchCost>,
+    /// Result of the run that trained the last layer before; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadResult>,
+}
+
+/// Result of the run that trained the last layer of a pretrained network, in `head/`, before all
+/// layers were trained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeadResult {
+    /// Updates made.
+    pub steps: u64,
+    /// Accuracy on the test images, 0 to 1.
+    #[serde(with = "onecycle::not_finite")]
+    pub test_accuracy: f64,
+    /// Mean cross-entropy on the test images, in nats.
+    #[serde(with = "onecycle::not_finite")]
+    pub test_loss: f64,
+    /// Wall-clock time of its training in seconds, without features and evaluation.
+    #[serde(with = "onecycle::not_finite")]
+    pub train_seconds: f64,
+}
+
+impl HeadResult {
+    /// The result in the folder of a run, if it has one.
+    fn of(folder: &RunFolder) -> Result<Option<Self>, FileError> {
+        match RunFolder::at(&folder.head()).summary() {
+            path if path.exists() => files::read_json(&path).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// For people.
+impl fmt::Display for HeadResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "test accuracy {:.2} %, test loss {:.4}, after {} updates of the last layer alone",
+            100.0 * self.test_accuracy,
+            self.test_loss,
+            self.steps
+        )
+    }
 }
 
 /// Cost of the search for the learning rate before a run: range tests and short cycles.
@@ -256,6 +300,7 @@ pub(crate) fn finish(
         test_scores: assessment.map(|assessment| assessment.scores.into()),
         kept: chosen.map(|epoch| Kept::of(epoch, data)),
         search: SearchCost::of(folder)?,
+        head: HeadResult::of(folder)?,
     };
     if artifacts == Artifacts::All {
         if let Some((images, picture)) = TrainingImages::of(experiment)? {
@@ -351,6 +396,18 @@ fn write_report(
     if let Some(found) = &found {
         figures.insert(0, found::captioned(found));
     }
+    let rates = depth::rates(&run_file.config, run_file.config.model.parse()?)?;
+    if !rates.is_empty() {
+        figures.push(figures::rates_by_depth(&steps, &rates));
+    }
+    if summary.head.is_some() {
+        let head = RunFolder::at(&folder.head());
+        figures.extend(figures::of_head(&RunRecords {
+            steps: &head.read_steps()?,
+            epochs: &head.read_epochs()?,
+            phases: &[],
+        }));
+    }
     let diagnoses = diagnose::read_during_run(folder)?;
     let requested = diagnose::read_requested(folder)?;
     figures.extend(diagnose::figures::of_diagnoses(
@@ -445,6 +502,8 @@ fn write_report(
             .as_ref()
             .map(|(images, picture)| (images, picture.as_slice())),
         diagnosis: &diagnosis.map(Diagnosis::rows).unwrap_or_default(),
+        head: summary.head.map(|head| head.to_string()).as_deref(),
+        rates: &rates,
     }
     .write(&folder.report())
 }

@@ -64,6 +64,7 @@
 //! | [`run_folder`], [`record`] | folder of a run; lines of `steps.jsonl` and `epochs.jsonl` |
 //! | [`image_sizes`] | size of the training images over a run |
 //! | [`init`] | existing weights that a run starts from |
+//! | [`finetune`], [`depth`] | pretrained weights: features of the frozen network, learning rates by depth |
 //! | [`metrics`] | loss and accuracy from logits |
 //! | [`assessment`] | confusion matrix, scores per class, calibration, worst images of a finished run |
 //! | [`model_file`] | `model.safetensors` and its description |
@@ -86,6 +87,7 @@ pub mod best;
 pub mod checkpoint;
 pub mod config;
 pub mod data_report;
+pub mod depth;
 pub mod device;
 pub mod diagnose;
 pub mod diagnose_run;
@@ -95,6 +97,7 @@ pub mod experiment;
 pub mod export;
 pub mod figures;
 pub mod files;
+pub mod finetune;
 pub mod finish;
 pub mod follower;
 pub mod image_sizes;

@@ -140,7 +140,12 @@ impl<'a, N: Network> Evaluator<'a, N> {
         for batch in batches {
             let batch = batch?;
             let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
-            let logits = self.tta.logits(self.model, batch.tensors(self.device).0)?;
+            let features = batch.features;
+            let images = batch.tensors(self.device).0;
+            let logits = match features {
+                false => self.tta.logits(self.model, images)?,
+                true => logits::to_host(self.model.classify(images.flatten(1, 3)))?,
+            };
             let logits = BatchLogits {
                 values: &logits,
                 labels: &labels,

@@ -24,6 +24,9 @@ pub trait Observer: Send {
         false
     }
 
+    /// The frozen network has computed the features of `done` of `total` images.
+    fn features(&mut self, _done: u64, _total: u64) {}
+
     /// Range test number `index`, counted from 0, begins; it makes at most `updates` updates.
     fn range_test(&mut self, _index: usize, _label: &str, _updates: u64) {}
     /// A short cycle with this peak begins.

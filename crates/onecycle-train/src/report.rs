@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{
-    TrainError, assessment::Scores, config::flatten, data_report::DataReport, diagnose::Finding,
-    figures::CaptionedFigure, files::write_whole, record::EpochRecord,
+    TrainError, assessment::Scores, config::flatten, data_report::DataReport, depth::DepthRate,
+    diagnose::Finding, figures::CaptionedFigure, files::write_whole, record::EpochRecord,
     training_images::TrainingImages,
 };
 use onecycle_plot::{
@@ -48,6 +48,10 @@ pub struct Report<'a> {
     pub training_images: Option<(&'a TrainingImages, &'a [u8])>,
     /// The findings of a diagnosis: noise, sharpness, gap.
     pub diagnosis: &'a [Finding],
+    /// Result of the run in `head/` that trained the last layer before, in words.
+    pub head: Option<&'a str>,
+    /// Learning rates of the layers by depth, if they differ.
+    pub rates: &'a [DepthRate],
 }
 
 /// A file of a data set, with its checksum for comparison.
@@ -76,6 +80,7 @@ impl Report<'_> {
         }
         let page = whole.html();
         self.diagnosis(page);
+        self.finetuning(page);
         self.epochs(page);
         self.summary(page);
         self.configuration(page);
@@ -208,6 +213,29 @@ impl Report<'_> {
             );
         }
         page.push_str("</tbody></table></div>\n");
+    }
+
+    /// The run before this one, and the learning rates by depth.
+    fn finetuning(&self, page: &mut String) {
+        if self.head.is_none() && self.rates.is_empty() {
+            return;
+        }
+        page.push_str("<h2>Pretrained network</h2>\n");
+        if let Some(head) = self.head {
+            let _ = writeln!(
+                page,
+                "<p>First, the last layer was trained on features of the frozen network: {}. \
+                 <a href=\"head/report.html\">Report of that run</a>.</p>",
+                escape(head)
+            );
+        }
+        if !self.rates.is_empty() {
+            page.push_str(
+                "<p>Then all layers were trained, each with its share of the learning rate:</p>\n",
+            );
+            let rates = self.rates.iter().rev();
+            table(page, rates.map(|rate| (rate.layers, significant(rate.lr))));
+        }
     }
 
     fn epochs(&self, page: &mut String) {

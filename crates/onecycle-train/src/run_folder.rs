@@ -10,6 +10,8 @@
 //! range_test.json     curves, suggestions and verdict, if there was a range test
 //! range_test.jsonl    its finished parts, until the run is finished
 //! checkpoints/        the newest two
+//! features/           features of a frozen network, if only the last layer is trained
+//! head/               the run that trained the last layer before this one, if `fit` made it
 //! model.safetensors   the trained network
 //! summary.json        the result in numbers
 //! diverged.json       replaces summary.json if a run of a study diverged
@@ -175,6 +177,16 @@ impl RunFolder {
     /// `figures/`.
     pub fn figures(&self) -> PathBuf {
         self.root.join("figures")
+    }
+
+    /// `features/`.
+    pub fn features(&self) -> PathBuf {
+        self.root.join("features")
+    }
+
+    /// `head/`.
+    pub fn head(&self) -> PathBuf {
+        self.root.join("head")
     }
 
     /// `model.safetensors`.

@@ -91,6 +91,11 @@ impl Experiment {
     /// that needs a run folder, errors of the optimizer and of reading the data.
     pub fn train(&self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let name = self.architecture.to_string();
+        if self.config.freezes() && !self.data.train.has_features() {
+            let mut experiment = self.clone();
+            experiment.add_features(None, observer)?;
+            return experiment.train(observer);
+        }
         self.train_in_memory(self.trainer()?, name, observer)
     }
 
@@ -151,6 +156,10 @@ impl Experiment {
         if ghost_batch > 0 {
             let expected = "0 for a network of your own; set it on its batch norms instead";
             return Err(ConfigError::setting("ghost_batch", ghost_batch, expected).into());
+        }
+        if self.config.finetune.is_some() {
+            let expected = "no table for a network of your own; freeze its layers with onecycle_burn::freeze instead";
+            return Err(ConfigError::setting("finetune", "a table", expected).into());
         }
         let (optimizer, plan) = (self.config.optimizer.build()?, self.plan.clone());
         let trainer = Trainer::new(network, optimizer, plan, self.training_data()?);
@@ -287,6 +296,7 @@ impl<N: Network> InMemory<'_, N> {
             test_scores: assessment.map(|assessment| assessment.scores.into()),
             kept: chosen.map(|epoch| Kept::of(epoch, data)),
             search: None,
+            head: None,
         };
         Ok(Trained {
             summary,

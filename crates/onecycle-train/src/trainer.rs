@@ -376,7 +376,8 @@ impl<N: Network> Trainer<N> {
         &mut self,
         mut stop: impl FnMut() -> bool,
     ) -> Result<bool, TrainError> {
-        if !self.averager.needs_statistics() {
+        // Batch norm is part of the frozen layers of a network that is trained on features.
+        if !self.averager.needs_statistics() || self.data.loader.has_features() {
             return Ok(false);
         }
         let device = self.data.device.clone().autodiff();
@@ -501,8 +502,12 @@ impl TrainingData {
     pub fn forward(&self, model: &impl Network, mut batch: Batch) -> Forward {
         let device = self.device.clone().autodiff();
         let mixed = batch.mixed.take();
+        let features = batch.features;
         let (images, labels) = batch.tensors(&device);
-        let logits = model.forward(images);
+        let logits = match features {
+            false => model.forward(images),
+            true => model.classify(images.flatten(1, 3)),
+        };
         let loss = self.loss(logits.clone(), labels);
         let Some(MixedLabels { labels, share }) = mixed else {
             return Forward { logits, loss };

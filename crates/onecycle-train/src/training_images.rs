@@ -58,7 +58,7 @@ impl TrainingImages {
             return Ok(None);
         }
         let mut training = experiment.training_data()?;
-        training.loader = training.loader.prefetch(false);
+        training.loader = training.loader.without_features().prefetch(false);
         let first = training.batches(Cursor::default(), &experiment.plan).next();
         let Some(batch) = first.transpose()? else {
             return Ok(None);

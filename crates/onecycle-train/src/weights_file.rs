@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use onecycle_burn::state::TensorMap;
 use onecycle_vision::{
-    DataError, Statistics,
+    DataError, ImageSize, Resize, Statistics,
     files::sha256,
     weights::{self, KnownWeights, Naming},
 };
@@ -13,6 +13,11 @@ use crate::{
     model_card::{ModelCard, model_in},
     tensors,
 };
+
+/// Height and width of the images that most networks for ImageNet are trained on, in pixels.
+const IMAGENET_SIDE: usize = 224;
+/// Colour behind transparent pixels, if a file does not say it.
+const WHITE: [u8; 3] = [255; 3];
 
 /// The tensors of a safetensors file, and what is known about them.
 #[derive(Debug)]
@@ -85,6 +90,39 @@ pub(crate) fn network_in(path: &Path) -> Option<String> {
     Naming::network(names.iter().map(String::as_str)).map(str::to_owned)
 }
 
+/// The images that weights were trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TrainedImages {
+    /// Height and width in pixels.
+    pub(crate) size: ImageSize,
+    /// How images of other sizes become images of this one.
+    pub(crate) resize: Resize,
+    /// Colour behind transparent pixels and around padded images.
+    pub(crate) background: [u8; 3],
+}
+
+/// The images that the weights in a file or a run were trained on, if the file says it; those of
+/// ImageNet if its names are those of a network with published weights.
+pub(crate) fn images_of(path: &Path) -> Option<TrainedImages> {
+    let known = || weights::identify(&model_in(path)).ok().flatten();
+    let card = ModelCard::read(path).or_else(|| known().map(card_of));
+    let Some(card) = card else {
+        return network_in(path).map(|_| TrainedImages {
+            size: ImageSize::square(IMAGENET_SIDE),
+            resize: Resize::default(),
+            background: WHITE,
+        });
+    };
+    Some(TrainedImages {
+        size: ImageSize {
+            height: card.shape.height,
+            width: card.shape.width,
+        },
+        resize: card.resize,
+        background: card.background,
+    })
+}
+
 /// Refuses a file that PyTorch wrote.
 ///
 /// # Errors
@@ -101,8 +139,8 @@ fn card_of(known: &KnownWeights) -> ModelCard {
         classes: weights::imagenet_classes(),
         shape: onecycle_vision::ImageShape::new(3, known.image_size, known.image_size),
         statistics: known.statistics(),
-        resize: onecycle_vision::Resize::default(),
-        background: [255; 3],
+        resize: Resize::default(),
+        background: WHITE,
         trained_on: None,
     }
 }

@@ -1,5 +1,7 @@
 //! `onecycle fit`: range test, short cycles, then one cycle with the rate that they found.
 
+mod finetune;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -86,6 +88,9 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         None => "stopped before the first test; nothing was written".to_owned(),
     };
     let stop = Stop::listen(start, args.max_time, nothing_yet);
+    if config.finetune.is_some() {
+        return finetune::run(args, config, &stop);
+    }
     let mut find = search::range_test_config(&args.sweep, false, &config)?;
     let mut values = match (args.quick, &given.weight_decay) {
         (false, None) => fit::weight_decays(&config),

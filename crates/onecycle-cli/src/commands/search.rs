@@ -1,9 +1,13 @@
 //! Range tests and the learning-rate search: what `find`, `fit` and `reproduce suggestions` share.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use onecycle::range_test::LrSweep;
-use onecycle_plot::terminal::Charset;
+use onecycle_plot::{format::duration, terminal::Charset};
 use onecycle_train::{
     Config, ConfigError,
     lr_search::{found::RangeTestResult, journal::Journal, settings::RangeTestConfig},
@@ -115,16 +119,19 @@ pub(super) struct SearchProgress {
     bar: Bar,
     tests: usize,
     stop: Stop,
+    /// Features at their first event, and its time.
+    features: Option<(u64, Instant)>,
 }
 
 impl SearchProgress {
     /// Progress of `tests` range tests and the short cycles after them.
     pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
-        let template = "{elapsed_precise} {bar:28} {pos}/{len} updates  {msg}";
+        let template = "{elapsed_precise} {bar:28} {pos}/{len}  {msg}";
         SearchProgress {
             bar: Bar::new(template, quiet, Duration::MAX),
             tests,
             stop,
+            features: None,
         }
     }
 
@@ -135,6 +142,28 @@ impl SearchProgress {
 }
 
 impl Observer for SearchProgress {
+    fn features(&mut self, done: u64, total: u64) {
+        const LINE_EVERY: Duration = Duration::from_secs(10);
+        let text = "features of the frozen network";
+        let (first, since) = *self.features.get_or_insert_with(|| {
+            self.bar.begin(text, total);
+            (done, Instant::now())
+        });
+        let elapsed = since.elapsed().as_secs_f64();
+        let left = match done.saturating_sub(first) {
+            0 => String::new(),
+            made => {
+                let seconds = elapsed * total.saturating_sub(done) as f64 / made as f64;
+                format!("  {} left", duration(seconds))
+            }
+        };
+        self.bar.set(done, total, format!("{text}{left}"));
+        if self.bar.has_line_after(LINE_EVERY) {
+            self.bar
+                .line(&format!("{text}: {done}/{total} images{left}"));
+        }
+    }
+
     fn range_test(&mut self, index: usize, label: &str, updates: u64) {
         let text = format!("range test {} of {}: {label}", index + 1, self.tests);
         self.bar.begin(&text, updates);

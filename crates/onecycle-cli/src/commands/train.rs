@@ -17,7 +17,7 @@ use onecycle_train::{
     training::{Outcome, ResumeOptions, Training},
 };
 
-use super::divergence;
+use super::{divergence, search::SearchProgress};
 use crate::{
     args::{self, ConfigOptions, Format, OutputOptions, RunOptions},
     output::{self, AnyError},
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     device::set_threads(config.threads)?;
     let message = "stopped before the first step; nothing was written";
     let stop = Stop::listen(start, run_options.max_time, message);
-    let experiment = Experiment::prepare(config)?;
+    let mut experiment = Experiment::prepare(config)?;
     // Reports settings of the optimizer that do not fit before anything is written.
     experiment.trainer()?;
     print_data(&experiment, &args.show);
@@ -96,10 +96,28 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     for note in &experiment.data.notes {
         output::note(note);
     }
-    stop.stop_after_step();
-    let folder = match &args.out {
-        Some(out) => RunFolder::create(out)?,
-        None => RunFolder::create(next_folder(&experiment)?.root())?,
+    let create = |experiment: &Experiment| match &args.out {
+        Some(out) => RunFolder::create(out),
+        None => RunFolder::create(next_folder(experiment)?.root()),
+    };
+    let folder = match experiment.config.freezes() {
+        false => {
+            stop.stop_after_step();
+            create(&experiment)?
+        }
+        true => {
+            let folder = create(&experiment)?;
+            stop.stop_at_once(format!(
+                "stopped before the first step; the features so far are kept in {0}: continue with the same command \
+                 and --out {0}",
+                folder.root().display()
+            ));
+            let mut progress = SearchProgress::new(0, args.show.quiet, stop.clone());
+            experiment.add_features(Some(&folder), &mut progress)?;
+            progress.finish();
+            stop.stop_after_step();
+            folder
+        }
     };
     train(experiment, folder, &args.show, &stop)
 }
@@ -131,14 +149,24 @@ pub(super) fn train(
     show: &OutputOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
+    let outcome = start_run(experiment, folder.clone(), show, stop)?;
+    end_run(outcome, stop, &folder, show)
+}
+
+/// Trains a new run.
+pub(super) fn start_run(
+    experiment: Experiment,
+    folder: RunFolder,
+    show: &OutputOptions,
+    stop: &Stop,
+) -> Result<Outcome, AnyError> {
     print_introduction(&experiment, &folder, show);
     if let Some(note) = experiment.selection_note() {
         output::note(&format!("note: {note}"));
     }
     let mut progress = observer(&experiment, show, stop);
-    let training = in_team(Training::start(experiment, folder.clone())?)?;
-    let outcome = training.run(&mut progress).map_err(divergence::advise)?;
-    end_run(outcome, progress, stop, &folder, show)
+    let training = in_team(Training::start(experiment, folder)?)?;
+    training.run(&mut progress).map_err(divergence::advise)
 }
 
 /// Continues the run in `root` with the stop and divergence settings of `run_options`. Of the
@@ -167,10 +195,6 @@ pub(super) fn continue_run(
     show: &OutputOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
-    stop.stop_at_once(format!(
-        "stopped before the next step; {}",
-        resume_hint(root)
-    ));
     let folder = RunFolder::open(root)?;
     if folder.is_finished() {
         let text = files::read_text(&folder.summary())?;
@@ -181,6 +205,23 @@ pub(super) fn continue_run(
         }
         return print_summary(&summary, &folder, show);
     }
+    let outcome = resume_run(root, threads, run_options, show, stop)?;
+    end_run(outcome, stop, &folder, show)
+}
+
+/// Trains the rest of the unfinished run in `root`.
+pub(super) fn resume_run(
+    root: &Path,
+    threads: usize,
+    run_options: &RunOptions,
+    show: &OutputOptions,
+    stop: &Stop,
+) -> Result<Outcome, AnyError> {
+    stop.stop_at_once(format!(
+        "stopped before the next step; {}",
+        resume_hint(root)
+    ));
+    let folder = RunFolder::open(root)?;
     let options = ResumeOptions {
         accept_changes: run_options.accept_changes,
         on_divergence: match &run_options.on_divergence {
@@ -193,7 +234,7 @@ pub(super) fn continue_run(
         .threads;
     device::set_threads(if threads > 0 { threads } else { configured })?;
     let mut notes = Notes::default();
-    let training = in_team(Training::resume_with(folder.clone(), options, &mut notes)?)?;
+    let training = in_team(Training::resume_with(folder, options, &mut notes)?)?;
     stop.stop_after_step();
     let mut progress = observer(training.experiment(), show, stop);
     for note in &notes.0 {
@@ -208,8 +249,7 @@ pub(super) fn continue_run(
             training.experiment().plan.steps()
         ));
     }
-    let outcome = training.run(&mut progress).map_err(divergence::advise)?;
-    end_run(outcome, progress, stop, &folder, show)
+    training.run(&mut progress).map_err(divergence::advise)
 }
 
 /// Trains together with the other processes, if there are any.
@@ -282,14 +322,12 @@ fn print_introduction(experiment: &Experiment, folder: &RunFolder, show: &Output
 }
 
 /// Prints the result of a finished run, or how to continue a stopped one.
-fn end_run(
+pub(super) fn end_run(
     outcome: Outcome,
-    progress: TrainProgress,
     stop: &Stop,
     folder: &RunFolder,
     show: &OutputOptions,
 ) -> Result<ExitCode, AnyError> {
-    drop(progress);
     match outcome {
         Outcome::Finished(summary) => print_summary(&summary, folder, show),
         Outcome::Stopped { step } => {

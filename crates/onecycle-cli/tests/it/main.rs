@@ -16,6 +16,7 @@ mod diagnose;
 mod disk;
 mod export;
 mod find;
+mod finetune;
 mod from_weights;
 mod image_cache;
 mod killed;

@@ -1,12 +1,20 @@
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
+use onecycle_vision::weights;
 use toml::{Table, Value};
 
 use super::{Config, explain};
-use crate::{ConfigError, FileError, files, recipe, weights_file::network_in};
+use crate::{ConfigError, FileError, files, recipe, weights_file};
 
 /// Tables that are replaced as a whole if their `kind` changes.
 const TAGGED: [&str; 3] = ["averaging", "optimizer", "policy"];
+
+/// Defaults of a training that starts from pretrained weights, where they differ from those of any
+/// other training.
+const FINETUNE: &str = include_str!("finetune.toml");
 
 /// Pairs of keys that exclude each other: setting one removes the other from the layers below.
 const EXCLUSIVE: [(&str, [&str; 2]); 2] = [("", ["epochs", "steps"]), ("data", ["name", "path"])];
@@ -33,6 +41,8 @@ pub struct Layers {
     length_given: bool,
     /// Whether a file or a setting gave the network.
     model_given: bool,
+    /// Keys of `data` that a file or a setting gave.
+    data_given: BTreeSet<String>,
 }
 
 impl Layers {
@@ -46,7 +56,34 @@ impl Layers {
             settings: Table::new(),
             length_given: false,
             model_given: false,
+            data_given: BTreeSet::new(),
         })
+    }
+
+    /// Merges the defaults of a training that starts from pretrained weights over those of any other
+    /// training. Call it before the other methods.
+    ///
+    /// # Errors
+    /// None.
+    pub fn finetune(mut self) -> Result<Self, ConfigError> {
+        let over: Table = FINETUNE
+            .parse()
+            .map_err(|error| ConfigError::toml(Path::new("finetune"), FINETUNE, &error))?;
+        merge(&mut self.table, over, "", true);
+        Ok(self)
+    }
+
+    /// Sets `init` to pretrained weights: the folder of a run, a safetensors file, or the name of known
+    /// weights ([`weights::resolve`]).
+    ///
+    /// # Errors
+    /// [`ConfigError::Weights`] if there is no such file.
+    pub fn pretrained(self, text: &str) -> Result<Self, ConfigError> {
+        let path = match Path::new(text).is_dir() {
+            true => PathBuf::from(text),
+            false => weights::resolve(text)?.path,
+        };
+        self.set_text("init", &path.to_string_lossy())
     }
 
     /// Merges a TOML file over the layers so far. For the `run.toml` of a run, its configuration is
@@ -161,12 +198,16 @@ impl Layers {
     fn over(&mut self, over: Table) {
         self.length_given |= has_length(&over);
         self.model_given |= over.contains_key("model");
+        if let Some(Value::Table(data)) = over.get("data") {
+            self.data_given.extend(data.keys().cloned());
+        }
         merge(&mut self.table, over, "", true);
     }
 
     /// Returns the checked configuration. If the policy has a length of its own and no length was
     /// given, the run has the length of the policy. If existing weights were given but no network,
-    /// it is the network that these weights are of.
+    /// it is the network that these weights are of. With `[finetune]`, the same holds for the size of
+    /// the images and for `data.resize` and `data.background`.
     ///
     /// # Errors
     /// Unknown keys, values of a wrong type or out of range, keys that contradict each other.
@@ -175,16 +216,31 @@ impl Layers {
             table,
             length_given,
             model_given,
+            data_given,
             ..
         } = self.flushed();
         let mut config: Config = explain::decode(table)?;
         if !length_given && let Some(steps) = config.policy.policy()?.length() {
             (config.steps, config.epochs) = (Some(steps), None);
         }
-        if let (false, Some(init)) = (model_given, &config.init)
-            && let Some(network) = network_in(init)
-        {
-            config.model = network;
+        if let Some(init) = &config.init {
+            if config.finetune.is_some()
+                && let Some(images) = weights_file::images_of(init)
+            {
+                let (of_run, given) = (&mut config.data, |key| data_given.contains(key));
+                if !given("image_size") {
+                    of_run.image_size = images.size;
+                }
+                if !given("resize") {
+                    of_run.resize = images.resize;
+                }
+                if !given("background") {
+                    of_run.background = images.background;
+                }
+            }
+            if let (false, Some(network)) = (model_given, weights_file::network_in(init)) {
+                config.model = network;
+            }
         }
         config.check()?;
         Ok(config)

@@ -185,10 +185,20 @@ impl OptimizerSection {
     /// # Errors
     /// Options are out of range.
     pub fn build(&self) -> Result<Optimizer, ConfigError> {
+        self.build_with(self.all_groups())
+    }
+
+    /// The parameter groups, with that of `no_decay_on_bias_and_norm`.
+    pub(crate) fn all_groups(&self) -> Vec<ParamGroup> {
         let mut groups = self.groups.clone();
         if self.no_decay_on_bias_and_norm {
             groups.push(ParamGroup::no_decay_on_bias_and_norm());
         }
+        groups
+    }
+
+    /// Builds the optimizer with other parameter groups, without state.
+    pub(crate) fn build_with(&self, groups: Vec<ParamGroup>) -> Result<Optimizer, ConfigError> {
         let optimizer = Optimizer::new(self.config.clone())?
             .with_groups(groups)?
             .ignore(Ignorable::BatchSize);

@@ -99,9 +99,24 @@ pub enum ConfigError {
     #[error(transparent)]
     Model(#[from] onecycle_vision::models::ModelError),
 
+    /// Pretrained weights cannot be found or used.
+    #[error("pretrained weights: {source}")]
+    Weights {
+        /// The error of the search.
+        source: Box<onecycle_vision::DataError>,
+    },
+
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl From<onecycle_vision::DataError> for ConfigError {
+    fn from(source: onecycle_vision::DataError) -> Self {
+        ConfigError::Weights {
+            source: Box::new(source),
+        }
+    }
 }
 
 impl ConfigError {

@@ -44,3 +44,13 @@ pub(super) const RELIABILITY: &str = "Accuracy of the predictions with similar c
     not sure enough. The expected calibration error is the mean distance from the line over all images. Compare with \
     Guo et al., “On calibration of modern neural networks” (2017), figure 1. Label smoothing and mixup make a network \
     less sure.";
+
+/// For [`super::rates_by_depth`].
+pub(super) const RATES_BY_DEPTH: &str = "Learning rate of every group of layers at every update, the last layer first. \
+    The first layers of a pretrained network are the most general and change least. Compare with Howard & Ruder, \
+    “Universal Language Model Fine-tuning for Text Classification” (2018), section 3.2.";
+
+/// For [`super::of_head`].
+pub(super) const STAGE_1: &str = "The run before this one, which trained the last layer alone on features of the \
+    frozen network. Compare with Howard & Ruder, “Universal Language Model Fine-tuning for Text Classification” (2018), \
+    section 3.3.";

@@ -131,6 +131,20 @@ pub fn choose(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
     Ok(found.with_choice(ChosenGroup { group, reason }))
 }
 
+/// The result of a range test with the rate that it suggests as the peak, without short cycles: for
+/// a network that starts from pretrained weights, whose peak matters less.
+///
+/// # Errors
+/// [`RunError::NoRate`] if the curves are too short or have no finite losses.
+pub fn suggest(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
+    let mut found = choose(found)?;
+    let Some(group) = found.chosen_group() else {
+        return Err(RunError::no_rate(found.verdict).into());
+    };
+    found.one_cycle_max = Some(search::start(group)?);
+    Ok(found)
+}
+
 /// The choice if no curve suggests a rate: the configured weight decay. The short cycles decide the
 /// rest.
 fn without_rate(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {

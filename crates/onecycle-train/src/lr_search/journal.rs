@@ -66,6 +66,11 @@ impl Journal {
         }
     }
 
+    /// The folder, if it keeps anything.
+    pub(super) fn folder(&self) -> Option<&RunFolder> {
+        self.folder.as_ref()
+    }
+
     /// Whether the folder of a run has a journal.
     pub fn exists(run: &RunFolder) -> bool {
         run.journal().exists()

@@ -55,7 +55,7 @@ pub fn run_from(
 ) -> Result<Option<RangeTestResult>, TrainError> {
     options.check()?;
     let hold_out = (options.validate_every > 0).then_some(HELD_OUT);
-    let experiments = prepare(config, &options.seeds, hold_out)?;
+    let mut experiments = prepare(config, &options.seeds, hold_out)?;
     for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
         observer.note(note);
     }
@@ -67,6 +67,9 @@ pub fn run_from(
                 known.0, known.1
             ));
         }
+    }
+    for experiment in &mut experiments {
+        experiment.add_features(journal.folder(), observer)?;
     }
     let overlay = options.overlay.as_ref();
     let values: Vec<Option<f64>> = match overlay {
@@ -157,8 +160,8 @@ pub fn test(
         .with_warm_up(options.warm_up)
         .with_base(hyper)
         .with_conditions(conditions);
-    let model = experiment.initial_model()?;
-    let optimizer = experiment.config.optimizer.build()?;
+    let trainer = experiment.trainer_of(experiment.initial_model()?)?;
+    let (model, optimizer) = (trainer.model, trainer.optimizer);
     let mut feed = EpochBatches::new(experiment, options, hyper, observer)?;
     let tested = onecycle_burn::range_test(&model, &optimizer, range_test, &mut feed)?;
     Ok(tested.stop.map(|stop| RangeTestRun {

@@ -13,7 +13,7 @@ use crate::{
     files::{self, JsonLines},
     finish::Artifacts,
     metrics::MetricSums,
-    observer::Observer,
+    observer::{Observer, Silent},
     run_folder::{RunFile, RunFolder, RunLock},
     trainer::Trainer,
 };
@@ -44,12 +44,13 @@ impl Training {
     /// # Errors
     /// Those of [`start`](Self::start), except for a folder in use.
     pub fn start_locked(
-        experiment: Experiment,
+        mut experiment: Experiment,
         folder: RunFolder,
         lock: RunLock,
     ) -> Result<Self, TrainError> {
         // Another process may have used the folder since it was checked.
         folder.check_unused()?;
+        experiment.add_features(Some(&folder), &mut Silent)?;
         let trainer = experiment.trainer()?;
         truncate_records(&folder, &experiment, &Progress::default())?;
         let run_file = RunFile::of(&experiment);
@@ -161,7 +162,7 @@ struct Stopped {
 impl Stopped {
     fn resume(
         self,
-        experiment: Experiment,
+        mut experiment: Experiment,
         accept_changes: bool,
         observer: &mut dyn Observer,
     ) -> Result<Training, TrainError> {
@@ -205,6 +206,7 @@ impl Stopped {
             }
             .into());
         }
+        experiment.add_features(Some(&folder), observer)?;
         let best = checkpoint.best();
         let trainer = restore(&experiment, checkpoint)?;
         // Up to here, nothing in the folder was changed.

@@ -42,6 +42,8 @@ fn a_report_describes_the_run() {
         figures: &figures,
         training_images: None,
         diagnosis: &[],
+        head: None,
+        rates: &[],
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.html");
@@ -134,6 +136,8 @@ fn all_text_is_escaped() {
                 value: bad.to_owned(),
                 meaning: bad.to_owned(),
             }],
+            head: Some(bad),
+            rates: &[],
         };
         let html = report.html().unwrap();
         assert!(!html.contains("<script"), "{html}");
