@@ -16,4 +16,4 @@
 mod features;
 mod stages;
 
-pub use stages::{RANGE_TEST_STEPS, RATES, body, check_same, head, lengthen};
+pub use stages::{RATES, body, check_same, head, lengthen, range_test_steps};

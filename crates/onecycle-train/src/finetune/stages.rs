@@ -42,9 +42,20 @@ pub fn body(config: &Config, head: &Path) -> Result<Config, ConfigError> {
 
 /// Learning rates of the range tests, first and last.
 pub const RATES: (f64, f64) = (1e-4, 1.0);
-/// Updates of a range test: fewer than those of a training from random weights, because every
-/// update takes a large network.
-pub const RANGE_TEST_STEPS: u64 = 50;
+/// Updates of the range test of the run that trains the last layer: 50 per decade. They cost almost
+/// nothing on features, and with few of them the suggested rate is too high.
+const STEPS_OF_LAST_LAYER: u64 = 200;
+/// Updates of the range test of the run that trains all layers: few, because every one takes a large
+/// network.
+const STEPS_OF_ALL_LAYERS: u64 = 50;
+
+/// Updates of the range test of a run with a `[finetune]` table.
+pub fn range_test_steps(config: &Config) -> u64 {
+    match config.freezes() {
+        true => STEPS_OF_LAST_LAYER,
+        false => STEPS_OF_ALL_LAYERS,
+    }
+}
 
 /// Smallest number of updates of the run that trains all layers, unless its length is configured.
 const MIN_UPDATES: u64 = 100;

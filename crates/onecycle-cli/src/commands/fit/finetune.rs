@@ -193,7 +193,9 @@ impl Stage {
         let (from, to) = finetune::RATES;
         let from = args.sweep.lr_from.unwrap_or(from);
         let to = args.sweep.lr_to.unwrap_or(to);
-        let steps = args.sweep.num_steps_or(finetune::RANGE_TEST_STEPS);
+        let steps = args
+            .sweep
+            .num_steps_or(finetune::range_test_steps(&self.config));
         find.sweep = onecycle::range_test::LrSweep::exponential(from, to, steps)
             .map_err(onecycle_train::ConfigError::from)?;
         Ok(find)
