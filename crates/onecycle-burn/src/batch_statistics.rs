@@ -17,7 +17,7 @@ const HUGE: f64 = (1_u128 << 100) as f64;
 /// ones. `model` must be on a device with autodiff, on which batch norm measures its batches;
 /// `forward` runs it on a batch. The first batch is run twice. Without batches, or without running
 /// statistics, `model` is returned as it is. Layers that normalise by their running statistics in
-/// training ([`freeze`](crate::freeze)) keep them.
+/// training ([`freeze`](mod@crate::freeze)) keep them.
 ///
 /// # Errors
 /// The first error of `batches`.

@@ -9,7 +9,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::catalogue::{self, Archived, KnownWeights};
 use super::pickle::{self, Tensor};
-use super::resolve::name_in;
+use super::resolve::{NAME, name_in};
 use crate::download::{self, Progress, Published};
 use crate::error::DataError;
 use crate::files::{self, sha256};
@@ -18,9 +18,6 @@ use crate::locate;
 /// Name of the environment variable for the address of a mirror: of a folder that has the files under
 /// the names of [`KnownWeights::file`].
 pub const MIRROR: &str = "ONECYCLE_WEIGHTS_URL";
-
-/// Metadata key of a converted file: the name of the known weights.
-pub(super) const NAME: &str = "onecycle.weights";
 
 /// Downloads the weights `name`, unless they are there already, and returns their safetensors file.
 ///

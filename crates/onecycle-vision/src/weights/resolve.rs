@@ -6,13 +6,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::{self, KnownWeights};
-use super::get::NAME;
 use crate::error::DataError;
 use crate::files::sha256_of_file;
 use crate::locate;
 
 /// Name of the environment variable for a folder of weights, searched before the cache.
 pub const FOLDER: &str = "ONECYCLE_WEIGHTS";
+
+/// Metadata key of a converted file: the name of the known weights.
+pub(super) const NAME: &str = "onecycle.weights";
 
 /// Largest header of a safetensors file that is read.
 const LARGEST_HEADER: u64 = 100 << 20;
