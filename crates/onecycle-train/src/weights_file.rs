@@ -10,7 +10,7 @@ use onecycle_vision::{
 };
 
 use crate::{
-    model_card::{ModelCard, model_in},
+    model_card::{CARD, ModelCard, model_in},
     tensors,
 };
 
@@ -42,7 +42,10 @@ impl WeightsFile {
         let counter = |name: &str| name.ends_with("num_batches_tracked");
         let (weights, metadata) = tensors::from_safetensors_without(bytes, counter)?;
         let known = weights::identify(path).map_err(|error| error.to_string())?;
-        let card = ModelCard::of(&metadata).or_else(|| known.map(card_of));
+        let card = match metadata.get(CARD) {
+            Some(card) => Some(serde_json::from_str(card).map_err(|error| error.to_string())?),
+            None => known.map(card_of),
+        };
         let network = Naming::network(weights.keys().map(String::as_str));
         Ok(WeightsFile {
             sha256: sha256(bytes),

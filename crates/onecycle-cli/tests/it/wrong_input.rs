@@ -28,7 +28,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("[optimizer]\nkind = \"adamw\"\nbeta3 = 0.9", &["`optimizer.beta3`", "did you mean `optimizer.beta"]),
     ("[policy]\nkind = \"onecycle\"", &["policy.kind = \"onecycle\"", "did you mean \"one_cycle\"?"]),
     ("[optimizer]\nkind = \"sdg\"", &["optimizer.kind = \"sdg\"", "expected one of sgd, adam"]),
-    ("model = \"resnet18\"", &["resnet18", "resnet-small"]),
+    ("model = \"resnet19\"", &["resnet19", "resnet-small"]),
     ("device = \"gpu\"", &["device = \"gpu\"", "cpu, cuda, wgpu"]),
     ("[data]\nname = \"imagenet\"", &["imagenet", "fashion-mnist"]),
     ("[augment]\nborder = \"mirror\"", &["augment.border = \"mirror\"", "reflect"]),
