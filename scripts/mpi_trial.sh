@@ -74,6 +74,14 @@ for processes in 2 4; do
     same "team$processes"
 done
 
+# The search of fit runs in the first process; the others wait for the training.
+search=(--data fashion-mnist --model lenet5 --limit 600 --batch-size 32 --quick --threads 1
+    --set data.test_limit=128 --set shards=2 -q)
+"$onecycle" fit "${search[@]}" --out "$place/fit1" >"$place/fit1.log" 2>&1 || fail "fit: one process"
+team 2 fit2 fit "${search[@]}" --out "$place/fit2" || fail "fit: two processes"
+cmp "$place/fit1/model.safetensors" "$place/fit2/model.safetensors" || fail "fit: the models differ"
+say "fit: the bytes of one process"
+
 team 4 stopped train "${settings[@]}" --out "$place/stopped" &
 launcher=$!
 wait_for_steps stopped 20

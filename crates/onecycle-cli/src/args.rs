@@ -11,7 +11,7 @@ use onecycle_studies::study::Part;
 use onecycle_train::{Config, ConfigError, config::Layers, tta::Tta};
 use onecycle_vision::catalog;
 
-use crate::stop;
+use crate::{processes, stop};
 
 /// Flags of every command that has a configuration. A flag overrides `--set`, which overrides
 /// `--config`.
@@ -195,10 +195,10 @@ impl ConfigOptions {
                 layers = layers.set(key, value)?;
             }
         }
-        match self.linear_scaling {
-            None => Ok(layers),
-            Some(images) => layers.scale_linearly(images),
+        if let Some(images) = self.linear_scaling {
+            layers = layers.scale_linearly(images)?;
         }
+        processes::share_batches(layers)
     }
 }
 

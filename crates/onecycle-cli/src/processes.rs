@@ -28,18 +28,13 @@ pub(crate) fn team() -> Option<Team> {
     TEAM.get().cloned()
 }
 
-/// Sets `shards` to the number of processes, unless the configuration has shards. Returns a note
-/// about it.
-pub(crate) fn share_batches(layers: Layers) -> Result<(Layers, Option<String>), ConfigError> {
+/// Sets `shards` to the number of processes, unless the configuration has shards.
+pub(crate) fn share_batches(layers: Layers) -> Result<Layers, ConfigError> {
     let processes = team().map_or(1, |team| team.size());
     if processes == 1 || layers.clone().resolve()?.shards > 1 {
-        return Ok((layers, None));
+        return Ok(layers);
     }
-    let note = format!(
-        "shards = {processes}: each process computes one piece of every batch; with the same `shards`, any number of \
-         processes gives the same bits"
-    );
-    Ok((layers.set("shards", &processes.to_string())?, Some(note)))
+    layers.set("shards", &processes.to_string())
 }
 
 #[cfg(not(feature = "mpi"))]

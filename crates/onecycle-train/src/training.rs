@@ -90,7 +90,8 @@ impl Training {
     }
 
     /// Trains together with the other processes of `team`, which [`follow`](crate::follower::follow);
-    /// this process leads. They read the data that the configuration names.
+    /// this process leads. They read the data that the configuration names, and wait for another run
+    /// or [`Team::end`] when this one has ended.
     ///
     /// # Errors
     /// The shards cannot be divided equally among the processes; a process cannot be reached.
@@ -149,9 +150,6 @@ impl Training {
     /// ([`RunError::Interrupted`]), or the data cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let outcome = device::on_pool_thread(|| self.run_to_end(observer));
-        if let Some(team) = self.team.as_ref().filter(|_| outcome.is_ok()) {
-            team.end()?;
-        }
         match outcome {
             Err(TrainError::File(source @ FileError::Io { .. })) => Err(RunError::Interrupted {
                 source: Box::new(source),

@@ -81,7 +81,6 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     if let Some(every) = &args.diagnose {
         layers = layers.set("diagnose.every", every_of(every)?)?;
     }
-    let (layers, shared) = processes::share_batches(layers)?;
     let config = layers.resolve()?;
     device::set_threads(config.threads)?;
     let message = "stopped before the first step; nothing was written";
@@ -90,9 +89,6 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     // Reports settings of the optimizer that do not fit before anything is written.
     experiment.trainer()?;
     print_data(&experiment, &args.show);
-    if let Some(note) = shared.filter(|_| !args.show.quiet) {
-        output::note(&note);
-    }
     for note in &experiment.data.notes {
         output::note(note);
     }
@@ -252,11 +248,12 @@ pub(super) fn resume_run(
     training.run(&mut progress).map_err(divergence::advise)
 }
 
-/// Trains together with the other processes, if there are any.
+/// Trains together with the other processes, if there are any. The last layer on features takes
+/// seconds and trains in this process alone.
 fn in_team(training: Training) -> Result<Training, TrainError> {
     match processes::team() {
-        Some(team) => training.with_team(team),
-        None => Ok(training),
+        Some(team) if !training.experiment().config.freezes() => training.with_team(team),
+        _ => Ok(training),
     }
 }
 
@@ -319,6 +316,12 @@ fn print_introduction(experiment: &Experiment, folder: &RunFolder, show: &Output
             .unwrap_or(config.batch_size as u64),
         folder.root().display()
     ));
+    if config.shards > 1 {
+        let shared = processes::team().map_or("one after another".to_owned(), |team| {
+            format!("shared by {} processes", team.size())
+        });
+        output::note(&format!("each batch in {} shards, {shared}", config.shards));
+    }
 }
 
 /// Prints the result of a finished run, or how to continue a stopped one.

@@ -114,7 +114,9 @@ fn together<T: Send>(
             let team = team(member);
             scope.spawn(move || pool().install(|| follow(&team, 0).unwrap()));
         }
-        pool().install(|| lead(leader))
+        let result = pool().install(|| lead(leader.clone()));
+        leader.end().unwrap();
+        result
     })
 }
 
