@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::{module::Module, tensor::Tensor};
 
-use crate::{average::WeightAverage, freeze, state};
+use crate::{average::WeightAverage, freeze, state, untracked};
 
 /// A running value so large that a batch does not change it. A power of two, so that dividing by it
 /// is exact.
@@ -15,7 +15,7 @@ const HUGE: f64 = (1_u128 << 100) as f64;
 ///
 /// Weights that were averaged need this: their activations have other statistics than the averaged
 /// ones. `model` must be on a device with autodiff, on which batch norm measures its batches;
-/// `forward` runs it on a batch. The first batch is run twice. Without batches, or without running
+/// `forward` runs it on a batch, with parameters that need no gradient. The first batch is run twice. Without batches, or without running
 /// statistics, `model` is returned as it is. Layers that normalise by their running statistics in
 /// training ([`freeze`](mod@crate::freeze)) keep them.
 ///
@@ -49,9 +49,13 @@ pub fn remeasure<M: Module, B, E>(
     for batch in batches {
         let batch = batch?;
         let mut measured = |start: &WeightAverage| {
-            let model = start.apply(model.clone());
+            let model = untracked::parameters(start.apply(model.clone()));
             forward(&model, &batch);
-            statistics(&model)
+            let measured = statistics(&model);
+            for tensor in measured.values().take(1) {
+                untracked::forget(&tensor.device());
+            }
+            measured
         };
         if kept.is_none() {
             // A layer sets `running = keep * running + (1 - keep) * batch`. From a huge value, only
@@ -160,6 +164,19 @@ mod tests {
         );
         assert!((value("bn1.running_mean") - 3.0).abs() < 1e-5);
         assert!((value("bn3.running_mean") + 7.0).abs() < 1e-4);
+    }
+
+    /// A tracked pass would stay in memory: there is no backward pass.
+    #[test]
+    fn passes_are_not_tracked() {
+        let tracked = |model: &BatchNorm2d| model.weight.val().is_require_grad();
+        let model = BatchNorm2d::new(1, &Device::flex().autodiff());
+        assert!(tracked(&model));
+        let mut passes = Vec::new();
+        let batches = [Ok::<_, Infallible>(()), Ok(())];
+        let Ok(model) = remeasure(model, batches, |model, ()| passes.push(tracked(model)));
+        assert_eq!(passes, [false; 3]);
+        assert!(tracked(&model));
     }
 
     #[test]

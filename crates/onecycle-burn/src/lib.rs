@@ -16,6 +16,7 @@ pub mod shards;
 pub mod state;
 pub mod step;
 pub mod unfreezing;
+mod untracked;
 
 pub use burn;
 pub use onecycle;

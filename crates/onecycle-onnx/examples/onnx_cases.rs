@@ -81,8 +81,10 @@ fn write_case(folder: &Path, name: &str, shape: ImageShape) -> Result<(), Box<dy
     )?;
     let weights = with_random_norms(state::weights(&model));
     let model = state::load_weights(model, weights)?;
+    // Batch norms keep running statistics while they train. Without gradients, because Burn would keep
+    // each pass in memory until a backward pass.
+    let model = model.no_grad();
     for _ in 0..CALIBRATION {
-        // Batch norms keep running statistics while they train.
         model.forward(normalised(&images(), &tables, shape, &device));
     }
     let model = model.valid();

@@ -11,6 +11,7 @@ use super::Objective;
 use crate::{
     BurnError, state,
     step::{gradients, loss_value},
+    untracked,
 };
 
 /// A fork of a module whose trainable weights are one vector of float64.
@@ -123,11 +124,13 @@ impl<M: Module> Subject<M> {
         weights: &[f64],
         objective: &mut O,
     ) -> Result<f64, O::Error> {
-        let model = self.at(weights);
+        let model = untracked::parameters(self.at(weights));
         let batches = objective.batches();
         let mut sum = 0.0;
         for batch in 0..batches {
-            sum += loss_value(&objective.loss(&model, batch)?);
+            let loss = objective.loss(&model, batch)?;
+            sum += loss_value(&loss);
+            untracked::forget(&loss.device());
         }
         Ok(sum / batches as f64)
     }

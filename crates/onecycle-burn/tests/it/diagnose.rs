@@ -70,6 +70,21 @@ fn the_spectrum_of_a_quadratic() {
     }
 }
 
+/// Burn would keep a tracked pass in memory, because no backward pass follows.
+#[test]
+fn a_loss_without_gradient_is_not_tracked() {
+    let device = Device::flex().autodiff();
+    let subject = Subject::new(&Quadratic::new([1.0; 6], &device)).unwrap();
+    let mut tracked = Vec::new();
+    let mut loss = |model: &Quadratic| -> Result<Tensor<1>, BurnError> {
+        tracked.push(model.vector.val().is_require_grad());
+        Ok(model.loss())
+    };
+    subject.loss(subject.weights(), &mut loss).unwrap();
+    subject.gradient(subject.weights(), &mut loss).unwrap();
+    assert_eq!(tracked, [false, true]);
+}
+
 /// Loss and gradient through a convolution with fixed normalisation, against values computed by hand.
 #[test]
 fn gradients_through_a_folded_norm() {
