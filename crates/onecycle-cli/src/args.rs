@@ -285,7 +285,8 @@ pub(crate) struct SweepOptions {
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_to: Option<f64>,
     /// Updates per range test; with fewer than 25 per decade of learning rates, an instability
-    /// shows too late and the suggested rate is too high [default: 150; 80 with `fit --quick`]
+    /// shows too late and the suggested rate is too high [default: 150; 100 with `fit`, 80 with
+    /// `fit --quick`]
     #[arg(long, alias = "rungs", value_name = "N", allow_negative_numbers = true)]
     num_steps: Option<u64>,
     /// Updates at the first learning rate before the test

@@ -27,7 +27,7 @@ mod tasks;
 
 use std::path::Path;
 
-use onecycle::range_test::{CycleSearch, LossCurve, LrSweep, Rule};
+use onecycle::range_test::{CycleSearch, LossCurve, LrSweep, Rule, SearchReason};
 
 pub use regret::{GridPoint, Regret, regret};
 pub use table::{RuleResult, RuleSummary, SuggestionResults, TaskResult};
@@ -46,7 +46,7 @@ use onecycle_train::{
         settings::RangeTestConfig,
         trial::{self, HoldOut, Trial},
     },
-    observer::Observer,
+    observer::{Observer, ShortCycle},
     run_folder::RunLock,
 };
 
@@ -253,8 +253,9 @@ fn of_seed(
     let mut searched = 0;
     if let Some(machine) = &mut search {
         while let Some(lr_max) = machine.next_lr_max() {
+            let reason = Some(machine.reason());
             let experiment = &search::of_cycle(experiment, machine.is_second());
-            let Some(trial) = cycle(experiment, lr_max, short, ledger, observer)? else {
+            let Some(trial) = cycle(experiment, (lr_max, short), reason, ledger, observer)? else {
                 return Ok(None);
             };
             searched += trial.updates();
@@ -263,7 +264,7 @@ fn of_seed(
     }
     let mut grid = Vec::with_capacity(task.grid.len());
     for lr_max in &task.grid {
-        match cycle(experiment, *lr_max, run, ledger, observer)? {
+        match cycle(experiment, (*lr_max, run), None, ledger, observer)? {
             None => return Ok(None),
             Some(trial) => grid.push(trial),
         }
@@ -309,8 +310,8 @@ fn range_test(
 
 fn cycle(
     experiment: &Experiment,
-    lr_max: f64,
-    steps: u64,
+    (lr_max, steps): (f64, u64),
+    reason: Option<SearchReason>,
     ledger: &mut Ledger,
     observer: &mut dyn Observer,
 ) -> Result<Option<Trial>, StudyError> {
@@ -321,7 +322,12 @@ fn cycle(
     if !ledger.is_open() {
         return Ok(None);
     }
-    observer.short_cycle(lr_max, seed, steps);
+    observer.short_cycle(&ShortCycle {
+        lr_max,
+        seed,
+        updates: steps,
+        reason,
+    });
     let whole = steps == experiment.plan.steps();
     let trial = {
         let mut stop = || {

@@ -3,6 +3,8 @@
 //! [`Silent`] ignores them, [`on_epoch`] and [`on_step`] make an observer of a closure. An observer
 //! that receives several kinds of events, or stops the work, implements [`Observer`].
 
+use onecycle::range_test::SearchReason;
+
 use crate::record::{EpochRecord, StepRecord};
 
 /// Receives the events of running work, and may ask it to stop.
@@ -30,7 +32,7 @@ pub trait Observer: Send {
     /// Range test number `index`, counted from 0, begins; it makes at most `updates` updates.
     fn range_test(&mut self, _index: usize, _label: &str, _updates: u64) {}
     /// A short cycle with this peak begins.
-    fn short_cycle(&mut self, _lr_max: f64, _seed: u64, _updates: u64) {}
+    fn short_cycle(&mut self, _cycle: &ShortCycle) {}
     /// The next update of a range test or short cycle uses this learning rate.
     fn search_step(&mut self, _lr: f64) {}
 
@@ -47,6 +49,19 @@ pub trait Observer: Send {
     fn run_position(&mut self, _position: &RunPosition<'_>) {}
     /// A run of a study is finished.
     fn run_end(&mut self, _position: &RunPosition<'_>, _end: RunEnd) {}
+}
+
+/// A short cycle of a learning-rate search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShortCycle {
+    /// Peak learning rate.
+    pub lr_max: f64,
+    /// Seed of its random streams.
+    pub seed: u64,
+    /// Planned updates.
+    pub updates: u64,
+    /// Why a search tries this peak; `None` outside of a search.
+    pub reason: Option<SearchReason>,
 }
 
 /// An observer that ignores every event.

@@ -60,6 +60,6 @@ pub use assess::Verdict;
 pub use loss_curve::{Conditions, LossCurve, Signal, Validation};
 pub use lr_sweep::{LrSweep, Spacing};
 pub use rules::{Rule, Suggestion};
-pub use search::{CycleSearch, Tried};
+pub use search::{CycleSearch, SearchReason, Tried};
 pub use seeds::{OverSeeds, over_seeds};
 pub use test::{RangeTest, StopReason};

@@ -11,7 +11,7 @@ use std::{
 use clap::Args as ClapArgs;
 use onecycle::range_test::LrSweep;
 use onecycle_train::{
-    Config, ConfigError, Experiment, RunError, TrainError, device,
+    Config, ConfigError, Experiment, RunError, TrainError, device, experiment,
     lr_search::{
         fit,
         found::RangeTestResult,
@@ -40,8 +40,8 @@ pub(crate) struct Fit {
     /// Folder of the run [default: a new one, runs/DATA-MODEL-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Weight decays to choose from, the preferred one first [default: the configured one, a fifth
-    /// of it and five times of it]
+    /// Weight decays to choose from, the preferred one first [default: the configured one; for runs
+    /// of 4000 updates or more also a fifth of it and five times of it]
     #[arg(
         long,
         value_name = "WD,..",
@@ -53,7 +53,7 @@ pub(crate) struct Fit {
     /// with the same --out, the same command continues
     #[arg(long, value_name = "DURATION", value_parser = stop::duration)]
     pub(crate) max_time: Option<Duration>,
-    /// One short range test with the configured weight decay only, then train for one epoch
+    /// Search with a shorter range test and the configured weight decay, then train for one epoch
     #[arg(long, conflicts_with = "weight_decays")]
     pub(crate) quick: bool,
     #[command(flatten)]
@@ -64,9 +64,11 @@ pub(crate) struct Fit {
 
 /// Epochs with `--quick`.
 const QUICK_EPOCHS: f64 = 1.0;
-/// First learning rate and updates of the range test with `--quick`, unless flags set them: 20 updates per decade. With a
-/// sweep that fast, the rate may exceed what is stable before an instability shows. That is fine
-/// here: the test only chooses where the short cycles start, and they search downwards from there.
+/// First learning rate and updates of the range test, unless flags set them: 20 updates per decade. With
+/// a sweep that fast, the rate may exceed what is stable before an instability shows. That is fine here:
+/// the test only chooses where the short cycles start, and they search downwards from there.
+const SWEEP: (f64, u64) = (1e-4, 100);
+/// The same with `--quick`.
 const QUICK_SWEEP: (f64, u64) = (1e-3, 80);
 
 /// Searches the learning rate and weight decay, then trains with them.
@@ -92,22 +94,13 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         return finetune::run(args, config, &stop);
     }
     let mut find = search::range_test_config(&args.sweep, false, &config)?;
-    let mut values = match (args.quick, &given.weight_decay) {
-        (false, None) => fit::weight_decays(&config),
-        _ => vec![config.optimizer.config.weight_decay()],
-    };
-    if !args.weight_decays.is_empty() {
-        values.clone_from(&args.weight_decays);
+    if args.quick && given.epochs.is_none() && given.steps.is_none() {
+        (config.epochs, config.steps) = (Some(QUICK_EPOCHS), None);
     }
-    if args.quick {
-        if given.epochs.is_none() && given.steps.is_none() {
-            (config.epochs, config.steps) = (Some(QUICK_EPOCHS), None);
-        }
-        let (from, num_steps) = QUICK_SWEEP;
-        let from = args.sweep.lr_from.unwrap_or(from);
-        let num_steps = args.sweep.num_steps_or(num_steps);
-        find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
-    }
+    let (from, num_steps) = if args.quick { QUICK_SWEEP } else { SWEEP };
+    let from = args.sweep.lr_from.unwrap_or(from);
+    let num_steps = args.sweep.num_steps_or(num_steps);
+    find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
     let experiment = Experiment::prepare(config.clone())?;
     experiment.trainer()?;
     train::print_data(&experiment, &args.show);
@@ -117,6 +110,14 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
             output::note(&longer);
         }
     }
+    let values = match (args.quick, &given.weight_decay) {
+        _ if !args.weight_decays.is_empty() => args.weight_decays.clone(),
+        (false, None) => {
+            let plan = experiment::plan(&config, Some(experiment.data.train.len()))?;
+            fit::weight_decays(&config, plan.steps())
+        }
+        _ => vec![config.optimizer.config.weight_decay()],
+    };
     find.overlay = Some(Overlay {
         parameter: SweptParameter::WeightDecay,
         values,

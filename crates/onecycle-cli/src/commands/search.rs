@@ -11,7 +11,7 @@ use onecycle_plot::{format::duration, terminal::Charset};
 use onecycle_train::{
     Config, ConfigError,
     lr_search::{found::RangeTestResult, journal::Journal, settings::RangeTestConfig},
-    observer::Observer,
+    observer::{Observer, ShortCycle},
 };
 
 use crate::{args::SweepOptions, bar::Bar, output, stop::Stop};
@@ -169,9 +169,13 @@ impl Observer for SearchProgress {
         self.bar.begin(&text, updates);
     }
 
-    fn short_cycle(&mut self, lr_max: f64, seed: u64, updates: u64) {
-        let text = format!("short cycle: lr_max {lr_max}, seed {seed}");
-        self.bar.begin(&text, updates);
+    fn short_cycle(&mut self, cycle: &ShortCycle) {
+        let ShortCycle { lr_max, seed, .. } = cycle;
+        let reason = cycle
+            .reason
+            .map_or(String::new(), |why| format!(" ({why})"));
+        let text = format!("short cycle: lr_max {lr_max}{reason}, seed {seed}");
+        self.bar.begin(&text, cycle.updates);
     }
 
     fn search_step(&mut self, _lr: f64) {

@@ -225,6 +225,8 @@ fn fit_searches_trains_and_tests() {
         "-q",
         "--epochs",
         "4",
+        "--weight-decays",
+        "0.0005,0.0001,0.0025",
         "--format",
         "json",
         "--out",

@@ -36,6 +36,9 @@ const SEEDS_FEW: [usize; 2] = [3, 10];
 const HELD_OUT_FEW: usize = 40;
 /// The configured weight decay is also tested divided and multiplied by this factor.
 const WEIGHT_DECAY_FACTOR: f64 = 5.0;
+/// Runs with fewer updates keep the configured weight decay: range tests of a hundred updates say
+/// little about regularisation, and two more of them are a noticeable part of such a run.
+const MIN_UPDATES_WEIGHT_DECAYS: u64 = 4000;
 
 /// Smallest number of updates of a run without a configured length: in fewer, one cycle is too
 /// short.
@@ -66,11 +69,11 @@ pub fn lengthen(config: &mut Config, images: usize) -> Result<Option<String>, Tr
     )))
 }
 
-/// The weight decays to test: the configured one first, then a smaller and a larger one. Only the
-/// configured one if it is 0.
-pub fn weight_decays(config: &Config) -> Vec<f64> {
+/// The weight decays to test before a run of `run` updates: the configured one first, then a smaller
+/// and a larger one. Only the configured one if it is 0 or the run has fewer than 4000 updates.
+pub fn weight_decays(config: &Config, run: u64) -> Vec<f64> {
     let own = config.optimizer.config.weight_decay();
-    if own == 0.0 {
+    if own == 0.0 || run < MIN_UPDATES_WEIGHT_DECAYS {
         return vec![own];
     }
     vec![own, own / WEIGHT_DECAY_FACTOR, own * WEIGHT_DECAY_FACTOR]
@@ -252,6 +255,14 @@ pub fn check(config: &Config) -> Result<(), TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_long_runs_choose_between_weight_decays() {
+        let config = Config::default();
+        let own = config.optimizer.config.weight_decay();
+        assert_eq!(weight_decays(&config, 3999), [own]);
+        assert_eq!(weight_decays(&config, 4000), [own, own / 5.0, own * 5.0]);
+    }
 
     #[test]
     fn a_short_run_is_lengthened_and_a_long_one_is_not() -> Result<(), TrainError> {

@@ -1,5 +1,5 @@
 use alloc::vec::Vec;
-use core::f64::consts::LN_2;
+use core::{f64::consts::LN_2, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,40 @@ pub struct Tried {
     exponent: i32,
 }
 
+/// Why a search tries a peak.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SearchReason {
+    /// The first one is that of the range test.
+    Start,
+    /// No cycle has learned anything yet.
+    NothingLearned,
+    /// It is not known yet where the loss rises below the peak with the lowest loss.
+    Lower {
+        /// The peak with the lowest loss.
+        best: f64,
+    },
+    /// The same above it.
+    Higher {
+        /// The peak with the lowest loss.
+        best: f64,
+    },
+    /// The first try failed.
+    SecondTry,
+}
+
+/// For people, in a few words.
+impl fmt::Display for SearchReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SearchReason::Start => f.write_str("suggested by the range test"),
+            SearchReason::NothingLearned => f.write_str("nothing has learned yet"),
+            SearchReason::Lower { best } => write!(f, "is less than {best} better?"),
+            SearchReason::Higher { best } => write!(f, "is more than {best} better?"),
+            SearchReason::SecondTry => f.write_str("again, because the first try failed"),
+        }
+    }
+}
+
 /// End, on one side, of the candidates with losses equal to the best.
 struct End<'a> {
     exponent: i32,
@@ -113,8 +147,8 @@ struct End<'a> {
 
 impl CycleSearch {
     /// Creates a search that starts at the candidate nearest to `start` and makes at most `most`
-    /// cycles, not counting those before the first one that learned anything. `untrained` is the loss of the network before any training: measured, or the
-    /// logarithm of the number of classes.
+    /// cycles, not counting those before the first one that learned anything. `untrained` is the loss
+    /// of the network before any training: measured, or the logarithm of the number of classes.
     ///
     /// # Errors
     /// Returns an error if `start` is not positive, `untrained` is not finite, or `most` is
@@ -165,6 +199,24 @@ impl CycleSearch {
     /// Whether the next cycle repeats a peak, and must start from other weights.
     pub fn is_second(&self) -> bool {
         self.next().is_some_and(|(_, second)| second)
+    }
+
+    /// Why [`next_lr_max`](Self::next_lr_max) asks for its peak; [`SearchReason::Start`] if the search
+    /// is over.
+    pub fn reason(&self) -> SearchReason {
+        let (Some((exponent, second)), Some(best)) = (self.next(), self.best()) else {
+            return SearchReason::Start;
+        };
+        let lr_max = best.lr_max;
+        if second {
+            SearchReason::SecondTry
+        } else if !self.is_descent(self.untrained - best.loss) {
+            SearchReason::NothingLearned
+        } else if exponent < best.exponent {
+            SearchReason::Lower { best: lr_max }
+        } else {
+            SearchReason::Higher { best: lr_max }
+        }
     }
 
     /// Records the held-out loss of the cycle requested by [`next_lr_max`](Self::next_lr_max). A

@@ -31,6 +31,30 @@ fn config() -> ProptestConfig {
     }
 }
 
+/// Nothing learns at the range test's rate; then a valley with a failed try on its upper side.
+#[test]
+fn every_peak_has_a_reason() {
+    let mut search = CycleSearch::new(0.8, UNTRAINED, 6).unwrap();
+    let mut reasons = Vec::new();
+    while let Some(lr_max) = search.next_lr_max() {
+        reasons.push((lr_max, search.reason().to_string()));
+        search.record(match lr_max {
+            lr if lr > 0.3 => UNTRAINED,
+            lr if lr > 0.15 => 0.9,
+            _ => 1.2,
+        });
+    }
+    let words = [
+        (0.8, "suggested by the range test"),
+        (0.2, "nothing has learned yet"),
+        (0.1, "is less than 0.2 better?"),
+        (0.4, "is more than 0.2 better?"),
+        (0.4, "again, because the first try failed"),
+    ];
+    let expected = words.map(|(lr_max, reason)| (lr_max, reason.to_owned()));
+    assert_eq!(reasons, expected);
+}
+
 proptest! {
     #![proptest_config(config())]
 
