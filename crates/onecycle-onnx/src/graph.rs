@@ -3,7 +3,7 @@
 //! Field numbers are those of
 //! [onnx.proto](https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), written behind each field.
 
-use crate::wire::Message;
+use onecycle_protobuf::Message;
 
 /// Version of the operators. 13 is the first with today's `Softmax`; a runtime also reads files of
 /// every older version, so the lowest one that suffices suits the most runtimes.

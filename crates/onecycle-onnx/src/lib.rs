@@ -38,7 +38,6 @@ mod layers;
 mod networks;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 pub use classifier::{Description, IMAGES, LOGITS, PROBABILITIES, classifier};
 pub use error::OnnxError;
