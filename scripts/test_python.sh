@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds the Python module and tests it: without PyTorch, and, where apt-get exists, with Debian's PyTorch for
-# the CPU. Executes the notebooks. Needs Rust and Python 3.10 or newer; everything it installs goes into
+# the CPU. Executes the notebooks. Reads the event files of the command with TensorBoard. Needs Rust and Python 3.10 or newer; everything it installs goes into
 # target/python, except Debian's packages. The integrations have a script of their own,
 # scripts/test_python_integrations.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repository=$PWD
 package=$PWD/crates/onecycle-python
+# The command as the tests before have built it.
+program=$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/onecycle
+[ -x "$program" ] || cargo build --locked --workspace --bins --examples
 out=$(realpath -m "${CARGO_TARGET_DIR:-target}")/python
 export CARGO_TARGET_DIR=$out OMP_NUM_THREADS=1
 mkdir -p "$out"
@@ -33,6 +36,9 @@ execute() {
     "$1" -m nbconvert --to notebook --execute --output-dir "$out/notebooks" --log-level WARN "docs/notebooks/$2"
 }
 execute "$out/venv/bin/python" wrong-suggestions.ipynb
+
+"$out/venv/bin/pip" install --quiet tensorboard 'setuptools<81'
+"$out/venv/bin/python" scripts/check_tensorboard.py "$program"
 
 if command -v apt-get >/dev/null && [ -x /usr/bin/python3 ]; then
     dpkg -s python3-torch python3-venv >/dev/null 2>&1 || {

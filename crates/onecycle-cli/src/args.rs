@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Args as ClapArgs, ValueEnum};
 use onecycle_studies::study::Part;
-use onecycle_train::{Config, ConfigError, config::Layers, tta::Tta};
+use onecycle_train::{
+    Config, ConfigError,
+    config::{Layers, LogFormat},
+    tta::Tta,
+};
 use onecycle_vision::catalog;
 
 use crate::{processes, stop};
@@ -376,9 +380,30 @@ pub(crate) struct RunOptions {
     /// to 8 times [key: on_divergence] [default: stop]
     #[arg(long, value_name = "stop|retry")]
     pub(crate) on_divergence: Option<String>,
+    #[command(flatten)]
+    pub(crate) log: LogOption,
     /// Resume a run although its data have changed or another version of onecycle started it
     #[arg(long)]
     pub(crate) accept_changes: bool,
+}
+
+/// Flag for log files besides the records of a run.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct LogOption {
+    /// Write log files for another program while the run trains: tensorboard [key: log] [default: none]
+    #[arg(long = "log", value_name = "PROGRAM")]
+    pub(crate) formats: Vec<LogFormat>,
+}
+
+impl LogOption {
+    /// Adds the programs to those of a configuration.
+    pub(crate) fn add_to(&self, config: &mut Config) {
+        for format in &self.formats {
+            if !config.logs(*format) {
+                config.log.push(*format);
+            }
+        }
+    }
 }
 
 /// Flags for the output of a command.

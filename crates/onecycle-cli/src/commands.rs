@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod find;
 mod fit;
+mod log;
 mod plan;
 mod predict;
 mod recipes;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Reproduce(reproduce::Reproduce),
     /// Train a study on a Slurm cluster, as a job array of workers
     Slurm(slurm::Slurm),
+    /// Write log files for TensorBoard from the records of runs or studies
+    Log(log::Log),
     /// Classify images with a trained model
     Predict(predict::Predict),
     /// Write a trained model as an ONNX file, with its preprocessing and class names
@@ -119,6 +122,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
         Command::Slurm(args) => slurm::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

@@ -48,9 +48,9 @@ const SAME: [&str; 11] = [
 ];
 /// Keys that define the training budget.
 const BUDGET: [&str; 3] = ["epochs", "steps", "batch_size"];
-/// Keys that the table of differing settings leaves out: the comparison sets the seeds, and threads
-/// do not change results.
-const UNLISTED: [&str; 2] = ["seed", "threads"];
+/// Keys that the table of differing settings leaves out: the comparison sets the seeds, and log files
+/// and threads do not change results.
+const UNLISTED: [&str; 3] = ["log", "seed", "threads"];
 
 /// A comparison to run.
 #[derive(Debug, Clone, PartialEq)]

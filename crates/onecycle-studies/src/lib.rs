@@ -43,6 +43,7 @@
 //! - [`compare`] compares configurations over several seeds.
 //! - [`reproduce`] repeats experiments of the 1cycle literature and tests the published claims.
 //! - [`suggestions`] measures how good the suggested learning rates are.
+//! - [`event_logs`] writes event files for TensorBoard from the records of runs and studies.
 //!
 //! All functions return [`StudyError`]. Every error of the crates below converts into it by `?`.
 //!
@@ -50,6 +51,7 @@
 
 pub mod compare;
 mod error;
+pub mod event_logs;
 pub mod reproduce;
 pub mod study;
 pub mod suggestions;

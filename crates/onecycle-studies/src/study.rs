@@ -49,7 +49,8 @@ pub use variant::{TimeToAccuracySummary, Variant, VariantSummary, XAxis, curves}
 use crate::StudyError;
 use onecycle_train::{
     Config, ConfigError, Experiment, FileError, RunError, TrainError,
-    config::DataConfig,
+    config::{DataConfig, LogFormat},
+    event_log,
     experiment::DataCache,
     files,
     finish::Artifacts,
@@ -247,6 +248,12 @@ impl Study {
         let mut shared = Shared::default();
         let mut results = self.results_on(&mut shared.data, folder)?;
         observer.study(of, results.iter().flatten().count());
+        if self.is_logged() {
+            let out = RunFolder::at(folder).tensorboard();
+            let runs = self.specs.iter();
+            let runs = runs.map(|spec| (spec.label.as_str(), &spec.config));
+            event_log::write_experiment(&out, runs)?;
+        }
         if results.iter().any(Option::is_none) {
             files::create_folder(&folder.join("runs"))?;
             let _lock = match part {
@@ -271,7 +278,26 @@ impl Study {
             return Ok(StudyOutcome::Left { done, of });
         }
         self.remove_left_over(folder)?;
+        self.log_finished(folder)?;
         Ok(StudyOutcome::Finished(finished))
+    }
+
+    /// Whether runs write event files for TensorBoard.
+    fn is_logged(&self) -> bool {
+        let logs = |spec: &RunSpec| spec.config.logs(LogFormat::TensorBoard);
+        self.specs.iter().any(logs)
+    }
+
+    /// Writes the event files of runs that were finished before event files were asked for.
+    fn log_finished(&self, folder: &Path) -> Result<(), StudyError> {
+        for spec in &self.specs {
+            let run = RunFolder::at(&Study::run_folder(folder, spec));
+            let has_files = !event_log::event_files(&run.tensorboard())?.is_empty();
+            if spec.config.logs(LogFormat::TensorBoard) && !has_files {
+                event_log::convert(&run, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// Trains the runs of a part, in passes over all of them: a run that another process trained may
@@ -386,7 +412,10 @@ impl Study {
         (shared, watch): (&mut Shared, &mut RunObserver<'_>),
     ) -> Result<Option<RunResult>, StudyError> {
         let training = if root.join("run.toml").exists() {
-            let options = ResumeOptions::default();
+            let options = ResumeOptions {
+                log: spec.config.log.clone(),
+                ..ResumeOptions::default()
+            };
             Training::resume_locked(RunFolder::open(root)?, lock.clone(), options, watch)?
         } else {
             let experiment = Experiment::prepare_from(spec.config.clone(), &mut shared.cache)?;

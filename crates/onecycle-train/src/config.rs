@@ -17,7 +17,7 @@ mod tables;
 pub(crate) mod units;
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -67,6 +67,7 @@ const MAX_THREADS: usize = 1024;
 /// | `on_divergence` | `stop` | `stop`, `retry` | what to do after a loss that is not finite: [`OnDivergence`] |
 /// | `init` | none | | existing weights to start from: the folder of a run, or a safetensors file |
 /// | `keep` | `last` | `last`, `best` | which network the run saves: [`Keep`] |
+/// | `log` | none | `tensorboard` | programs whose log files the run writes: [`LogFormat`] |
 /// | `[data]` | Fashion-MNIST | | [`DataConfig`] |
 /// | `[augment]` | flips only | | [`Augment`] |
 /// | `[optimizer]` | SGD | | [`OptimizerSection`] |
@@ -125,6 +126,9 @@ pub struct Config {
     /// Which network the run saves.
     #[serde(default, skip_serializing_if = "Keep::is_last")]
     pub keep: Keep,
+    /// Programs whose log files the run writes, besides its records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogFormat>,
     /// The images.
     pub data: DataConfig,
     /// Random changes to training images.
@@ -174,6 +178,33 @@ impl Keep {
     /// Whether it is the network after the last epoch.
     pub fn is_last(&self) -> bool {
         *self == Keep::Last
+    }
+}
+
+/// A program whose log files a run writes, besides its records. They do not change the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Event files of TensorBoard in `tensorboard/`; see [`event_log`](crate::event_log).
+    TensorBoard,
+}
+
+impl FromStr for LogFormat {
+    type Err = ConfigError;
+
+    fn from_str(word: &str) -> Result<Self, ConfigError> {
+        match word {
+            "tensorboard" => Ok(LogFormat::TensorBoard),
+            _ => Err(ConfigError::setting("log", word, "tensorboard")),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFormat::TensorBoard => "tensorboard",
+        })
     }
 }
 
@@ -445,6 +476,7 @@ impl Default for Config {
             on_divergence: OnDivergence::Stop,
             init: None,
             keep: Keep::Last,
+            log: Vec::new(),
             data: DataConfig::default(),
             augment: Augment {
                 flip: Flip::Random,
@@ -475,6 +507,11 @@ impl Config {
     /// None for a valid configuration.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         Ok(toml::to_string(self).map_err(FileError::to_toml)?)
+    }
+
+    /// Whether the run writes log files for this program.
+    pub fn logs(&self, format: LogFormat) -> bool {
+        self.log.contains(&format)
     }
 
     /// Whether only the last layer is trained.

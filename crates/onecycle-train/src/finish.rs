@@ -14,6 +14,7 @@ use crate::{
     data_report::DataReport,
     depth,
     diagnose::{self, Diagnosis},
+    event_log::{EventLog, TestResult},
     experiment::Data,
     figures::{self, RunRecords},
     files,
@@ -267,6 +268,7 @@ pub(crate) fn finish(
     folder: &RunFolder,
     network: FinalNetwork,
     artifacts: Artifacts,
+    log: Option<&mut EventLog>,
 ) -> Result<Summary, TrainError> {
     let data = &experiment.data;
     let FinalNetwork {
@@ -307,6 +309,14 @@ pub(crate) fn finish(
             images.write(&picture, &folder.figures())?;
         }
         write_report(folder, &summary, &epochs)?;
+    }
+    if let Some(log) = log {
+        let test = TestResult {
+            steps: summary.steps,
+            test_accuracy,
+            test_loss,
+        };
+        log.finish(&folder.figures(), test)?;
     }
     checkpoint::remove_stop(&folder.checkpoints())?;
     journal::remove(folder)?;

@@ -70,6 +70,7 @@
 //! | [`model_file`] | `model.safetensors` and its description |
 //! | [`export`] | a model for other programs |
 //! | [`figures`], [`report`], [`plan_view`] | figures and report of a run; a plan before training |
+//! | [`event_log`] | event files for TensorBoard |
 //! | [`recipe`] | complete configurations of published trainings |
 //! | [`device`] | devices by name, number of threads |
 //! | [`files`], [`tensors`] | atomic writes, JSON lines, safetensors |
@@ -93,6 +94,7 @@ pub mod diagnose;
 pub mod diagnose_run;
 mod error;
 pub mod evaluate;
+pub mod event_log;
 pub mod experiment;
 pub mod export;
 pub mod figures;

@@ -15,6 +15,7 @@
 //! model.safetensors   the trained network
 //! summary.json        the result in numbers
 //! diverged.json       replaces summary.json if a run of a study diverged
+//! tensorboard/        event files, if they were asked for
 //! assessment/         confusion matrix, classes, reliability and worst images as CSV and JSON
 //! report.html         the report; figures/ has its figures as SVG, PNG and CSV
 //! .lock               locked while a process works on the run
@@ -232,6 +233,11 @@ impl RunFolder {
     /// `assessment/`.
     pub fn assessment(&self) -> PathBuf {
         self.root.join("assessment")
+    }
+
+    /// `tensorboard/`.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
     }
 
     /// `report.html`.

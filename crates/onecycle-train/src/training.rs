@@ -26,9 +26,10 @@ use crate::{
     assessment::Answers,
     best::{Best, BestEpoch},
     checkpoint::{Checkpoint, CheckpointKind, Progress},
-    config::Keep,
+    config::{Keep, LogFormat},
     device,
     diagnose::{self, Diagnosis},
+    event_log::EventLog,
     files::JsonLines,
     finish::{self, Artifacts, FinalNetwork, Summary},
     metrics::{BatchLogits, Evaluator, MetricSums},
@@ -78,6 +79,8 @@ pub struct Training {
     artifacts: Artifacts,
     /// Record of diagnoses, if the configuration asks for them.
     diagnoses: Option<JsonLines<Diagnosis>>,
+    /// The event file, while the run trains and if the configuration asks for it.
+    log: Option<EventLog>,
     /// The processes that train together; this one leads.
     team: Option<Team>,
 }
@@ -162,17 +165,29 @@ impl Training {
     }
 
     fn run_to_end(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        self.open_log()?;
         loop {
             match self.train_and_test(observer) {
                 Ok(true) => {
                     self.save(CheckpointKind::Stop)?;
+                    if let Some(log) = &mut self.log {
+                        log.flush()?;
+                    }
                     return Ok(Outcome::Stopped { step: self.step() });
                 }
                 Ok(false) => break,
                 Err(TrainError::Run(RunError::Diverged { step, lr, .. })) if self.can_retry() => {
                     self.roll_back(step, lr, observer)?;
+                    self.open_log()?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let (TrainError::Run(RunError::Diverged { .. }), Some(log)) =
+                        (&error, &mut self.log)
+                    {
+                        log.diverged()?;
+                    }
+                    return Err(error);
+                }
             }
         }
         let network = FinalNetwork {
@@ -182,8 +197,18 @@ impl Training {
             tested: self.eval_metrics,
             answers: std::mem::take(&mut self.answers),
         };
-        let summary = finish::finish(&self.experiment, &self.folder, network, self.artifacts)?;
+        let (artifacts, log) = (self.artifacts, self.log.as_mut());
+        let summary = finish::finish(&self.experiment, &self.folder, network, artifacts, log)?;
         Ok(Outcome::Finished(Box::new(summary)))
+    }
+
+    /// Begins the event file with what the records contain, if the configuration asks for one.
+    fn open_log(&mut self) -> Result<(), TrainError> {
+        if self.experiment.config.logs(LogFormat::TensorBoard) {
+            let out = self.folder.tensorboard();
+            self.log = Some(EventLog::of_run(&self.folder, &self.run_file, &out)?);
+        }
+        Ok(())
     }
 
     /// Trains all remaining epochs, then measures on the test set. Returns true if the observer
@@ -288,6 +313,9 @@ impl Training {
         };
         let record = StepRecord::of(&update, &hyper, self.trainer.optimizer.config());
         self.steps.push(&record)?;
+        if let Some(log) = &mut self.log {
+            log.step(&record)?;
+        }
         self.train_metrics.add(update.metrics);
         Ok(record)
     }
@@ -368,6 +396,9 @@ impl Training {
         };
         let record = EpochRecord::of(&sums, end, &last, self.trainer.optimizer.config());
         self.epochs.push(&record)?;
+        if let Some(log) = &mut self.log {
+            log.epoch(&record)?;
+        }
         observer.epoch(&record);
         if !sums.validation.loss.is_finite() {
             // Before the checkpoint is written: the previous one may still be usable.

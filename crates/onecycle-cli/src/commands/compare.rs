@@ -8,7 +8,7 @@ use onecycle_train::device;
 
 use super::study_progress::{self, StudyProgress};
 use crate::{
-    args::{Format, StudyOptions, at_least_one, pairs},
+    args::{Format, LogOption, StudyOptions, at_least_one, pairs},
     output::{self, AnyError},
     stop::Stop,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Compare {
     /// Set any key of the configuration in all files; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) log: LogOption,
     /// Folder of runs and results; run the same command again to continue [default:
     /// runs/compare-NAME-NAME..]
     #[arg(long, value_name = "DIR")]
@@ -46,7 +48,11 @@ pub(crate) struct Compare {
 
 /// Reads the files.
 pub(super) fn comparison(args: &Compare) -> Result<Comparison, AnyError> {
-    let settings = pairs(&args.settings)?;
+    let mut settings = pairs(&args.settings)?;
+    for format in &args.log.formats {
+        // The last of several settings applies, and there is one format.
+        settings.push(("log".to_owned(), format!("[\"{format}\"]")));
+    }
     let comparison = Comparison::read(&args.files, &settings, args.seeds, &args.accuracies)?;
     Ok(comparison)
 }

@@ -27,7 +27,7 @@ use super::{
     train,
 };
 use crate::{
-    args::{ConfigOptions, Format, OutputOptions, RunOptions, SweepOptions},
+    args::{ConfigOptions, Format, LogOption, OutputOptions, RunOptions, SweepOptions},
     output::{self, AnyError},
     stop::{self, Stop},
 };
@@ -57,6 +57,8 @@ pub(crate) struct Fit {
     #[arg(long, conflicts_with = "weight_decays")]
     pub(crate) quick: bool,
     #[command(flatten)]
+    pub(crate) log: LogOption,
+    #[command(flatten)]
     pub(crate) sweep: SweepOptions,
     #[command(flatten)]
     pub(crate) show: OutputOptions,
@@ -82,6 +84,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
         )));
     }
     let mut config = given.resolve()?;
+    args.log.add_to(&mut config);
     fit::check(&config)?;
     device::set_threads(config.threads)?;
     let out = args.out.as_deref();
@@ -128,6 +131,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
             Journal::in_folder(out).check(&config, &find)?;
             let run_options = RunOptions {
                 max_time: args.max_time,
+                log: args.log.clone(),
                 ..RunOptions::default()
             };
             return train::continue_run(

@@ -162,6 +162,7 @@ fn compare_words(args: &Compare, out: &Path) -> Vec<String> {
         seeds,
         accuracies,
         settings,
+        log,
         out: _,
         study: _,
     } = args;
@@ -172,6 +173,9 @@ fn compare_words(args: &Compare, out: &Path) -> Vec<String> {
     words.list("--accuracies", accuracies);
     for setting in settings {
         words.flag("--set", Some(setting));
+    }
+    for format in &log.formats {
+        words.flag("--log", Some(format));
     }
     words.flag("--out", Some(out.display()));
     words.0

@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     if let Some(every) = &args.diagnose {
         layers = layers.set("diagnose.every", every_of(every)?)?;
     }
-    let config = layers.resolve()?;
+    let mut config = layers.resolve()?;
+    run_options.log.add_to(&mut config);
     device::set_threads(config.threads)?;
     let message = "stopped before the first step; nothing was written";
     let stop = Stop::listen(start, run_options.max_time, message);
@@ -224,6 +225,7 @@ pub(super) fn resume_run(
             Some(word) => Some(word.parse()?),
             None => None,
         },
+        log: run_options.log.formats.clone(),
     };
     let configured = RunFile::read(&folder.run_file(), options.accept_changes)?
         .config

@@ -14,6 +14,7 @@ mod compare;
 mod continued;
 mod diagnose;
 mod disk;
+mod event_files;
 mod export;
 mod find;
 mod finetune;

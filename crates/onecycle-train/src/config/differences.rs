@@ -6,11 +6,11 @@ use super::Config;
 use crate::{ConfigError, FileError};
 
 /// Keys that do not change the result of a run.
-const WITHOUT_EFFECT: [&str; 1] = ["threads"];
+const WITHOUT_EFFECT: [&str; 2] = ["log", "threads"];
 
 impl Config {
     /// Returns the keys whose value in `other` differs, as `key was VALUE, is VALUE`. The number of
-    /// threads is ignored, because no result depends on it.
+    /// threads and the log files are ignored, because no result depends on them.
     ///
     /// # Errors
     /// None for a valid configuration.
@@ -66,6 +66,8 @@ mod tests {
             .set("policy.lr_max", "0.4")
             .unwrap()
             .set("threads", "1")
+            .unwrap()
+            .set("log", "[\"tensorboard\"]")
             .unwrap()
             .resolve()
             .unwrap();

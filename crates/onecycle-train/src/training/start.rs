@@ -7,7 +7,7 @@ use crate::{
     Experiment, RunError, TrainError,
     assessment::Answers,
     checkpoint::{Checkpoint, CheckpointKind, Progress},
-    config::OnDivergence,
+    config::{LogFormat, OnDivergence},
     data_report::DataReport,
     diagnose::{self, Diagnosis},
     files::{self, JsonLines},
@@ -19,13 +19,15 @@ use crate::{
 };
 
 /// Options for resuming a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResumeOptions {
     /// Accept a run of another format, or whose data have changed. Its results are then not
     /// bit-identical to those of an uninterrupted run.
     pub accept_changes: bool,
     /// Overrides `on_divergence` of the configuration.
     pub on_divergence: Option<OnDivergence>,
+    /// Log files to write, besides those of the configuration.
+    pub log: Vec<LogFormat>,
 }
 
 impl Training {
@@ -72,6 +74,7 @@ impl Training {
             run_file,
             _lock: lock,
             artifacts: Artifacts::All,
+            log: None,
             team: None,
         };
         training.save(CheckpointKind::Regular)?;
@@ -118,6 +121,11 @@ impl Training {
         let mut config = recorded.config.clone();
         if let Some(on_divergence) = options.on_divergence {
             config.on_divergence = on_divergence;
+        }
+        for format in options.log {
+            if !config.logs(format) {
+                config.log.push(format);
+            }
         }
         let experiment = Experiment::prepare_recorded(config, recorded.init.clone())?;
         let run = Stopped {
@@ -233,6 +241,7 @@ impl Stopped {
             run_file,
             _lock: lock,
             artifacts: Artifacts::All,
+            log: None,
             team: None,
         })
     }

@@ -98,6 +98,7 @@ impl Stage {
             Journal::in_folder(&self.root).check(&self.config, &find)?;
             let options = RunOptions {
                 max_time: args.max_time,
+                log: args.log.clone(),
                 ..RunOptions::default()
             };
             let threads = self.config.threads;
