@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Python module and tests it: without PyTorch, and, where apt-get exists, with Debian's PyTorch for
-# the CPU. Executes the notebooks. Reads the event files of the command with TensorBoard. Needs Rust and Python 3.10 or newer; everything it installs goes into
+# the CPU. Executes the notebooks. Reads the event files of the command with TensorBoard, and looks at its output on
+# terminals. Needs Rust and Python 3.10 or newer; everything it installs goes into
 # target/python, except Debian's packages. The integrations have a script of their own,
 # scripts/test_python_integrations.sh.
 set -euo pipefail
@@ -37,8 +38,9 @@ execute() {
 }
 execute "$out/venv/bin/python" wrong-suggestions.ipynb
 
-"$out/venv/bin/pip" install --quiet tensorboard 'setuptools<81'
+"$out/venv/bin/pip" install --quiet tensorboard 'setuptools<81' pyte
 "$out/venv/bin/python" scripts/check_tensorboard.py "$program"
+"$out/venv/bin/python" scripts/check_terminal.py "$program"
 
 if command -v apt-get >/dev/null && [ -x /usr/bin/python3 ]; then
     dpkg -s python3-torch python3-venv >/dev/null 2>&1 || {

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    ops::Deref,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,7 +16,11 @@ use onecycle_train::{
 };
 use onecycle_vision::catalog;
 
-use crate::{processes, stop};
+use crate::{
+    bar::{self, Mode},
+    on_finish::OnFinish,
+    processes, screen, stop,
+};
 
 /// Flags of every command that has a configuration. A flag overrides `--set`, which overrides
 /// `--config`.
@@ -355,7 +360,9 @@ pub(crate) struct StudyOptions {
     #[command(flatten)]
     pub(crate) threads: ThreadsOption,
     #[command(flatten)]
-    pub(crate) show: OutputOptions,
+    pub(crate) on_finish: OnFinish,
+    #[command(flatten)]
+    pub(crate) show: ShowOptions,
 }
 
 impl StudyOptions {
@@ -382,6 +389,8 @@ pub(crate) struct RunOptions {
     pub(crate) on_divergence: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogOption,
+    #[command(flatten)]
+    pub(crate) on_finish: OnFinish,
     /// Resume a run although its data have changed or another version of onecycle started it
     #[arg(long)]
     pub(crate) accept_changes: bool,
@@ -415,6 +424,59 @@ pub(crate) struct OutputOptions {
     /// Show no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// Smallest terminal, in columns and rows, on which the dashboard is the default.
+const ROOM_FOR_DASHBOARD: (usize, usize) = (60, 16);
+
+/// Flags for the output of a command that trains.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ShowOptions {
+    #[command(flatten)]
+    output: OutputOptions,
+    /// How to show progress; without a terminal always plain [default: dashboard, or bar on a terminal
+    /// with less than 60 columns or 16 rows]
+    #[arg(long, value_enum)]
+    pub(crate) progress: Option<Progress>,
+}
+
+/// How progress is shown on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A line now and then
+    Plain,
+    /// A bar in one line
+    Bar,
+    /// Curves, times and memory
+    Dashboard,
+}
+
+impl ShowOptions {
+    /// How to show progress on standard error.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.quiet {
+            return Mode::Hidden;
+        }
+        if !bar::is_terminal() {
+            return Mode::Lines;
+        }
+        let (columns, rows) = screen::size();
+        let has_room = columns >= ROOM_FOR_DASHBOARD.0 && rows >= ROOM_FOR_DASHBOARD.1;
+        match self.progress {
+            Some(Progress::Plain) => Mode::Lines,
+            Some(Progress::Dashboard) => Mode::Dashboard,
+            None if has_room => Mode::Dashboard,
+            Some(Progress::Bar) | None => Mode::Bar,
+        }
+    }
+}
+
+impl Deref for ShowOptions {
+    type Target = OutputOptions;
+
+    fn deref(&self) -> &OutputOptions {
+        &self.output
+    }
 }
 
 /// Output format of most commands.

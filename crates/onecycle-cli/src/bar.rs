@@ -9,8 +9,37 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
 
-/// Shows progress on standard error: a bar on a terminal, occasional lines otherwise, nothing if
-/// quiet.
+/// How progress is shown on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Not at all.
+    Hidden,
+    /// Occasional lines.
+    Lines,
+    /// A bar.
+    Bar,
+    /// A [`Dashboard`](crate::dashboard::Dashboard) for a training, a bar for everything else.
+    Dashboard,
+}
+
+impl Mode {
+    /// A bar on a terminal, lines otherwise, nothing if `quiet`.
+    pub(crate) fn of(quiet: bool) -> Self {
+        match (quiet, is_terminal()) {
+            (true, _) => Mode::Hidden,
+            (false, true) => Mode::Bar,
+            (false, false) => Mode::Lines,
+        }
+    }
+}
+
+/// Whether standard error is a terminal that can move its cursor.
+pub(crate) fn is_terminal() -> bool {
+    let dumb = std::env::var("TERM").is_ok_and(|kind| kind == "dumb");
+    std::io::stderr().is_terminal() && !dumb
+}
+
+/// Shows progress on standard error: a bar, occasional lines, or nothing.
 pub(crate) struct Bar {
     bar: ProgressBar,
     in_lines: bool,
@@ -19,12 +48,11 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// A bar with this `indicatif` template. Without a terminal, a line is due every `line_every`.
-    pub(crate) fn new(template: &str, quiet: bool, line_every: Duration) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let target = match (quiet, on_terminal) {
-            (false, true) => ProgressDrawTarget::stderr(),
-            _ => ProgressDrawTarget::hidden(),
+    /// A bar with this `indicatif` template. In lines, one is due every `line_every`.
+    pub(crate) fn new(template: &str, mode: Mode, line_every: Duration) -> Self {
+        let target = match mode {
+            Mode::Bar | Mode::Dashboard => ProgressDrawTarget::stderr(),
+            Mode::Hidden | Mode::Lines => ProgressDrawTarget::hidden(),
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -32,7 +60,7 @@ impl Bar {
         }
         Bar {
             bar,
-            in_lines: !quiet && !on_terminal,
+            in_lines: mode == Mode::Lines,
             line_every,
             last_line: Instant::now(),
         }

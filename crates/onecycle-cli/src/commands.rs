@@ -25,7 +25,7 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::{args::ConfigOptions, output::AnyError, processes};
+use crate::{args::ConfigOptions, on_finish::OnFinish, output::AnyError, processes};
 
 /// Train image classifiers fast with Leslie Smith's 1cycle policy.
 ///
@@ -81,6 +81,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// The command that runs at the end of this one.
+    fn on_finish(&self) -> Option<&OnFinish> {
+        match self {
+            Command::Fit(args) => Some(&args.on_finish),
+            Command::Train(args) => Some(&args.run_options.on_finish),
+            Command::Resume(args) => Some(&args.run_options.on_finish),
+            Command::Compare(args) => Some(&args.study.on_finish),
+            Command::Reproduce(args) => Some(&args.study.on_finish),
+            _ => None,
+        }
+    }
+
     /// The configuration of a command that several processes can run together.
     fn shared(&self) -> Option<&ConfigOptions> {
         match self {
@@ -102,6 +114,9 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
             return Ok(code);
         }
         _joined = Some(joined);
+    }
+    if let Some(on_finish) = args.command.on_finish() {
+        on_finish.listen();
     }
     match args.command {
         Command::Plan(args) => plan::run(&args),

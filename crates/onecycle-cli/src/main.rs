@@ -9,9 +9,12 @@
 mod args;
 mod bar;
 mod commands;
+mod dashboard;
+mod on_finish;
 mod output;
 mod processes;
 mod progress;
+mod screen;
 mod stop;
 
 use std::{process::ExitCode, time::Instant};
@@ -30,10 +33,18 @@ fn main() -> ExitCode {
         .iter()
         .for_each(|text| output::note(&format!("onecycle: {text}")));
     match commands::run(args, start) {
-        Ok(code) => code,
-        Err(error) if output::is_closed_pipe(&*error) => ExitCode::SUCCESS,
+        Ok(code) => {
+            on_finish::run(None);
+            code
+        }
+        Err(error) if output::is_closed_pipe(&*error) => {
+            on_finish::run(None);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            output::note(&output::one_line(&format!("onecycle: {error}")));
+            let message = output::one_line(&error.to_string());
+            output::note(&format!("onecycle: {message}"));
+            on_finish::run(Some(&message));
             ExitCode::FAILURE
         }
     }

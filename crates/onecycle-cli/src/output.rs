@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::screen;
+
 /// Any error of a command. Only its message is shown.
 pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -17,17 +19,19 @@ const MAX_WIDTH: usize = 120;
 
 /// Writes text to standard output.
 pub(crate) fn text(text: &str) -> Result<(), AnyError> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    Ok(out.flush()?)
+    screen::above(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    })
 }
 
 /// Writes a line to standard error. Write errors are ignored: there is nowhere left to report them.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = screen::above(|| writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Columns of a plot for the terminal.

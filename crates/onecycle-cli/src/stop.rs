@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{output, processes};
+use crate::{on_finish, output, processes};
 
 /// Why a command stops early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,18 +106,18 @@ impl Stop {
         }
     }
 
-    /// Exit code of the stopped command.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        self.reason()
-            .map_or(ExitCode::FAILURE, |reason| ExitCode::from(reason.code()))
-    }
-
-    /// Start of the message about the stop: that the time limit is over, if that is the reason.
-    pub(crate) fn prefix(&self) -> &'static str {
-        match self.reason() {
+    /// Prints that the command has stopped and how to continue, and that the time limit is over, if
+    /// that is the reason. Returns the exit code.
+    pub(crate) fn announce(&self, message: &str) -> ExitCode {
+        let prefix = match self.reason() {
             Some(Reason::TimeIsUp) => "time limit reached: ",
             _ => "",
-        }
+        };
+        let message = format!("{prefix}{message}");
+        output::note(&message);
+        let code = self.reason().map_or(1, Reason::code);
+        on_finish::stopped(&message, code);
+        ExitCode::from(code)
     }
 
     /// Why the command should stop, if it should.
@@ -166,7 +166,10 @@ impl Signals {
 /// Ends the process at once with the exit code of a signal.
 fn end(number: i32, exit_message: &str) -> ! {
     output::note(exit_message);
-    process::exit(i32::from(Reason::Signal(number).code()))
+    let code = Reason::Signal(number).code();
+    on_finish::stopped(exit_message, code);
+    on_finish::run(None);
+    process::exit(i32::from(code))
 }
 
 /// Number of the signal of Ctrl-C, the same on all systems.

@@ -109,6 +109,52 @@ pub fn draw(
         .collect()
 }
 
+/// Draws one curve without axes, from its smallest to its largest value, as `rows` lines of `columns`
+/// characters. Values that are not finite leave gaps.
+///
+/// ```
+/// use onecycle_plot::terminal::{Charset, curve};
+///
+/// let lines = curve(&[0.0, 1.0, 2.0, 1.0, 0.0], 5, 3, Charset::Ascii);
+/// assert_eq!(lines, ["  *  ", " * * ", "*   *"]);
+/// ```
+pub fn curve(values: &[f64], columns: usize, rows: usize, charset: Charset) -> Vec<String> {
+    plot(values, &ValueRange::new(values), columns, rows, charset)
+}
+
+/// Draws one curve in a single line of at most `columns` characters: the height of each one is the
+/// mean of its values, from the smallest to the largest. A value that is not finite leaves a gap.
+///
+/// ```
+/// use onecycle_plot::terminal::{Charset, sparkline};
+///
+/// assert_eq!(sparkline(&[1.0, 2.0, 4.0, 8.0], 40, Charset::Braille), "▁▂▄█");
+/// assert_eq!(sparkline(&[1.0, 3.0, 8.0, 8.0], 2, Charset::Braille), "▁█");
+/// ```
+pub fn sparkline(values: &[f64], columns: usize, charset: Charset) -> String {
+    let levels = match charset {
+        Charset::Braille => ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
+        Charset::Ascii => ['_', '.', '-', '=', '+', '*', '#', '@'],
+    };
+    let columns = columns.min(values.len());
+    let means: Vec<f64> = (0..columns)
+        .map(|column| {
+            let from = column * values.len() / columns;
+            let to = (column + 1) * values.len() / columns;
+            let part = &values[from..to];
+            part.iter().sum::<f64>() / part.len() as f64
+        })
+        .collect();
+    let range = ValueRange::new(&means);
+    means
+        .iter()
+        .map(|mean| match range.row(*mean, levels.len()) {
+            Some(row) => levels[levels.len() - 1 - row],
+            None => ' ',
+        })
+        .collect()
+}
+
 /// Smallest and largest value of a panel.
 struct ValueRange {
     lo: f64,

@@ -3,7 +3,7 @@
 //! [`Silent`] ignores them, [`on_epoch`] and [`on_step`] make an observer of a closure. An observer
 //! that receives several kinds of events, or stops the work, implements [`Observer`].
 
-use onecycle::range_test::SearchReason;
+use onecycle::{Plan, range_test::SearchReason};
 
 use crate::record::{EpochRecord, StepRecord};
 
@@ -12,6 +12,8 @@ use crate::record::{EpochRecord, StepRecord};
 /// Every method ignores its event by default, so an observer implements only what it shows. They
 /// are called on one of the threads that compute.
 pub trait Observer: Send {
+    /// A run begins or continues; this is its plan.
+    fn plan(&mut self, _plan: &Plan) {}
     /// An update was made.
     fn step(&mut self, _record: &StepRecord) {}
     /// An evaluation has seen `images` of `total` images.

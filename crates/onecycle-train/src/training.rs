@@ -166,6 +166,7 @@ impl Training {
 
     fn run_to_end(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         self.open_log()?;
+        observer.plan(&self.experiment.plan);
         loop {
             match self.train_and_test(observer) {
                 Ok(true) => {

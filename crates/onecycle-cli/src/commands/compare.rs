@@ -9,6 +9,7 @@ use onecycle_train::device;
 use super::study_progress::{self, StudyProgress};
 use crate::{
     args::{Format, LogOption, StudyOptions, at_least_one, pairs},
+    on_finish,
     output::{self, AnyError},
     stop::Stop,
 };
@@ -68,7 +69,9 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
         args.study.max_time,
         study_progress::stopped_message((0, 0)),
     );
-    let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
+    on_finish::works_in(&out, &out.join("compare.json"));
+    let mut progress =
+        StudyProgress::new(&title(&comparison), args.study.show.mode(), stop.clone());
     let outcome = comparison.take_part(&out, part, &mut progress)?;
     progress.finish();
     let compared = match outcome {
@@ -89,6 +92,18 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Network and data of all variants, for people.
+fn title(comparison: &Comparison) -> String {
+    let first = comparison.variants().first().map(|(_, config)| config);
+    let data = first.map(|config| match (&config.data.name, &config.data.path) {
+        (Some(name), _) => name.clone(),
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => String::new(),
+    });
+    let model = first.map_or("", |config| &config.model);
+    format!("{model} on {}", data.unwrap_or_default())
 }
 
 /// The folder of the study. The default depends only on the variants' names, so the same command

@@ -15,7 +15,7 @@ use onecycle_train::{
 
 use crate::{
     args::{Format, OutputOptions, ThreadsOption},
-    bar::Bar,
+    bar::{Bar, Mode},
     output::{self, AnyError},
 };
 
@@ -153,7 +153,7 @@ struct DiagnoseProgress {
 impl DiagnoseProgress {
     fn new(quiet: bool) -> Self {
         let template = "{elapsed_precise} {bar:28} {pos}/{len} batches  {msg}";
-        let bar = Bar::new(template, quiet, Duration::MAX);
+        let bar = Bar::new(template, Mode::of(quiet), Duration::MAX);
         bar.redraw_every(REDRAW);
         DiagnoseProgress { bar }
     }

@@ -16,7 +16,7 @@ use onecycle_train::{
 
 use crate::{
     args::{Format, OutputOptions, ThreadsOption, TtaOptions, data_key},
-    bar::Bar,
+    bar::{Bar, Mode},
     output::{self, AnyError},
 };
 
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
     let config = configuration(args)?;
     let template = "{elapsed_precise} {bar:28} {pos}/{len} images, {eta} left";
-    let bar = Bar::new(template, args.show.quiet, Duration::MAX);
+    let bar = Bar::new(template, Mode::of(args.show.quiet), Duration::MAX);
     let evaluation = evaluate::evaluate(
         &classifier,
         Options {

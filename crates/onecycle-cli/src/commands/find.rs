@@ -19,6 +19,7 @@ use onecycle_train::{
 use super::search::{self, SearchProgress};
 use crate::{
     args::{ConfigOptions, SweepOptions},
+    bar::Mode,
     output::{self, AnyError},
     stop::{self, Stop},
 };
@@ -105,11 +106,11 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     }
     let mut journal = search::journal(out);
     let stop = Stop::listen(start, args.max_time, search::stopped_message(out));
-    let mut progress = SearchProgress::new(find.tests(), args.quiet, stop.clone());
+    let mut progress = SearchProgress::new(find.tests(), Mode::of(args.quiet), stop.clone());
     let found = range_test::run_from(&config, &find, &mut journal, &mut progress)?;
     progress.finish();
     let Some(found) = found else {
-        return Ok(search::stopped(&search::stopped_message(out), &stop));
+        return Ok(stop.announce(&search::stopped_message(out)));
     };
     if let Some(out) = out {
         found.write(out)?;

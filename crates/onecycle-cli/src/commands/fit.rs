@@ -27,7 +27,8 @@ use super::{
     train,
 };
 use crate::{
-    args::{ConfigOptions, Format, LogOption, OutputOptions, RunOptions, SweepOptions},
+    args::{ConfigOptions, Format, LogOption, RunOptions, ShowOptions, SweepOptions},
+    on_finish::{self, OnFinish},
     output::{self, AnyError},
     stop::{self, Stop},
 };
@@ -59,9 +60,11 @@ pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) log: LogOption,
     #[command(flatten)]
+    pub(crate) on_finish: OnFinish,
+    #[command(flatten)]
     pub(crate) sweep: SweepOptions,
     #[command(flatten)]
-    pub(crate) show: OutputOptions,
+    pub(crate) show: ShowOptions,
 }
 
 /// Epochs with `--quick`.
@@ -155,15 +158,16 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
             (root, message)
         }
     };
+    on_finish::works_in(&root, &RunFolder::at(&root).summary());
     stop.stop_at_once(how_to_continue.clone());
     let mut journal = Journal::in_folder(&root);
 
-    let mut progress = SearchProgress::new(find.tests(), args.show.quiet, stop.clone());
+    let mut progress = SearchProgress::new(find.tests(), args.show.mode(), stop.clone());
     let found = search_rate(&config, &find, &mut journal, &mut progress);
     progress.finish();
     let found = match found {
         Ok(Some(found)) => found,
-        Ok(None) => return Ok(search::stopped(&how_to_continue, &stop)),
+        Ok(None) => return Ok(stop.announce(&how_to_continue)),
         Err(error @ TrainError::Run(RunError::NoRate { .. })) => {
             // Repeating these tests would give the same result.
             journal.discard()?;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     args::{Format, StudyOptions, at_least_one},
+    on_finish,
     output::{self, AnyError},
     stop::Stop,
 };
@@ -103,7 +104,13 @@ pub(crate) fn run(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyError
         args.study.max_time,
         study_progress::stopped_message((0, 0)),
     );
-    let mut progress = StudyProgress::new(args.study.show.quiet, stop.clone());
+    let result = match experiments.as_slice() {
+        [one] => out.join(one.name()).join("result.json"),
+        _ => out.join("reproduce.json"),
+    };
+    on_finish::works_in(&out, &result);
+    let title = format!("{}, scale {}", args.name, args.scale);
+    let mut progress = StudyProgress::new(&title, args.study.show.mode(), stop.clone());
     let outcome = reproduce::take_part(&experiments, &protocol, (&out, part), &mut progress)?;
     progress.finish();
     let results = match outcome {
@@ -185,14 +192,14 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
     let part = args.study.part()?;
     let out = folder(args)?;
     let stop = Stop::listen(start, args.study.max_time, STOPPED);
-    let mut progress = SearchProgress::new(1, args.study.show.quiet, stop.clone());
+    on_finish::works_in(&out, &out.join("suggestions.json"));
+    let mut progress = SearchProgress::new(1, args.study.show.mode(), stop.clone());
     let outcome = suggestions::take_part(&study, (&out, part), &mut progress)?;
     progress.finish();
     let suggested = match outcome {
         StudyOutcome::Finished(suggested) => suggested,
         StudyOutcome::Stopped { .. } => {
-            output::note(&format!("{}{STOPPED}", stop.prefix()));
-            return Ok(stop.exit_code());
+            return Ok(stop.announce(STOPPED));
         }
         StudyOutcome::Left { done, of } => {
             return study_progress::left((done, of), part, args.study.show.format);

@@ -2,7 +2,6 @@
 
 use std::{
     path::Path,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,12 @@ use onecycle_train::{
     observer::{Observer, ShortCycle},
 };
 
-use crate::{args::SweepOptions, bar::Bar, output, stop::Stop};
+use crate::{
+    args::SweepOptions,
+    bar::{Bar, Mode},
+    output,
+    stop::Stop,
+};
 
 /// Lines of the plot per curve.
 const HEIGHT: usize = 14;
@@ -44,12 +48,6 @@ pub(super) fn stopped_in_new_folder(folder: &Path) -> String {
         "stopped; finished tests are kept in {folder}: to continue, run the same command with \
          --out {folder}"
     )
-}
-
-/// Prints why the search stopped and the `message`. Returns the exit code.
-pub(super) fn stopped(message: &str, stop: &Stop) -> ExitCode {
-    output::note(&format!("{}{message}", stop.prefix()));
-    stop.exit_code()
 }
 
 /// The smoothed curves, as wide as the terminal.
@@ -125,10 +123,10 @@ pub(super) struct SearchProgress {
 
 impl SearchProgress {
     /// Progress of `tests` range tests and the short cycles after them.
-    pub(super) fn new(tests: usize, quiet: bool, stop: Stop) -> Self {
+    pub(super) fn new(tests: usize, mode: Mode, stop: Stop) -> Self {
         let template = "{elapsed_precise} {bar:28} {pos}/{len}  {msg}";
         SearchProgress {
-            bar: Bar::new(template, quiet, Duration::MAX),
+            bar: Bar::new(template, mode, Duration::MAX),
             tests,
             stop,
             features: None,

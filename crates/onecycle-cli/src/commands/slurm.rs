@@ -256,6 +256,9 @@ impl Job<'_> {
         if self.study.show.quiet {
             own.push_str(" --quiet");
         }
+        if let Some(command) = &self.study.on_finish.command {
+            own.push_str(&format!(" --on-finish {}", quoted(command)));
+        }
         if let Some(time) = self.study.max_time {
             own.push_str(&format!(" --max-time {}s", time.as_secs_f64()));
         }

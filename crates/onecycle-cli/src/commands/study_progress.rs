@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
+use onecycle::Plan;
 use onecycle_plot::format::duration;
 use onecycle_studies::study::Part;
 use onecycle_train::{
     observer::{Observer, RunEnd, RunPosition},
-    record::StepRecord,
+    record::{EpochRecord, StepRecord},
 };
 
 use crate::{
     args::Format,
-    bar::Bar,
+    bar::{Bar, Mode},
+    on_finish,
     output::{self, AnyError},
+    progress::{Smoothed, View},
     stop::Stop,
 };
 
@@ -21,7 +24,9 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Shows the progress of a study of many runs.
 pub(super) struct StudyProgress {
-    bar: Bar,
+    view: View,
+    /// Running mean of the loss in the current run.
+    loss: Smoothed,
     /// The current run as text: `run 3 of 12 (one-cycle, seed 1), 4m10s left`.
     place: String,
     /// Updates made in the current run, and their total.
@@ -35,10 +40,11 @@ pub(super) struct StudyProgress {
 
 impl StudyProgress {
     /// Progress of a study that has not started yet.
-    pub(super) fn new(quiet: bool, stop: Stop) -> Self {
+    pub(super) fn new(title: &str, mode: Mode, stop: Stop) -> Self {
         let template = "{elapsed_precise} {bar:28} {pos}/{len} steps  {msg}";
         StudyProgress {
-            bar: Bar::new(template, quiet, LINE_EVERY),
+            view: View::new(title, mode, || Bar::new(template, mode, LINE_EVERY)),
+            loss: Smoothed::default(),
             place: String::new(),
             steps: (0, 0),
             done: (0, 0),
@@ -49,14 +55,12 @@ impl StudyProgress {
 
     /// Removes the bar.
     pub(super) fn finish(&self) {
-        self.bar.finish();
+        self.view.finish();
     }
 
     /// Prints why the study stopped and how to continue. Returns the exit code.
     pub(super) fn stopped(&self) -> ExitCode {
-        let prefix = self.stop.prefix();
-        output::note(&format!("{prefix}{}", stopped_message(self.done)));
-        self.stop.exit_code()
+        self.stop.announce(&stopped_message(self.done))
     }
 }
 
@@ -97,9 +101,10 @@ pub(super) fn left(
              for the result"
         ),
     };
-    output::note(&format!(
-        "{done} of {of} runs are finished and nothing is left for this process: {then}"
-    ));
+    let message =
+        format!("{done} of {of} runs are finished and nothing is left for this process: {then}");
+    output::note(&message);
+    on_finish::left(&message);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -118,29 +123,54 @@ impl Observer for StudyProgress {
         self.done = (done, runs);
         self.stop.stop_at_once(stopped_message(self.done));
         if done > 0 && done < runs {
-            self.bar
-                .line(&format!("{done} of {runs} runs are already finished"));
+            let text = format!("{done} of {runs} runs are already finished");
+            if let View::Bar(bar) = &mut self.view {
+                bar.line(&text);
+            }
         }
     }
 
     fn run_begin(&mut self, position: &RunPosition<'_>) {
         self.stop.stop_after_step();
+        self.loss = Smoothed::default();
         self.run_position(position);
     }
 
     fn run_position(&mut self, position: &RunPosition<'_>) {
         self.place = place(position);
         self.steps = (position.step, position.steps);
-        self.bar
-            .set(position.step, position.steps, self.place.clone());
+        match &self.view {
+            View::Bar(bar) => bar.set(position.step, position.steps, self.place.clone()),
+            View::Dashboard(dashboard) => dashboard.study(position, self.done.0),
+        }
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        self.view.plan(plan);
     }
 
     fn step(&mut self, record: &StepRecord) {
-        let (step, steps) = self.steps;
-        if self.bar.line_is_due() {
-            let place = &self.place;
-            let line = format!("{place}, step {step} of {steps}, loss {:.4}", record.loss);
-            self.bar.line(&line);
+        let loss = self.loss.add(record.loss);
+        match &mut self.view {
+            View::Dashboard(dashboard) => dashboard.step(record, loss, None),
+            View::Bar(bar) if bar.line_is_due() => {
+                let (place, (step, steps)) = (&self.place, self.steps);
+                let line = format!("{place}, step {step} of {steps}, loss {:.4}", record.loss);
+                bar.line(&line);
+            }
+            View::Bar(_) => {}
+        }
+    }
+
+    fn evaluation(&mut self, images: u64, total: u64) {
+        if let View::Dashboard(dashboard) = &self.view {
+            dashboard.evaluation(images, total);
+        }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        if let View::Dashboard(dashboard) = &self.view {
+            dashboard.epoch(record);
         }
     }
 
@@ -150,14 +180,22 @@ impl Observer for StudyProgress {
             None => format!("{:.2} %", 100.0 * end.final_accuracy),
             Some(step) => format!("diverged at step {step}"),
         };
-        self.bar.result(&format!("{}: {outcome}", place(position)));
+        let line = format!("{}: {outcome}", place(position));
+        match &mut self.view {
+            View::Bar(bar) => bar.result(&line),
+            View::Dashboard(dashboard) => {
+                let accuracy = end.diverged_at.is_none().then_some(end.final_accuracy);
+                dashboard.result(position.label, accuracy);
+                output::note(&line);
+            }
+        }
         // Until the next run starts, there is nothing that a checkpoint could keep.
         self.stop.stop_at_once(stopped_message(self.done));
     }
 
     fn note(&mut self, text: &str) {
         if self.shown.insert(text.to_owned()) {
-            self.bar.hidden(|| output::note(&format!("note: {text}")));
+            self.view.note(&format!("note: {text}"));
         }
     }
 

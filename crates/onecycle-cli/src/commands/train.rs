@@ -19,7 +19,8 @@ use onecycle_train::{
 
 use super::{divergence, search::SearchProgress};
 use crate::{
-    args::{self, ConfigOptions, Format, OutputOptions, RunOptions},
+    args::{self, ConfigOptions, Format, RunOptions, ShowOptions},
+    on_finish,
     output::{self, AnyError},
     processes,
     progress::TrainProgress,
@@ -44,7 +45,7 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) run_options: RunOptions,
     #[command(flatten)]
-    pub(crate) show: OutputOptions,
+    pub(crate) show: ShowOptions,
 }
 
 /// Arguments of `onecycle resume`.
@@ -58,7 +59,7 @@ pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) run_options: RunOptions,
     #[command(flatten)]
-    pub(crate) show: OutputOptions,
+    pub(crate) show: ShowOptions,
 }
 
 /// Starts a run, or continues one with `--resume`.
@@ -100,16 +101,19 @@ pub(crate) fn run(args: &Train, start: Instant) -> Result<ExitCode, AnyError> {
     let folder = match experiment.config.freezes() {
         false => {
             stop.stop_after_step();
-            create(&experiment)?
+            let folder = create(&experiment)?;
+            on_finish::works_in(folder.root(), &folder.summary());
+            folder
         }
         true => {
             let folder = create(&experiment)?;
+            on_finish::works_in(folder.root(), &folder.summary());
             stop.stop_at_once(format!(
                 "stopped before the first step; the features so far are kept in {0}: continue with the same command \
                  and --out {0}",
                 folder.root().display()
             ));
-            let mut progress = SearchProgress::new(0, args.show.quiet, stop.clone());
+            let mut progress = SearchProgress::new(0, args.show.mode(), stop.clone());
             experiment.add_features(Some(&folder), &mut progress)?;
             progress.finish();
             stop.stop_after_step();
@@ -143,7 +147,7 @@ fn every_of(text: &str) -> Result<&str, ConfigError> {
 pub(super) fn train(
     experiment: Experiment,
     folder: RunFolder,
-    show: &OutputOptions,
+    show: &ShowOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
     let outcome = start_run(experiment, folder.clone(), show, stop)?;
@@ -154,7 +158,7 @@ pub(super) fn train(
 pub(super) fn start_run(
     experiment: Experiment,
     folder: RunFolder,
-    show: &OutputOptions,
+    show: &ShowOptions,
     stop: &Stop,
 ) -> Result<Outcome, AnyError> {
     print_introduction(&experiment, &folder, show);
@@ -172,7 +176,7 @@ pub(crate) fn resume(
     root: &Path,
     configuration: &ConfigOptions,
     run_options: &RunOptions,
-    show: &OutputOptions,
+    show: &ShowOptions,
     start: Instant,
 ) -> Result<ExitCode, AnyError> {
     let given = configuration.given();
@@ -189,10 +193,11 @@ pub(super) fn continue_run(
     root: &Path,
     threads: usize,
     run_options: &RunOptions,
-    show: &OutputOptions,
+    show: &ShowOptions,
     stop: &Stop,
 ) -> Result<ExitCode, AnyError> {
     let folder = RunFolder::open(root)?;
+    on_finish::works_in(folder.root(), &folder.summary());
     if folder.is_finished() {
         let text = files::read_text(&folder.summary())?;
         let summary: Summary = serde_json::from_str(&text)
@@ -211,7 +216,7 @@ pub(super) fn resume_run(
     root: &Path,
     threads: usize,
     run_options: &RunOptions,
-    show: &OutputOptions,
+    show: &ShowOptions,
     stop: &Stop,
 ) -> Result<Outcome, AnyError> {
     stop.stop_at_once(format!(
@@ -280,15 +285,14 @@ impl Observer for Notes {
 }
 
 /// Progress of a training run.
-fn observer(experiment: &Experiment, show: &OutputOptions, stop: &Stop) -> TrainProgress {
-    let steps = experiment.plan.steps();
-    let epochs = experiment.plan.epoch_at(steps).unwrap_or(1.0);
+fn observer(experiment: &Experiment, show: &ShowOptions, stop: &Stop) -> TrainProgress {
+    let title = format!("{} on {}", experiment.architecture, experiment.data.name);
     let table = show.format == Format::Text;
-    TrainProgress::new(steps, epochs, show.quiet, table, stop.clone())
+    TrainProgress::new(&title, show.mode(), table, stop.clone())
 }
 
 /// Prints the classes and parts of a folder of images, and what is not used of it.
-pub(super) fn print_data(experiment: &Experiment, show: &OutputOptions) {
+pub(super) fn print_data(experiment: &Experiment, show: &ShowOptions) {
     if show.quiet {
         return;
     }
@@ -299,7 +303,7 @@ pub(super) fn print_data(experiment: &Experiment, show: &OutputOptions) {
 }
 
 /// Prints network, data, length and folder of a new run.
-fn print_introduction(experiment: &Experiment, folder: &RunFolder, show: &OutputOptions) {
+fn print_introduction(experiment: &Experiment, folder: &RunFolder, show: &ShowOptions) {
     if show.quiet {
         return;
     }
@@ -331,17 +335,13 @@ pub(super) fn end_run(
     outcome: Outcome,
     stop: &Stop,
     folder: &RunFolder,
-    show: &OutputOptions,
+    show: &ShowOptions,
 ) -> Result<ExitCode, AnyError> {
     match outcome {
         Outcome::Finished(summary) => print_summary(&summary, folder, show),
         Outcome::Stopped { step } => {
-            let prefix = stop.prefix();
-            output::note(&format!(
-                "{prefix}stopped after step {step}; {}",
-                resume_hint(folder.root())
-            ));
-            Ok(stop.exit_code())
+            let hint = resume_hint(folder.root());
+            Ok(stop.announce(&format!("stopped after step {step}; {hint}")))
         }
     }
 }
@@ -355,7 +355,7 @@ fn resume_hint(run: &Path) -> String {
 fn print_summary(
     summary: &Summary,
     folder: &RunFolder,
-    show: &OutputOptions,
+    show: &ShowOptions,
 ) -> Result<ExitCode, AnyError> {
     match show.format {
         Format::Json => output::json(summary)?,

@@ -24,6 +24,8 @@ mod killed;
 mod load;
 mod messy_folders;
 #[cfg(unix)]
+mod on_finish;
+#[cfg(unix)]
 mod pages;
 mod plan;
 #[path = "../../../onecycle-train/tests/it/presets/mod.rs"]

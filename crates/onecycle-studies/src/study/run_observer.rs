@@ -1,3 +1,4 @@
+use onecycle::Plan;
 use onecycle_train::{
     observer::{Observer, RunEnd, RunPosition},
     record::{EpochRecord, StepRecord},
@@ -69,6 +70,14 @@ impl<'a> RunObserver<'a> {
 }
 
 impl Observer for RunObserver<'_> {
+    fn plan(&mut self, plan: &Plan) {
+        self.observer.plan(plan);
+    }
+
+    fn evaluation(&mut self, images: u64, total: u64) {
+        self.observer.evaluation(images, total);
+    }
+
     fn step(&mut self, record: &StepRecord) {
         self.step = record.step + 1;
         self.observer.run_position(&self.position());

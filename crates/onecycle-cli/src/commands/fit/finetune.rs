@@ -17,6 +17,7 @@ use crate::{
         search::{self, SearchProgress},
         train,
     },
+    on_finish,
     output::{self, AnyError},
     stop::Stop,
 };
@@ -59,6 +60,7 @@ pub(super) fn run(args: &Fit, mut config: Config, stop: &Stop) -> Result<ExitCod
         RunFolder::free(&root)?;
     }
     drop(experiment);
+    on_finish::works_in(&root, &found.summary());
     let freezes = config.freezes();
     let head = match freezes {
         true => root.clone(),
@@ -114,13 +116,13 @@ impl Stage {
             output::note(&format!("training {}", self.trains));
         }
         let mut journal = Journal::in_folder(&self.root);
-        let mut progress = SearchProgress::new(find.tests(), args.show.quiet, stop.clone());
+        let mut progress = SearchProgress::new(find.tests(), args.show.mode(), stop.clone());
         let found = range_test::run_from(&self.config, &find, &mut journal, &mut progress);
         progress.finish();
         let found = match found {
             Ok(Some(found)) => fit::suggest(found)?,
             Ok(None) | Err(TrainError::Run(RunError::Stopped { .. })) => {
-                return Ok(Ended::Command(search::stopped(&how_to_continue, stop)));
+                return Ok(Ended::Command(stop.announce(&how_to_continue)));
             }
             Err(error) => {
                 journal.discard_if_empty()?;
@@ -161,12 +163,11 @@ impl Stage {
                 Ok(Ended::Finished)
             }
             Outcome::Stopped { step } if !self.is_last => {
-                let prefix = stop.prefix();
-                output::note(&format!(
-                    "{prefix}stopped after step {step} of the last layer; continue with the same command and --out {}",
+                let message = format!(
+                    "stopped after step {step} of the last layer; continue with the same command and --out {}",
                     self.command_root().display()
-                ));
-                Ok(Ended::Command(stop.exit_code()))
+                );
+                Ok(Ended::Command(stop.announce(&message)))
             }
             outcome => Ok(Ended::Command(train::end_run(
                 outcome, stop, run, &args.show,
