@@ -115,7 +115,8 @@ impl Stop {
         };
         let message = format!("{prefix}{message}");
         output::note(&message);
-        let code = self.reason().map_or(1, Reason::code);
+        // Without a signal and a limit, a file in the folder of the run asked to stop, as Ctrl-C does.
+        let code = self.reason().unwrap_or(Reason::Signal(SIGINT)).code();
         on_finish::stopped(&message, code);
         ExitCode::from(code)
     }

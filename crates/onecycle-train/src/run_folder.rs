@@ -19,10 +19,12 @@
 //! assessment/         confusion matrix, classes, reliability and worst images as CSV and JSON
 //! report.html         the report; figures/ has its figures as SVG, PNG and CSV
 //! .lock               locked while a process works on the run
+//! stop                asks the process that trains to stop; removed when it does, or when it resumes
 //! ```
 
 mod lock;
 mod run_file;
+mod stop_request;
 
 use std::{
     fs, io,
@@ -31,10 +33,11 @@ use std::{
 
 pub use lock::RunLock;
 pub use run_file::{DataSummary, FORMAT, Retry, RunFile};
+pub(crate) use stop_request::StopOnRequest;
 
 use crate::{
     FileError, RunError, TrainError,
-    checkpoint::CheckpointFile,
+    checkpoint::{CheckpointFile, CheckpointKind},
     files,
     record::{EpochRecord, StepRecord},
 };
@@ -267,6 +270,17 @@ impl RunFolder {
     /// The file cannot be read, or a line is not a record.
     pub fn read_epochs(&self) -> Result<Vec<EpochRecord>, TrainError> {
         Ok(files::read_json_lines(&self.epochs())?.values)
+    }
+
+    /// Updates made when the run was last asked to stop; `None` if it has made a regular checkpoint
+    /// since, or was never asked.
+    pub fn stopped_at(&self) -> Option<u64> {
+        let checkpoints = fs::read_dir(self.checkpoints()).into_iter().flatten();
+        checkpoints
+            .filter_map(|entry| CheckpointFile::parse(entry.ok()?.path()))
+            .max()
+            .filter(|newest| newest.kind == CheckpointKind::Stop)
+            .map(|newest| newest.step)
     }
 
     /// Whether the run is finished.

@@ -37,7 +37,7 @@ use crate::{
     processes::{EvalSet, Order, Team},
     record::{EpochRecord, EpochSums, StepRecord},
     rounds,
-    run_folder::{RunFile, RunFolder, RunLock},
+    run_folder::{RunFile, RunFolder, RunLock, StopOnRequest},
     trainer::{Cursor, StepResult, Trainer},
     tta::Tta,
 };
@@ -47,7 +47,7 @@ use crate::{
 pub enum Outcome {
     /// All steps were made.
     Finished(Box<Summary>),
-    /// The observer asked to stop before this step. A checkpoint was written.
+    /// The observer, or a request in the folder, asked to stop before this step. A checkpoint was written.
     Stopped {
         /// Updates made so far.
         step: u64,
@@ -146,13 +146,15 @@ impl Training {
         self.trainer.cursor().step
     }
 
-    /// Trains to the end, or until the observer asks to stop.
+    /// Trains to the end, or until the observer or a request in the folder
+    /// ([`RunFolder::request_stop`]) asks to stop.
     ///
     /// # Errors
     /// The loss is not finite ([`RunError::Diverged`]), files cannot be written
     /// ([`RunError::Interrupted`]), or the data cannot be read.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        let outcome = device::on_pool_thread(|| self.run_to_end(observer));
+        let mut observer = StopOnRequest::new(self.folder.clone(), observer);
+        let outcome = device::on_pool_thread(|| self.run_to_end(&mut observer));
         match outcome {
             Err(TrainError::File(source @ FileError::Io { .. })) => Err(RunError::Interrupted {
                 source: Box::new(source),

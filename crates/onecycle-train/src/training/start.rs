@@ -52,6 +52,8 @@ impl Training {
     ) -> Result<Self, TrainError> {
         // Another process may have used the folder since it was checked.
         folder.check_unused()?;
+        // It was meant for another run, or came too late for this one.
+        folder.take_stop_request()?;
         experiment.add_features(Some(&folder), &mut Silent)?;
         let trainer = experiment.trainer()?;
         truncate_records(&folder, &experiment, &Progress::default())?;
@@ -221,6 +223,7 @@ impl Stopped {
         for folder in [folder.root(), &folder.checkpoints(), &folder.figures()] {
             files::remove_temporary_files(folder)?;
         }
+        folder.take_stop_request()?;
         truncate_records(&folder, &experiment, &progress)?;
         if run_file != recorded {
             run_file.write(&folder.run_file())?;
