@@ -90,6 +90,13 @@ impl RunSpec {
         format!("{}-seed{}", self.label, self.seed)
     }
 
+    /// Label and seed of a run in the folder `root`, from its name; `None` if it is not a
+    /// [`name`](Self::name).
+    pub fn parse_name(root: &Path) -> Option<(String, u64)> {
+        let (label, seed) = root.file_name()?.to_str()?.rsplit_once("-seed")?;
+        Some((label.to_owned(), seed.parse().ok()?))
+    }
+
     fn check(&self) -> Result<(), StudyError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let starts = self.label.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -506,4 +513,19 @@ impl RecordedData {
 
 fn remove_folder(path: &Path) -> Result<(), StudyError> {
     Ok(fs::remove_dir_all(path).map_err(FileError::io("remove", path))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_parsed() {
+        let spec = RunSpec::new("a-seed2", Config::default(), 13);
+        let root = Path::new("study/runs").join(spec.name());
+        assert_eq!(RunSpec::parse_name(&root), Some(("a-seed2".to_owned(), 13)));
+        for other in ["mnist-lenet5-001", "a-seed", "a-seedx", "seed3"] {
+            assert_eq!(RunSpec::parse_name(Path::new(other)), None, "{other}");
+        }
+    }
 }

@@ -107,6 +107,20 @@ impl RunResult {
         }))
     }
 
+    /// Reads the result of the run of a study in the folder `root`, whose name is `LABEL-seedN`.
+    /// `None` if it is not finished, or if the folder has another name.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read_folder(root: &Path) -> Result<Option<Self>, StudyError> {
+        let Some((label, seed)) = RunSpec::parse_name(root) else {
+            return Ok(None);
+        };
+        let run = RunFolder::look(root)?;
+        let spec = RunSpec::new(label, run.read_run_file()?.config, seed);
+        RunResult::read(&spec, &run)
+    }
+
     /// Steps and time until the end of the first epoch with a validation accuracy of at least
     /// `accuracy` (0 to 1); `None` if there is no such epoch.
     pub fn time_to_accuracy(&self, accuracy: f64) -> Option<TimeToAccuracy> {

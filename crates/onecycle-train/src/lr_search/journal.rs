@@ -209,6 +209,23 @@ impl Journal {
     }
 }
 
+/// Reads the finished range tests and short cycles of a folder, in order, for example while the
+/// search is running. None if there is no journal.
+///
+/// # Errors
+/// The file cannot be read, or a complete line is neither.
+pub fn read_finished(run: &RunFolder) -> Result<(Vec<RangeTestRun>, Vec<Trial>), FileError> {
+    let (mut tests, mut cycles) = (Vec::new(), Vec::new());
+    for line in read(run)? {
+        match line {
+            Line::Settings(_) => {}
+            Line::Test(test) => tests.push(test),
+            Line::Cycle(cycle) => cycles.push(cycle),
+        }
+    }
+    Ok((tests, cycles))
+}
+
 /// Removes the journal of a folder, if there is one.
 ///
 /// # Errors
