@@ -19,6 +19,7 @@ mod slurm;
 mod study_progress;
 mod suggest;
 mod train;
+mod watch;
 mod weights;
 
 use std::{process::ExitCode, time::Instant};
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Compare(compare::Compare),
     /// Reproduce figures and tables of the 1cycle literature
     Reproduce(reproduce::Reproduce),
+    /// Show runs and studies on a live web page, while they train
+    Watch(watch::Watch),
     /// Train a study on a Slurm cluster, as a job array of workers
     Slurm(slurm::Slurm),
     /// Write log files for TensorBoard from the records of runs or studies
@@ -136,6 +139,7 @@ pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
         }
         Command::Compare(args) => compare::run(&args, start),
         Command::Reproduce(args) => reproduce::run(&args, start),
+        Command::Watch(args) => watch::run(&args),
         Command::Slurm(args) => slurm::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Predict(args) => predict::run(&args),

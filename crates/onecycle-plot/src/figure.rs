@@ -20,6 +20,8 @@ mod thin;
 use crate::PlotError;
 
 pub use text::escape_xml;
+#[cfg(feature = "web")]
+pub(crate) use thin::thin;
 
 /// Width of a figure in SVG user units; the PNG has [`PNG_SCALE`] pixels per unit.
 pub const WIDTH: u32 = 680;
@@ -346,7 +348,7 @@ impl Figure {
     }
 
     /// The colour of each series.
-    fn colours(&self) -> Vec<Colour> {
+    pub(crate) fn colours(&self) -> Vec<Colour> {
         let mut next = Colour::ORDER.into_iter().cycle();
         // The cycle never ends; the fallback is for the type only.
         let mut next = || next.next().unwrap_or(Colour::Black);

@@ -38,6 +38,8 @@ mod figure;
 pub mod format;
 pub mod table;
 pub mod terminal;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use error::PlotError;
 pub use figure::{

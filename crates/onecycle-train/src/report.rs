@@ -1,4 +1,5 @@
-//! `report.html`: a [`Report`] of a run in one file, without scripts and network.
+//! `report.html`: a [`Report`] of a run in one file, without network. Its figures are charts with hover and
+//! zoom; without scripts, and on paper, they are pictures.
 
 mod assessment;
 pub(crate) mod base64;

@@ -44,6 +44,10 @@ mod studies;
 mod suggest;
 mod train;
 mod trial;
+#[cfg(unix)]
+mod watch;
+#[cfg(unix)]
+mod watching;
 mod weights;
 #[cfg(unix)]
 mod workers;

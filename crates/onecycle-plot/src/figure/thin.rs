@@ -5,7 +5,7 @@
 /// The points are split into `buckets` runs of equal length. Each run keeps its first point and the
 /// smallest and largest by every key; the last run also keeps its last point. So no extreme is
 /// lost, and the order of the points stays the same. Each key must hold `len` finite values.
-pub(super) fn thin(len: usize, buckets: usize, keys: &[&[f64]]) -> Vec<usize> {
+pub(crate) fn thin(len: usize, buckets: usize, keys: &[&[f64]]) -> Vec<usize> {
     if len <= buckets.max(1) * (2 * keys.len() + 1) {
         return (0..len).collect();
     }

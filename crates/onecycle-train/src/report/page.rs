@@ -1,17 +1,33 @@
 use std::fmt::Write as _;
 
-use onecycle_plot::{Figure, PICTURES, escape_xml as escape};
+use onecycle_plot::{Figure, PICTURES, escape_xml as escape, web};
+use sha2::{Digest, Sha256};
 
+use super::base64;
 use crate::TrainError;
 
-/// Content security policy: the page loads nothing, runs no script and sends nothing. Its pictures
-/// are inside of it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-
-/// Builder of an HTML page that needs no script and no network. All text is escaped, except text
-/// that is documented as HTML.
+/// Builder of an HTML page that needs no network. Its figures are pictures, which its own scripts turn
+/// into charts with hover and zoom; without scripts they stay pictures. All text is escaped, except
+/// text that is documented as HTML.
 pub struct Page {
     html: String,
+    has_charts: bool,
+}
+
+/// Content security policy: the page loads and sends nothing, and runs these scripts only. Its pictures
+/// are inside of it.
+fn policy() -> String {
+    let hashes = scripts().map(|script| base64::encode(&Sha256::digest(script)));
+    let [library, charts] = hashes;
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{library}' 'sha256-{charts}'"
+    )
+}
+
+/// The contents of the two script elements.
+fn scripts() -> [String; 2] {
+    let charts = format!("{}{}", web::CHARTS_MODULE, web::FIGURES_SCRIPT);
+    [web::UPLOT_SCRIPT.to_owned(), charts]
 }
 
 impl Page {
@@ -21,11 +37,17 @@ impl Page {
         let html = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
+             <title>{title}</title>\n<style>\n{}{}{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
+            policy(),
+            web::UPLOT_STYLE,
+            web::CHARTS_STYLE,
             include_str!("style.css"),
         );
-        Page { html }
+        Page {
+            html,
+            has_charts: false,
+        }
     }
 
     /// The HTML so far, for appending.
@@ -100,11 +122,15 @@ impl Page {
                 format!("<a href=\"{folder}/{name}.{ending}\">{title}</a>")
             };
             let pictures: Vec<String> = PICTURES.iter().map(link).collect();
+            let data = web::figure_json(figure).map_or(String::new(), |json| {
+                self.has_charts = true;
+                format!("<script type=\"application/json\">{json}</script>\n")
+            });
             let _ = write!(
                 self.html,
                 "<figure class=\"card\" id=\"{name}\">\n<div>{}</div>\n<figcaption>{} \
                  Data: <a href=\"{folder}/{name}.csv\">CSV</a>; picture: {}.\
-                 </figcaption>\n</figure>\n",
+                 </figcaption>\n{data}</figure>\n",
                 figure.svg()?,
                 escape(caption),
                 pictures.join(", "),
@@ -116,7 +142,16 @@ impl Page {
 
     /// Returns the complete page.
     pub fn finish(mut self) -> String {
-        self.html.push_str("</main>\n</body>\n</html>\n");
+        self.html.push_str("</main>\n");
+        if self.has_charts {
+            let [library, charts] = scripts();
+            let _ = writeln!(
+                self.html,
+                "<!-- uPlot:\n{}-->\n<script>{library}</script>\n<script type=\"module\">{charts}</script>",
+                web::UPLOT_LICENCE,
+            );
+        }
+        self.html.push_str("</body>\n</html>\n");
         self.html
     }
 }

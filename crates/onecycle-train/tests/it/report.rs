@@ -83,7 +83,7 @@ fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_report_needs_no_network_and_no_script() {
+fn a_report_needs_no_network_and_has_only_its_own_scripts() {
     let figures = figures();
     let html = Report {
         title: "A run",
@@ -106,7 +106,14 @@ fn a_report_needs_no_network_and_no_script() {
             .skip(1)
             .all(|rest| rest.starts_with("#clip-"))
     );
-    assert!(!html.contains("<script") && !html.contains("@import") && !html.contains("<link"));
+    assert!(!html.contains("@import") && !html.contains("<link"));
+    // The data of each figure that is a chart, the chart library, and the charts.
+    let charts = html.matches("<script type=\"application/json\">{").count();
+    assert!(charts >= 3, "{charts} charts of {} figures", figures.len());
+    assert_eq!(html.matches("<script").count(), charts + 2);
+    let policy = html.split("script-src ").nth(1).unwrap();
+    assert!(policy.starts_with("'sha256-") && !policy.starts_with("'unsafe"));
+    assert_eq!(html.matches("'sha256-").count(), 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -89,14 +90,26 @@ impl Browser {
 
     /// Opens a file in a window of this width in pixels. Returns the events until it is loaded.
     pub(crate) fn open(&mut self, page: &Path, width: u32) -> Told {
+        let address = format!("file://{}", page.display());
+        self.go(&address, width);
+        self.told(|url| url == address)
+    }
+
+    /// Opens an address in a window of this width in pixels, and waits until it is loaded.
+    pub(crate) fn go(&mut self, address: &str, width: u32) {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.ask("Emulation.setDeviceMetricsOverride", size);
         self.events.clear();
-        let address = format!("file://{}", page.display());
         let answer = self.ask("Page.navigate", json!({ "url": address }));
         assert!(answer.get("errorText").is_none(), "{answer}");
         self.wait_for("Page.loadEventFired");
+    }
+
+    /// The events since the last call, without requests to addresses that the page may request.
+    pub(crate) fn told(&mut self, may_request: impl Fn(&str) -> bool) -> Told {
+        // All events before the answer are read.
+        self.evaluate("0");
         let mut told = Told::default();
         for event in self.events.drain(..) {
             let parameters = &event["params"];
@@ -110,7 +123,7 @@ impl Browser {
                 "Network.requestWillBeSent" => {
                     let url = parameters["request"]["url"].as_str().unwrap_or_default();
                     // Neither a fragment nor a picture embedded in the page causes a request.
-                    if url != address && !url.starts_with("data:") {
+                    if !may_request(url) && !url.starts_with("data:") {
                         told.requests.push(url.to_owned());
                     }
                 }
@@ -126,6 +139,44 @@ impl Browser {
         let answer = self.ask("Runtime.evaluate", parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{answer}");
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until a JavaScript expression is true in the page.
+    pub(crate) fn wait_until(&mut self, expression: &str) {
+        let since = Instant::now();
+        while self.evaluate(&format!("Boolean({expression})")) != true {
+            if since.elapsed() > PATIENCE {
+                let page = self.evaluate("document.body.innerText");
+                panic!("never {expression}: {page}");
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Presses the left button of the mouse at `from`, moves to `to` and releases it; in pixels from
+    /// the top left corner of the window.
+    pub(crate) fn drag(&mut self, from: (f64, f64), to: (f64, f64)) {
+        let events = [
+            ("mouseMoved", from, 0),
+            ("mousePressed", from, 1),
+            ("mouseMoved", to, 1),
+            ("mouseReleased", to, 1),
+        ];
+        for (kind, (x, y), buttons) in events {
+            let button = if kind == "mouseMoved" { "none" } else { "left" };
+            let event = json!({
+                "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1,
+            });
+            self.ask("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Presses a key that is one character.
+    pub(crate) fn press(&mut self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "text": key });
+            self.ask("Input.dispatchKeyEvent", event);
+        }
     }
 
     /// Sends a command and waits for its answer.

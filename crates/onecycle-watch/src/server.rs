@@ -1,0 +1,426 @@
+//! The server: [`Server`].
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use tiny_http::{Header, Method, Request, Response, StatusCode};
+
+use crate::{
+    WatchError, assets,
+    library::Library,
+    run::State,
+    security::{Gate, Headers, Refusal},
+    steps::{Axis, Window},
+    view::{MOST_RUNS, Message, Shown, View},
+};
+
+/// Content security policy: everything comes from this server, and no markup brings its own script or
+/// style.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Threads for requests that are answered at once.
+const THREADS: usize = 4;
+/// Pages that are followed at once.
+const MOST_STREAMS: usize = 64;
+/// Time between two looks for a page.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A comment is sent after this time without a message, to notice a page that was closed.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// Bytes of a request's body that are read.
+const MOST_BYTES: u64 = 4096;
+/// Points per curve if the page does not say.
+const BUCKETS: usize = 600;
+/// Largest number of them.
+const MOST_BUCKETS: usize = 4000;
+
+/// What to serve, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folders of runs, of studies, or that contain some, at any depth up to six.
+    pub paths: Vec<PathBuf>,
+    /// Address or name to listen on. If it is not a loopback address, requests need a token.
+    pub host: String,
+    /// Port to listen on; 0 for a free one.
+    pub port: u16,
+}
+
+/// A server that follows folders. [`run`](Self::run) serves until the process ends.
+pub struct Server {
+    shared: Arc<Shared>,
+    http: tiny_http::Server,
+    address: SocketAddr,
+}
+
+/// Without the token.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all threads use.
+struct Shared {
+    gate: Gate,
+    library: Mutex<Library>,
+    streams: AtomicUsize,
+}
+
+impl Server {
+    /// Listens, but answers nothing yet.
+    ///
+    /// # Errors
+    /// [`WatchError::PortInUse`], [`WatchError::Address`]; [`WatchError::NoRandomness`] if a token is
+    /// needed.
+    pub fn bind(options: &Options) -> Result<Self, WatchError> {
+        let (host, port) = (options.host.as_str(), options.port);
+        let failed = |reason: String| WatchError::Address {
+            host: host.to_owned(),
+            port,
+            reason,
+        };
+        let addresses = (host, port)
+            .to_socket_addrs()
+            .map_err(|error| failed(error.to_string()))?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let listener = TcpListener::bind(&*addresses).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => WatchError::PortInUse {
+                host: host.to_owned(),
+                port,
+            },
+            _ => failed(error.to_string()),
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| failed(error.to_string()))?;
+        let gate = Gate::new(host, address.port(), !address.ip().is_loopback())?;
+        let http = tiny_http::Server::from_listener(listener, None)
+            .map_err(|error| failed(error.to_string()))?;
+        let shared = Shared {
+            gate,
+            library: Mutex::new(Library::new(options.paths.clone())),
+            streams: AtomicUsize::new(0),
+        };
+        Ok(Server {
+            shared: Arc::new(shared),
+            http,
+            address,
+        })
+    }
+
+    /// The address of the page, with the token if one is needed.
+    pub fn url(&self) -> String {
+        let host = match self.address.ip() {
+            // A browser cannot open "all addresses".
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let token = self
+            .shared
+            .gate
+            .token()
+            .map_or(String::new(), |token| format!("?token={token}"));
+        format!("http://{host}:{}/{token}", self.address.port())
+    }
+
+    /// Answers requests until the process ends.
+    ///
+    /// # Errors
+    /// [`WatchError::Thread`].
+    pub fn run(self) -> Result<(), WatchError> {
+        let http = Arc::new(self.http);
+        let serve = |number: usize| {
+            let (http, shared) = (Arc::clone(&http), Arc::clone(&self.shared));
+            let work = move || {
+                // Fails only if the listener is gone.
+                while let Ok(request) = http.recv() {
+                    answer(&shared, request);
+                }
+            };
+            let name = format!("http {number}");
+            thread::Builder::new()
+                .name(name)
+                .spawn(work)
+                .map_err(WatchError::Thread)
+        };
+        let threads: Vec<_> = (0..THREADS).map(serve).collect::<Result<_, _>>()?;
+        for thread in threads {
+            // A panic in one thread leaves the others.
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn library(&self) -> MutexGuard<'_, Library> {
+        // A poisoned lock is fine: the next refresh reads again what is missing.
+        self.library.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers one request.
+fn answer(shared: &Arc<Shared>, request: Request) {
+    let url = request.url().to_owned();
+    let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+    let refusal = {
+        let headers = Headers {
+            host: header(&request, "Host"),
+            origin: header(&request, "Origin"),
+            cookie: header(&request, "Cookie"),
+        };
+        let checked = shared.gate.check_origin(&headers);
+        checked.and_then(
+            |()| match token(query).is_some_and(|token| shared.gate.is_token(token)) {
+                true => Ok(()),
+                false => shared.gate.check_token(&headers),
+            },
+        )
+    };
+    if let Err(refusal) = refusal {
+        let text = match refusal {
+            Refusal::Host => {
+                "This address does not belong to this server: open the one that onecycle watch printed."
+            }
+            Refusal::Origin => "Another site may not use this server.",
+            Refusal::Token => {
+                "The token is missing or wrong: open the address that onecycle watch printed."
+            }
+        };
+        return respond(request, 403, "text/plain; charset=utf-8", text.to_owned());
+    }
+    match (request.method(), path) {
+        (Method::Get | Method::Head, "/") if token(query).is_some() => to_page(shared, request),
+        (Method::Get | Method::Head, "/") => asset(request, assets::PAGE),
+        (Method::Get, "/events") => follow(shared, request, query),
+        (Method::Get | Method::Head, "/state") => state(shared, request),
+        (Method::Post, "/stop") => stop(shared, request),
+        (Method::Get | Method::Head, path) if assets::find(path).is_some() => {
+            if let Some(found) = assets::find(path) {
+                asset(request, found);
+            }
+        }
+        (Method::Get | Method::Head, _) => plain(request, 404, "There is no such page."),
+        _ => plain(request, 405, "This server is read-only."),
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    let found = request
+        .headers()
+        .iter()
+        .find(|header| header.field.equiv(name));
+    found.map(|header| header.value.as_str())
+}
+
+/// The value of a key of a query.
+fn value<'a>(query: &'a str, key: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
+fn token(query: &str) -> Option<&str> {
+    value(query, "token")
+}
+
+/// The headers of every answer.
+fn common(kind: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("Content-Type", kind.to_owned()),
+        ("Content-Security-Policy", POLICY.to_owned()),
+        ("Cache-Control", "no-store".to_owned()),
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        ("Referrer-Policy", "no-referrer".to_owned()),
+        ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
+    ]
+}
+
+fn respond_with(request: Request, code: u16, headers: Vec<(&'static str, String)>, body: String) {
+    let mut response = Response::from_string(body).with_status_code(StatusCode(code));
+    for (name, value) in headers {
+        // All of them are ASCII.
+        if let Ok(header) = Header::from_bytes(name, value) {
+            response.add_header(header);
+        }
+    }
+    // A page that was closed needs no answer.
+    let _ = request.respond(response);
+}
+
+fn respond(request: Request, code: u16, kind: &str, body: String) {
+    respond_with(request, code, common(kind), body);
+}
+
+fn plain(request: Request, code: u16, text: &str) {
+    respond(request, code, "text/plain; charset=utf-8", text.to_owned());
+}
+
+fn asset(request: Request, asset: assets::Asset) {
+    respond(request, 200, asset.kind, asset.contents.to_owned());
+}
+
+/// Moves the token into a cookie.
+fn to_page(shared: &Shared, request: Request) {
+    let mut headers = common("text/plain; charset=utf-8");
+    headers.push(("Location", "/".to_owned()));
+    headers.extend(shared.gate.cookie().map(|cookie| ("Set-Cookie", cookie)));
+    respond_with(request, 303, headers, String::new());
+}
+
+/// All runs and studies as JSON, for programs.
+fn state(shared: &Shared, request: Request) {
+    let mut library = shared.library();
+    library.refresh();
+    let messages = View::new(Shown::default()).messages(&library);
+    drop(library);
+    let list = messages.into_iter().find(|message| message.event == "list");
+    let body = list.map_or(String::new(), |message| message.data);
+    respond(request, 200, "application/json", body);
+}
+
+/// What a page shows, from its query: `runs=ID.ID`, `axis=steps|epochs`, `from=X&to=X`, `points=N`.
+fn shown(query: &str) -> Shown {
+    let number = |key| {
+        value(query, key)?
+            .parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite())
+    };
+    let ids = value(query, "runs").unwrap_or_default().split('.');
+    let buckets = value(query, "points").and_then(|points| points.parse().ok());
+    Shown {
+        runs: ids
+            .filter(|id| !id.is_empty())
+            .take(MOST_RUNS)
+            .map(str::to_owned)
+            .collect(),
+        window: Window {
+            axis: match value(query, "axis") {
+                Some("epochs") => Axis::Epochs,
+                _ => Axis::Steps,
+            },
+            range: number("from")
+                .zip(number("to"))
+                .filter(|(from, to)| from < to),
+            buckets: buckets.unwrap_or(BUCKETS).clamp(10, MOST_BUCKETS),
+        },
+    }
+}
+
+/// Sends a page everything that it shows, and then whatever changes, until it is closed.
+fn follow(shared: &Arc<Shared>, request: Request, query: &str) {
+    let shown = shown(query);
+    if shared.streams.fetch_add(1, Ordering::SeqCst) >= MOST_STREAMS {
+        shared.streams.fetch_sub(1, Ordering::SeqCst);
+        return plain(request, 503, "Too many pages are open.");
+    }
+    let of_stream = Arc::clone(shared);
+    let work = move || {
+        of_stream.library().show(&shown.runs);
+        // Fails when the page is closed.
+        let _ = send(&of_stream, &shown, request.into_writer());
+        of_stream.library().hide(&shown.runs);
+        of_stream.streams.fetch_sub(1, Ordering::SeqCst);
+    };
+    if thread::Builder::new()
+        .name("events".to_owned())
+        .spawn(work)
+        .is_err()
+    {
+        shared.streams.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn send(shared: &Shared, shown: &Shown, mut page: Box<dyn Write + Send>) -> io::Result<()> {
+    page.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")?;
+    for (name, value) in common("text/event-stream") {
+        write!(page, "{name}: {value}\r\n")?;
+    }
+    // The browser tries again after a second.
+    page.write_all(b"\r\nretry: 1000\n\n")?;
+    let mut view = View::new(shown.clone());
+    let mut last = Instant::now();
+    loop {
+        let messages = {
+            let mut library = shared.library();
+            library.refresh();
+            view.messages(&library)
+        };
+        if !messages.is_empty() {
+            last = Instant::now();
+        } else if last.elapsed() >= ALIVE_EVERY {
+            last = Instant::now();
+            page.write_all(b":\n\n")?;
+        }
+        for Message { event, data } in messages {
+            write!(page, "event: {event}\ndata: {data}\n\n")?;
+        }
+        page.flush()?;
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The body of a request to stop.
+#[derive(Deserialize)]
+struct StopOrder {
+    run: String,
+}
+
+/// Asks the process that trains a run to stop with a checkpoint.
+fn stop(shared: &Shared, mut request: Request) {
+    // Without these two, a form of another site could send the request. The origin was compared before.
+    if header(&request, "Origin").is_none() {
+        return plain(request, 403, "A request to stop needs an Origin header.");
+    }
+    if header(&request, "Content-Type") != Some("application/json") {
+        return plain(
+            request,
+            415,
+            "A request to stop needs the content type application/json.",
+        );
+    }
+    let mut body = String::new();
+    let read = request
+        .as_reader()
+        .take(MOST_BYTES)
+        .read_to_string(&mut body);
+    let order = read
+        .ok()
+        .and_then(|_| serde_json::from_str::<StopOrder>(&body).ok());
+    let Some(order) = order else {
+        return plain(request, 400, "Expected {\"run\": ID}.");
+    };
+    let mut library = shared.library();
+    library.refresh();
+    let answer = match library.run(&order.run) {
+        None => Err((404, "There is no such run.".to_owned())),
+        Some(run) if run.state() != State::Training => {
+            let error = WatchError::NotTraining {
+                run: run.name.clone(),
+            };
+            Err((409, error.to_string()))
+        }
+        Some(run) => run
+            .folder()
+            .request_stop()
+            .map_err(|error| (500, error.to_string())),
+    };
+    drop(library);
+    match answer {
+        Ok(()) => respond(request, 202, "application/json", "{}".to_owned()),
+        Err((code, text)) => plain(request, code, &text),
+    }
+}
