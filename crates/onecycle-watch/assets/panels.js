@@ -195,8 +195,13 @@ export class Cards {
   }
 }
 
-const interval = (value, format) => value === null ? "–"
-  : value.half_width === null ? format(value.mean) : `${format(value.mean)} ± ${format(value.half_width).replace(" %", "")}${format(value.mean).endsWith("%") ? " %" : ""}`;
+// A mean with its interval: "0.51 ± 0.02", and with a unit "51.2 ± 0.3 %".
+function interval(value, format) {
+  if (value === null) return "–";
+  if (value.half_width === null) return format(value.mean);
+  const [mean, half] = [format(value.mean), format(value.half_width)];
+  return mean.endsWith(" %") ? `${mean.slice(0, -2)} ± ${half}` : `${mean} ± ${half}`;
+}
 
 export function table(root, head, rows) {
   const cell = (name, value) => {

@@ -4,10 +4,19 @@ use std::collections::BTreeMap;
 
 use onecycle_train::Config;
 
-/// Keys that do not tell runs apart, or only by where their data are.
-const UNLISTED: [&str; 2] = ["threads", "device"];
+/// Keys, or their tables, that do not change the result of a run.
+const UNLISTED: [&str; 4] = ["threads", "device", "checkpoint_steps", "diagnose."];
+/// Keys, or their tables, that come first in a label.
+const FIRST: [&str; 6] = [
+    "model",
+    "policy.",
+    "optimizer.",
+    "epochs",
+    "steps",
+    "batch_size",
+];
 /// Keys in a label; the label says if there are more.
-const MOST: usize = 4;
+const MOST: usize = 3;
 
 /// For each configuration the keys in which it differs from any of the others, with its values:
 /// `policy.lr_max 0.4, seed 2`. Empty if all are equal.
@@ -19,13 +28,17 @@ pub(crate) fn differences(configs: &[&Config]) -> Vec<String> {
         .collect();
     let names = keys.iter().flat_map(BTreeMap::keys);
     let mut differing: Vec<&String> = names
-        .filter(|name| !UNLISTED.contains(&name.as_str()))
+        .filter(|name| !UNLISTED.iter().any(|start| name.starts_with(start)))
         .filter(|name| {
             keys.iter()
                 .any(|other| other.get(*name) != keys[0].get(*name))
         })
         .collect();
-    differing.sort_unstable();
+    let rank = |name: &str| {
+        let first = FIRST.iter().position(|start| name.starts_with(start));
+        first.unwrap_or(FIRST.len())
+    };
+    differing.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     differing.dedup();
     let label = |of: &BTreeMap<String, String>| {
         let value = |name: &&String| match of.get(*name) {
@@ -68,6 +81,7 @@ mod tests {
         ]) {
             assert!(parts.iter().all(|part| label.contains(part)), "{label}");
             assert!(!label.contains("threads"), "{label}");
+            assert!(label.starts_with("policy"), "{label}");
         }
     }
 }

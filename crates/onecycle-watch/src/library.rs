@@ -111,6 +111,11 @@ impl Library {
         self.runs.get(self.ids.get(id)?)
     }
 
+    /// The same, to change it.
+    pub(crate) fn run_mut(&mut self, id: &str) -> Option<&mut Run> {
+        self.runs.get_mut(self.ids.get(id)?)
+    }
+
     /// Begins to show the updates of these runs.
     pub(crate) fn show(&mut self, ids: &[String]) {
         for id in ids {

@@ -10,7 +10,7 @@ use std::{
 use onecycle::Plan;
 use onecycle_studies::study::{Divergence, RunResult, RunSpec};
 use onecycle_train::{
-    Config, RunFolder, diagnose,
+    Config, FileError, RunFolder, diagnose,
     finish::Summary,
     record::EpochRecord,
     run_folder::RunFile,
@@ -28,7 +28,11 @@ use crate::{
 /// nothing while they last.
 const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// Speed is measured over the changes of this time.
-const SPEED_OVER: Duration = Duration::from_secs(30);
+const SPEED_OVER: Duration = Duration::from_secs(60);
+/// Shorter times may lie in an evaluation.
+const SPEED_AFTER: Duration = Duration::from_secs(10);
+/// A run that has answered a request to stop is stopped when its files did not change for this long.
+const STOPPED_AFTER: Duration = Duration::from_secs(2);
 
 /// Names of the records.
 const STEPS: &str = "steps.jsonl";
@@ -74,6 +78,8 @@ pub(crate) struct Run {
     pub(crate) result: Option<RunResult>,
     summary: Option<Summary>,
     diverged: Option<Divergence>,
+    /// Whether the page asked to stop the run.
+    asked_to_stop: bool,
     /// Last change of a file, by the clock of the file system.
     changed: Option<SystemTime>,
     /// Last change that was seen while watching.
@@ -140,6 +146,7 @@ impl Run {
             result: None,
             summary: None,
             diverged: None,
+            asked_to_stop: false,
             changed: None,
             seen_change: None,
             speed: VecDeque::new(),
@@ -189,12 +196,15 @@ impl Run {
 
     /// Reads what has changed, except for the updates.
     pub(crate) fn refresh(&mut self) {
+        let was_stopped = self.state() == State::Stopped;
         let before = (self.done, self.epochs.len(), self.changed, self.is_final());
         self.read_run_file();
         self.read_epochs();
         self.changed = self.last_change();
         if before.2.is_some() && before.2 != self.changed {
             self.seen_change = Some(Instant::now());
+            // A run that continues was resumed.
+            self.asked_to_stop &= !was_stopped;
         }
         self.done = match self.steps.len() as u64 {
             0 => self
@@ -382,7 +392,7 @@ impl Run {
     fn seconds_per_step(&self) -> Option<f64> {
         if let (Some(first), Some(last)) = (self.speed.front(), self.speed.back()) {
             let (time, steps) = (last.0.duration_since(first.0), last.1 - first.1);
-            if steps > 0 && time > Duration::from_secs(2) {
+            if steps > 0 && time > SPEED_AFTER {
                 return Some(time.as_secs_f64() / steps as f64);
             }
         }
@@ -445,6 +455,12 @@ impl Run {
         {
             return State::Stopped;
         }
+        if self.asked_to_stop
+            && !self.folder.stop_request().exists()
+            && self.quiet_for(STOPPED_AFTER)
+        {
+            return State::Stopped;
+        }
         let seen = self
             .seen_change
             .is_some_and(|time| time.elapsed() < SILENT_AFTER);
@@ -462,6 +478,18 @@ impl Run {
             (None, true) => State::Searching,
             (None, false) => State::Finished,
         }
+    }
+
+    /// Whether no change was seen for this time.
+    fn quiet_for(&self, time: Duration) -> bool {
+        self.seen_change.is_none_or(|seen| seen.elapsed() >= time)
+    }
+
+    /// Asks the process that trains it to stop.
+    pub(crate) fn request_stop(&mut self) -> Result<(), FileError> {
+        self.folder.request_stop()?;
+        self.asked_to_stop = true;
+        Ok(())
     }
 
     /// Time since the last change, by the clock of the file system.
@@ -511,7 +539,7 @@ impl Run {
             val_loss: finite(last.map(|epoch| epoch.val_loss)),
             train_loss: finite(last.map(|epoch| epoch.train_loss)),
             test_accuracy: finite(self.summary.as_ref().map(|summary| summary.test_accuracy)),
-            images_per_second: finite(if running { live.or(recorded) } else { recorded }),
+            images_per_second: finite(recorded.or(live.filter(|_| running))),
             seconds_left: per_step
                 .zip(steps)
                 .filter(|_| running)

@@ -405,7 +405,7 @@ fn stop(shared: &Shared, mut request: Request) {
     };
     let mut library = shared.library();
     library.refresh();
-    let answer = match library.run(&order.run) {
+    let answer = match library.run_mut(&order.run) {
         None => Err((404, "There is no such run.".to_owned())),
         Some(run) if run.state() != State::Training => {
             let error = WatchError::NotTraining {
@@ -413,10 +413,7 @@ fn stop(shared: &Shared, mut request: Request) {
             };
             Err((409, error.to_string()))
         }
-        Some(run) => run
-            .folder()
-            .request_stop()
-            .map_err(|error| (500, error.to_string())),
+        Some(run) => run.request_stop().map_err(|error| (500, error.to_string())),
     };
     drop(library);
     match answer {

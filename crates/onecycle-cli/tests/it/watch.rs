@@ -59,7 +59,7 @@ fn the_page_stops_a_run() {
     write_digits(&place);
     let watching = Watching::start(&place, &["."]);
     for out in ["whole", "stopped"] {
-        let run = begin_or_go_on(&place, out, "200").spawn().unwrap();
+        let run = begin_or_go_on(&place, out, "100").spawn().unwrap();
         let entry = watching.wait_for_run(out, |run| run["state"] == "training");
         if out == "whole" {
             trial::finish(run, "the run");
@@ -73,11 +73,14 @@ fn the_page_stops_a_run() {
     assert!(!place.path("stopped/stop").exists());
     let entry = watching.wait_for_run("stopped", |run| run["state"] == "stopped");
     let step = entry["step"].as_u64().unwrap();
-    let checkpoint = format!("stopped/checkpoints/stop-{step:09}.ckpt");
+    // At a step with a regular checkpoint, that one is enough.
+    let checkpoint =
+        ["stop", "step"].map(|kind| format!("stopped/checkpoints/{kind}-{step:09}.ckpt"));
     assert!(
-        place.path(&checkpoint).exists() && step < 1200,
-        "{checkpoint}"
+        checkpoint.iter().any(|name| place.path(name).exists()),
+        "{checkpoint:?}"
     );
+    assert!(step < 600, "the run ended before it was stopped");
     // Nobody trains it now.
     for (id, code) in [
         (entry["id"].as_str().unwrap(), 409),
@@ -87,7 +90,7 @@ fn the_page_stops_a_run() {
         assert_eq!(watching.stop(id).code, code, "{id}");
     }
     assert!(!place.path("stopped/stop").exists());
-    let run = begin_or_go_on(&place, "stopped", "200").spawn().unwrap();
+    let run = begin_or_go_on(&place, "stopped", "100").spawn().unwrap();
     trial::finish(run, "the resumed run");
     assert_same(&place, "whole", "stopped");
 }
@@ -96,14 +99,14 @@ fn the_page_stops_a_run() {
 fn an_old_request_stops_nothing() {
     let place = Place::new();
     write_digits(&place);
-    let mut run = begin_or_go_on(&place, "run", "300").spawn().unwrap();
+    let mut run = begin_or_go_on(&place, "run", "60").spawn().unwrap();
     while !place.path("run/epochs.jsonl").exists() || place.text("run/epochs.jsonl").is_empty() {
         thread::sleep(Duration::from_millis(5));
     }
     kill(&mut run);
     place.write("run/stop", "");
     trial::finish(
-        begin_or_go_on(&place, "run", "300").spawn().unwrap(),
+        begin_or_go_on(&place, "run", "60").spawn().unwrap(),
         "the resumed run",
     );
     assert!(!place.path("run/stop").exists());

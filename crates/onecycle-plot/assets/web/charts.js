@@ -181,7 +181,8 @@ export class Chart {
         paths: one.points === "only" ? () => null : undefined,
       }))],
       hooks: {
-        drawClear: [u => this.drawMarks(u)],
+        drawClear: [u => this.drawMarks(u, true)],
+        draw: [u => this.drawMarks(u, false)],
         setCursor: [u => this.showValues(u)],
         setSelect: options.zoom ? [u => this.selected(u)] : [],
       },
@@ -195,8 +196,8 @@ export class Chart {
     this.options.zoom(min, max);
   }
 
-  // Named vertical lines, and the present.
-  drawMarks(u) {
+  // The current phase below everything else; named vertical lines and the present above.
+  drawMarks(u, below) {
     const { ctx } = u;
     const { left, top, width, height } = u.bbox;
     const at = x => Math.round(u.valToPos(x, "x", true));
@@ -206,9 +207,10 @@ export class Chart {
     const now = this.options.present?.();
     marks.forEach((mark, index) => {
       const [from, to] = [Math.max(at(mark.x), left), Math.min(index + 1 < marks.length ? at(marks[index + 1].x) : left + width, left + width)];
-      if (mark.current && to > from) {
+      if (below) {
         ctx.fillStyle = theme.matches ? "rgba(74,168,224,.13)" : "rgba(0,114,178,.08)";
-        ctx.fillRect(from, top, to - from, height);
+        if (mark.current && to > from) ctx.fillRect(from, top, to - from, height);
+        return;
       }
       ctx.fillStyle = css(mark.current ? "--ink" : "--soft");
       ctx.strokeStyle = css("--edge");
@@ -220,7 +222,7 @@ export class Chart {
         ctx.fillText(mark.label, from + 4 * devicePixelRatio, top + 2 * devicePixelRatio);
       }
     });
-    if (now !== null && now !== undefined && inside(at(now))) {
+    if (!below && now !== null && now !== undefined && inside(at(now))) {
       ctx.strokeStyle = css("--soft");
       ctx.lineWidth = devicePixelRatio;
       ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);

@@ -48,8 +48,8 @@ impl RunFolder {
         }
     }
 
-    /// `stop`, the file of a request to stop.
-    fn stop_request(&self) -> PathBuf {
+    /// `stop`, the file of a request to stop. It exists until it is answered.
+    pub fn stop_request(&self) -> PathBuf {
         self.root().join("stop")
     }
 }
