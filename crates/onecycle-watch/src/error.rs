@@ -42,9 +42,9 @@ pub enum WatchError {
         reason: String,
     },
 
-    /// A thread of the server cannot be started.
-    #[error("cannot start a thread: {0}; end other programs and try again")]
-    Thread(#[source] io::Error),
+    /// The listener failed.
+    #[error("cannot accept connections any more: {0}; start the command again")]
+    Accept(#[source] io::Error),
 
     /// A run that no process seems to train cannot be stopped.
     #[error("{run} is not training: only a run that is can be stopped")]

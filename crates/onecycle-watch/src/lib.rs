@@ -25,7 +25,7 @@
 //! | `labels` | how runs differ |
 //! | `view` | what a page shows, as messages with only what has changed |
 //! | `place`, `security` | which files are read; who may talk to the server |
-//! | `server`, `assets` | requests and answers; the files of the page |
+//! | `http`, `server`, `assets` | connections; requests and answers; the files of the page |
 //!
 //! It writes one file only: the request to stop a run
 //! ([`RunFolder::request_stop`](onecycle_train::RunFolder::request_stop)).
@@ -34,6 +34,7 @@ mod assets;
 mod downsample;
 mod error;
 mod follow;
+mod http;
 mod labels;
 mod library;
 mod place;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
     path::PathBuf,
     sync::{
@@ -14,10 +14,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use tiny_http::{Header, Method, Request, Response, StatusCode};
 
 use crate::{
     WatchError, assets,
+    http::Request,
     library::Library,
     run::State,
     security::{Gate, Headers, Refusal},
@@ -29,16 +29,14 @@ use crate::{
 /// style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Threads for requests that are answered at once.
-const THREADS: usize = 4;
+/// Connections at once, each with a thread.
+const MOST_CONNECTIONS: usize = 256;
 /// Pages that are followed at once.
 const MOST_STREAMS: usize = 64;
 /// Time between two looks for a page.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A comment is sent after this time without a message, to notice a page that was closed.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
-/// Bytes of a request's body that are read.
-const MOST_BYTES: u64 = 4096;
 /// Points per curve if the page does not say.
 const BUCKETS: usize = 600;
 /// Largest number of them.
@@ -58,7 +56,7 @@ pub struct Options {
 /// A server that follows folders. [`run`](Self::run) serves until the process ends.
 pub struct Server {
     shared: Arc<Shared>,
-    http: tiny_http::Server,
+    listener: TcpListener,
     address: SocketAddr,
 }
 
@@ -106,8 +104,6 @@ impl Server {
             .local_addr()
             .map_err(|error| failed(error.to_string()))?;
         let gate = Gate::new(host, address.port(), !address.ip().is_loopback())?;
-        let http = tiny_http::Server::from_listener(listener, None)
-            .map_err(|error| failed(error.to_string()))?;
         let shared = Shared {
             gate,
             library: Mutex::new(Library::new(options.paths.clone())),
@@ -115,7 +111,7 @@ impl Server {
         };
         Ok(Server {
             shared: Arc::new(shared),
-            http,
+            listener,
             address,
         })
     }
@@ -139,30 +135,59 @@ impl Server {
     /// Answers requests until the process ends.
     ///
     /// # Errors
-    /// [`WatchError::Thread`].
+    /// [`WatchError::Accept`] if the listener fails.
     pub fn run(self) -> Result<(), WatchError> {
-        let http = Arc::new(self.http);
-        let serve = |number: usize| {
-            let (http, shared) = (Arc::clone(&http), Arc::clone(&self.shared));
+        let connections = Arc::new(AtomicUsize::new(0));
+        for stream in self.listener.incoming() {
+            let stream = match stream {
+                Ok(stream) => stream,
+                // The client left before it was accepted, or files are scarce for a moment.
+                Err(error) if is_passing(&error) => {
+                    thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+                Err(error) => return Err(WatchError::Accept(error)),
+            };
+            if connections.fetch_add(1, Ordering::SeqCst) >= MOST_CONNECTIONS {
+                connections.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            let (shared, of_thread) = (Arc::clone(&self.shared), Arc::clone(&connections));
             let work = move || {
-                // Fails only if the listener is gone.
-                while let Ok(request) = http.recv() {
+                let _counted = Counted(of_thread);
+                // A connection that breaks needs no answer.
+                if let Ok(Some(request)) = Request::read(stream) {
                     answer(&shared, request);
                 }
             };
-            let name = format!("http {number}");
-            thread::Builder::new()
-                .name(name)
-                .spawn(work)
-                .map_err(WatchError::Thread)
-        };
-        let threads: Vec<_> = (0..THREADS).map(serve).collect::<Result<_, _>>()?;
-        for thread in threads {
-            // A panic in one thread leaves the others.
-            let _ = thread.join();
+            let thread = thread::Builder::new().name("page".to_owned()).spawn(work);
+            if thread.is_err() {
+                connections.fetch_sub(1, Ordering::SeqCst);
+            }
         }
         Ok(())
     }
+}
+
+/// Counts one less when it is dropped, also by a panic.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether accepting can succeed again.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    // Too many open files in this process and on the system.
+    let scarce = matches!(error.raw_os_error(), Some(23 | 24));
+    scarce
+        || matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionReset | Interrupted
+        )
 }
 
 impl Shared {
@@ -174,13 +199,13 @@ impl Shared {
 
 /// Answers one request.
 fn answer(shared: &Arc<Shared>, request: Request) {
-    let url = request.url().to_owned();
+    let url = request.target.clone();
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
     let refusal = {
         let headers = Headers {
-            host: header(&request, "Host"),
-            origin: header(&request, "Origin"),
-            cookie: header(&request, "Cookie"),
+            host: request.header("Host"),
+            origin: request.header("Origin"),
+            cookie: request.header("Cookie"),
         };
         let checked = shared.gate.check_origin(&headers);
         checked.and_then(
@@ -202,28 +227,18 @@ fn answer(shared: &Arc<Shared>, request: Request) {
         };
         return respond(request, 403, "text/plain; charset=utf-8", text.to_owned());
     }
-    match (request.method(), path) {
-        (Method::Get | Method::Head, "/") if token(query).is_some() => to_page(shared, request),
-        (Method::Get | Method::Head, "/") => asset(request, assets::PAGE),
-        (Method::Get, "/events") => follow(shared, request, query),
-        (Method::Get | Method::Head, "/state") => state(shared, request),
-        (Method::Post, "/stop") => stop(shared, request),
-        (Method::Get | Method::Head, path) if assets::find(path).is_some() => {
-            if let Some(found) = assets::find(path) {
-                asset(request, found);
-            }
-        }
-        (Method::Get | Method::Head, _) => plain(request, 404, "There is no such page."),
+    match (request.method.as_str(), path) {
+        ("GET" | "HEAD", "/") if token(query).is_some() => to_page(shared, request),
+        ("GET" | "HEAD", "/") => asset(request, assets::PAGE),
+        ("GET", "/events") => follow(shared, request, query),
+        ("GET" | "HEAD", "/state") => state(shared, request),
+        ("POST", "/stop") => stop(shared, request),
+        ("GET" | "HEAD", path) => match assets::find(path) {
+            Some(found) => asset(request, found),
+            None => plain(request, 404, "There is no such page."),
+        },
         _ => plain(request, 405, "This server is read-only."),
     }
-}
-
-fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
-    let found = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv(name));
-    found.map(|header| header.value.as_str())
 }
 
 /// The value of a key of a query.
@@ -248,20 +263,8 @@ fn common(kind: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn respond_with(request: Request, code: u16, headers: Vec<(&'static str, String)>, body: String) {
-    let mut response = Response::from_string(body).with_status_code(StatusCode(code));
-    for (name, value) in headers {
-        // All of them are ASCII.
-        if let Ok(header) = Header::from_bytes(name, value) {
-            response.add_header(header);
-        }
-    }
-    // A page that was closed needs no answer.
-    let _ = request.respond(response);
-}
-
 fn respond(request: Request, code: u16, kind: &str, body: String) {
-    respond_with(request, code, common(kind), body);
+    request.respond(code, &common(kind), &body);
 }
 
 fn plain(request: Request, code: u16, text: &str) {
@@ -277,7 +280,7 @@ fn to_page(shared: &Shared, request: Request) {
     let mut headers = common("text/plain; charset=utf-8");
     headers.push(("Location", "/".to_owned()));
     headers.extend(shared.gate.cookie().map(|cookie| ("Set-Cookie", cookie)));
-    respond_with(request, 303, headers, String::new());
+    request.respond(303, &headers, "");
 }
 
 /// All runs and studies as JSON, for programs.
@@ -327,30 +330,26 @@ fn follow(shared: &Arc<Shared>, request: Request, query: &str) {
         shared.streams.fetch_sub(1, Ordering::SeqCst);
         return plain(request, 503, "Too many pages are open.");
     }
-    let of_stream = Arc::clone(shared);
-    let work = move || {
-        of_stream.library().show(&shown.runs);
-        // Fails when the page is closed.
-        let _ = send(&of_stream, &shown, request.into_writer());
-        of_stream.library().hide(&shown.runs);
-        of_stream.streams.fetch_sub(1, Ordering::SeqCst);
-    };
-    if thread::Builder::new()
-        .name("events".to_owned())
-        .spawn(work)
-        .is_err()
-    {
-        shared.streams.fetch_sub(1, Ordering::SeqCst);
+    let _counted = Streaming(shared);
+    shared.library().show(&shown.runs);
+    // Fails when the page is closed.
+    let _ = send(shared, &shown, request);
+    shared.library().hide(&shown.runs);
+}
+
+/// Counts one page less when it is dropped.
+struct Streaming<'a>(&'a Shared);
+
+impl Drop for Streaming<'_> {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn send(shared: &Shared, shown: &Shown, mut page: Box<dyn Write + Send>) -> io::Result<()> {
-    page.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")?;
-    for (name, value) in common("text/event-stream") {
-        write!(page, "{name}: {value}\r\n")?;
-    }
+fn send(shared: &Shared, shown: &Shown, request: Request) -> io::Result<()> {
+    let mut page = io::BufWriter::new(request.stream(&common("text/event-stream"))?);
     // The browser tries again after a second.
-    page.write_all(b"\r\nretry: 1000\n\n")?;
+    page.write_all(b"retry: 1000\n\n")?;
     let mut view = View::new(shown.clone());
     let mut last = Instant::now();
     loop {
@@ -380,26 +379,19 @@ struct StopOrder {
 }
 
 /// Asks the process that trains a run to stop with a checkpoint.
-fn stop(shared: &Shared, mut request: Request) {
+fn stop(shared: &Shared, request: Request) {
     // Without these two, a form of another site could send the request. The origin was compared before.
-    if header(&request, "Origin").is_none() {
+    if request.header("Origin").is_none() {
         return plain(request, 403, "A request to stop needs an Origin header.");
     }
-    if header(&request, "Content-Type") != Some("application/json") {
+    if request.header("Content-Type") != Some("application/json") {
         return plain(
             request,
             415,
             "A request to stop needs the content type application/json.",
         );
     }
-    let mut body = String::new();
-    let read = request
-        .as_reader()
-        .take(MOST_BYTES)
-        .read_to_string(&mut body);
-    let order = read
-        .ok()
-        .and_then(|_| serde_json::from_str::<StopOrder>(&body).ok());
+    let order = serde_json::from_slice::<StopOrder>(&request.body).ok();
     let Some(order) = order else {
         return plain(request, 400, "Expected {\"run\": ID}.");
     };

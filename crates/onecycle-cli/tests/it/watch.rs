@@ -72,7 +72,7 @@ fn the_page_stops_a_run() {
     }
     assert!(!place.path("stopped/stop").exists());
     let entry = watching.wait_for_run("stopped", |run| run["state"] == "stopped");
-    let step = entry["step"].as_u64().unwrap();
+    let step = place.text("stopped/steps.jsonl").lines().count();
     // At a step with a regular checkpoint, that one is enough.
     let checkpoint =
         ["stop", "step"].map(|kind| format!("stopped/checkpoints/{kind}-{step:09}.ckpt"));

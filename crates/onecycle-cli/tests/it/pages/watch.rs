@@ -49,7 +49,7 @@ fn points_appear_while_a_run_trains_and_after_it_was_killed() {
     let watching = Watching::start(&place, &["."]);
     browser.go(&watching.url, 1400);
     browser.wait_until("document.querySelector('#empty').checkVisibility()");
-    let begin = || begin_or_go_on(&place, "run", "400").spawn().unwrap();
+    let begin = || begin_or_go_on(&place, "run", "100").spawn().unwrap();
     let mut run = begin();
     // It is drawn without a click.
     browser.wait_until(&format!("{} > 20", points("Loss")));
@@ -58,14 +58,14 @@ fn points_appear_while_a_run_trains_and_after_it_was_killed() {
     browser.wait_until("document.querySelector('.run .state').textContent === 'training'");
     kill(&mut run);
     let lines = place.text("run/steps.jsonl").lines().count();
-    assert!(lines < 2400, "the run ended before it was killed");
+    assert!(lines < 600, "the run ended before it was killed");
     let run = begin();
     browser.wait_until("document.querySelector('.run .state').textContent === 'finished'");
     trial::finish(run, "the resumed run");
     browser.wait_until("document.querySelectorAll('#matrix tbody tr').length === 3");
     // The end is drawn, and no step twice.
     browser.wait_until(&format!(
-        "{}.data[0].at(-1) === 2400",
+        "{}.data[0].at(-1) === 600",
         chart("Learning rate")
     ));
     let xs = browser.evaluate(&format!("{}.data[0]", chart("Loss")));
@@ -76,7 +76,7 @@ fn points_appear_while_a_run_trains_and_after_it_was_killed() {
         .filter_map(Value::as_f64)
         .collect();
     assert!(
-        xs.is_sorted_by(|a, b| a < b) && xs.last() == Some(&2400.0),
+        xs.is_sorted_by(|a, b| a < b) && xs.last() == Some(&600.0),
         "{xs:?}"
     );
     check(&mut browser, &watching, false);
