@@ -78,8 +78,9 @@ pub(crate) struct Run {
     pub(crate) result: Option<RunResult>,
     summary: Option<Summary>,
     diverged: Option<Divergence>,
-    /// Whether the page asked to stop the run.
-    asked_to_stop: bool,
+    /// When the process that the page asked to stop took the lock of the run. One that resumes the run
+    /// takes it again.
+    asked_to_stop: Option<SystemTime>,
     /// Last change of a file, by the clock of the file system.
     changed: Option<SystemTime>,
     /// Last change that was seen while watching.
@@ -146,7 +147,7 @@ impl Run {
             result: None,
             summary: None,
             diverged: None,
-            asked_to_stop: false,
+            asked_to_stop: None,
             changed: None,
             seen_change: None,
             speed: VecDeque::new(),
@@ -196,15 +197,12 @@ impl Run {
 
     /// Reads what has changed, except for the updates.
     pub(crate) fn refresh(&mut self) {
-        let was_stopped = self.state() == State::Stopped;
         let before = (self.done, self.epochs.len(), self.changed, self.is_final());
         self.read_run_file();
         self.read_epochs();
         self.changed = self.last_change();
         if before.2.is_some() && before.2 != self.changed {
             self.seen_change = Some(Instant::now());
-            // A run that continues was resumed.
-            self.asked_to_stop &= !was_stopped;
         }
         self.done = match self.steps.len() as u64 {
             0 => self
@@ -455,7 +453,8 @@ impl Run {
         {
             return State::Stopped;
         }
-        if self.asked_to_stop
+        if self.asked_to_stop.is_some()
+            && self.asked_to_stop == self.lock_time()
             && !self.folder.stop_request().exists()
             && self.quiet_for(STOPPED_AFTER)
         {
@@ -485,10 +484,16 @@ impl Run {
         self.seen_change.is_none_or(|seen| seen.elapsed() >= time)
     }
 
+    /// When a process last took the lock of the run.
+    fn lock_time(&self) -> Option<SystemTime> {
+        let lock = self.folder.root().join(".lock");
+        lock.metadata().ok()?.modified().ok()
+    }
+
     /// Asks the process that trains it to stop.
     pub(crate) fn request_stop(&mut self) -> Result<(), FileError> {
         self.folder.request_stop()?;
-        self.asked_to_stop = true;
+        self.asked_to_stop = self.lock_time();
         Ok(())
     }
 
