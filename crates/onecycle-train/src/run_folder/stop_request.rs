@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use onecycle::Plan;
+
 use super::RunFolder;
 use crate::{
     FileError,
@@ -94,6 +96,10 @@ impl<'a> StopOnRequest<'a> {
 }
 
 impl Observer for StopOnRequest<'_> {
+    fn plan(&mut self, plan: &Plan) {
+        self.observer.plan(plan);
+    }
+
     fn step(&mut self, record: &StepRecord) {
         self.observer.step(record);
     }
