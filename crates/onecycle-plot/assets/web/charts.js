@@ -162,7 +162,7 @@ export class Chart {
       legend: { show: false },
       cursor,
       scales: {
-        x: { time: false, distr: options.logX ? 3 : 1, range: (u, min, max) => options.range?.() ?? (min === max ? [min - 1, max + 1] : [min, max]) },
+        x: { time: false, distr: options.logX ? 3 : 1, range: (u, min, max) => range(options, min, max) },
         y: { distr: options.log ? 3 : 1, ...(options.rangeY ? { range: () => options.rangeY } : {}) },
         ...(right ? { right: { distr: options.logRight ? 3 : 1 } } : {}),
       },
@@ -263,6 +263,14 @@ function line(ctx, x, top, height) {
   ctx.moveTo(x, top);
   ctx.lineTo(x, top + height);
   ctx.stroke();
+}
+
+// The ends of the horizontal axis. uPlot divides a logarithmic one only if it begins at a round number; data
+// may miss one by rounding.
+function range(options, min, max) {
+  const [from, to] = options.range?.() ?? [min, max];
+  if (options.logX) return uPlot.rangeLog(Number(from.toPrecision(6)), Number(to.toPrecision(6)), 10, false);
+  return from === to ? [from - 1, to + 1] : [from, to];
 }
 
 // The index next to `at` with a value: series of other runs have points at other places.

@@ -200,6 +200,34 @@ fn ten_long_runs_are_overlaid_and_zoomed_and_survive_a_restart_of_the_server() {
     check(&mut browser, &watching, true);
 }
 
+/// The axis of a range test is logarithmic, and its first rate is rounded to single precision.
+#[test]
+#[ignore = "needs Chromium"]
+fn a_range_test_is_drawn() {
+    let mut browser = Browser::start();
+    let place = Place::new();
+    let small = [
+        "find",
+        "--model",
+        "mlp",
+        "--limit",
+        "512",
+        "--batch-size",
+        "32",
+    ];
+    let sweep = ["--num-steps", "60", "--lr-from", "1e-4", "--out", "found"];
+    place.succeed(&[&small[..], &sweep].concat());
+    let watching = Watching::start(&place, &["."]);
+    browser.go(&watching.url, 1400);
+    browser.wait_until("document.querySelector('#search-chart .chart') !== null");
+    // Charts are drawn when they come into view.
+    let scroll = "document.querySelector('#search').scrollIntoView()";
+    browser.wait_until(&format!("({scroll}, {} > 20)", points("Loss over")));
+    let drawn = format!("{}.scales.x.min", chart("Loss over"));
+    assert_eq!(browser.evaluate(&drawn), json!(1e-4));
+    check(&mut browser, &watching, false);
+}
+
 #[test]
 #[ignore = "needs Chromium"]
 fn a_study_of_two_hundred_runs_fills_its_table() {
