@@ -109,6 +109,8 @@ def test_restored_after_an_exception(error):
 
 
 def test_restored_after_ctrl_c():
+    # A shell starts programs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed_all()
     model, data = network(), loader()
     optimizer = optimizer_of("SGD", model)
