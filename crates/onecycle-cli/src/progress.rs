@@ -97,7 +97,7 @@ impl TrainProgress {
     /// Progress of a run with this title. With `table`, each epoch is written as a line of a table to
     /// standard output.
     pub(crate) fn new(title: &str, mode: Mode, table: bool, stop: Stop) -> Self {
-        let template = "{elapsed_precise} {bar:28} {pos}/{len} steps, {eta} left  {msg}";
+        let template = "{elapsed_precise} {bar:28} {pos}/{len} steps, {eta} left  {wide_msg}";
         TrainProgress {
             view: View::new(title, mode, || Bar::new(template, mode, LINE_EVERY)),
             table,

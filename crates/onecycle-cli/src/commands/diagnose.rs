@@ -152,7 +152,7 @@ struct DiagnoseProgress {
 
 impl DiagnoseProgress {
     fn new(quiet: bool) -> Self {
-        let template = "{elapsed_precise} {bar:28} {pos}/{len} batches  {msg}";
+        let template = "{elapsed_precise} {bar:28} {pos}/{len} batches  {wide_msg}";
         let bar = Bar::new(template, Mode::of(quiet), Duration::MAX);
         bar.redraw_every(REDRAW);
         DiagnoseProgress { bar }

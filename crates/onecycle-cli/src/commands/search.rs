@@ -124,7 +124,7 @@ pub(super) struct SearchProgress {
 impl SearchProgress {
     /// Progress of `tests` range tests and the short cycles after them.
     pub(super) fn new(tests: usize, mode: Mode, stop: Stop) -> Self {
-        let template = "{elapsed_precise} {bar:28} {pos}/{len}  {msg}";
+        let template = "{elapsed_precise} {bar:28} {pos}/{len}  {wide_msg}";
         SearchProgress {
             bar: Bar::new(template, mode, Duration::MAX),
             tests,

@@ -41,7 +41,7 @@ pub(super) struct StudyProgress {
 impl StudyProgress {
     /// Progress of a study that has not started yet.
     pub(super) fn new(title: &str, mode: Mode, stop: Stop) -> Self {
-        let template = "{elapsed_precise} {bar:28} {pos}/{len} steps  {msg}";
+        let template = "{elapsed_precise} {bar:28} {pos}/{len} steps  {wide_msg}";
         StudyProgress {
             view: View::new(title, mode, || Bar::new(template, mode, LINE_EVERY)),
             loss: Smoothed::default(),
