@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use averaging::Averaging;
 pub use class_weights::{ClassWeights, WeightRule};
-pub(crate) use differences::flatten;
+pub(crate) use differences::{WITHOUT_EFFECT, flatten};
 pub use finetune::{FinetuneConfig, NormStatistics};
 pub use layers::Layers;
 pub use policy::PolicyConfig;

@@ -297,8 +297,10 @@ impl Report<'_> {
             flatten("", &config, &mut rows);
             table(
                 page,
-                rows.iter()
-                    .map(|(key, value)| (key.as_str(), format!("<code>{}</code>", escape(value)))),
+                rows.iter().map(|(key, value)| {
+                    let value = escape(&value.to_string());
+                    (key.as_str(), format!("<code>{value}</code>"))
+                }),
             );
             page.push_str("<details><summary>The same as TOML</summary>\n");
             let _ = writeln!(

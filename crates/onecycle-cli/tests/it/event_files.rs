@@ -5,19 +5,7 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use crate::common::Place;
-
-/// LeNet-5 on 256 images, in batches of 64.
-const TINY: [&str; 8] = [
-    "train",
-    "--model",
-    "lenet5",
-    "--limit",
-    "256",
-    "--batch-size",
-    "64",
-    "--quiet",
-];
+use crate::common::{Place, TINY, tiny_comparison};
 
 /// The only file of a folder that is not empty: a replaced one is.
 fn only_file(place: &Place, folder: &str) -> PathBuf {
@@ -54,7 +42,7 @@ fn a_resumed_run_keeps_writing_and_has_every_step_once() {
         "--max-time",
         "1s",
     ];
-    let answer = place.onecycle(&[&TINY[..], &stopped].concat());
+    let answer = place.onecycle(&[&TINY[..], &["--quiet"], &stopped].concat());
     assert_eq!(answer.code, 124, "{}", answer.err);
     let made = place.text("a/steps.jsonl").lines().count();
     assert!((1..240).contains(&made), "{made}");
@@ -71,7 +59,7 @@ fn a_resumed_run_keeps_writing_and_has_every_step_once() {
 fn a_run_without_event_files_gets_them_later() {
     let place = Place::new();
     let args = ["--steps", "9", "--out", "a", "--max-time", "100s"];
-    place.succeed(&[&TINY[..], &args].concat());
+    place.succeed(&[&TINY[..], &["--quiet"], &args].concat());
     assert!(!place.path("a/tensorboard").exists());
     let model = place.read("a/model.safetensors");
     let json = place.json(&["log", "a", "--format", "json"]);
@@ -93,7 +81,7 @@ fn a_run_without_event_files_gets_them_later() {
         "--set",
         "log=[\"tensorboard\"]",
     ];
-    place.succeed(&[&TINY[..], &args].concat());
+    place.succeed(&[&TINY[..], &["--quiet"], &args].concat());
     assert!(place.read("b/model.safetensors") == model);
     assert_eq!(count(&place, "b/tensorboard", "step/loss"), 9);
 }
@@ -101,20 +89,7 @@ fn a_run_without_event_files_gets_them_later() {
 #[test]
 fn a_finished_comparison_gets_event_files_by_the_same_command() {
     let place = Place::new();
-    place.write("a.toml", "policy.lr_max = 0.01\n");
-    place.write("b.toml", "policy.lr_max = 0.02\n");
-    let mut args = vec![
-        "compare", "a.toml", "b.toml", "--seeds", "1", "--out", "study", "-q",
-    ];
-    let tiny = [
-        "--set",
-        "model=\"lenet5\"",
-        "--set",
-        "data.limit=128",
-        "--set",
-        "epochs=1",
-    ];
-    args.extend(tiny);
+    let mut args = tiny_comparison(&place).to_vec();
     place.succeed(&args);
     let compared = place.read("study/compare.json");
     args.extend(["--log", "tensorboard"]);

@@ -2,19 +2,8 @@
 
 use serde_json::Value;
 
-use crate::common::Place;
+use crate::common::{Place, TINY, tiny_comparison};
 
-/// LeNet-5 on 256 images, in batches of 64.
-const TINY: [&str; 8] = [
-    "train",
-    "--model",
-    "lenet5",
-    "--limit",
-    "256",
-    "--batch-size",
-    "64",
-    "--quiet",
-];
 /// Keeps the standard input and the environment.
 const KEEP: &str =
     r#"cat > seen.json; echo "$ONECYCLE_OUTCOME $ONECYCLE_RUN" > seen.txt; echo said"#;
@@ -37,7 +26,7 @@ fn a_finished_run_gives_its_summary() {
         "--on-finish",
         KEEP,
     ];
-    let answer = place.onecycle(&[&TINY[..], &more].concat());
+    let answer = place.onecycle(&[&TINY[..], &["--quiet"], &more].concat());
     assert_eq!(answer.code, 0, "{}", answer.err);
     let (summary, told) = seen(&place);
     let written: Value = serde_json::from_str(&place.text("a/summary.json")).unwrap();
@@ -61,7 +50,7 @@ fn a_stopped_and_a_failed_run_give_the_reason() {
         "--on-finish",
         KEEP,
     ];
-    let answer = place.onecycle(&[&TINY[..], &stopped].concat());
+    let answer = place.onecycle(&[&TINY[..], &["--quiet"], &stopped].concat());
     assert_eq!(answer.code, 124, "{}", answer.err);
     let (told, words) = seen(&place);
     assert_eq!(
@@ -87,7 +76,7 @@ fn a_stopped_and_a_failed_run_give_the_reason() {
         "--on-finish",
         KEEP,
     ];
-    let answer = place.onecycle(&[&TINY[..], &failed].concat());
+    let answer = place.onecycle(&[&TINY[..], &["--quiet"], &failed].concat());
     assert_eq!(answer.code, 1, "{}", answer.err);
     let (told, words) = seen(&place);
     assert_eq!(told["outcome"], "failed");
@@ -104,7 +93,7 @@ fn a_failing_command_is_a_warning() {
     for (number, command) in ["exit 3", "exec 0<&-; true"].into_iter().enumerate() {
         let out = format!("run-{number}");
         let more = ["--steps", "2", "--out", &out, "--on-finish", command];
-        let answer = place.onecycle(&[&TINY[..], &more].concat());
+        let answer = place.onecycle(&[&TINY[..], &["--quiet"], &more].concat());
         assert_eq!(answer.code, 0, "{}", answer.err);
         let warned = answer
             .err
@@ -116,20 +105,7 @@ fn a_failing_command_is_a_warning() {
 #[test]
 fn a_comparison_gives_its_result() {
     let place = Place::new();
-    place.write("a.toml", "policy.lr_max = 0.01\n");
-    place.write("b.toml", "policy.lr_max = 0.02\n");
-    let mut args = vec![
-        "compare", "a.toml", "b.toml", "--seeds", "1", "--out", "study", "-q",
-    ];
-    let tiny = [
-        "--set",
-        "model=\"lenet5\"",
-        "--set",
-        "data.limit=128",
-        "--set",
-        "epochs=1",
-    ];
-    args.extend(tiny);
+    let mut args = tiny_comparison(&place).to_vec();
     args.extend(["--on-finish", KEEP]);
     place.succeed(&args);
     let (result, told) = seen(&place);

@@ -10,27 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Place, binary};
+use common::{Place, TINY, binary};
 use image::{GrayImage, Rgb, RgbImage};
 use onecycle_train::tta::Tta;
 use onecycle_vision::Source;
 use serde_json::Value;
 
-/// LeNet-5 on 256 images, in batches of 64.
-const TINY: [&str; 9] = [
-    "train",
-    "--model",
-    "lenet5",
-    "--limit",
-    "256",
-    "--batch-size",
-    "64",
-    "--lr-max",
-    "0.05",
-];
-
 fn tiny(more: &[&'static str]) -> Vec<&'static str> {
-    [&TINY, more].concat()
+    [&TINY[..], &["--lr-max", "0.05"], more].concat()
 }
 
 #[test]

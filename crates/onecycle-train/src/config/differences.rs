@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::Config;
 use crate::{ConfigError, FileError};
 
 /// Keys that do not change the result of a run.
-const WITHOUT_EFFECT: [&str; 2] = ["log", "threads"];
+pub(crate) const WITHOUT_EFFECT: [&str; 2] = ["log", "threads"];
 
 impl Config {
     /// Returns the keys whose value in `other` differs, as `key was VALUE, is VALUE`. The number of
@@ -33,15 +33,16 @@ impl Config {
         let table = Table::try_from(self).map_err(FileError::to_toml)?;
         let mut rows = Vec::new();
         flatten("", &table, &mut rows);
-        Ok(rows.into_iter().collect())
+        let with_text = |(key, value): (String, &Value)| (key, value.to_string());
+        Ok(rows.into_iter().map(with_text).collect())
     }
 }
 
 /// Appends all keys of `table`, with `prefix` and the names of their tables, in alphabetical order.
-pub(crate) fn flatten(prefix: &str, table: &Table, rows: &mut Vec<(String, String)>) {
+pub(crate) fn flatten<'a>(prefix: &str, table: &'a Table, rows: &mut Vec<(String, &'a Value)>) {
     // As in TOML, the values of a table precede its inner tables.
     for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-        rows.push((format!("{prefix}{key}"), value.to_string()));
+        rows.push((format!("{prefix}{key}"), value));
     }
     for (key, value) in table {
         if let Some(inner) = value.as_table() {

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{EventLog, event_files, now, retire};
 use crate::{
     Config, FileError, TrainError,
+    config::{WITHOUT_EFFECT, flatten},
     run_folder::{RunFile, RunFolder},
 };
 
@@ -32,8 +33,6 @@ const METRICS: [Metric; 4] = [
 ];
 /// Hyper-parameter with the label of a run in its study.
 const LABEL: &str = "label";
-/// Keys that change no result.
-const UNLISTED: [&str; 2] = ["log", "threads"];
 
 /// The begin of a session: every key of the configuration. The runs of a label are a group, so that
 /// the page shows the mean over their seeds.
@@ -112,29 +111,20 @@ pub fn write_experiment<'a>(
 /// Every key of a configuration with its value.
 fn values_of(config: &Config) -> Result<BTreeMap<String, HParam>, TrainError> {
     let table = Table::try_from(config).map_err(FileError::to_toml)?;
-    let mut values = BTreeMap::new();
-    flatten("", &table, &mut values);
-    UNLISTED.iter().for_each(|key| {
-        values.remove(*key);
-    });
-    Ok(values)
+    let mut rows = Vec::new();
+    flatten("", &table, &mut rows);
+    rows.retain(|(key, _)| !WITHOUT_EFFECT.contains(&key.as_str()));
+    let rows = rows.into_iter();
+    Ok(rows.map(|(key, value)| (key, hparam(value))).collect())
 }
 
-fn flatten(prefix: &str, table: &Table, values: &mut BTreeMap<String, HParam>) {
-    for (key, value) in table {
-        let name = format!("{prefix}{key}");
-        let value = match value {
-            Value::Table(inner) => {
-                flatten(&format!("{name}."), inner, values);
-                continue;
-            }
-            Value::Integer(number) => HParam::Number(*number as f64),
-            Value::Float(number) => HParam::Number(*number),
-            Value::Boolean(is) => HParam::Bool(*is),
-            Value::String(text) => HParam::Text(text.clone()),
-            other => HParam::Text(other.to_string()),
-        };
-        values.insert(name, value);
+fn hparam(value: &Value) -> HParam {
+    match value {
+        Value::Integer(number) => HParam::Number(*number as f64),
+        Value::Float(number) => HParam::Number(*number),
+        Value::Boolean(is) => HParam::Bool(*is),
+        Value::String(text) => HParam::Text(text.clone()),
+        other => HParam::Text(other.to_string()),
     }
 }
 

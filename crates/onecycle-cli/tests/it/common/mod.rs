@@ -143,6 +143,40 @@ impl Refusals {
     }
 }
 
+/// Trains LeNet-5 on 256 images, in batches of 64.
+pub(crate) const TINY: [&str; 7] = [
+    "train",
+    "--model",
+    "lenet5",
+    "--limit",
+    "256",
+    "--batch-size",
+    "64",
+];
+
+/// Arguments that compare two learning rates, each one seed of an epoch on 128 images, in the folder
+/// `study`.
+pub(crate) fn tiny_comparison(place: &Place) -> [&'static str; 14] {
+    place.write("a.toml", "policy.lr_max = 0.01\n");
+    place.write("b.toml", "policy.lr_max = 0.02\n");
+    [
+        "compare",
+        "a.toml",
+        "b.toml",
+        "--seeds",
+        "1",
+        "--out",
+        "study",
+        "-q",
+        "--set",
+        "model=\"lenet5\"",
+        "--set",
+        "data.limit=128",
+        "--set",
+        "epochs=1",
+    ]
+}
+
 /// Path of the command.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_onecycle"))
