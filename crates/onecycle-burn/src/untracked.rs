@@ -1,10 +1,10 @@
 //! Forward passes on a device with autodiff that no backward pass follows.
 //!
 //! Burn keeps the operations of a tracked pass and their feature maps until a backward pass starts
-//! from its result; for a batch of 32 images in ResNet-20 these are 50 MB. If there is none, they stay
-//! in memory for ever. So such passes use [parameters without gradients](parameters). Of an untracked
-//! pass, Burn keeps a small note about each operation until the next backward pass of any tensor, which
-//! [`forget`] makes.
+//! from its result; for a batch of 32 images in ResNet-20 these are 50 MB. Without a backward pass, they
+//! stay in memory until the program ends. So such passes use [parameters without
+//! gradients](parameters). Of an untracked pass, Burn keeps a small note about each operation until the
+//! next backward pass of any tensor, which [`forget`] makes.
 
 use burn::{
     module::Module,

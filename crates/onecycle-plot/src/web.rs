@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{Axis, Colour, Figure, Scale, Series, Side, Style, figure::thin};
 
-/// Runs of points per series, of which each keeps its extremes.
+/// A longer series is divided into this many parts; each keeps its lowest and highest point.
 const BUCKETS: usize = 700;
 
 /// uPlot as a classic script, which defines the global `uPlot`.

@@ -283,8 +283,8 @@ fn sorted_files(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(paths)
 }
 
-/// Empties event files that a new one replaces, and removes those that were empty before: whoever
-/// reads them has moved on to a later one.
+/// Empties event files that a new one replaces, and removes those that were empty before: a TensorBoard
+/// that read them reads a later one by now.
 fn retire(old: &[PathBuf]) -> Result<(), FileError> {
     for path in old {
         let emptied = match fs::metadata(path).map(|data| data.len()) {
