@@ -100,7 +100,8 @@ impl PlanDriver {
     /// - [`BurnError::UnusedHyper`] for a plan that sets a batch size, because Burn's data loader
     ///   has a fixed one, unless the optimizer [ignores](Optimizer::ignore) it.
     /// - [`BurnError::Learner`] for an optimizer that clips gradients by their global norm, because
-    ///   Burn's optimizer sees one tensor at a time, or that has already made an update.
+    ///   Burn's optimizer sees one tensor at a time, that chooses parameters of [`Muon`](crate::optim::Muon) by their
+    ///   paths, or that has already made an update.
     pub fn new(plan: Plan, optimizer: Optimizer) -> Result<Self, BurnError> {
         for (_, hyper) in plan.iter() {
             optimizer.check(&hyper)?;
@@ -110,6 +111,14 @@ impl PlanDriver {
                 what: "clip gradients by their global norm",
                 instead: "train with `fit_one_cycle`, or let Burn clip each tensor: \
                     `driver.optimizer(&model).with_grad_clipping(..)`",
+            });
+        }
+        if let OptimizerConfig::Muon(muon) = optimizer.config()
+            && !muon.except.is_empty()
+        {
+            return Err(BurnError::Learner {
+                what: "leave parameters of Muon to another optimizer by their paths (`except`)",
+                instead: "train with `fit_one_cycle`",
             });
         }
         if optimizer.has_state() {
@@ -256,7 +265,8 @@ impl burn::optim::Optimizer for PlanOptimizer {
     ) -> (Tensor<D>, Option<PlanState>) {
         let step = self.driver.asked.load(Ordering::SeqCst).saturating_sub(1);
         let hyper = self.driver.hyper(step);
-        let config = &self.driver.config;
+        // Burn does not tell the path. A configuration that needs it was refused.
+        let config = self.driver.config.of_parameter("", D);
         let rates = Rates {
             lr,
             ..Rates::new(&hyper, config)
@@ -266,7 +276,7 @@ impl burn::optim::Optimizer for PlanOptimizer {
         let flat = update(
             config,
             rates.scaled(self.scale),
-            tensor.reshape([-1]),
+            (tensor.reshape([-1]), &shape),
             grad.reshape([-1]),
             &mut state.0,
         );

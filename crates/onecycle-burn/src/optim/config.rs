@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::Muon;
 use crate::BurnError;
 
 /// An optimizer with its options that stay constant during a run.
@@ -23,6 +24,8 @@ pub enum OptimizerConfig {
     /// RMSprop, see [`RmsProp`].
     #[serde(rename = "rmsprop")]
     RmsProp(RmsProp),
+    /// Orthogonalised momentum, see [`Muon`].
+    Muon(Muon),
 }
 
 /// Stochastic gradient descent with momentum (Sutskever et al. 2013, "On the importance of
@@ -182,6 +185,7 @@ impl OptimizerConfig {
             OptimizerConfig::Adam(_) => "adam",
             OptimizerConfig::AdamW(_) => "adamw",
             OptimizerConfig::RmsProp(_) => "rmsprop",
+            OptimizerConfig::Muon(_) => "muon",
         }
     }
 
@@ -198,12 +202,22 @@ impl OptimizerConfig {
         })
     }
 
-    /// Momentum (SGD, RMSprop) or beta1 (Adam, AdamW) that applies if the policy sets none.
+    /// The optimizer of a parameter: this one, or that of the parameters which [`Muon`] leaves to
+    /// another. `path` is the parameter's path in the module, `rank` its number of dimensions.
+    pub(crate) fn of_parameter(&self, path: &str, rank: usize) -> &OptimizerConfig {
+        match self {
+            OptimizerConfig::Muon(muon) if !muon.updates(path, rank) => &muon.others,
+            own => own,
+        }
+    }
+
+    /// Momentum (SGD, RMSprop, Muon) or beta1 (Adam, AdamW) that applies if the policy sets none.
     pub fn momentum(&self) -> f64 {
         match self {
             OptimizerConfig::Sgd(sgd) => sgd.momentum,
             OptimizerConfig::Adam(adam) | OptimizerConfig::AdamW(adam) => adam.beta1,
             OptimizerConfig::RmsProp(rms) => rms.momentum,
+            OptimizerConfig::Muon(muon) => muon.momentum,
         }
     }
 
@@ -213,10 +227,11 @@ impl OptimizerConfig {
             OptimizerConfig::Sgd(sgd) => sgd.weight_decay,
             OptimizerConfig::Adam(adam) | OptimizerConfig::AdamW(adam) => adam.weight_decay,
             OptimizerConfig::RmsProp(rms) => rms.weight_decay,
+            OptimizerConfig::Muon(muon) => muon.weight_decay,
         }
     }
 
-    /// Replaces the weight decay.
+    /// Replaces the weight decay, of all parameters.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
         match &mut self {
@@ -225,6 +240,11 @@ impl OptimizerConfig {
                 adam.weight_decay = weight_decay;
             }
             OptimizerConfig::RmsProp(rms) => rms.weight_decay = weight_decay,
+            OptimizerConfig::Muon(muon) => {
+                muon.weight_decay = weight_decay;
+                let others = (*muon.others).clone();
+                *muon.others = others.with_weight_decay(weight_decay);
+            }
         }
         self
     }
@@ -236,7 +256,9 @@ impl OptimizerConfig {
     pub fn check(&self) -> Result<(), BurnError> {
         let momentum = match self {
             OptimizerConfig::Adam(_) | OptimizerConfig::AdamW(_) => "beta1",
-            OptimizerConfig::Sgd(_) | OptimizerConfig::RmsProp(_) => "momentum",
+            OptimizerConfig::Sgd(_) | OptimizerConfig::RmsProp(_) | OptimizerConfig::Muon(_) => {
+                "momentum"
+            }
         };
         unit(momentum, self.momentum())?;
         let decay = self.weight_decay();
@@ -272,6 +294,20 @@ impl OptimizerConfig {
             OptimizerConfig::RmsProp(rms) => {
                 unit("alpha", rms.alpha)?;
                 positive("eps", rms.eps)?;
+            }
+            OptimizerConfig::Muon(muon) => {
+                range(
+                    "iterations",
+                    f64::from(muon.iterations),
+                    (1..=20).contains(&muon.iterations),
+                    "from 1 to 20",
+                )?;
+                if matches!(*muon.others, OptimizerConfig::Muon(_)) {
+                    return Err(BurnError::Contradiction(
+                        "`others`, the optimizer of parameters that are not matrices, cannot be `muon`",
+                    ));
+                }
+                muon.others.check()?;
             }
         }
         Ok(())

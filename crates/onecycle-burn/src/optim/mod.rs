@@ -6,6 +6,7 @@
 
 mod clip;
 mod config;
+mod muon;
 mod param_group;
 mod param_state;
 mod rules;
@@ -17,9 +18,10 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use onecycle::Hyper;
+use onecycle::{GroupScale, Hyper};
 
 pub use config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
+pub use muon::Muon;
 pub use param_group::{ParamGroup, Select};
 
 pub(crate) use param_state::ParamState;
@@ -128,7 +130,7 @@ impl Optimizer {
 
     /// Updates all parameters of `model` that have a gradient, once.
     ///
-    /// `hyper.momentum` is the momentum of SGD and RMSprop and the beta1 of Adam. If it or
+    /// `hyper.momentum` is the momentum of SGD, RMSprop and Muon and the beta1 of Adam. If it or
     /// `hyper.weight_decay` is `None`, the optimizer's own option is used.
     ///
     /// # Errors
@@ -154,12 +156,11 @@ impl Optimizer {
             report.grad_norm = Some(norm);
             report.clipped = scale < 1.0;
         }
-        let base = Rates::new(hyper, &self.config);
         let mut updater = Updater {
             optimizer: self,
             path: ModulePath::default(),
             grads,
-            base,
+            hyper,
             scale,
         };
         Ok((model.map(&mut updater), report))
@@ -223,11 +224,10 @@ impl Optimizer {
         !self.state.is_empty()
     }
 
-    fn rates_of(&self, base: Rates, path: &str, rank: usize) -> Rates {
-        match self.groups.iter().find(|group| group.matches(path, rank)) {
-            None => base,
-            Some(group) => base.scaled(group.scale),
-        }
+    /// The factors of a parameter.
+    fn scale_of(&self, path: &str, rank: usize) -> GroupScale {
+        let group = self.groups.iter().find(|group| group.matches(path, rank));
+        group.map_or_else(GroupScale::default, |group| group.scale)
     }
 }
 
@@ -241,7 +241,7 @@ struct Updater<'a> {
     optimizer: &'a mut Optimizer,
     path: ModulePath,
     grads: GradientsParams,
-    base: Rates,
+    hyper: &'a Hyper,
     /// Factor on all gradients, set by clipping.
     scale: f64,
 }
@@ -260,7 +260,8 @@ impl ModuleMapper for Updater<'_> {
             return param;
         };
         let path = self.path.joined();
-        let rates = self.optimizer.rates_of(self.base, &path, D);
+        let config = self.optimizer.config.of_parameter(&path, D);
+        let rates = Rates::new(self.hyper, config).scaled(self.optimizer.scale_of(&path, D));
         let (id, tensor, mapper) = param.consume();
         let (required, tracked, shape) = (
             tensor.is_require_grad(),
@@ -274,9 +275,9 @@ impl ModuleMapper for Updater<'_> {
         }
         let state = self.optimizer.state.entry(path).or_default();
         let flat = update(
-            &self.optimizer.config,
+            config,
             rates,
-            tensor.without_autodiff().reshape([-1]),
+            (tensor.without_autodiff().reshape([-1]), &shape),
             grad,
             state,
         );

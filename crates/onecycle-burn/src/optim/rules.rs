@@ -10,6 +10,7 @@ use onecycle_kernels as kernels;
 
 use super::{
     config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd},
+    muon,
     param_state::ParamState,
 };
 use crate::cpu;
@@ -19,7 +20,7 @@ use crate::cpu;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
     pub(crate) lr: f64,
-    /// Momentum of SGD and RMSprop, beta1 of Adam.
+    /// Momentum of SGD, RMSprop and Muon, beta1 of Adam.
     pub(crate) momentum: f64,
     pub(crate) weight_decay: f64,
 }
@@ -44,11 +45,12 @@ impl Rates {
     }
 }
 
-/// Makes one update: returns the new weights for weights `w` and gradient `g`.
+/// Makes one update: returns the new weights for weights `w` and gradient `g` of a parameter with
+/// this shape. `config` is the optimizer [of the parameter](OptimizerConfig::of_parameter).
 pub(crate) fn update(
     config: &OptimizerConfig,
     rates: Rates,
-    w: Tensor<1>,
+    (w, shape): (Tensor<1>, &[usize]),
     g: Tensor<1>,
     state: &mut ParamState,
 ) -> Tensor<1> {
@@ -57,6 +59,7 @@ pub(crate) fn update(
         OptimizerConfig::Adam(adam) => update_adam(adam, false, rates, w, g, state),
         OptimizerConfig::AdamW(adam) => update_adam(adam, true, rates, w, g, state),
         OptimizerConfig::RmsProp(rms) => update_rmsprop(rms, rates, w, g, state),
+        OptimizerConfig::Muon(muon) => muon::update(muon, rates, (w, shape), g, state),
     };
     state.steps += 1;
     w
@@ -243,7 +246,13 @@ mod tests {
         let gradient = Tensor::<1>::from_data([0.1, 0.3, 0.7, 1.0, 1.3, 3.0, -7.0, 11.0], &device);
         let mut state = ParamState::default();
         for _ in 0..3000 {
-            weights = update(&config, rates, weights, gradient.clone(), &mut state);
+            weights = update(
+                &config,
+                rates,
+                (weights, &[8]),
+                gradient.clone(),
+                &mut state,
+            );
         }
         let weights: Vec<f64> = weights.into_data().iter::<f64>().collect();
         assert!(

@@ -6,6 +6,7 @@ mod diagnose;
 mod fit;
 mod freezing;
 mod learner;
+mod muon;
 mod optimizer;
 mod optimizers_torch;
 mod range_test;

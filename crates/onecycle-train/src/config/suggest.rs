@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn names_of_other_tools_are_known_here() {
-        const OPTIMIZERS: [&str; 4] = ["sgd", "adam", "adamw", "rmsprop"];
+        const OPTIMIZERS: [&str; 5] = ["sgd", "adam", "adamw", "rmsprop", "muon"];
         for (index, (elsewhere, here)) in ELSEWHERE.iter().enumerate() {
             assert!(
                 Preset::KINDS.contains(here) || OPTIMIZERS.contains(here),

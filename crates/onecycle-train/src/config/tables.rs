@@ -125,7 +125,7 @@ impl DiagnoseConfig {
 ///
 /// | key | default | range | meaning |
 /// |---|---|---|---|
-/// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop` | the optimizer |
+/// | `kind` | `sgd` | `sgd`, `adam`, `adamw`, `rmsprop`, `muon` | the optimizer |
 /// | `clip_norm` | none | > 0 | largest norm of the whole gradient; a longer one is scaled down |
 /// | `no_decay_on_bias_and_norm` | true | | no weight decay on parameters of rank 1 |
 /// | `groups` | none | | parameter groups, see [`ParamGroup`] |
