@@ -3,8 +3,9 @@
 
     python3 scripts/write_reproduction.py FOLDER
 
-Each section `## NAME: title` is replaced by the experiment's set-up, its table of claims and the
-figures that the section shows already. Sub-sections (`###`) and sections of other names are kept.
+Each section `## NAME: title` is replaced by the experiment's set-up, its table of claims and those
+figures that the section shows already and the experiment has drawn. Sub-sections (`###`) and sections of
+other names are kept. Claims that need longer runs link to the section `## Longer runs`.
 The figures are copied to docs/figures/reproduce-*.svg, and the line that counts the verdicts is
 updated. The introduction (scale, machine, date, duration) is written by hand.
 """
@@ -18,7 +19,15 @@ import shutil
 import textwrap
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
-VERDICTS = {"seen": "seen", "not_decided": "not decided", "not_seen_here": "**not seen here**"}
+VERDICTS = {
+    "seen": "seen",
+    "not_decided": "not decided",
+    "not_seen_here": "**not seen here**",
+    "needs_cpu": "[needs `--scale cpu`](#longer-runs)",
+    "needs_paper": "[needs `--scale paper`](#longer-runs)",
+}
+COUNTED = {"seen": "seen", "not_decided": "not decided", "not_seen_here": "not seen here",
+           "needs_cpu": "left to `--scale cpu`", "needs_paper": "left to `--scale paper`"}
 PICTURE = re.compile(r'src="figures/reproduce-([a-z0-9-]+)\.svg"')
 COUNTS = re.compile(r"^Verdicts: .*$", re.M)
 
@@ -55,13 +64,16 @@ def main():
             raise SystemExit(f"{page} has no section `## {result['name']}: ...`")
         old = found.group()
         # The figures are the last part of a section.
-        pictures = old[re.search(r"^<(?:p|img)\b", old, re.M).start() :].rstrip() + "\n"
+        shown = re.search(r"^<(?:p|img)\b", old, re.M)
+        pictures = old[shown.start() :].rstrip() + "\n" if shown else ""
+        if not result["figures"]:
+            pictures = ""
         for name in PICTURE.findall(pictures):
             figure = file.parent / "figures" / f"{name}.svg"
             shutil.copyfile(figure, DOCS / "figures" / f"reproduce-{name}.svg")
         text = text.replace(old, section(result, pictures))
         verdicts.update(claim["seen"] for claim in result["claims"])
-    counts = ", ".join(f"{verdicts[key]} {name.strip('*')}" for key, name in VERDICTS.items())
+    counts = ", ".join(f"{verdicts[key]} {name}" for key, name in COUNTED.items())
     if not COUNTS.search(text):
         raise SystemExit(f"{page} has no line that begins with `Verdicts: `")
     page.write_text(COUNTS.sub(f"Verdicts: {counts}.", text))

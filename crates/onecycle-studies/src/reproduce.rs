@@ -66,8 +66,6 @@ pub struct Protocol {
     pub size: StudySize,
     /// The budget: the preset's own, or a changed one.
     pub budget: Budget,
-    /// Seeds of the runs of each variant.
-    pub seeds: Vec<u64>,
     /// The device to compute on.
     pub device: Device,
 }
@@ -81,6 +79,10 @@ pub trait Reproduction: Sync {
     /// Network, data and epochs as text; by default those of the budget.
     fn setup(&self, protocol: &Protocol) -> String {
         protocol.budget.words()
+    }
+    /// Its budget at this scale; the common one by default.
+    fn budget<'a>(&self, common: &'a Budget) -> &'a Budget {
+        common
     }
     /// Notes for readers: differences from the original, confounds.
     fn notes(&self, protocol: &Protocol) -> Vec<String>;
@@ -106,8 +108,8 @@ pub trait Reproduction: Sync {
     ) -> Result<Option<Vec<RunSpec>>, StudyError> {
         let variants = self.variants(protocol)?.into_iter();
         let specs = variants.flat_map(|(label, config)| {
-            let of_seed = move |seed: &u64| RunSpec::new(label.clone(), config.clone(), *seed);
-            protocol.seeds.iter().map(of_seed)
+            let of_seed = move |seed| RunSpec::new(label.clone(), config.clone(), seed);
+            protocol.seeds().map(of_seed)
         });
         Ok(Some(specs.collect()))
     }
@@ -215,13 +217,29 @@ pub struct ExperimentResult {
 impl Protocol {
     /// The unchanged budget of a preset, with its number of seeds, on the CPU.
     pub fn of(size: StudySize) -> Self {
-        let budget = size.budget();
         Protocol {
             size,
-            seeds: (1..=budget.seeds as u64).collect(),
-            budget,
+            budget: size.budget(),
             device: Device::Cpu,
         }
+    }
+
+    /// Seeds of the runs of each variant.
+    pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+        1..=self.budget.seeds as u64
+    }
+
+    /// The same settings with the budget of an experiment.
+    fn of_experiment(&self, experiment: &dyn Reproduction) -> Protocol {
+        Protocol {
+            budget: experiment.budget(&self.budget).clone(),
+            ..*self
+        }
+    }
+
+    /// The label of a variant with this budget.
+    fn label(&self, name: &str) -> String {
+        format!("{}{name}", self.budget.prefix)
     }
 
     /// Whether network, data and number of epochs are those of the originals.
@@ -270,7 +288,8 @@ pub fn take_part(
 ) -> Result<StudyOutcome<Vec<ExperimentResult>>, StudyError> {
     let mut wanted = Vec::with_capacity(experiments.len());
     for experiment in experiments {
-        match experiment.prepare(protocol, (folder, part), observer)? {
+        let protocol = protocol.of_experiment(*experiment);
+        match experiment.prepare(&protocol, (folder, part), observer)? {
             None => return Ok(StudyOutcome::Stopped { done: 0, of: 0 }),
             Some(specs) => wanted.push(specs),
         }
@@ -329,16 +348,17 @@ fn show(
     results: &[Variant],
 ) -> Result<ExperimentReport, StudyError> {
     let name = experiment.name();
-    experiment.summarise(protocol, folder)?;
-    let figures = experiment.figures(protocol, folder, results)?;
+    let own = &protocol.of_experiment(experiment);
+    experiment.summarise(own, folder)?;
+    let figures = experiment.figures(own, folder, results)?;
     let report = ExperimentReport {
         result: ExperimentResult {
             name: name.to_owned(),
             title: experiment.title().to_owned(),
             size: protocol.size,
-            setup: experiment.setup(protocol),
-            notes: experiment.notes(protocol),
-            claims: experiment.claims(protocol, folder, results)?,
+            setup: experiment.setup(own),
+            notes: experiment.notes(own),
+            claims: experiment.claims(own, folder, results)?,
             variants: results.iter().map(|variant| variant.summary(&[])).collect(),
             figures: figures
                 .iter()

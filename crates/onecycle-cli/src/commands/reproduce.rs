@@ -32,11 +32,13 @@ pub(crate) struct Reproduce {
     /// lenet-mnist, optimizers; or suggestions, a study of how good suggested learning rates are
     /// (not part of all)
     pub(crate) name: String,
-    /// quick: all experiments in less than half an hour on two cores; cpu: in some hours, with
-    /// ResNet-20 on CIFAR-10; paper: networks, data and epochs of the papers, for a GPU
+    /// quick: many seeds of a small network, all experiments in half an hour on two cores; cpu:
+    /// ResNet-20 on CIFAR-10, some hours, super-convergence about a day; paper: networks, data and
+    /// epochs of the papers, for a GPU
     #[arg(long, value_name = "SCALE", default_value = "quick")]
     pub(crate) scale: String,
-    /// Runs per variant, each with another seed [default: 3; 1 with --scale paper]
+    /// Runs per variant, each with another seed [default: 10 with --scale quick, 3 with cpu, 1 with
+    /// paper]
     #[arg(
         long,
         value_name = "N",
@@ -219,30 +221,28 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
 fn protocol(args: &Reproduce) -> Result<Protocol, AnyError> {
     let mut protocol = Protocol::of(args.scale.parse()?);
     protocol.device = args.device.parse::<Device>()?;
-    if let Some(seeds) = args.seeds {
-        protocol.seeds = (1..=seeds as u64).collect();
+    if let Some(epochs) = args.epochs
+        && !(epochs.is_finite() && epochs > 0.0)
+    {
+        return Err(ConfigError::setting("--epochs", epochs, "a number above 0").into());
     }
-    let budget = &mut protocol.budget;
-    if let Some(model) = &args.model {
-        let own = match args.name.as_str() {
-            LENET => &mut budget.lenet_model,
-            _ => &mut budget.model,
-        };
-        own.clone_from(model);
-    }
-    if let Some(images) = args.images {
-        budget.images = images;
-    }
-    if let Some(images) = args.test_images {
-        budget.test_images = images;
-    }
-    if let Some(epochs) = args.epochs {
-        if !(epochs.is_finite() && epochs > 0.0) {
-            return Err(ConfigError::setting("--epochs", epochs, "a number above 0").into());
+    let longer = args
+        .epochs
+        .map_or(1.0, |epochs| epochs / protocol.budget.epochs);
+    protocol.budget.change(|budget| {
+        if let Some(model) = &args.model {
+            let own = match args.name.as_str() {
+                LENET => &mut budget.lenet_model,
+                _ => &mut budget.model,
+            };
+            own.clone_from(model);
         }
-        budget.lenet_epochs *= epochs / budget.epochs;
-        budget.epochs = epochs;
-    }
+        budget.seeds = args.seeds.unwrap_or(budget.seeds);
+        budget.images = args.images.unwrap_or(budget.images);
+        budget.test_images = args.test_images.unwrap_or(budget.test_images);
+        budget.epochs *= longer;
+        budget.lenet_epochs *= longer;
+    });
     Ok(protocol)
 }
 
@@ -284,6 +284,6 @@ mod tests {
     fn model_flag_replaces_the_network_of_the_experiment() {
         let words = |words: [&str; 2]| Some(words.map(str::to_owned));
         assert_eq!(networks("higher-rate"), words(["mlp", "lenet5"]));
-        assert_eq!(networks(LENET), words(["resnet-small", "mlp"]));
+        assert_eq!(networks(LENET), words(["convnet", "mlp"]));
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn one_cycle_policy(budget: &Budget) -> OneCycle {
 /// experiments that do not share the same runs.
 pub(super) fn one_cycle(protocol: &Protocol) -> Result<(String, Config), StudyError> {
     let config = protocol.config(one_cycle_policy(&protocol.budget));
-    Ok((ONE_CYCLE.to_owned(), with_diagnoses(protocol, config)?))
+    Ok((protocol.label(ONE_CYCLE), with_diagnoses(protocol, config)?))
 }
 
 /// A learning rate that drops to a tenth twice.

@@ -13,7 +13,8 @@ pub enum StudySize {
     /// All experiments in less than half an hour on two cores: a small residual network on 6 000
     /// images of Fashion-MNIST.
     Quick,
-    /// All experiments in several hours on two cores: ResNet-20 on CIFAR-10.
+    /// ResNet-20 on CIFAR-10 on two cores: most experiments in several hours, `super-convergence` in
+    /// about a day.
     Cpu,
     /// Network, data and epochs of the originals; needs a GPU.
     Paper,
@@ -43,8 +44,10 @@ pub struct Budget {
     /// First rate of the piecewise constant policy; it drops to a tenth and a hundredth.
     pub lr_piecewise: f64,
     /// In `super-convergence`, the piecewise constant policy gets this many times the steps of one
-    /// cycle.
+    /// cycle; 0 if such long runs are left to a larger scale.
     pub longer: u32,
+    /// Seeds of these long runs, at most `seeds`.
+    pub longer_seeds: usize,
     /// Fractions of the images for the part of `super-convergence` with fewer images.
     pub fewer: Vec<f64>,
     /// In `large-batch`, the factor on the batch size.
@@ -54,7 +57,7 @@ pub struct Budget {
     /// `lenet-mnist`: data set.
     pub lenet_data: String,
     /// `lenet-mnist`: epochs of the competing policies; one cycle gets 12/85, 25/85 and all of
-    /// them.
+    /// them. 0 if such long runs are left to a larger scale.
     pub lenet_epochs: f64,
     /// `lenet-mnist`: images per update.
     pub lenet_batch_size: usize,
@@ -64,8 +67,15 @@ pub struct Budget {
     pub noise_batches: usize,
     /// Training images per measurement of curvature and sharpness.
     pub surface_images: usize,
-    /// Runs per variant.
+    /// Runs per variant, with seeds 1, 2, ...
     pub seeds: usize,
+    /// Prefix of the labels of the runs with this budget. Experiments whose budgets differ cannot
+    /// share runs.
+    pub prefix: String,
+    /// The budget of `super-convergence`, if it is another one.
+    pub super_convergence: Option<Box<Budget>>,
+    /// The budget of `full-cycle` and `higher-rate`, if it is another one.
+    pub full_cycle: Option<Box<Budget>>,
 }
 
 impl StudySize {
@@ -80,61 +90,10 @@ impl StudySize {
 
     /// Its budget.
     pub fn budget(self) -> Budget {
-        // model, data, images, test images, epochs, batch, weight decay, pad
-        let (model, data, images, test_images, epochs, batch_size, weight_decay, pad) = match self {
-            StudySize::Quick => (
-                "resnet-small",
-                "fashion-mnist",
-                6_000,
-                3_000,
-                4.0,
-                96,
-                5e-4,
-                0,
-            ),
-            StudySize::Cpu => ("resnet20", "cifar10", 20_000, 5_000, 8.0, 128, 5e-4, 4),
-            StudySize::Paper => ("resnet56", "cifar10", 0, 0, 95.0, 512, 1e-4, 4),
-        };
-        // lr_max, lr_piecewise, longer, fewer images, large batch
-        let (lr_max, lr_piecewise, longer, fewer, large) = match self {
-            StudySize::Quick => (0.2, 0.1, 4, vec![0.25], 4),
-            StudySize::Cpu => (0.4, 0.1, 4, vec![0.5, 0.25], 8),
-            StudySize::Paper => (0.8, 0.35, 8, vec![0.8, 0.6, 0.4, 0.2], 16),
-        };
-        let (lenet_model, lenet_data, lenet_epochs, lenet_batch_size, seeds) = match self {
-            StudySize::Quick => ("lenet5", "fashion-mnist", 20.0, 128, 3),
-            StudySize::Cpu => ("lenet5", "fashion-mnist", 85.0, 512, 3),
-            StudySize::Paper => ("lenet-caffe", "mnist", 85.0, 512, 1),
-        };
-        // Each diagnosis computes losses and gradients of 6 000 images; 40 000 with the paper's
-        // budget.
-        let (diagnoses, noise_batches, surface_images) = match self {
-            StudySize::Quick => (6, 64, 128),
-            StudySize::Cpu => (8, 64, 128),
-            StudySize::Paper => (19, 256, 1000),
-        };
-        Budget {
-            model: model.to_owned(),
-            data: data.to_owned(),
-            images,
-            test_images,
-            epochs,
-            batch_size,
-            weight_decay,
-            pad,
-            lr_max,
-            lr_piecewise,
-            longer,
-            fewer,
-            large,
-            lenet_model: lenet_model.to_owned(),
-            lenet_data: lenet_data.to_owned(),
-            lenet_epochs,
-            lenet_batch_size,
-            diagnoses,
-            noise_batches,
-            surface_images,
-            seeds,
+        match self {
+            StudySize::Quick => Budget::quick(),
+            StudySize::Cpu => Budget::cpu(),
+            StudySize::Paper => Budget::paper(),
         }
     }
 }
@@ -153,6 +112,137 @@ impl FromStr for StudySize {
 }
 
 impl Budget {
+    /// Many seeds of a network that trains in seconds. Claims about long runs are left to the other
+    /// scales.
+    fn quick() -> Self {
+        Budget {
+            model: "convnet".to_owned(),
+            data: "fashion-mnist".to_owned(),
+            images: 6_000,
+            test_images: 3_000,
+            epochs: 4.0,
+            batch_size: 96,
+            weight_decay: 5e-4,
+            pad: 0,
+            lr_max: 0.2,
+            lr_piecewise: 0.1,
+            longer: 0,
+            longer_seeds: 0,
+            fewer: Vec::new(),
+            large: 4,
+            lenet_model: "lenet5".to_owned(),
+            lenet_data: "fashion-mnist".to_owned(),
+            lenet_epochs: 0.0,
+            lenet_batch_size: 128,
+            diagnoses: 6,
+            noise_batches: 64,
+            surface_images: 128,
+            seeds: 10,
+            prefix: String::new(),
+            super_convergence: None,
+            full_cycle: None,
+        }
+    }
+
+    /// ResNet-20 on 20 000 images. `super-convergence` has the numbers of images of the paper and an
+    /// eighth of its images per run, because a small batch makes as many updates of them. The
+    /// notebook's full cycle has the notebook's network and a third of its epochs.
+    fn cpu() -> Self {
+        let common = Budget {
+            model: "resnet20".to_owned(),
+            data: "cifar10".to_owned(),
+            images: 20_000,
+            test_images: 5_000,
+            epochs: 8.0,
+            batch_size: 128,
+            pad: 4,
+            lr_max: 0.4,
+            lenet_epochs: 85.0,
+            lenet_batch_size: 512,
+            diagnoses: 8,
+            seeds: 3,
+            ..Budget::quick()
+        };
+        let super_convergence = Budget {
+            images: 0,
+            test_images: 0,
+            epochs: 25.0,
+            weight_decay: 1e-4,
+            pad: 0,
+            longer: 8,
+            longer_seeds: 1,
+            fewer: vec![0.2],
+            prefix: "super-".to_owned(),
+            ..common.clone()
+        };
+        let full_cycle = Budget {
+            model: "resnet56".to_owned(),
+            images: 0,
+            test_images: 0,
+            epochs: 30.0,
+            weight_decay: 1e-4,
+            diagnoses: 1,
+            noise_batches: 0,
+            seeds: 1,
+            prefix: "resnet56-".to_owned(),
+            ..common.clone()
+        };
+        Budget {
+            super_convergence: Some(Box::new(super_convergence)),
+            full_cycle: Some(Box::new(full_cycle)),
+            ..common
+        }
+    }
+
+    /// The originals. Smith & Topin trained in batches of 1000 without padding.
+    fn paper() -> Self {
+        let common = Budget {
+            model: "resnet56".to_owned(),
+            data: "cifar10".to_owned(),
+            images: 0,
+            test_images: 0,
+            epochs: 95.0,
+            batch_size: 512,
+            weight_decay: 1e-4,
+            pad: 4,
+            lr_max: 0.8,
+            lr_piecewise: 0.35,
+            large: 16,
+            lenet_model: "lenet-caffe".to_owned(),
+            lenet_data: "mnist".to_owned(),
+            lenet_epochs: 85.0,
+            lenet_batch_size: 512,
+            diagnoses: 19,
+            noise_batches: 256,
+            surface_images: 1000,
+            seeds: 1,
+            ..Budget::quick()
+        };
+        let super_convergence = Budget {
+            // 10 000 updates.
+            epochs: 200.0,
+            batch_size: 1000,
+            pad: 0,
+            longer: 8,
+            longer_seeds: 1,
+            fewer: vec![0.8, 0.6, 0.4, 0.2],
+            prefix: "super-".to_owned(),
+            ..common.clone()
+        };
+        Budget {
+            super_convergence: Some(Box::new(super_convergence)),
+            ..common
+        }
+    }
+
+    /// Changes this budget and those of single experiments.
+    pub fn change(&mut self, mut change: impl FnMut(&mut Budget)) {
+        for own in [&mut self.super_convergence, &mut self.full_cycle] {
+            own.iter_mut().for_each(|own| change(own));
+        }
+        change(self);
+    }
+
     /// Network, data, augmentation and optimizer, with the default policy.
     pub(super) fn base(&self, device: Device) -> Config {
         let mut config = Config {

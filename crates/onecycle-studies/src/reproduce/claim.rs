@@ -34,6 +34,10 @@ pub enum ClaimVerdict {
     NotSeenHere,
     /// The interval contains both sides. Deciding takes more seeds or a larger experiment.
     NotDecided,
+    /// Only runs of the length of `--scale cpu` can decide it; nothing was trained for it.
+    NeedsCpu,
+    /// Only the originals' network, data and length can decide it.
+    NeedsPaper,
 }
 
 impl ClaimVerdict {
@@ -43,6 +47,8 @@ impl ClaimVerdict {
             ClaimVerdict::Seen => "seen",
             ClaimVerdict::NotSeenHere => "not seen here",
             ClaimVerdict::NotDecided => "not decided",
+            ClaimVerdict::NeedsCpu => "needs --scale cpu",
+            ClaimVerdict::NeedsPaper => "needs --scale paper",
         }
     }
 }
@@ -67,10 +73,18 @@ impl Published {
         }
     }
 
+    /// A claim that this scale trains nothing for, because only longer runs can decide it.
+    pub(super) fn needs_longer_runs(self) -> Claim {
+        self.with(
+            "not trained at this scale".to_owned(),
+            ClaimVerdict::NeedsCpu,
+        )
+    }
+
     /// Tests that the final accuracy of `a` is above that of `b`, or at most `margin` (a fraction)
     /// below it.
     pub(super) fn more_accurate(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
-        let difference = a.difference(b, |run| run.final_accuracy);
+        let difference = difference(a, b, |run| run.final_accuracy);
         let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
             above(difference, -margin)
         });
@@ -106,17 +120,35 @@ impl Published {
         what: &str,
         value: impl Fn(&RunResult) -> f64,
     ) -> Claim {
-        let (a, b) = (sound(a), sound(b));
-        let twins = a.runs.iter().filter_map(|run| {
-            let twin = b.runs.iter().find(|twin| twin.seed == run.seed)?;
-            Some((value(run), value(twin)))
-        });
-        self.larger_ratio(what, &twins.collect::<Vec<_>>())
+        self.larger_ratio(what, &twins(a, b, value))
     }
 
     /// Tests that the first number of each pair is the larger one, by the mean log ratio. The claim
     /// stays undecided if a number is not positive, or NaN because it was not measured.
     pub(super) fn larger_ratio(self, what: &str, pairs: &[(f64, f64)]) -> Claim {
+        self.ratio(what, pairs, |log| above(log, 0.0))
+    }
+
+    /// Tests that a positive number, `what`, is equal for `a` and `b`: the mean ratio, paired by seed,
+    /// is at most `1 + margin` either way. Diverged runs do not count.
+    pub(super) fn same_ratio(
+        self,
+        (a, b): (&Variant, &Variant),
+        margin: f64,
+        what: &str,
+        value: impl Fn(&RunResult) -> f64,
+    ) -> Claim {
+        let bound = margin.ln_1p();
+        self.ratio(what, &twins(a, b, value), |log| within(log, bound))
+    }
+
+    /// Shows the mean log ratio of the pairs and judges it.
+    fn ratio(
+        self,
+        what: &str,
+        pairs: &[(f64, f64)],
+        verdict: impl Fn(SampleMean) -> ClaimVerdict,
+    ) -> Claim {
         let estimate = |of: fn(&(f64, f64)) -> f64| {
             let logs: Vec<f64> = pairs.iter().map(|pair| of(pair).ln()).collect();
             SampleMean::of(&logs).filter(|log| log.mean.is_finite())
@@ -133,7 +165,7 @@ impl Published {
                     "{what} {own} against {other}; ratio {}",
                     interval(&ratio, times)
                 );
-                self.with(ours, above(ratio, 0.0))
+                self.with(ours, verdict(ratio))
             }
             _ => self.with(
                 format!("{what} not measured in every run"),
@@ -151,6 +183,31 @@ impl Published {
         });
         self.with(against(a, b, difference), verdict)
     }
+}
+
+/// The difference of a number's means. It is paired by seed, unless the variants have different numbers
+/// of runs.
+pub(super) fn difference(
+    a: &Variant,
+    b: &Variant,
+    value: impl Fn(&RunResult) -> f64 + Copy,
+) -> Option<SampleMean> {
+    if a.runs.len() != b.runs.len() {
+        let [a, b] = [a, b].map(|variant| variant.runs.iter().map(value).collect::<Vec<f64>>());
+        return SampleMean::of_independent_difference(&a, &b);
+    }
+    a.difference(b, value)
+}
+
+/// A number of the runs of `a` with the same number of the run of `b` with the same seed, without
+/// diverged runs.
+fn twins(a: &Variant, b: &Variant, value: impl Fn(&RunResult) -> f64) -> Vec<(f64, f64)> {
+    let (a, b) = (sound(a), sound(b));
+    let pairs = a.runs.iter().filter_map(|run| {
+        let twin = b.runs.iter().find(|twin| twin.seed == run.seed)?;
+        Some((value(run), value(twin)))
+    });
+    pairs.collect()
 }
 
 /// The variant without its diverged runs.
@@ -282,6 +339,93 @@ mod tests {
                 "{mean} {half:?}"
             );
         }
+    }
+
+    /// Runs with seeds 1, 2, ... and these final accuracies.
+    fn variant(accuracies: &[f64]) -> Variant {
+        let run = |(seed, final_accuracy): (u64, &f64)| RunResult {
+            label: String::new(),
+            seed,
+            final_accuracy: *final_accuracy,
+            best_accuracy: *final_accuracy,
+            generalisation_gap: 0.0,
+            steps: 1,
+            seconds: 1.0,
+            diverged: None,
+            epochs: Vec::new(),
+            diagnoses: Vec::new(),
+            run: Default::default(),
+        };
+        Variant {
+            label: String::new(),
+            runs: (1..).zip(accuracies).map(run).collect(),
+        }
+    }
+
+    #[test]
+    fn one_long_run_decides_with_the_spread_of_the_short_ones() {
+        let claim = |short: &[f64], long: &[f64]| {
+            let published = Published {
+                text: "",
+                source: "",
+                numbers: "",
+            };
+            published.more_accurate(&variant(short), &variant(long), 0.0)
+        };
+        // s = 0.001; 4.303 s sqrt(1 + 1/3) = 0.00497.
+        let short = [0.921, 0.922, 0.923];
+        let found = claim(&short, &[0.915]);
+        assert_eq!(found.verdict, ClaimVerdict::Seen);
+        assert!(
+            found
+                .ours
+                .contains("difference 0.7 (0.2032 to 1.197) points"),
+            "{}",
+            found.ours
+        );
+        assert_eq!(claim(&short, &[0.918]).verdict, ClaimVerdict::NotDecided);
+        assert_eq!(claim(&short, &[0.928]).verdict, ClaimVerdict::NotSeenHere);
+        // As many runs are paired: the differences are 0.01 each.
+        assert_eq!(
+            claim(&short, &[0.911, 0.912, 0.9131]).verdict,
+            ClaimVerdict::Seen
+        );
+        assert_eq!(claim(&[0.9], &[0.8]).verdict, ClaimVerdict::NotDecided);
+    }
+
+    #[test]
+    fn equal_ratios_stay_within_the_margin_either_way() {
+        let published = Published {
+            text: "",
+            source: "",
+            numbers: "",
+        };
+        let claim = |a: &[f64], b: &[f64]| {
+            let value = |run: &RunResult| run.final_accuracy;
+            published
+                .same_ratio((&variant(a), &variant(b)), 0.1, "x", value)
+                .verdict
+        };
+        assert_eq!(
+            claim(&[1.0, 1.02, 1.01], &[1.0, 1.0, 1.0]),
+            ClaimVerdict::Seen
+        );
+        assert_eq!(
+            claim(&[1.0, 1.0, 1.0], &[1.0, 1.02, 1.01]),
+            ClaimVerdict::Seen
+        );
+        assert_eq!(
+            claim(&[1.2, 1.21, 1.2], &[1.0, 1.0, 1.0]),
+            ClaimVerdict::NotSeenHere
+        );
+        assert_eq!(
+            claim(&[1.0, 1.0, 1.0], &[1.2, 1.21, 1.2]),
+            ClaimVerdict::NotSeenHere
+        );
+        assert_eq!(
+            claim(&[1.0, 1.2, 1.1], &[1.0, 1.0, 1.0]),
+            ClaimVerdict::NotDecided
+        );
     }
 
     #[test]

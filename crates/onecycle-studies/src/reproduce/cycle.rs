@@ -6,7 +6,7 @@ use onecycle::{OneCycle, Span};
 use onecycle_stats::SampleMean;
 
 use super::{
-    Claim, ClaimVerdict, Protocol, Published, Reproduction, Results,
+    Budget, Claim, ClaimVerdict, Protocol, Published, Reproduction, Results,
     baseline::{NOTEBOOK, ONE_CYCLE, one_cycle},
     claim::{above, interval},
     usual_figures,
@@ -112,6 +112,10 @@ impl Reproduction for FullCycle {
         "A full cycle: training and validation loss over 41 + 41 + 13 epochs"
     }
 
+    fn budget<'a>(&self, common: &'a Budget) -> &'a Budget {
+        common.full_cycle.as_deref().unwrap_or(common)
+    }
+
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "The peak is {}, the start a tenth of it and the end a hundredth of the start. Annihilation takes 13/95 of the run.",
@@ -130,7 +134,7 @@ impl Reproduction for FullCycle {
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
         let results = Results(results.to_vec());
-        let run = results.get(ONE_CYCLE)?;
+        let run = results.get(&protocol.label(ONE_CYCLE))?;
         let accuracy = run.estimate(|run| run.final_accuracy);
         // Gain in accuracy from the epoch with the highest rate to the end.
         let after_peak = run.estimate(|run| run.final_accuracy - at_peak(run));
@@ -157,11 +161,11 @@ impl Reproduction for FullCycle {
 
     fn figures(
         &self,
-        _: &Protocol,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
-        losses(self.name(), results, ONE_CYCLE)
+        losses(self.name(), results, &protocol.label(ONE_CYCLE))
     }
 }
 
@@ -173,7 +177,7 @@ fn level(published: Published, accuracy: &SampleMean, value: f64, original: bool
     let ours = interval(accuracy, percent);
     if !original {
         let ours = format!("{ours}, with a different network, data or length");
-        return published.with(ours, ClaimVerdict::NotDecided);
+        return published.with(ours, ClaimVerdict::NeedsPaper);
     }
     let seen = match accuracy.interval() {
         Some((_, high)) if high < value => ClaimVerdict::NotSeenHere,
@@ -249,6 +253,10 @@ impl Reproduction for HigherRate {
         "A learning rate of 3: a higher peak in half the epochs"
     }
 
+    fn budget<'a>(&self, common: &'a Budget) -> &'a Budget {
+        common.full_cycle.as_deref().unwrap_or(common)
+    }
+
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
         vec![format!(
             "The peak is {}, {HIGHER_PEAK} times that of the full cycle (3 instead of 0.8), and the start \
@@ -263,12 +271,12 @@ impl Reproduction for HigherRate {
             ..OneCycle::new(HIGHER_PEAK * protocol.budget.lr_max)
         });
         config.epochs = Some(HIGHER_EPOCHS * protocol.budget.epochs);
-        Ok(vec![(HIGHER.to_owned(), config), one_cycle(protocol)?])
+        Ok(vec![(protocol.label(HIGHER), config), one_cycle(protocol)?])
     }
 
     fn claims(
         &self,
-        _: &Protocol,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<Claim>, StudyError> {
@@ -278,17 +286,18 @@ impl Reproduction for HigherRate {
             source: NOTEBOOK,
             numbers: "92.31 % in 50 epochs, 93.08 % in 70, against 93.53 % in 95",
         };
-        let (higher, full) = (results.get(HIGHER)?, results.get(ONE_CYCLE)?);
+        let [higher, full] = [HIGHER, ONE_CYCLE].map(|label| results.get(&protocol.label(label)));
+        let (higher, full) = (higher?, full?);
         Ok(vec![published.more_accurate(higher, full, HIGHER_MARGIN)])
     }
 
     fn figures(
         &self,
-        _: &Protocol,
+        protocol: &Protocol,
         _: &Path,
         results: &[Variant],
     ) -> Result<Vec<(Figure, String)>, StudyError> {
-        losses(self.name(), results, HIGHER)
+        losses(self.name(), results, &protocol.label(HIGHER))
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn over_the_cycle(
         figure.series.push(series);
     }
     figure.marks = view.marks().to_vec();
-    if protocol.seeds.len() > 1 {
+    if protocol.budget.seeds > 1 {
         figure.note = Some("Lines: mean over the seeds. Areas: lowest to highest seed.".to_owned());
     }
     Ok(figure)

@@ -66,7 +66,7 @@ pub(super) fn write_all(
 const LEGEND: &str = "Numbers in brackets are 95 % confidence intervals over the seeds (Student's t). \
     Differences are paired by seed. Seen: the whole interval lies on the claimed side. Not seen here: \
     the whole interval lies on the other side. Not decided: the interval contains both sides, or there \
-    is only one seed.";
+    is only one seed. Needs --scale cpu or paper: only longer runs can decide it.";
 
 /// One experiment: notes, claims, variants, figures.
 fn section(page: &mut Page, folder: &str, report: &ExperimentReport) -> Result<(), StudyError> {
@@ -101,7 +101,7 @@ fn cells(claim: &Claim) -> Vec<String> {
     let class = match claim.verdict {
         ClaimVerdict::Seen => "seen",
         ClaimVerdict::NotSeenHere => "not-seen",
-        ClaimVerdict::NotDecided => "open",
+        ClaimVerdict::NotDecided | ClaimVerdict::NeedsCpu | ClaimVerdict::NeedsPaper => "open",
     };
     vec![
         format!(
@@ -148,9 +148,9 @@ fn setup(protocol: &Protocol) -> String {
         false => ", with a changed budget",
     };
     format!(
-        "StudySize {}{changed}, {} seeds, onecycle {}.",
+        "Scale {}{changed}, {} seeds, onecycle {}.",
         protocol.size.name(),
-        protocol.seeds.len(),
+        protocol.budget.seeds,
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -160,7 +160,7 @@ fn command(name: &str, protocol: &Protocol) -> String {
     format!(
         "onecycle reproduce {name} --scale {} --seeds {}{}",
         protocol.size.name(),
-        protocol.seeds.len(),
+        protocol.budget.seeds,
         protocol.budget.flags_over(&protocol.size.budget())
     )
 }

@@ -62,12 +62,12 @@ impl WeightDecay {
     /// The range tests of a protocol, in the order of their numbers: decay, seed, and file.
     fn files(protocol: &Protocol, folder: &Path) -> Vec<(f64, u64, PathBuf)> {
         let parts = WeightDecay::parts(folder);
-        let file = |decay: f64, seed: &u64| {
+        let file = |decay: f64, seed: u64| {
             let name = format!("{}-seed{seed}.json", label(decay));
-            (decay, *seed, parts.join(name))
+            (decay, seed, parts.join(name))
         };
         let decays = DECAYS.iter();
-        let files = decays.flat_map(|decay| protocol.seeds.iter().map(move |seed| (*decay, seed)));
+        let files = decays.flat_map(|decay| protocol.seeds().map(move |seed| (*decay, seed)));
         files.map(|(decay, seed)| file(decay, seed)).collect()
     }
 
