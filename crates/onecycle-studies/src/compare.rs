@@ -9,6 +9,8 @@
 //! does. That includes the budget (`epochs`, `steps`, `batch_size`): a policy may claim to need
 //! fewer steps. The result says so if budgets differ.
 //!
+//! [`FinishedRuns`] compares runs that exist already.
+//!
 //! | output | content |
 //! |---|---|
 //! | `runs/LABEL-seedN/` | each run |
@@ -16,6 +18,7 @@
 //! | `compare.html` | one page with tables and figures |
 //! | `figures/` | the figures as SVG, PNG and CSV |
 
+mod finished;
 mod page;
 mod result;
 
@@ -24,6 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use finished::FinishedRuns;
 pub use result::{AccuracyDifference, ComparisonResult, DifferingSetting};
 
 use crate::{
@@ -119,7 +123,7 @@ impl Comparison {
             seeds: (0..seeds as u64).map(|i| first.wrapping_add(i)).collect(),
             accuracies: Vec::new(),
         };
-        comparison.check_comparable()?;
+        different_subjects(&comparison.variants)?;
         Ok(comparison)
     }
 
@@ -129,12 +133,8 @@ impl Comparison {
     /// # Errors
     /// [`ConfigError::Setting`] for a number outside the range.
     pub fn with_accuracies(self, accuracies: &[f64]) -> Result<Self, StudyError> {
-        if let Some(accuracy) = accuracies.iter().find(|a| !(**a > 0.0 && **a < 1.0)) {
-            let expected = "numbers between 0 and 1, such as 0.9";
-            return Err(ConfigError::setting("accuracies", accuracy, expected).into());
-        }
         Ok(Comparison {
-            accuracies: accuracies.to_vec(),
+            accuracies: accuracies_between_0_and_1(accuracies)?,
             ..self
         })
     }
@@ -183,51 +183,59 @@ impl Comparison {
         let runs = (part, results.len());
         write_results(folder, runs, observer, || {
             let variants = Variant::group(results);
-            let compared = ComparisonResult::new(self.settings()?, &variants, &self.accuracies);
+            let compared = ComparisonResult::new(
+                differing_settings(&self.variants)?,
+                &variants,
+                &self.accuracies,
+            );
             compared.write(folder, &variants)?;
             Ok(compared)
         })
     }
+}
 
-    /// The settings in which the variants differ.
-    fn settings(&self) -> Result<Vec<DifferingSetting>, StudyError> {
-        let all: Result<Vec<_>, _> = self
-            .variants
-            .iter()
-            .map(|(_, config)| config.keys())
-            .collect();
-        let all = all?;
-        let names: BTreeSet<&String> = all.iter().flat_map(|keys| keys.keys()).collect();
-        Ok(names
-            .into_iter()
-            .filter(|name| !UNLISTED.contains(&name.as_str()))
-            .map(|name| DifferingSetting {
-                key: name.clone(),
-                values: all.iter().map(|keys| keys.get(name).cloned()).collect(),
-                of_the_budget: BUDGET.contains(&name.as_str()),
+/// The settings in which labelled configurations differ.
+fn differing_settings(variants: &[(String, Config)]) -> Result<Vec<DifferingSetting>, StudyError> {
+    let all: Result<Vec<_>, _> = variants.iter().map(|(_, config)| config.keys()).collect();
+    let all = all?;
+    let names: BTreeSet<&String> = all.iter().flat_map(|keys| keys.keys()).collect();
+    Ok(names
+        .into_iter()
+        .filter(|name| !UNLISTED.contains(&name.as_str()))
+        .map(|name| DifferingSetting {
+            key: name.clone(),
+            values: all.iter().map(|keys| keys.get(name).cloned()).collect(),
+            of_the_budget: BUDGET.contains(&name.as_str()),
+        })
+        .filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1]))
+        .collect())
+}
+
+/// Returns an error if labelled configurations have different networks or images.
+fn different_subjects(variants: &[(String, Config)]) -> Result<(), StudyError> {
+    let settings = differing_settings(variants)?;
+    let differs = |setting: &&DifferingSetting| SAME.contains(&setting.key.as_str());
+    let Some(setting) = settings.iter().find(differs) else {
+        return Ok(());
+    };
+    let values = variants.iter().zip(&setting.values);
+    Err(StudyError::NotComparable {
+        key: setting.key.clone(),
+        values: values
+            .map(|((label, _), value)| {
+                format!("{label}: {}", value.as_deref().unwrap_or("not set"))
             })
-            .filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1]))
-            .collect())
-    }
+            .collect(),
+    })
+}
 
-    fn check_comparable(&self) -> Result<(), StudyError> {
-        let settings = self.settings()?;
-        match settings
-            .iter()
-            .find(|setting| SAME.contains(&setting.key.as_str()))
-        {
-            None => Ok(()),
-            Some(setting) => Err(StudyError::NotComparable {
-                key: setting.key.clone(),
-                values: self
-                    .variants
-                    .iter()
-                    .zip(&setting.values)
-                    .map(|((label, _), value)| {
-                        format!("{label}: {}", value.as_deref().unwrap_or("not set"))
-                    })
-                    .collect(),
-            }),
+/// Checks accuracies for which steps and time are reported.
+fn accuracies_between_0_and_1(accuracies: &[f64]) -> Result<Vec<f64>, ConfigError> {
+    match accuracies.iter().find(|a| !(**a > 0.0 && **a < 1.0)) {
+        None => Ok(accuracies.to_vec()),
+        Some(accuracy) => {
+            let expected = "numbers between 0 and 1, such as 0.9";
+            Err(ConfigError::setting("accuracies", accuracy, expected))
         }
     }
 }

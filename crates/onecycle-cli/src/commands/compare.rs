@@ -1,10 +1,17 @@
-//! `onecycle compare`: policies side by side over seeds.
+//! `onecycle compare`: policies side by side over seeds, and runs that are finished already.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use clap::Args as ClapArgs;
-use onecycle_studies::{compare::Comparison, study::StudyOutcome};
-use onecycle_train::device;
+use onecycle_studies::{
+    compare::{Comparison, ComparisonResult, FinishedRuns},
+    study::StudyOutcome,
+};
+use onecycle_train::{ConfigError, device};
 
 use super::study_progress::{self, StudyProgress};
 use crate::{
@@ -18,18 +25,18 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Compare {
     /// Configuration files (TOML) with the same network and data; each is a variant, named after
-    /// its file
-    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    /// its file. Or folders of finished runs, also of Python's fit_one_cycle: these are compared
+    /// without training; folders called LABEL-seed1, LABEL-seed2, ... are one variant
+    #[arg(required = true, num_args = 2.., value_name = "FILE|RUN")]
     pub(crate) files: Vec<PathBuf>,
-    /// Runs per file; seeds count up from the seed of the first file
+    /// Runs per file; seeds count up from the seed of the first file [default: 3]
     #[arg(
         long,
         value_name = "N",
         allow_negative_numbers = true,
-        default_value_t = 3,
         value_parser = at_least_one
     )]
-    pub(crate) seeds: usize,
+    pub(crate) seeds: Option<usize>,
     /// Report steps and time until these validation accuracies (0.9 is 90 %) [default: the largest
     /// whole percent that all variants reach]
     #[arg(long, value_name = "A,..", value_delimiter = ',')]
@@ -47,6 +54,9 @@ pub(crate) struct Compare {
     pub(crate) study: StudyOptions,
 }
 
+/// Default number of runs per file.
+const SEEDS: usize = 3;
+
 /// Reads the files.
 pub(super) fn comparison(args: &Compare) -> Result<Comparison, AnyError> {
     let mut settings = pairs(&args.settings)?;
@@ -54,12 +64,16 @@ pub(super) fn comparison(args: &Compare) -> Result<Comparison, AnyError> {
         // The last of several settings applies, and there is one format.
         settings.push(("log".to_owned(), format!("[\"{format}\"]")));
     }
-    let comparison = Comparison::read(&args.files, &settings, args.seeds, &args.accuracies)?;
+    let seeds = args.seeds.unwrap_or(SEEDS);
+    let comparison = Comparison::read(&args.files, &settings, seeds, &args.accuracies)?;
     Ok(comparison)
 }
 
 /// Trains all variants and prints the comparison.
 pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> {
+    if args.files.iter().any(|path| path.is_dir()) {
+        return compare_finished(args);
+    }
     let comparison = comparison(args)?;
     let part = args.study.part()?;
     device::set_threads(args.study.threads.count)?;
@@ -81,8 +95,50 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
             return study_progress::left((done, of), part, args.study.show.format);
         }
     };
-    match args.study.show.format {
-        Format::Json => output::json(&compared)?,
+    show(&compared, &out, args.study.show.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compares finished runs, without training.
+fn compare_finished(args: &Compare) -> Result<ExitCode, AnyError> {
+    if let Some(file) = args.files.iter().find(|path| !path.is_dir()) {
+        let expected = "only folders of finished runs, or only configuration files";
+        return Err(ConfigError::setting("files", file.display(), expected).into());
+    }
+    let trains = [
+        ("--seeds", args.seeds.is_some()),
+        ("--set", !args.settings.is_empty()),
+        ("--log", !args.log.formats.is_empty()),
+    ];
+    if let Some((flag, _)) = trains.into_iter().find(|(_, given)| *given) {
+        let expected = "no such flag: finished runs are compared as they are";
+        return Err(ConfigError::setting(flag.to_owned(), "given", expected).into());
+    }
+    let runs = FinishedRuns::read(&args.files, &args.accuracies)?;
+    let labels: Vec<&str> = runs
+        .variants()
+        .iter()
+        .map(|one| one.label.as_str())
+        .collect();
+    let default = || PathBuf::from("runs").join(format!("compare-{}", labels.join("-")));
+    let out = args.out.clone().unwrap_or_else(default);
+    let compared = runs.compare()?;
+    compared.write(&out, runs.variants())?;
+    on_finish::works_in(&out, &out.join("compare.json"));
+    if !runs.are_known_to_be_comparable() {
+        output::note(
+            "not every run says which network it trained on which images: whether the accuracies can be \
+             compared was not checked",
+        );
+    }
+    show(&compared, &out, args.study.show.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a comparison.
+fn show(compared: &ComparisonResult, out: &Path, format: Format) -> Result<(), AnyError> {
+    match format {
+        Format::Json => output::json(compared)?,
         Format::Text => {
             output::text(&compared.table())?;
             for sentence in compared.sentences() {
@@ -91,7 +147,7 @@ pub(crate) fn run(args: &Compare, start: Instant) -> Result<ExitCode, AnyError> 
             output::text(&format!("page  {}", out.join("compare.html").display()))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Network and data of all variants, for people.

@@ -169,7 +169,7 @@ fn compare_words(args: &Compare, out: &Path) -> Vec<String> {
     let mut words = Words(vec!["compare".to_owned()]);
     let paths = files.iter().map(|path| path.display().to_string());
     words.0.extend(paths);
-    words.flag("--seeds", Some(seeds));
+    words.flag("--seeds", *seeds);
     words.list("--accuracies", accuracies);
     for setting in settings {
         words.flag("--set", Some(setting));

@@ -245,6 +245,71 @@ fn incomparable_files_are_refused() {
 }
 
 #[test]
+fn finished_runs_are_compared_without_training() {
+    let place = Place::new();
+    write_policies(&place);
+    let whole = place.json(&[&COMPARE, &["--format", "json", "--out", "whole", "-q"][..]].concat());
+    let runs = ["cycle-seed1", "flat-seed1", "cycle-seed2", "flat-seed2"]
+        .map(|name| format!("whole/runs/{name}"));
+    let again = |more: &[&str]| {
+        let runs = runs.iter().map(String::as_str);
+        let args = ["compare"]
+            .into_iter()
+            .chain(runs)
+            .chain(more.iter().copied());
+        args.map(str::to_owned).collect::<Vec<String>>()
+    };
+    let words = |args: &[String]| {
+        args.iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let args = again(&["--format", "json", "--out", "again"]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let compared = place.json(&args);
+    for part in ["variants", "differences", "settings"] {
+        assert_eq!(compared[part], whole[part], "{part}");
+    }
+    assert!(place.text("again/compare.html").contains("cycle"));
+
+    // Other programs' records have no configuration.
+    fs::create_dir(place.path("python")).unwrap();
+    for file in ["epochs.jsonl", "summary.json"] {
+        let from = place.path(&format!("whole/runs/flat-seed1/{file}"));
+        fs::copy(from, place.path(&format!("python/{file}"))).unwrap();
+    }
+    let answer = place.onecycle(&["compare", "whole/runs/cycle-seed1", "python"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(answer.err.contains("was not checked"), "{}", answer.err);
+    assert!(
+        answer.out.contains("python") && answer.out.contains("one run cannot decide"),
+        "{}",
+        answer.out
+    );
+
+    let seeds = again(&["--seeds", "2"]);
+    let refused: [(&str, &str); 5] = [
+        (
+            "compare whole/runs/cycle-seed1 flat.toml",
+            "only folders of finished runs",
+        ),
+        ("compare whole/runs/cycle-seed1 digits", "digits"),
+        (
+            "compare whole/runs/cycle-seed1 whole/runs/cycle-seed2",
+            "at least two variants",
+        ),
+        ("compare python ./python", "different names"),
+        (&words(&seeds), "--seeds"),
+    ];
+    for (line, part) in refused {
+        let answer = place.onecycle(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(answer.code, 1, "{line}: {}", answer.err);
+        assert!(answer.err.contains(part), "{line}: {}", answer.err);
+    }
+}
+
+#[test]
 fn an_experiment_of_the_literature_is_reproduced() {
     let place = Place::new();
     let plan = place.json(&["reproduce", "schedule", "--format", "json", "--out", "plan"]);

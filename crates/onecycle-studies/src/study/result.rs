@@ -66,6 +66,14 @@ pub struct TimeToAccuracy {
 impl RunResult {
     /// Reads the result of a finished run; `None` if it is not finished.
     pub(super) fn read(spec: &RunSpec, run: &RunFolder) -> Result<Option<Self>, StudyError> {
+        RunResult::of_records((spec.label.clone(), spec.seed), run)
+    }
+
+    /// Reads the result from the records of a run; `None` if it is not finished.
+    pub(crate) fn of_records(
+        (label, seed): (String, u64),
+        run: &RunFolder,
+    ) -> Result<Option<Self>, StudyError> {
         let diverged = match run.diverged() {
             path if path.exists() => Some(files::read_json::<Divergence>(&path)?),
             _ => None,
@@ -93,8 +101,8 @@ impl RunResult {
             }
         };
         Ok(Some(RunResult {
-            label: spec.label.clone(),
-            seed: spec.seed,
+            label,
+            seed,
             final_accuracy,
             best_accuracy: best.max(final_accuracy),
             generalisation_gap,
