@@ -241,6 +241,14 @@ fn fetch_rest(
         url: url.to_owned(),
         reason,
     };
+    if !["http://", "https://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        let reason = "only addresses that begin with http:// or https:// can be downloaded; copy a file that is \
+            on this machine to where it is expected";
+        return Err(Failure::Other(failed(reason.to_owned())));
+    }
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
             .timeout_resolve(Some(Duration::from_secs(30)))

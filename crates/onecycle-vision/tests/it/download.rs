@@ -382,6 +382,14 @@ fn no_server_and_no_such_set() {
     let error = get("mnist", Some(folder.path()), Some(&address), &mut |_| ()).unwrap_err();
     assert!(matches!(error, DataError::Download { .. }), "{error}");
     assert!(error.to_string().contains("corrupt message"), "{error}");
+    let error = get(
+        "mnist",
+        Some(folder.path()),
+        Some("file:///tmp"),
+        &mut |_| (),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("http:// or https://"), "{error}");
     let error = get("imagenet", Some(folder.path()), None, &mut |_| ()).unwrap_err();
     assert!(matches!(error, DataError::UnknownSet { .. }), "{error}");
     assert_eq!(names(folder.path()), Vec::<String>::new());
