@@ -46,13 +46,13 @@ fn a_printed_recipe_is_the_recipe() {
 /// six views of each test image.
 #[test]
 fn a_run_of_a_recipe_has_the_same_bits_for_any_number_of_threads_and_after_a_kill() {
-    has_the_same_bits("cifar10-94", &["averaging.every=2"]);
+    has_the_same_bits("cifar10-94-sgd", &["averaging.every=2"]);
 }
 
 /// Orthogonalised steps, and another optimizer for biases and the last layer.
 #[test]
 fn a_run_with_muon_has_the_same_bits_for_any_number_of_threads_and_after_a_kill() {
-    has_the_same_bits("cifar10-94-muon", &["optimizer.iterations=1"]);
+    has_the_same_bits("cifar10-94", &["optimizer.iterations=1"]);
 }
 
 fn has_the_same_bits(recipe: &str, keys: &[&str]) {
