@@ -30,7 +30,7 @@ def orthogonalised(x, iterations):
 
 
 class Muon:
-    def __init__(self, param, momentum, nesterov, iterations, unit_rows, weight_decay):
+    def __init__(self, param, momentum, nesterov, iterations, normalise_weights, weight_decay):
         self.__dict__.update(locals())
         self.velocity = torch.zeros_like(param)
 
@@ -39,8 +39,8 @@ class Muon:
         self.velocity = m * self.velocity + gradient
         step = gradient + m * self.velocity if self.nesterov else self.velocity
         step = orthogonalised(step.reshape(len(p), -1), self.iterations)
-        if self.unit_rows:
-            p *= len(p) ** 0.5 / p.norm()
+        if self.normalise_weights:
+            p *= len(p) ** 0.5 / (p.norm() + 1e-7)
         p *= 1 - lr * self.weight_decay
         rows, columns = step.shape
         p -= lr * max(1, rows / columns) ** 0.5 * step.reshape(p.shape)
@@ -59,16 +59,16 @@ class Torch:
 
 CASES = [
     {"name": "defaults", "except": [], "rest": {"kind": "SGD", "momentum": 0.9},
-     "momentum": 0.95, "nesterov": True, "iterations": 5, "unit_rows": False, "weight_decay": 0.0},
+     "momentum": 0.95, "nesterov": True, "iterations": 5, "normalise_weights": False, "weight_decay": 0.0},
     {"name": "decay", "except": [], "rest": {"kind": "SGD", "momentum": 0.85, "nesterov": True, "weight_decay": 0.01},
-     "momentum": 0.9, "nesterov": False, "iterations": 5, "unit_rows": False, "weight_decay": 0.3},
+     "momentum": 0.9, "nesterov": False, "iterations": 5, "normalise_weights": False, "weight_decay": 0.3},
     {"name": "unit rows, last layer by AdamW", "except": ["tall"], "rest": {"kind": "AdamW", "weight_decay": 0.0},
-     "momentum": 0.6, "nesterov": True, "iterations": 3, "unit_rows": True, "weight_decay": 0.0},
+     "momentum": 0.6, "nesterov": True, "iterations": 3, "normalise_weights": True, "weight_decay": 0.0},
 ]
 
 
 def record(case):
-    muon = {key: case[key] for key in ("momentum", "nesterov", "iterations", "unit_rows", "weight_decay")}
+    muon = {key: case[key] for key in ("momentum", "nesterov", "iterations", "normalise_weights", "weight_decay")}
     rules = {}
     for name, value in INIT.items():
         own = name != "vector" and name not in case["except"]

@@ -299,8 +299,8 @@ impl OptimizerConfig {
                 range(
                     "iterations",
                     f64::from(muon.iterations),
-                    (1..=20).contains(&muon.iterations),
-                    "from 1 to 20",
+                    (1..=6).contains(&muon.iterations),
+                    "from 1 to 6",
                 )?;
                 if matches!(*muon.others, OptimizerConfig::Muon(_)) {
                     return Err(BurnError::Contradiction(

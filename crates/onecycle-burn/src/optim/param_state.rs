@@ -9,7 +9,7 @@ pub(crate) struct ParamState {
     pub(crate) steps: u64,
     /// Product of all beta1 so far (Adam).
     pub(crate) beta1_product: Option<f64>,
-    /// Velocity of SGD and RMSprop.
+    /// Velocity of SGD, RMSprop and Muon.
     pub(crate) momentum_buffer: Option<Tensor<1>>,
     /// Running mean of the gradient.
     pub(crate) exp_avg: Option<Tensor<1>>,

@@ -36,7 +36,7 @@ struct Case {
     momentum: f64,
     nesterov: bool,
     iterations: u32,
-    unit_rows: bool,
+    normalise_weights: bool,
     weight_decay: f64,
     params: Vec<Tensors>,
 }
@@ -95,7 +95,7 @@ fn config(case: &Case) -> OptimizerConfig {
         momentum: case.momentum,
         nesterov: case.nesterov,
         iterations: case.iterations,
-        unit_rows: case.unit_rows,
+        normalise_weights: case.normalise_weights,
         weight_decay: case.weight_decay,
         except: case.except.iter().cloned().map(Select::Prefix).collect(),
         others: Box::new(others),
@@ -133,9 +133,64 @@ fn trajectories_are_those_of_the_definition() {
     }
 }
 
+/// Rounding errors of singular values that are 0 must not grow. Without momentum and normalisation, a step
+/// is the orthogonalised gradient times the rate.
+#[test]
+fn a_gradient_of_low_rank_gives_a_finite_step() {
+    for iterations in 1..=6 {
+        let mut optimizer = Optimizer::new(OptimizerConfig::Muon(Muon {
+            iterations,
+            momentum: 0.0,
+            ..Muon::default()
+        }))
+        .unwrap();
+        let zeros = |len| vec![0.0; len];
+        let values = Tensors::from([
+            ("vector".to_owned(), zeros(3)),
+            ("tall".to_owned(), zeros(10)),
+            ("filters".to_owned(), zeros(48)),
+        ]);
+        // Rank 1, and no gradient at all.
+        let row: Vec<f64> = (0..12).map(|i| f64::from(i) - 3.7).collect();
+        let mut gradients = values.clone();
+        gradients.insert("filters".to_owned(), row.repeat(4));
+        let model = Net::new(&values, DType::F32);
+        let grads = model.grads(&gradients);
+        let (model, _) = optimizer.step(&Hyper::new(1.0), model, grads).unwrap();
+        let weights = state::weights(&model);
+        let length = |name: &str| {
+            let squares = weights[name].iter::<f64>().map(|w| w * w);
+            squares.sum::<f64>().sqrt()
+        };
+        // The singular value 1 is mapped to 0.7, and from there to values around 1.
+        assert!(
+            (0.3..1.6).contains(&length("filters")),
+            "{iterations}: {}",
+            length("filters")
+        );
+        assert_eq!(length("tall"), 0.0);
+    }
+}
+
+#[test]
+fn a_rate_of_0_changes_nothing() {
+    let goldens: Goldens = golden_as(env!("CARGO_MANIFEST_DIR"), "muon");
+    let mut optimizer = Optimizer::new(OptimizerConfig::Muon(Muon {
+        normalise_weights: true,
+        ..Muon::default()
+    }))
+    .unwrap();
+    let model = Net::new(&goldens.init, DType::F32);
+    let before = state::weights(&model);
+    let grads = model.grads(&goldens.gradients[0]);
+    let (model, _) = optimizer.step(&Hyper::new(0.0), model, grads).unwrap();
+    let after = state::weights(&model);
+    assert_eq!(before["filters"], after["filters"]);
+}
+
 #[test]
 fn a_configuration_names_the_optimizer_of_the_other_parameters() {
-    let text = r#"{"kind":"muon","momentum":0.6,"iterations":3,"unit_rows":true,
+    let text = r#"{"kind":"muon","momentum":0.6,"iterations":3,"normalise_weights":true,
         "except":[{"prefix":"head"}],"others":{"kind":"adamw","weight_decay":0.1}}"#;
     let config: OptimizerConfig = serde_json::from_str(text).unwrap();
     let OptimizerConfig::Muon(muon) = &config else {
@@ -150,7 +205,7 @@ fn a_configuration_names_the_optimizer_of_the_other_parameters() {
         ..Muon::default()
     });
     assert!(matches!(itself.check(), Err(BurnError::Contradiction(_))));
-    for iterations in [0, 21] {
+    for iterations in [0, 7] {
         let config = OptimizerConfig::Muon(Muon {
             iterations,
             ..Muon::default()
