@@ -92,7 +92,7 @@ def test_a_resumed_run_has_the_same_bits(tmp_path):
             assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
         for one, other in zip(resumed.model.state_dict().values(), whole.model.state_dict().values()):
             assert torch.equal(one, other)
-        rows = [[{**row, "seconds": 0} for row in result.epochs] for result in (resumed, whole)]
+        rows = [[{**row, "seconds": 0, "images_per_second": 0} for row in result.epochs] for result in (resumed, whole)]
         assert rows[0] == rows[1]
 
 
@@ -100,10 +100,25 @@ def test_the_folder(tmp_path):
     result, _ = fit(tmp_path / "run")
     folder = tmp_path / "run"
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in steps] == list(range(48)) and steps[-1]["epoch"] == 3
+    assert [row["step"] for row in steps] == list(range(48)) and steps[-1]["epoch"] == 2
     assert [row["lr"] for row in steps] == list(result.plan.lr)
     epochs = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     assert epochs == result.epochs and 0.5 < epochs[-1]["val_accuracy"] <= 1.0
+    # The keys of the command's records, which `onecycle compare` reads.
+    assert list(epochs[0]) == [
+        "epoch",
+        "steps",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "generalisation_gap",
+        "lr",
+        "momentum",
+        "seconds",
+        "images_per_second",
+    ]
+    assert [(row["epoch"], row["steps"]) for row in epochs] == [(0, 16), (1, 32), (2, 48)]
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["lr_max"] == 0.03 and summary["steps"] == 48
     assert sorted(path.name for path in (folder / "checkpoints").glob("*.pt")) == [

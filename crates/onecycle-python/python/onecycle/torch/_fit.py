@@ -170,7 +170,7 @@ def fit_one_cycle(
             record.step(
                 {
                     "step": step,
-                    "epoch": epoch + 1,
+                    "epoch": epoch,
                     "lr": hyper.lr,
                     "momentum": hyper.momentum,
                     "weight_decay": hyper.weight_decay,
@@ -186,15 +186,20 @@ def fit_one_cycle(
             )
         val_loss, val_accuracy = (None, None) if valid is None else evaluate(model, valid, loss)
         last = plan.at(scheduler.last_epoch - 1)
+        train_loss, seconds = total / batches, time.monotonic() - begun
+        batch_size = getattr(train, "batch_size", None)
         row = {
-            "epoch": epoch + 1,
-            "train_loss": total / batches,
+            "epoch": epoch,
+            "steps": scheduler.last_epoch,
+            "train_loss": train_loss,
             "train_accuracy": None,
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
+            "generalisation_gap": None if val_loss is None else val_loss - train_loss,
             "lr": last.lr,
             "momentum": last.momentum,
-            "seconds": time.monotonic() - begun,
+            "seconds": seconds,
+            "images_per_second": None if batch_size is None else batches * batch_size / seconds,
         }
         rows.append(row)
         record.epoch(row)
@@ -275,7 +280,7 @@ def _second_seed() -> int:
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:
-    parts = [f"epoch {row['epoch']}/{epochs}", f"train {row['train_loss']:.4f}"]
+    parts = [f"epoch {row['epoch'] + 1}/{epochs}", f"train {row['train_loss']:.4f}"]
     if row["val_loss"] is not None:
         parts.append(f"valid {row['val_loss']:.4f}")
     if row["val_accuracy"] is not None:
