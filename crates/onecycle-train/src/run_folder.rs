@@ -135,14 +135,6 @@ impl RunFolder {
         }
     }
 
-    /// A folder with the records of a run, which may lack `run.toml`: those that the Python function
-    /// `onecycle.torch.fit_one_cycle` writes have none. Nothing is read or checked.
-    pub fn of_records(root: &Path) -> Self {
-        RunFolder {
-            root: root.to_path_buf(),
-        }
-    }
-
     /// Creates the empty folder `RUNS/DATA-MODEL-NUMBER` for a new run of `model` on `data`, with
     /// the first unused number. Each of several processes that do this at once gets its own folder.
     ///

@@ -47,7 +47,7 @@ pub(crate) struct Compare {
     #[command(flatten)]
     pub(crate) log: LogOption,
     /// Folder of runs and results; run the same command again to continue [default:
-    /// runs/compare-NAME-NAME..]
+    /// runs/compare-NAME-NAME.., and runs/comparison for finished runs]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -109,19 +109,23 @@ fn compare_finished(args: &Compare) -> Result<ExitCode, AnyError> {
         ("--seeds", args.seeds.is_some()),
         ("--set", !args.settings.is_empty()),
         ("--log", !args.log.formats.is_empty()),
+        ("--worker", args.study.worker),
+        ("--shard", args.study.shard.is_some()),
+        ("--max-time", args.study.max_time.is_some()),
+        ("--threads", args.study.threads.count != 0),
     ];
     if let Some((flag, _)) = trains.into_iter().find(|(_, given)| *given) {
         let expected = "no such flag: finished runs are compared as they are";
         return Err(ConfigError::setting(flag.to_owned(), "given", expected).into());
     }
     let runs = FinishedRuns::read(&args.files, &args.accuracies)?;
-    let labels: Vec<&str> = runs
-        .variants()
-        .iter()
-        .map(|one| one.label.as_str())
-        .collect();
-    let default = || PathBuf::from("runs").join(format!("compare-{}", labels.join("-")));
+    let default = || PathBuf::from("runs").join("comparison");
     let out = args.out.clone().unwrap_or_else(default);
+    if out.join("runs").exists() {
+        let expected =
+            "another folder: this one has the runs of a comparison, whose result would be replaced";
+        return Err(ConfigError::setting("--out", out.display(), expected).into());
+    }
     let compared = runs.compare()?;
     compared.write(&out, runs.variants())?;
     on_finish::works_in(&out, &out.join("compare.json"));

@@ -113,6 +113,11 @@ struct Submitted {
 pub(crate) fn run(args: &Slurm) -> Result<ExitCode, AnyError> {
     match &args.study {
         StudyCommand::Compare(CompareJob { study, job }) => {
+            if let Some(run) = study.files.iter().find(|path| path.is_dir()) {
+                let expected =
+                    "configuration files: finished runs are compared by `onecycle compare` alone";
+                return Err(ConfigError::setting("files", run.display(), expected).into());
+            }
             let comparison = compare::comparison(study)?;
             let out = compare::folder(study, &comparison);
             Job {

@@ -273,23 +273,37 @@ fn finished_runs_are_compared_without_training() {
     }
     assert!(place.text("again/compare.html").contains("cycle"));
 
-    // Other programs' records have no configuration.
-    fs::create_dir(place.path("python")).unwrap();
-    for file in ["epochs.jsonl", "summary.json"] {
-        let from = place.path(&format!("whole/runs/flat-seed1/{file}"));
-        fs::copy(from, place.path(&format!("python/{file}"))).unwrap();
+    // A run as `onecycle.torch.fit_one_cycle` writes it: no configuration, and nulls.
+    let epoch = |epoch: u64, accuracy: &str| {
+        format!(
+            "{{\"epoch\": {epoch}, \"steps\": {}, \"train_loss\": 0.9, \"train_accuracy\": null, \
+             \"val_loss\": 1.1, \"val_accuracy\": {accuracy}, \"generalisation_gap\": 0.2, \"lr\": 0.1, \
+             \"momentum\": null, \"seconds\": 1.5, \"images_per_second\": null}}\n",
+            6 * (epoch + 1)
+        )
+    };
+    for (run, accuracy) in [("python", "0.75"), ("blind", "null")] {
+        fs::create_dir(place.path(run)).unwrap();
+        place.write(
+            &format!("{run}/epochs.jsonl"),
+            epoch(0, accuracy) + &epoch(1, accuracy),
+        );
+        place.write(
+            &format!("{run}/summary.json"),
+            "{\"epochs\": 2, \"steps\": 12}",
+        );
     }
     let answer = place.onecycle(&["compare", "whole/runs/cycle-seed1", "python"]);
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert!(answer.err.contains("was not checked"), "{}", answer.err);
     assert!(
-        answer.out.contains("python") && answer.out.contains("one run cannot decide"),
+        answer.out.contains("python") && answer.out.contains("one run each, which cannot decide"),
         "{}",
         answer.out
     );
 
     let seeds = again(&["--seeds", "2"]);
-    let refused: [(&str, &str); 5] = [
+    let refused: [(&str, &str); 7] = [
         (
             "compare whole/runs/cycle-seed1 flat.toml",
             "only folders of finished runs",
@@ -300,6 +314,11 @@ fn finished_runs_are_compared_without_training() {
             "at least two variants",
         ),
         ("compare python ./python", "different names"),
+        ("compare python blind", "measured the accuracy"),
+        (
+            "compare python whole/runs/cycle-seed1 --out whole",
+            "another folder",
+        ),
         (&words(&seeds), "--seeds"),
     ];
     for (line, part) in refused {

@@ -1,6 +1,6 @@
 //! Comparing runs that are finished already, also those of other programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{ComparisonResult, accuracies_between_0_and_1, different_subjects, differing_settings};
 use crate::{
@@ -18,7 +18,7 @@ use onecycle_train::{Config, ConfigError, run_folder::RunFolder};
 pub struct FinishedRuns {
     /// The runs by label, in the order of the labels' first appearance.
     variants: Vec<Variant>,
-    /// The configuration of each variant's first run; `None` if a variant has none.
+    /// The configuration of each variant; `None` if a run has none.
     configs: Option<Vec<(String, Config)>>,
     accuracies: Vec<f64>,
 }
@@ -33,32 +33,31 @@ impl FinishedRuns {
     /// different networks or images, as far as their folders say so; files that cannot be read.
     pub fn read(folders: &[PathBuf], accuracies: &[f64]) -> Result<Self, StudyError> {
         let accuracies = accuracies_between_0_and_1(accuracies)?;
-        let mut runs: Vec<RunResult> = Vec::with_capacity(folders.len());
-        let mut configs: Vec<(String, Config)> = Vec::new();
+        let mut runs: Vec<(RunResult, Option<Config>)> = Vec::with_capacity(folders.len());
         for path in folders {
             let (run, config) = read_run(path)?;
-            let same = |other: &&RunResult| (&other.label, other.seed) == (&run.label, run.seed);
-            if let Some(other) = runs.iter().find(same) {
+            let same = |(other, _): &&(RunResult, Option<Config>)| {
+                (&other.label, other.seed) == (&run.label, run.seed)
+            };
+            if let Some((other, _)) = runs.iter().find(same) {
                 let both = format!("{} and {}", other.run.display(), path.display());
                 let expected = "folders with different names, which label the variants";
                 return Err(ConfigError::setting("runs", both, expected).into());
             }
-            if let Some(config) = config
-                && !configs.iter().any(|(label, _)| *label == run.label)
-            {
-                configs.push((run.label.clone(), config));
-            }
-            runs.push(run);
+            runs.push((run, config));
         }
-        different_subjects(&configs)?;
-        let variants = Variant::group(runs);
+        let configs = configs(&runs)?;
+        let mut variants = Variant::group(runs.into_iter().map(|(run, _)| run).collect());
+        for variant in &mut variants {
+            variant.runs.sort_by_key(|run| run.seed);
+        }
         if variants.len() < 2 {
             let expected = "runs of at least two variants to compare";
             return Err(ConfigError::setting("runs", folders.len(), expected).into());
         }
         Ok(FinishedRuns {
-            configs: (configs.len() == variants.len()).then_some(configs),
             variants,
+            configs,
             accuracies,
         })
     }
@@ -68,7 +67,7 @@ impl FinishedRuns {
         &self.variants
     }
 
-    /// Whether all variants say which network they trained on which images. Then these are the same.
+    /// Whether all runs say which network they trained on which images. Then these are the same.
     pub fn are_known_to_be_comparable(&self) -> bool {
         self.configs.is_some()
     }
@@ -90,13 +89,54 @@ impl FinishedRuns {
     }
 }
 
+/// The configuration of each label; `None` if a run has none.
+///
+/// # Errors
+/// [`StudyError::NotComparable`] for different networks or images, and for runs of one label that differ in
+/// more than the seed.
+fn configs(
+    runs: &[(RunResult, Option<Config>)],
+) -> Result<Option<Vec<(String, Config)>>, StudyError> {
+    let known = runs
+        .iter()
+        .filter_map(|(run, config)| Some((run, config.clone()?)));
+    let named: Vec<(String, Config)> = known
+        .map(|(run, config)| (run.run.display().to_string(), config))
+        .collect();
+    different_subjects(&named)?;
+    let mut configs: Vec<(String, Config)> = Vec::new();
+    let labels = runs.iter().filter(|(_, config)| config.is_some());
+    for ((run, _), (folder, config)) in labels.zip(&named) {
+        let Some((_, first)) = configs.iter().find(|(label, _)| *label == run.label) else {
+            configs.push((run.label.clone(), config.clone()));
+            continue;
+        };
+        let pair = [
+            (run.label.clone(), first.clone()),
+            (folder.clone(), config.clone()),
+        ];
+        if let Some(setting) = differing_settings(&pair)?.into_iter().next() {
+            let values = pair.iter().zip(setting.values);
+            return Err(StudyError::NotComparable {
+                key: setting.key,
+                values: values
+                    .map(|((name, _), value)| {
+                        format!("{name}: {}", value.as_deref().unwrap_or("not set"))
+                    })
+                    .collect(),
+            });
+        }
+    }
+    Ok((named.len() == runs.len()).then_some(configs))
+}
+
 /// A finished run with its configuration, if it has one.
-fn read_run(path: &PathBuf) -> Result<(RunResult, Option<Config>), StudyError> {
+fn read_run(path: &Path) -> Result<(RunResult, Option<Config>), StudyError> {
     let unfinished = || {
         let expected = "the folder of a finished run, with epochs.jsonl and summary.json";
         ConfigError::setting("runs", path.display(), expected)
     };
-    let folder = RunFolder::of_records(path);
+    let folder = RunFolder::at(path);
     if !folder.epochs().exists() {
         return Err(unfinished().into());
     }
@@ -110,5 +150,9 @@ fn read_run(path: &PathBuf) -> Result<(RunResult, Option<Config>), StudyError> {
         (name.to_string_lossy().into_owned(), seed)
     });
     let run = RunResult::of_records(named, &folder)?.ok_or_else(unfinished)?;
+    if run.final_accuracy.is_nan() {
+        let expected = "a run that measured the accuracy on validation images";
+        return Err(ConfigError::setting("runs", path.display(), expected).into());
+    }
     Ok((run, config))
 }

@@ -45,8 +45,8 @@ pub struct AccuracyDifference {
     pub label: String,
     /// The variant it is compared with.
     pub against: String,
-    /// Difference of the final validation accuracies, -1 to 1, paired by seed if the variants have seeds
-    /// in common.
+    /// Difference of the final validation accuracies, -1 to 1, paired by seed if the variants have the same
+    /// seeds.
     pub final_accuracy: SampleMean,
     /// The conclusion as a sentence.
     pub verdict: String,
@@ -259,21 +259,14 @@ impl fmt::Display for ComparisonResult {
 
 impl AccuracyDifference {
     fn of(variant: &Variant, against: &Variant) -> Option<Self> {
-        let accuracies = |variant: &Variant| -> Vec<f64> {
-            variant.runs.iter().map(|run| run.final_accuracy).collect()
-        };
-        let paired = variant.difference(against, |run| run.final_accuracy);
-        // Without a common seed, the variants are independent samples.
-        let difference = paired.or_else(|| {
-            SampleMean::of_independent_difference(&accuracies(variant), &accuracies(against))
-        })?;
+        let difference = variant.difference(against, |run| run.final_accuracy)?;
         let (a, b) = (&variant.label, &against.label);
         let points = significant(100.0 * difference.mean.abs());
         let verdict = match (difference.sign(), difference.interval()) {
             (Sign::Above, _) => format!("{a} is more accurate than {b} by {points} points"),
             (Sign::Below, _) => format!("{a} is less accurate than {b} by {points} points"),
             (Sign::Open, None) => format!(
-                "{a} and {b} differ by {} points in one run; one run cannot decide",
+                "{a} and {b} differ by {} points with one run each, which cannot decide",
                 significant(100.0 * difference.mean)
             ),
             (Sign::Open, Some(_)) => format!("{a} and {b}: not decided by these seeds"),

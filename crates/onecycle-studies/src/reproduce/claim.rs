@@ -34,9 +34,10 @@ pub enum ClaimVerdict {
     NotSeenHere,
     /// The interval contains both sides. Deciding takes more seeds or a larger experiment.
     NotDecided,
-    /// Only runs of the length of `--scale cpu` can decide it; nothing was trained for it.
+    /// Only runs of the length of `--scale cpu` can decide it. This scale trains nothing for it.
     NeedsCpu,
-    /// Only the originals' network, data and length can decide it.
+    /// Only the originals' network, data and length can decide it. The numbers of this scale are shown
+    /// for comparison.
     NeedsPaper,
 }
 
@@ -84,7 +85,7 @@ impl Published {
     /// Tests that the final accuracy of `a` is above that of `b`, or at most `margin` (a fraction)
     /// below it.
     pub(super) fn more_accurate(self, a: &Variant, b: &Variant, margin: f64) -> Claim {
-        let difference = difference(a, b, |run| run.final_accuracy);
+        let difference = a.difference(b, |run| run.final_accuracy);
         let verdict = difference.map_or(ClaimVerdict::NotDecided, |difference| {
             above(difference, -margin)
         });
@@ -183,20 +184,6 @@ impl Published {
         });
         self.with(against(a, b, difference), verdict)
     }
-}
-
-/// The difference of a number's means. It is paired by seed, unless the variants have different numbers
-/// of runs.
-pub(super) fn difference(
-    a: &Variant,
-    b: &Variant,
-    value: impl Fn(&RunResult) -> f64 + Copy,
-) -> Option<SampleMean> {
-    if a.runs.len() != b.runs.len() {
-        let [a, b] = [a, b].map(|variant| variant.runs.iter().map(value).collect::<Vec<f64>>());
-        return SampleMean::of_independent_difference(&a, &b);
-    }
-    a.difference(b, value)
 }
 
 /// A number of the runs of `a` with the same number of the run of `b` with the same seed, without

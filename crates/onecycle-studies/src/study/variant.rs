@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use onecycle_stats::SampleMean;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,8 @@ use onecycle_train::{diagnose::Diagnosis, record::EpochRecord};
 
 /// Curves with more epochs are drawn without markers.
 const MARKERS: usize = 40;
+/// With fewer pairs, the interval of paired differences is wider than that of independent samples.
+const ENOUGH_PAIRS: usize = 3;
 
 /// The runs of one label, one per seed.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,19 +124,31 @@ impl Variant {
         })
     }
 
-    /// Mean and confidence interval of `value` here minus `value` in `other`, paired by seed;
-    /// `None` without a common seed.
+    /// Mean and confidence interval of `value` here minus `value` in `other`; `None` if one of them has
+    /// no runs.
+    ///
+    /// Paired by seed if both have the same seeds, or at least three seeds in common. Otherwise the runs
+    /// are independent samples, and one of the variants may have a single run: then the spread of the
+    /// other one stands for both.
     pub fn difference(
         &self,
         other: &Variant,
         value: impl Fn(&RunResult) -> f64,
     ) -> Option<SampleMean> {
-        let pairs = self.runs.iter().filter_map(|run| {
-            let twin = other.runs.iter().find(|twin| twin.seed == run.seed)?;
-            Some((value(run), value(twin)))
-        });
-        let (own, others): (Vec<f64>, Vec<f64>) = pairs.unzip();
-        SampleMean::of_difference(&own, &others)
+        let by_seed = |variant: &Variant| -> BTreeMap<u64, f64> {
+            let runs = variant.runs.iter();
+            runs.map(|run| (run.seed, value(run))).collect()
+        };
+        let (own, others) = (by_seed(self), by_seed(other));
+        let pairs = own
+            .iter()
+            .filter_map(|(seed, own)| Some((*own, *others.get(seed)?)));
+        let paired: (Vec<f64>, Vec<f64>) = pairs.unzip();
+        if own.keys().eq(others.keys()) || paired.0.len() >= ENOUGH_PAIRS {
+            return SampleMean::of_difference(&paired.0, &paired.1);
+        }
+        let values = |of: BTreeMap<u64, f64>| of.into_values().collect::<Vec<f64>>();
+        SampleMean::of_independent_difference(&values(own), &values(others))
     }
 
     fn time_to_accuracy(&self, accuracy: f64) -> TimeToAccuracySummary {
