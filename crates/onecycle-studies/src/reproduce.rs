@@ -244,7 +244,10 @@ impl Protocol {
 
     /// Whether network, data and number of epochs are those of the originals.
     fn is_original(&self) -> bool {
-        self.size == StudySize::Paper && self.budget == StudySize::Paper.budget()
+        self.size == StudySize::Paper
+            && self
+                .budget
+                .differs_only_in_seeds(&StudySize::Paper.budget())
     }
 
     /// The budget's network, data, augmentation and optimizer with a given policy.
@@ -371,7 +374,7 @@ fn show(
     for (figure, _) in &report.figures {
         figures::write(&pictures, figure)?;
     }
-    page::write_one(folder, protocol, &report)?;
+    page::write_one(folder, (protocol, own), &report)?;
     Ok(report)
 }
 

@@ -33,12 +33,12 @@ pub(crate) struct Reproduce {
     /// (not part of all)
     pub(crate) name: String,
     /// quick: many seeds of a small network, all experiments in half an hour on two cores; cpu:
-    /// ResNet-20 on CIFAR-10, some hours, super-convergence about a day; paper: networks, data and
+    /// ResNet-20 on CIFAR-10, some hours, super-convergence ten or more; paper: networks, data and
     /// epochs of the papers, for a GPU
     #[arg(long, value_name = "SCALE", default_value = "quick")]
     pub(crate) scale: String,
-    /// Runs per variant, each with another seed [default: 10 with --scale quick, 3 with cpu, 1 with
-    /// paper]
+    /// Runs per variant, each with another seed; long runs of super-convergence have one [default: 10
+    /// with --scale quick, 3 with cpu (full-cycle and higher-rate: 1), 1 with paper]
     #[arg(
         long,
         value_name = "N",
@@ -49,7 +49,7 @@ pub(crate) struct Reproduce {
     /// Network, instead of the scale's
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// Train on the first N images, instead of the scale's number
+    /// Train on a random sample of N images, instead of the scale's number
     #[arg(
         long,
         value_name = "N",
@@ -57,7 +57,7 @@ pub(crate) struct Reproduce {
         value_parser = at_least_one
     )]
     pub(crate) images: Option<usize>,
-    /// Test on the first N images, instead of the scale's number
+    /// Test on a random sample of N images, instead of the scale's number
     #[arg(
         long,
         value_name = "N",
@@ -226,9 +226,14 @@ fn protocol(args: &Reproduce) -> Result<Protocol, AnyError> {
     {
         return Err(ConfigError::setting("--epochs", epochs, "a number above 0").into());
     }
-    let longer = args
-        .epochs
-        .map_or(1.0, |epochs| epochs / protocol.budget.epochs);
+    if let Some(epochs) = args.epochs {
+        let experiments = reproduce::named(&args.name)?;
+        let own = match experiments.as_slice() {
+            [one] => one.budget(&protocol.budget).epochs,
+            _ => protocol.budget.epochs,
+        };
+        protocol.budget.set_epochs(epochs, own);
+    }
     protocol.budget.change(|budget| {
         if let Some(model) = &args.model {
             let own = match args.name.as_str() {
@@ -240,8 +245,6 @@ fn protocol(args: &Reproduce) -> Result<Protocol, AnyError> {
         budget.seeds = args.seeds.unwrap_or(budget.seeds);
         budget.images = args.images.unwrap_or(budget.images);
         budget.test_images = args.test_images.unwrap_or(budget.test_images);
-        budget.epochs *= longer;
-        budget.lenet_epochs *= longer;
     });
     Ok(protocol)
 }

@@ -10,11 +10,11 @@ use onecycle_train::{Config, ConfigError, device::Device};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StudySize {
-    /// All experiments in less than half an hour on two cores: a small residual network on 6 000
-    /// images of Fashion-MNIST.
+    /// All experiments in about half an hour on two cores: ten seeds of a small convolutional network
+    /// on 6 000 images of Fashion-MNIST.
     Quick,
     /// ResNet-20 on CIFAR-10 on two cores: most experiments in several hours, `super-convergence` in
-    /// about a day.
+    /// ten hours or more.
     Cpu,
     /// Network, data and epochs of the originals; needs a GPU.
     Paper,
@@ -27,9 +27,9 @@ pub struct Budget {
     pub model: String,
     /// Data set.
     pub data: String,
-    /// Number of training images, taken from the start of the set; 0 for all.
+    /// Number of training images, a random sample of the set; 0 for all.
     pub images: usize,
-    /// Number of test images, taken from the start of the set; 0 for all.
+    /// Number of test images, a random sample of the set; 0 for all.
     pub test_images: usize,
     /// Epochs of one cycle.
     pub epochs: f64,
@@ -46,7 +46,7 @@ pub struct Budget {
     /// In `super-convergence`, the piecewise constant policy gets this many times the steps of one
     /// cycle; 0 if such long runs are left to a larger scale.
     pub longer: u32,
-    /// Seeds of these long runs, at most `seeds`.
+    /// Runs of these long variants, at least 1 if there are any.
     pub longer_seeds: usize,
     /// Fractions of the images for the part of `super-convergence` with fewer images.
     pub fewer: Vec<f64>,
@@ -144,9 +144,10 @@ impl Budget {
         }
     }
 
-    /// ResNet-20 on 20 000 images. `super-convergence` has the numbers of images of the paper and an
-    /// eighth of its images per run, because a small batch makes as many updates of them. The
-    /// notebook's full cycle has the notebook's network and a third of its epochs.
+    /// ResNet-20 on 20 000 images. `super-convergence` trains on as many images as the paper and makes
+    /// about as many updates. The paper makes 10 000 updates of 1000 images; batches of 128 make as many
+    /// from an eighth of the images. The full cycle has the network of Gugger's notebook and a third of
+    /// its epochs.
     fn cpu() -> Self {
         let common = Budget {
             model: "resnet20".to_owned(),
@@ -157,6 +158,7 @@ impl Budget {
             batch_size: 128,
             pad: 4,
             lr_max: 0.4,
+            large: 8,
             lenet_epochs: 85.0,
             lenet_batch_size: 512,
             diagnoses: 8,
@@ -184,7 +186,7 @@ impl Budget {
             diagnoses: 1,
             noise_batches: 0,
             seeds: 1,
-            prefix: "resnet56-".to_owned(),
+            prefix: "full-".to_owned(),
             ..common.clone()
         };
         Budget {
@@ -241,6 +243,28 @@ impl Budget {
             own.iter_mut().for_each(|own| change(own));
         }
         change(self);
+    }
+
+    /// Sets the epochs of one cycle to `epochs` where they are `before`, and changes the lengths of all
+    /// other runs in proportion.
+    pub fn set_epochs(&mut self, epochs: f64, before: f64) {
+        self.change(|budget| {
+            budget.lenet_epochs *= epochs / before;
+            // No rounding where the length is given.
+            budget.epochs = match budget.epochs == before {
+                true => epochs,
+                false => budget.epochs * epochs / before,
+            };
+        });
+    }
+
+    /// Whether everything but the numbers of seeds is the same.
+    pub(super) fn differs_only_in_seeds(&self, other: &Budget) -> bool {
+        let [mut own, mut other] = [self.clone(), other.clone()];
+        for budget in [&mut own, &mut other] {
+            budget.change(|budget| (budget.seeds, budget.longer_seeds) = (0, 0));
+        }
+        own == other
     }
 
     /// Network, data, augmentation and optimizer, with the default policy.

@@ -98,6 +98,9 @@ impl Reproduction for LenetMnist {
     }
 
     fn notes(&self, protocol: &Protocol) -> Vec<String> {
+        if protocol.budget.lenet_epochs == 0.0 {
+            return Vec::new();
+        }
         vec![
             format!(
                 "Weight decay {WEIGHT_DECAY}, no augmentation. The labels' 12, 25 and 85 stand for that many \

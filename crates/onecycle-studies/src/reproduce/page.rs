@@ -11,18 +11,19 @@ use onecycle_train::{FileError, files, report::Page};
 /// Writes `NAME/result.json` and `NAME/index.html`.
 pub(super) fn write_one(
     folder: &Path,
-    protocol: &Protocol,
+    (protocol, own): (&Protocol, &Protocol),
     report: &ExperimentReport,
 ) -> Result<(), StudyError> {
-    let own = folder.join(&report.result.name);
-    files::write_whole(&own.join("result.json"), &json(&report.result)?)?;
+    let home = folder.join(&report.result.name);
+    files::create_folder(&home)?;
+    files::write_whole(&home.join("result.json"), &json(&report.result)?)?;
     let mut page = Page::new(&report.result.title);
-    page.paragraph("soft", &setup(protocol));
+    page.paragraph("soft", &setup(protocol, own.budget.seeds));
     section(&mut page, "figures", report)?;
     page.heading("repeat", "How to repeat it");
     page.code(&command(&report.result.name, protocol));
     Ok(files::write_whole(
-        &own.join("index.html"),
+        &home.join("index.html"),
         page.finish().as_bytes(),
     )?)
 }
@@ -37,7 +38,7 @@ pub(super) fn write_all(
     files::write_whole(&folder.join("reproduce.json"), &json(&results)?)?;
 
     let mut page = Page::new("Reproduction of the 1cycle literature");
-    page.paragraph("soft", &setup(protocol));
+    page.paragraph("soft", &setup(protocol, protocol.budget.seeds));
     page.heading("claims", "Claims");
     let mut rows = Vec::new();
     for report in all {
@@ -64,7 +65,7 @@ pub(super) fn write_all(
 }
 
 const LEGEND: &str = "Numbers in brackets are 95 % confidence intervals over the seeds (Student's t). \
-    Differences are paired by seed. Seen: the whole interval lies on the claimed side. Not seen here: \
+    Differences are paired by seed if the variants have the same seeds. Seen: the whole interval lies on the claimed side. Not seen here: \
     the whole interval lies on the other side. Not decided: the interval contains both sides, or there \
     is only one seed. Needs --scale cpu or paper: only longer runs can decide it.";
 
@@ -142,26 +143,35 @@ fn variant(variant: &VariantSummary) -> Vec<String> {
     ]
 }
 
-fn setup(protocol: &Protocol) -> String {
-    let changed = match protocol.budget == protocol.size.budget() {
+/// The scale and the number of seeds in words.
+fn setup(protocol: &Protocol, seeds: usize) -> String {
+    let preset = protocol.size.budget();
+    let changed = match protocol.budget.differs_only_in_seeds(&preset) {
         true => "",
         false => ", with a changed budget",
     };
+    let seeds = match seeds {
+        1 => "one seed".to_owned(),
+        seeds => format!("{seeds} seeds"),
+    };
     format!(
-        "Scale {}{changed}, {} seeds, onecycle {}.",
+        "Scale {}{changed}, {seeds}, onecycle {}.",
         protocol.size.name(),
-        protocol.budget.seeds,
         env!("CARGO_PKG_VERSION")
     )
 }
 
 /// The command that repeats these results.
 fn command(name: &str, protocol: &Protocol) -> String {
+    let preset = protocol.size.budget();
+    let seeds = match protocol.budget.seeds == preset.seeds {
+        true => String::new(),
+        false => format!(" --seeds {}", protocol.budget.seeds),
+    };
     format!(
-        "onecycle reproduce {name} --scale {} --seeds {}{}",
+        "onecycle reproduce {name} --scale {}{seeds}{}",
         protocol.size.name(),
-        protocol.budget.seeds,
-        protocol.budget.flags_over(&protocol.size.budget())
+        protocol.budget.flags_over(&preset)
     )
 }
 
