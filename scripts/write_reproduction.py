@@ -65,9 +65,10 @@ def main():
         old = found.group()
         # The figures are the last part of a section.
         shown = re.search(r"^<(?:p|img)\b", old, re.M)
-        pictures = old[shown.start() :].rstrip() + "\n" if shown else ""
-        if not result["figures"]:
-            pictures = ""
+        drawn = {pathlib.PurePath(figure).name for figure in result["figures"]}
+        lines = old[shown.start() :].rstrip().splitlines() if shown else []
+        lines = [line for line in lines if all(name in drawn for name in PICTURE.findall(line))]
+        pictures = "\n".join(lines) + "\n" if any(PICTURE.search(line) for line in lines) else ""
         for name in PICTURE.findall(pictures):
             figure = file.parent / "figures" / f"{name}.svg"
             shutil.copyfile(figure, DOCS / "figures" / f"reproduce-{name}.svg")
