@@ -38,8 +38,10 @@ pub(crate) fn run(args: &Recipes) -> Result<ExitCode, AnyError> {
             summary: recipe.summary,
         }))?,
         (None, Format::Text) => {
+            let width = RECIPES.iter().map(|recipe| recipe.name.len()).max();
+            let width = width.unwrap_or(0);
             for recipe in RECIPES {
-                output::text(&format!("{:<12} {}", recipe.name, recipe.summary))?;
+                output::text(&format!("{:<width$}  {}", recipe.name, recipe.summary))?;
             }
             output::text(
                 "\nTrain one with `onecycle train --recipe NAME`; print its settings with \
