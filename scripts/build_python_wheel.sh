@@ -48,7 +48,8 @@ if [ "$command" = build ]; then
     # manylinux2014 promises glibc 2.17.
     version=$([[ $zig = true && $triple = *-gnu ]] && echo .2.17 || true)
     cargo "$build" --locked --profile dist -p onecycle-cli ${triple:+--target "$triple$version"}
-    command=$(ls "$folder/${triple:+$triple/}dist"/onecycle{,.exe} 2>/dev/null | head -1)
+    command=$folder/${triple:+$triple/}dist/onecycle
+    [ -e "$command" ] || command=$command.exe
 fi
 if [ "$command" != none ]; then
     cp "$command" "$package/data/scripts/"
