@@ -61,6 +61,8 @@ class PlanCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Resolves the policy."""
+        # Keras sets both before it calls any method.
+        assert self.params is not None and self.model is not None
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if steps is None:
             raise ValueError("the number of batches per epoch is not known: pass `steps_per_epoch` to `fit`")
@@ -81,7 +83,7 @@ class PlanCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the values of the update."""
-        assert self.plan is not None
+        assert self.plan is not None and self.model is not None
         lr, momentum, decay = self.plan.values_at(self._step)
         optimizer = self.model.optimizer
         optimizer.learning_rate = lr

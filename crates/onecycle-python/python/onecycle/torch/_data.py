@@ -76,7 +76,8 @@ def samples_of(loader: Any) -> int | None:
     try:
         if isinstance(loader, DataLoader) and isinstance(loader.sampler, RandomSampler):
             return len(loader.sampler)
-        return len(loader.dataset)
+        dataset: Any = loader.dataset
+        return len(dataset)
     except (AttributeError, TypeError):
         return None
 

@@ -343,6 +343,7 @@ def _drive(
     model.train()
     for update, _ in enumerate(test):
         optimizer.zero_grad()
+        goes_on = True
         for _ in range(accumulation):
             batch = to_device(next(batches), device)
             with contextlib.nullcontext() if autocast is None else autocast():

@@ -8,7 +8,7 @@ import hashlib
 import io
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +42,7 @@ class _Value:
             self.grad = _Value(value.grad, seen) if value.is_leaf and value.grad is not None else None
         elif id(value) in seen:
             self.kind = "other"
-        elif isinstance(value, (dict, collections.abc.MutableMapping)):
+        elif isinstance(value, (dict, MutableMapping)):
             seen[id(value)] = self
             self.kind = "dict"
             self.children = [(key, _Value(item, seen)) for key, item in value.items()]
@@ -453,7 +453,7 @@ def _feed(hasher: Any, value: Any, seen: frozenset[int] = frozenset()) -> None:
         if value.is_leaf and value.grad is not None:
             hasher.update(b"grad")
             _feed(hasher, value.grad, seen)
-    elif isinstance(value, (dict, collections.abc.MutableMapping)):
+    elif isinstance(value, (dict, MutableMapping)):
         hasher.update(f"dict {len(value)}".encode())
         for key, item in value.items():
             _feed(hasher, key, seen | {id(value)})
