@@ -30,7 +30,9 @@ done
 folder=${CARGO_TARGET_DIR:-target}
 if ! command -v maturin >/dev/null; then
     python3 -m venv "$folder/maturin"
-    "$folder/maturin/bin/pip" install --quiet 'maturin>=1.16,<2' $($zig && echo 'ziglang cargo-zigbuild')
+    packages=('maturin>=1.16,<2')
+    if $zig; then packages+=(ziglang cargo-zigbuild); fi
+    "$folder/maturin/bin/pip" install --quiet "${packages[@]}"
     PATH="$PWD/$folder/maturin/bin:$folder/maturin/bin:$PATH"
 fi
 
@@ -46,7 +48,8 @@ if [ "$command" = build ]; then
         triple=${triple:-$(rustc -vV | sed -n 's/^host: //p')}
     fi
     # manylinux2014 promises glibc 2.17.
-    version=$([[ $zig = true && $triple = *-gnu ]] && echo .2.17 || true)
+    version=
+    if [[ $zig = true && $triple = *-gnu ]]; then version=.2.17; fi
     cargo "$build" --locked --profile dist -p onecycle-cli ${triple:+--target "$triple$version"}
     command=$folder/${triple:+$triple/}dist/onecycle
     [ -e "$command" ] || command=$command.exe
