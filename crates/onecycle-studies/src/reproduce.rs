@@ -245,9 +245,7 @@ impl Protocol {
     /// Whether network, data and number of epochs are those of the originals.
     fn is_original(&self) -> bool {
         self.size == StudySize::Paper
-            && self
-                .budget
-                .differs_only_in_seeds(&StudySize::Paper.budget())
+            && self.budget.equals_but_for_seeds(&StudySize::Paper.budget())
     }
 
     /// The budget's network, data, augmentation and optimizer with a given policy.

@@ -33,8 +33,8 @@ const EPSILON: f64 = 1e-7;
 /// A momentum or weight decay that the policy sets applies to all parameters: also as beta1 of `others`,
 /// and times the factors of the parameter groups.
 ///
-/// All other parameters - vectors, and those that `except` selects, such as the last layer - are
-/// updated by the optimizer `others`. Give it its own rates by parameter groups.
+/// The optimizer `others` updates all other parameters: vectors, and those that `except` selects, such as
+/// the last layer. Give it its own rates by parameter groups.
 ///
 /// | option | default | range |
 /// |---|---|---|
@@ -139,7 +139,7 @@ fn orthogonalise(x: Tensor<2>, iterations: u32) -> Tensor<2> {
     let [a, b, c] = NEWTON_SCHULZ;
     let identity = Tensor::<2>::eye(rows.min(columns), &x.device()).cast(x.dtype());
     let mut gram = times_transposed(x.clone(), x.clone());
-    let mut product: Option<Tensor<2>> = None;
+    let mut product = identity.clone();
     for left in (0..iterations).rev() {
         // All of these matrices are symmetric, and the order of their factors does not matter.
         let square = times_transposed(gram.clone(), gram.clone());
@@ -148,15 +148,9 @@ fn orthogonalise(x: Tensor<2>, iterations: u32) -> Tensor<2> {
             let half = times_transposed(factor.clone(), gram);
             gram = times_transposed(half, factor.clone());
         }
-        product = Some(match product {
-            None => factor,
-            Some(product) => times_transposed(factor, product),
-        });
+        product = times_transposed(factor, product);
     }
-    let x = match product {
-        None => x,
-        Some(product) => times_transposed(product, x.transpose()),
-    };
+    let x = times_transposed(product, x.transpose());
     if tall { x.transpose() } else { x }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::{
     module::{Module, Param},
     optim::GradientsParams,
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor},
 };
 use onecycle::Hyper;
 use onecycle_burn::{
@@ -17,6 +17,8 @@ use onecycle_burn::{
 use onecycle_test_support::{Tolerance, assert_series, golden_as};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::optimizers_torch::tensor;
 
 type Tensors = BTreeMap<String, Vec<f64>>;
 
@@ -69,14 +71,6 @@ impl Net {
         );
         grads
     }
-}
-
-fn tensor<const D: usize>(
-    values: &[f64],
-    shape: [usize; D],
-    (device, dtype): (&Device, DType),
-) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), (device, dtype))
 }
 
 fn config(case: &Case) -> OptimizerConfig {

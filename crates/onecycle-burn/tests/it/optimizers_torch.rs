@@ -69,7 +69,7 @@ struct Three {
     c: Param<Tensor<4>>,
 }
 
-fn tensor<const D: usize>(
+pub(crate) fn tensor<const D: usize>(
     values: &[f64],
     shape: [usize; D],
     (device, dtype): (&Device, DType),

@@ -56,7 +56,8 @@ fn a_run_with_muon_has_the_same_bits_for_any_number_of_threads_and_after_a_kill(
     has_the_same_bits(("cifar10-94", "2"), &["optimizer.iterations=1"], 6);
 }
 
-/// Trains so many epochs of a recipe with one thread, with two, and with a kill at a step.
+/// Trains a recipe for this many epochs three times: with one thread, with two, and killed after a step and
+/// resumed. All three must end with the same bits.
 fn has_the_same_bits((recipe, epochs): (&str, &str), keys: &[&str], killed_at: u64) {
     let place = Place::new();
     write_photos(&place);

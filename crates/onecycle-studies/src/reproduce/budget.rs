@@ -46,7 +46,7 @@ pub struct Budget {
     /// In `super-convergence`, the piecewise constant policy gets this many times the steps of one
     /// cycle; 0 if such long runs are left to a larger scale.
     pub longer: u32,
-    /// Runs of these long variants, at least 1 if there are any.
+    /// Runs of these long variants, from 1 to `seeds`.
     pub longer_seeds: usize,
     /// Fractions of the images for the part of `super-convergence` with fewer images.
     pub fewer: Vec<f64>,
@@ -174,6 +174,8 @@ impl Budget {
             longer: 8,
             longer_seeds: 1,
             fewer: vec![0.2],
+            diagnoses: 1,
+            noise_batches: 0,
             prefix: "super-".to_owned(),
             ..common.clone()
         };
@@ -228,6 +230,8 @@ impl Budget {
             longer: 8,
             longer_seeds: 1,
             fewer: vec![0.8, 0.6, 0.4, 0.2],
+            diagnoses: 1,
+            noise_batches: 0,
             prefix: "super-".to_owned(),
             ..common.clone()
         };
@@ -258,8 +262,13 @@ impl Budget {
         });
     }
 
+    /// Runs per long variant of `super-convergence`.
+    pub(super) fn long_runs(&self) -> usize {
+        self.longer_seeds.clamp(1, self.seeds.max(1))
+    }
+
     /// Whether everything but the numbers of seeds is the same.
-    pub(super) fn differs_only_in_seeds(&self, other: &Budget) -> bool {
+    pub(super) fn equals_but_for_seeds(&self, other: &Budget) -> bool {
         let [mut own, mut other] = [self.clone(), other.clone()];
         for budget in [&mut own, &mut other] {
             budget.change(|budget| (budget.seeds, budget.longer_seeds) = (0, 0));

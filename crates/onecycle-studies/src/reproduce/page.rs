@@ -146,7 +146,7 @@ fn variant(variant: &VariantSummary) -> Vec<String> {
 /// The scale and the number of seeds in words.
 fn setup(protocol: &Protocol, seeds: usize) -> String {
     let preset = protocol.size.budget();
-    let changed = match protocol.budget.differs_only_in_seeds(&preset) {
+    let changed = match protocol.budget.equals_but_for_seeds(&preset) {
         true => "",
         false => ", with a changed budget",
     };

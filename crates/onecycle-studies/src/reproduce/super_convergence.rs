@@ -101,7 +101,7 @@ impl Reproduction for SuperConvergence {
         notes.push(
             "CLR: one triangle, momentum 0.9. With fewer images, the number of steps stays the same.".to_owned(),
         );
-        if budget.longer_seeds == 1 && budget.seeds > 1 {
+        if budget.long_runs() == 1 && budget.seeds > 1 {
             notes.push(
                 "The long runs have one seed. Differences from them are not paired: the spread of the short \
                  runs stands for theirs."
@@ -152,8 +152,7 @@ impl Reproduction for SuperConvergence {
             .into_iter()
             .partition(|(label, _)| label.starts_with(&long));
         let specs = short.iter().map(|variant| (variant, budget.seeds));
-        let long_seeds = budget.longer_seeds.clamp(1, budget.seeds.max(1));
-        let specs = specs.chain(long.iter().map(|variant| (variant, long_seeds)));
+        let specs = specs.chain(long.iter().map(|variant| (variant, budget.long_runs())));
         let specs = specs.flat_map(|((label, config), seeds)| {
             (1..=seeds as u64).map(move |seed| RunSpec::new(label.clone(), config.clone(), seed))
         });
@@ -351,7 +350,7 @@ fn gain(found: &Found) -> Result<Claim, StudyError> {
     let Some(mut difference) = onecycle_stats::SampleMean::of_difference(&few, &all) else {
         return Ok(published.with("no seed in common".to_owned(), ClaimVerdict::NotDecided));
     };
-    let long_runs = budget.longer_seeds.min(budget.seeds).max(1);
+    let long_runs = budget.long_runs();
     // The long runs vary, too: their spread is taken to be that of the short ones.
     let widened = (1.0 + budget.seeds as f64 / long_runs as f64).sqrt();
     if long_runs < budget.seeds {
