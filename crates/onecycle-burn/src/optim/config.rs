@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Muon;
+use super::param_group::Select;
 use crate::BurnError;
 
 /// An optimizer with its options that stay constant during a run.
@@ -174,6 +174,80 @@ impl Default for RmsProp {
             centered: false,
             weight_decay: 0.0,
         }
+    }
+}
+
+/// Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"), for
+/// parameters of at least two dimensions. A filter bank `[out, in, h, w]` is treated as a matrix
+/// `[out, in h w]`.
+///
+/// With gradient `G`, weights `W` of `r` rows and `c` columns, velocity `V` and momentum `m`:
+/// ```text
+/// V  = m V + G                                      (V starts at 0)
+/// X  = G + m V                                      (without nesterov:  X = V)
+/// X /= |X| + 1e-7                                   (Frobenius norm)
+/// repeat `iterations` times:  A = X Xᵀ;  X = 3.4445 X + (-4.7750 A + 2.0315 A²) X
+/// W *= sqrt(r) / (|W| + 1e-7)                       (with normalise_weights)
+/// W *= 1 - lr weight_decay
+/// W -= lr sqrt(max(1, r / c)) X
+/// ```
+/// The iteration moves all singular values of `X` towards 1. `normalise_weights` keeps the mean square
+/// length of a matrix's rows at 1, as Jordan's record for CIFAR-10 does; the learning rate is then the
+/// relative length of a step.
+///
+/// A momentum or weight decay that the policy sets applies to all parameters: also as beta1 of `others`,
+/// and times the factors of the parameter groups.
+///
+/// The optimizer `others` updates all other parameters: vectors, and those that `except` selects, such as
+/// the last layer. Give it its own rates by parameter groups.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | `momentum` | 0.95 | `[0, 1)` |
+/// | `nesterov` | true | |
+/// | `iterations` | 5 | 1 to 6 |
+/// | `normalise_weights` | false | |
+/// | `weight_decay` | 0 | ≥ 0, decoupled |
+/// | `except` | none | |
+/// | `others` | SGD with its default options | not Muon |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Muon {
+    /// Momentum if the policy sets none.
+    pub momentum: f64,
+    /// Whether to use Nesterov's momentum.
+    pub nesterov: bool,
+    /// Number of Newton-Schulz iterations.
+    pub iterations: u32,
+    /// Whether the mean square length of each matrix's rows stays 1.
+    pub normalise_weights: bool,
+    /// Weight decay if the policy sets none.
+    pub weight_decay: f64,
+    /// Parameters of at least two dimensions that `others` updates.
+    pub except: Vec<Select>,
+    /// The optimizer of all parameters that are not orthogonalised.
+    pub others: Box<OptimizerConfig>,
+}
+
+impl Default for Muon {
+    fn default() -> Self {
+        Muon {
+            momentum: 0.95,
+            nesterov: true,
+            iterations: 5,
+            normalise_weights: false,
+            weight_decay: 0.0,
+            except: Vec::new(),
+            others: Box::new(OptimizerConfig::Sgd(Sgd::default())),
+        }
+    }
+}
+
+impl Muon {
+    /// Whether it updates a parameter itself. `path` is its path in the module, `rank` its number of
+    /// dimensions.
+    pub(crate) fn updates(&self, path: &str, rank: usize) -> bool {
+        rank > 1 && !self.except.iter().any(|one| one.matches(path, rank))
     }
 }
 

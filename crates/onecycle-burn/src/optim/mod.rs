@@ -9,6 +9,7 @@ mod config;
 mod muon;
 mod param_group;
 mod param_state;
+mod rates;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -20,12 +21,12 @@ use burn::{
 };
 use onecycle::{GroupScale, Hyper};
 
-pub use config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd};
-pub use muon::Muon;
+pub use config::{Adam, BiasCorrection, Muon, OptimizerConfig, RmsProp, Sgd};
 pub use param_group::{ParamGroup, Select};
 
 pub(crate) use param_state::ParamState;
-pub(crate) use rules::{Rates, update};
+pub(crate) use rates::Rates;
+pub(crate) use rules::update;
 
 use crate::{
     BurnError,

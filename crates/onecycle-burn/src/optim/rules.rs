@@ -5,45 +5,15 @@
 //! pass over memory ([`cpu`]), in the same order.
 
 use burn::tensor::Tensor;
-use onecycle::{GroupScale, Hyper};
 use onecycle_kernels as kernels;
 
 use super::{
     config::{Adam, BiasCorrection, OptimizerConfig, RmsProp, Sgd},
     muon,
     param_state::ParamState,
+    rates::Rates,
 };
 use crate::cpu;
-
-/// Rates of one update of one parameter: those of the plan, completed by the optimizer's options
-/// and scaled by the parameter's group.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rates {
-    pub(crate) lr: f64,
-    /// Momentum of SGD, RMSprop and Muon, beta1 of Adam.
-    pub(crate) momentum: f64,
-    pub(crate) weight_decay: f64,
-}
-
-impl Rates {
-    /// The rates of `hyper`; those that it leaves open are the optimizer's own.
-    pub(crate) fn new(hyper: &Hyper, config: &OptimizerConfig) -> Self {
-        Rates {
-            lr: hyper.lr,
-            momentum: hyper.momentum.unwrap_or(config.momentum()),
-            weight_decay: hyper.weight_decay.unwrap_or(config.weight_decay()),
-        }
-    }
-
-    /// The rates of a parameter group.
-    pub(crate) fn scaled(self, scale: GroupScale) -> Self {
-        Rates {
-            lr: self.lr * scale.lr,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay * scale.weight_decay,
-        }
-    }
-}
 
 /// Makes one update: returns the new weights for weights `w` and gradient `g` of a parameter with
 /// this shape. `config` is the optimizer [of the parameter](OptimizerConfig::of_parameter).
@@ -232,6 +202,7 @@ fn shrink(w: Tensor<1>, rates: Rates) -> Tensor<1> {
 mod tests {
     use super::*;
     use burn::tensor::Device;
+    use onecycle::Hyper;
 
     /// The variance of a constant gradient is 0, up to rounding.
     #[test]
