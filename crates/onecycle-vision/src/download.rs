@@ -6,6 +6,8 @@
 //! the next attempt asks the server for the rest only.
 
 #[cfg(feature = "download")]
+mod certificates;
+#[cfg(feature = "download")]
 mod partial;
 
 use std::path::{Path, PathBuf};
@@ -237,6 +239,8 @@ fn fetch_rest(
     use std::io::Read;
     use std::time::Duration;
 
+    use ureq::tls::TlsConfig;
+
     let failed = |reason: String| DataError::Download {
         url: url.to_owned(),
         reason,
@@ -256,6 +260,11 @@ fn fetch_rest(
             .timeout_recv_response(Some(Duration::from_secs(60)))
             // Do not wait forever for a server that stops sending.
             .timeout_recv_body(Some(Duration::from_secs(2 * 3600)))
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(certificates::roots(url).map_err(failed)?)
+                    .build(),
+            )
             .user_agent(concat!("onecycle/", env!("CARGO_PKG_VERSION")))
             .build(),
     );
@@ -264,7 +273,10 @@ fn fetch_rest(
     if part.bytes() > 0 {
         request = request.header("Range", format!("bytes={}-", part.bytes()));
     }
-    let response = request.call().map_err(|error| failed(error.to_string()))?;
+    let response = request.call().map_err(|error| {
+        let error = error.to_string();
+        failed(format!("{error}{}", certificates::remedy(&error)))
+    })?;
     if !continues(&response, part.bytes()) {
         part.clear()?;
         progress(0);
