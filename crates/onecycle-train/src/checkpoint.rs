@@ -52,16 +52,22 @@ pub struct Progress {
     pub epoch: u64,
     /// Images of that epoch already trained on.
     pub images_of_epoch: u64,
-    /// Sum of the losses of these images.
+    /// Images of earlier epochs trained on since the last evaluation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub images_before: u64,
+    /// Sum of the losses of all these images.
     pub loss: f64,
     /// Correctly classified images among these.
     pub correct: u64,
-    /// Time spent training in this epoch, in seconds.
+    /// Time spent training on them, in seconds.
     pub seconds: f64,
     /// Metrics of an evaluation in progress: on the validation images if `images_of_epoch` is above
     /// 0, otherwise on the test images.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub evaluated: MetricSums,
+    /// Number of lines of `epochs.jsonl`; `None` for one per epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
     /// Number of networks in the average of the weights.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub averaged: u64,
@@ -88,13 +94,18 @@ impl Progress {
         }
     }
 
-    /// Training metrics of the current epoch so far.
+    /// Training metrics since the last evaluation.
     pub(crate) fn train_metrics(&self) -> MetricSums {
         MetricSums {
             loss: self.loss,
             correct: self.correct,
-            images: self.images_of_epoch,
+            images: self.images_before + self.images_of_epoch,
         }
+    }
+
+    /// Number of lines of `epochs.jsonl`. Older checkpoints do not say it; there was one per epoch.
+    pub(crate) fn records(&self) -> u64 {
+        self.records.unwrap_or(self.epoch)
     }
 }
 

@@ -58,6 +58,7 @@ const MAX_THREADS: usize = 1024;
 /// | `batch_size` | 128 | ≥ 1 | images per update, unless the policy sets it |
 /// | `drop_last` | false | | leave out the images at the end of an epoch that do not fill a batch |
 /// | `eval_batch_size` | 500 | ≥ 1 | images per batch in evaluation |
+/// | `eval_every` | 1; `fit --pretrained`: more for few images | ≥ 1 | epochs from one evaluation and record to the next; the run also ends with one |
 /// | `ghost_batch` | 0 | ≥ 0 | images that [batch norm](onecycle_burn::nn::BatchNorm2d) normalises together, 0 for the whole batch |
 /// | `shards` | 1 | a power of two | pieces of each batch that go through the network separately, so that several [processes](crate::processes) can share a step |
 /// | `tta` | `image` | `image`, `mirror`, `mirror_and_shift` | views of a test image to average over at the end of the run: [`Tta`] |
@@ -100,6 +101,10 @@ pub struct Config {
     pub drop_last: bool,
     /// Images per batch in evaluation.
     pub eval_batch_size: usize,
+    /// Epochs from one evaluation on the validation images to the next; `None` for the default. The
+    /// run also ends with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_every: Option<u64>,
     /// Views of a test image to average over at the end of the run. After each epoch, the image
     /// alone is used.
     #[serde(default, skip_serializing_if = "Tta::is_image")]
@@ -467,6 +472,7 @@ impl Default for Config {
             batch_size: 128,
             drop_last: false,
             eval_batch_size: 500,
+            eval_every: None,
             tta: Tta::Image,
             ghost_batch: 0,
             shards: 1,
@@ -512,6 +518,11 @@ impl Config {
     /// Whether the run writes log files for this program.
     pub fn logs(&self, format: LogFormat) -> bool {
         self.log.contains(&format)
+    }
+
+    /// Epochs from one evaluation on the validation images to the next.
+    pub fn eval_every(&self) -> u64 {
+        self.eval_every.unwrap_or(1)
     }
 
     /// Whether only the last layer is trained.
@@ -573,6 +584,12 @@ impl Config {
             "eval_batch_size",
             &self.eval_batch_size,
             "at least 1",
+        )?;
+        require(
+            self.eval_every() > 0,
+            "eval_every",
+            &self.eval_every(),
+            "at least 1; the run always ends with an evaluation",
         )?;
         require(
             (0.0..1.0).contains(&self.label_smoothing),

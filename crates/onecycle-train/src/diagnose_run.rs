@@ -9,6 +9,7 @@ use crate::{
     checkpoint::Checkpoint,
     config::DiagnoseConfig,
     diagnose::{self, Diagnosis, TrainingPoint, measure},
+    experiment::DataCache,
     figures, files, finish,
     observer::Observer,
     run_folder::{RunFile, RunFolder, RunLock},
@@ -32,7 +33,11 @@ pub fn diagnose(
     let _lock = RunLock::acquire(root)?;
     let run_file = folder.read_run_file()?;
     let found = FoundWeights::of(&folder)?;
-    let experiment = Experiment::prepare_recorded(run_file.config.clone(), run_file.init.clone())?;
+    let experiment = Experiment::prepare_recorded(
+        run_file.config.clone(),
+        run_file.init.clone(),
+        &mut DataCache::default(),
+    )?;
     let now = RunFile::of(&experiment);
     for difference in run_file.data.differences(&now.data) {
         observer.note(&format!(

@@ -249,7 +249,10 @@ pub fn convert(folder: &RunFolder, out: Option<&Path>) -> Result<Converted, Trai
         run: folder.root().to_path_buf(),
         folder: out.to_path_buf(),
         steps: folder.read_steps()?.len() as u64,
-        epochs: folder.read_epochs()?.len() as u64,
+        epochs: folder
+            .read_epochs()?
+            .last()
+            .map_or(0, |last| last.epoch + 1),
         training,
     })
 }

@@ -45,6 +45,9 @@ pub struct Experiment {
     pub device: Device,
     /// Weight of each class in the training loss; `None` for equal weights.
     pub class_weights: Option<Arc<[f64]>>,
+    /// Seed of the random weights that the run starts from: that of the configuration, unless a search
+    /// repeats a cycle on the same images.
+    pub weights_seed: u64,
     /// The weights that the run starts from, instead of random ones.
     pub init: Option<Init>,
 }
@@ -130,6 +133,7 @@ impl Experiment {
     pub(crate) fn prepare_recorded(
         config: Config,
         init: Option<InitFile>,
+        cache: &mut DataCache,
     ) -> Result<Self, TrainError> {
         config.check()?;
         let config = config.with_absolute_path()?;
@@ -137,7 +141,7 @@ impl Experiment {
             (Some(path), Some(file)) => Some(Init::recorded(path, file)),
             _ => Experiment::init(&config)?,
         };
-        Experiment::of(config, init, |config| DataCache::default().read(config))
+        Experiment::of(config, init, |config| cache.read(config))
     }
 
     /// The weights that the configuration starts from.
@@ -177,6 +181,7 @@ impl Experiment {
             Some(weights) => Some(weights.resolve(&data.classes, &images)?.into()),
         };
         let mut experiment = Experiment {
+            weights_seed: config.seed,
             config,
             plan,
             data,
@@ -296,7 +301,7 @@ impl Experiment {
 
     /// The network with random weights, on the device with autodiff.
     pub(crate) fn untrained_model(&self) -> Result<Model, TrainError> {
-        let mut rng = random::stream(self.config.seed, "initialisation", 0);
+        let mut rng = random::stream(self.weights_seed, "initialisation", 0);
         let device = self.device.clone().autodiff();
         let model = Model::new(
             self.architecture,

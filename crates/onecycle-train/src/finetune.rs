@@ -14,6 +14,8 @@
 //!    layer; the rates of the layers before it fall geometrically to `lowest_rate` times that.
 
 mod features;
+mod peak;
 mod stages;
 
-pub use stages::{RATES, body, check_same, head, lengthen, range_test_steps};
+pub use peak::suggest_peak;
+pub use stages::{body, check_same, head, lengthen, range_test_rates, set_evaluations};

@@ -293,7 +293,7 @@ pub(crate) fn finish(
         parameters,
         data: data.name.clone(),
         steps: experiment.plan.steps(),
-        epochs: epochs.len() as u64,
+        epochs: epochs.last().map_or(0, |last| last.epoch + 1),
         test_accuracy,
         test_loss,
         best_val_accuracy: best(&epochs),

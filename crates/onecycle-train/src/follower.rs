@@ -4,6 +4,7 @@ use crate::{
     Experiment, RunError, TrainError,
     checkpoint::Checkpoint,
     device,
+    experiment::DataCache,
     processes::{Order, Team},
     rounds,
     run_folder::RunFile,
@@ -20,9 +21,10 @@ use crate::{
 pub fn follow(team: &Team, threads: usize) -> Result<(), TrainError> {
     let mut experiment: Option<Experiment> = None;
     let mut trainer: Option<Trainer> = None;
+    let mut cache = DataCache::default();
     loop {
         match (team.receive()?, &experiment, &mut trainer) {
-            (Order::Prepare(run), ..) => experiment = Some(prepare(&run, threads)?),
+            (Order::Prepare(run), ..) => experiment = Some(prepare(&run, threads, &mut cache)?),
             (Order::Continue, Some(experiment), _) => {
                 let bytes = team.broadcast(Vec::new())?;
                 let checkpoint =
@@ -47,14 +49,14 @@ pub fn follow(team: &Team, threads: usize) -> Result<(), TrainError> {
 }
 
 /// Reads the data of a run, and checks that they are those of the leader.
-fn prepare(run: &str, threads: usize) -> Result<Experiment, TrainError> {
+fn prepare(run: &str, threads: usize, cache: &mut DataCache) -> Result<Experiment, TrainError> {
     let run = RunFile::parse(run).map_err(|why| RunError::Processes { why })?;
     device::set_threads(if threads > 0 {
         threads
     } else {
         run.config.threads
     })?;
-    let experiment = Experiment::prepare_recorded(run.config.clone(), run.init.clone())?;
+    let experiment = Experiment::prepare_recorded(run.config.clone(), run.init.clone(), cache)?;
     let differences = run.data.differences(&RunFile::of(&experiment).data);
     if differences.is_empty() {
         return Ok(experiment);

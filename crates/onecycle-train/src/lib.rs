@@ -104,6 +104,7 @@ pub mod finish;
 pub mod follower;
 pub mod image_sizes;
 pub mod init;
+mod leader;
 mod logits;
 pub mod lr_search;
 pub mod metrics;

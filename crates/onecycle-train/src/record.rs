@@ -65,10 +65,11 @@ impl StepRecord {
     }
 }
 
-/// A line of `epochs.jsonl`: one pass over the training set and the validation after it.
+/// A line of `epochs.jsonl`: one pass over the training set, or several with `eval_every`, and the
+/// validation after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// The epoch, counted from 0.
+    /// The last epoch before the validation, counted from 0.
     pub epoch: u64,
     /// Updates from the start of the run to the end of this epoch.
     pub steps: u64,
@@ -93,7 +94,7 @@ pub struct EpochRecord {
     /// Momentum (Adam: beta1) of the last update of the epoch; `None` if the optimizer has none.
     #[serde(with = "not_finite::optional")]
     pub momentum: Option<f64>,
-    /// Wall-clock time of training in this epoch, in seconds, without validation.
+    /// Wall-clock time of training since the previous record, in seconds, without validation.
     #[serde(with = "not_finite")]
     pub seconds: f64,
     /// Training images per second over [`seconds`](Self::seconds).
@@ -101,7 +102,7 @@ pub struct EpochRecord {
     pub images_per_second: f64,
 }
 
-/// Measurements of one epoch.
+/// Measurements since the previous record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct EpochSums {
     /// On the training images, each measured before its update.

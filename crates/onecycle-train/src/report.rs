@@ -112,9 +112,7 @@ impl Report<'_> {
 
     fn headline(&self, page: &mut String) {
         let Some(last) = self.epochs.last() else {
-            page.push_str(
-                "<p class=\"warning\">The run ended before the end of its first epoch.</p>\n",
-            );
+            page.push_str("<p class=\"warning\">The run ended before its first evaluation.</p>\n");
             return;
         };
         let diverged =
@@ -146,14 +144,14 @@ impl Report<'_> {
             ("Best validation accuracy", best.0, best.1),
             (
                 "Epochs",
-                self.epochs.len().to_string(),
+                (last.epoch + 1).to_string(),
                 format!("{} steps", last.steps),
             ),
             (
                 "Training time",
                 duration(seconds),
                 format!(
-                    "{} images/s in the last epoch",
+                    "{} images/s at the end",
                     significant(last.images_per_second)
                 ),
             ),

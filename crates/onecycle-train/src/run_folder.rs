@@ -3,7 +3,7 @@
 //! ```text
 //! run.toml            complete configuration, version, data checksums
 //! steps.jsonl         one line per step
-//! epochs.jsonl        one line per epoch
+//! epochs.jsonl        one line per evaluated epoch
 //! data.json           classes and parts of the images, files that are not used
 //! diagnose.jsonl      one line per diagnosis during the run, if there are any
 //! diagnose.json       the diagnosis of `onecycle diagnose`, if it was made

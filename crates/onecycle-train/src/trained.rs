@@ -214,6 +214,7 @@ impl Experiment {
             experiment: self,
             trainer,
             epochs: Vec::new(),
+            train: Default::default(),
             answers: Answers::default(),
             best: None,
             observer,
@@ -242,6 +243,8 @@ struct InMemory<'a, N> {
     experiment: &'a Experiment,
     trainer: Trainer<N>,
     epochs: Vec<EpochRecord>,
+    /// Training metrics and seconds of training since the last evaluation.
+    train: (MetricSums, f64),
     /// Answers in the last evaluation.
     answers: Answers,
     /// The best network so far, if the configuration keeps it.
@@ -287,11 +290,12 @@ impl<N: Network> InMemory<'_, N> {
             parameters: self.trainer.parameters(),
             data: data.name.clone(),
             steps,
-            epochs: self.epochs.len() as u64,
+            epochs: self.trainer.cursor().epoch,
             test_accuracy: measured.0,
             test_loss: measured.1,
             best_val_accuracy: accuracies.fold(f64::NAN, f64::max),
-            train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum(),
+            train_seconds: self.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>()
+                + self.train.1,
             tta,
             test_scores: assessment.map(|assessment| assessment.scores.into()),
             kept: chosen.map(|epoch| Kept::of(epoch, data)),
@@ -305,37 +309,45 @@ impl<N: Network> InMemory<'_, N> {
         })
     }
 
-    /// Trains and evaluates one epoch. Returns true if the observer asked to stop before its end;
-    /// the epoch then has no record.
+    /// Trains one epoch, and evaluates it if that is due. Returns true if the observer asked to stop; an
+    /// epoch that it interrupts has no record.
     fn train_epoch(&mut self) -> Result<bool, TrainError> {
         let Experiment { plan, data, .. } = self.experiment;
         let start = Instant::now();
-        let mut train = MetricSums::default();
         let hyper = loop {
             let step = self.trainer.cursor().step;
             let hyper = plan.try_at(step)?;
             let StepResult::Updated(update) = self.trainer.step_with(&hyper)? else {
                 return Err(self.not_finite(step, hyper.lr));
             };
-            train.add(update.metrics);
+            self.train.0.add(update.metrics);
             let record = StepRecord::of(&update, &hyper, self.trainer.optimizer.config());
             self.observer.step(&record);
             if self.trainer.is_finished() {
                 break hyper;
             }
             if self.observer.stop() {
+                self.train.1 += start.elapsed().as_secs_f64();
                 return Ok(true);
             }
             if self.trainer.epoch_is_over() {
                 break hyper;
             }
         };
-        let seconds = start.elapsed().as_secs_f64();
+        self.train.1 += start.elapsed().as_secs_f64();
+        if !self
+            .trainer
+            .evaluation_is_due(self.experiment.config.eval_every())
+        {
+            self.trainer.begin_next_epoch();
+            return Ok(self.observer.stop());
+        }
         if self.trainer.is_finished() {
             self.trainer.measure_statistics(|| false)?;
         }
         let model = self.trainer.network();
         let set = &data.validation;
+        let (train, seconds) = self.train;
         let sums = EpochSums {
             train,
             validation: self.evaluate(&model, set, Tta::Image, true)?,
@@ -356,6 +368,7 @@ impl<N: Network> InMemory<'_, N> {
         if self.experiment.config.keep == Keep::Best && epoch.beats(best) {
             self.best = Some((epoch, model));
         }
+        self.train = Default::default();
         self.trainer.begin_next_epoch();
         Ok(!self.trainer.is_finished() && self.observer.stop())
     }

@@ -459,6 +459,12 @@ impl<N: Network> Trainer<N> {
         left == 0 || self.data.drop_last && left < batch()
     }
 
+    /// Whether the current epoch, which is over, ends with an evaluation in a run that makes one after
+    /// every `every` epochs and one at its end.
+    pub(crate) fn evaluation_is_due(&self, every: u64) -> bool {
+        self.is_finished() || (self.cursor.epoch + 1).is_multiple_of(every)
+    }
+
     /// Moves to the first batch of the next epoch. [`step`](Self::step) calls this when an epoch is
     /// over; call it yourself only to end an epoch early.
     pub fn begin_next_epoch(&mut self) {

@@ -32,9 +32,10 @@ use crate::{
     event_log::EventLog,
     files::JsonLines,
     finish::{self, Artifacts, FinalNetwork, Summary},
+    leader,
     metrics::{BatchLogits, Evaluator, MetricSums},
     observer::Observer,
-    processes::{EvalSet, Order, Team},
+    processes::{EvalSet, Team},
     record::{EpochRecord, EpochSums, StepRecord},
     rounds,
     run_folder::{RunFile, RunFolder, RunLock, StopOnRequest},
@@ -61,10 +62,12 @@ pub struct Training {
     folder: RunFolder,
     run_file: RunFile,
     trainer: Trainer,
-    /// Training metrics of the current epoch so far, each image measured before its update.
+    /// Training metrics since the last evaluation, each image measured before its update.
     train_metrics: MetricSums,
-    /// Seconds spent training in the current epoch.
+    /// Seconds spent training since the last evaluation.
     seconds: f64,
+    /// Number of lines of `epochs.jsonl`.
+    records: u64,
     /// Metrics of the evaluation in progress.
     eval_metrics: MetricSums,
     /// Answers of the final network to the test images, as far as this process has computed them.
@@ -99,8 +102,7 @@ impl Training {
     /// # Errors
     /// The shards cannot be divided equally among the processes; a process cannot be reached.
     pub fn with_team(mut self, team: Team) -> Result<Self, TrainError> {
-        self.trainer.set_team(team.clone())?;
-        team.give(&Order::Prepare(self.run_file.to_text()?))?;
+        leader::prepare(&team, &mut self.trainer, &self.run_file)?;
         self.team = Some(team);
         self.share_state()?;
         Ok(self)
@@ -108,12 +110,10 @@ impl Training {
 
     /// Brings the other processes to the position of this one.
     fn share_state(&self) -> Result<(), TrainError> {
-        if let Some(team) = &self.team {
-            team.give(&Order::Continue)?;
-            let checkpoint = Checkpoint::of(&self.trainer, self.progress(), None);
-            team.broadcast(checkpoint.to_bytes()?)?;
+        match &self.team {
+            None => Ok(()),
+            Some(team) => leader::share(team, &self.trainer, self.progress()),
         }
-        Ok(())
     }
 
     /// The experiment of this run.
@@ -132,10 +132,12 @@ impl Training {
             step,
             epoch,
             images_of_epoch,
+            images_before: self.train_metrics.images.saturating_sub(images_of_epoch),
             loss: self.train_metrics.loss,
             correct: self.train_metrics.correct,
             seconds: self.seconds,
             evaluated: self.eval_metrics,
+            records: (self.records != epoch).then_some(self.records),
             averaged: self.trainer.averager().count(),
             best: self.best.as_ref().map(|best| best.epoch),
         }
@@ -384,9 +386,16 @@ impl Training {
         Ok(self.eval_metrics.images < images)
     }
 
-    /// Evaluates, writes the record of the epoch and moves to the next one. Returns true if the
-    /// observer asked to stop during the evaluation.
+    /// Evaluates and writes the record of the epoch if both are due, and moves to the next one. Returns
+    /// true if the observer asked to stop during the evaluation.
     fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        if !self
+            .trainer
+            .evaluation_is_due(self.experiment.config.eval_every())
+        {
+            self.trainer.begin_next_epoch();
+            return Ok(false);
+        }
         if self.evaluate(EvalSet::Validation, observer)? {
             return Ok(true);
         }
@@ -399,6 +408,7 @@ impl Training {
         };
         let record = EpochRecord::of(&sums, end, &last, self.trainer.optimizer.config());
         self.epochs.push(&record)?;
+        self.records += 1;
         if let Some(log) = &mut self.log {
             log.epoch(&record)?;
         }

@@ -72,12 +72,7 @@ pub(super) fn range_test_config(
     } else {
         LrSweep::exponential(from, to, flags.num_steps())
     };
-    let flag = |name: &str| match name {
-        "start" => "--lr-from",
-        "end" => "--lr-to",
-        _ => "--num-steps",
-    };
-    let sweep = sweep.map_err(|error| with_flags(error, flag))?;
+    let sweep = sweep.map_err(with_sweep_flags)?;
     let seeds = (0..flags.seeds as u64)
         .map(|i| config.seed.wrapping_add(i))
         .collect();
@@ -86,6 +81,22 @@ pub(super) fn range_test_config(
         warm_up: flags.warm_up,
         seeds,
         ..RangeTestConfig::new(config.seed)?
+    })
+}
+
+/// An exponential sweep. Its errors name the flags that set it.
+///
+/// # Errors
+/// The rates or their number are out of range.
+pub(super) fn exponential(from: f64, to: f64, steps: u64) -> Result<LrSweep, ConfigError> {
+    LrSweep::exponential(from, to, steps).map_err(with_sweep_flags)
+}
+
+fn with_sweep_flags(error: onecycle::PolicyError) -> ConfigError {
+    with_flags(error, |name| match name {
+        "start" => "--lr-from",
+        "end" => "--lr-to",
+        _ => "--num-steps",
     })
 }
 

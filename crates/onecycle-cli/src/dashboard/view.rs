@@ -77,7 +77,8 @@ pub(super) struct View {
     epochs: u64,
     /// The last update with the smoothed loss after it.
     last: Option<(StepRecord, f64)>,
-    accuracies: Vec<f64>,
+    /// Epochs with an evaluation, and the accuracy after them.
+    accuracies: Vec<(u64, f64)>,
     gap: Option<f64>,
     /// Images evaluated, and their total, during an evaluation.
     evaluated: Option<(u64, u64)>,
@@ -163,8 +164,8 @@ impl View {
 
     pub(super) fn epoch(&mut self, record: &EpochRecord) {
         // A retry repeats epochs.
-        self.accuracies.truncate(record.epoch as usize);
-        self.accuracies.push(record.val_accuracy);
+        self.accuracies.retain(|(epoch, _)| *epoch < record.epoch);
+        self.accuracies.push((record.epoch, record.val_accuracy));
         self.gap = Some(record.generalisation_gap);
         self.evaluated = None;
     }
@@ -266,9 +267,9 @@ impl View {
                 .add(Tone::Rate, done)
                 .add(Tone::Faint, to_do),
         );
-        if let Some(accuracy) = self.accuracies.last() {
+        if let Some((_, accuracy)) = self.accuracies.last() {
             let value = format!("{:.2} %", 100.0 * accuracy);
-            lines.push(named("accuracy", value).add(Tone::Accuracy, small(&self.accuracies)));
+            lines.push(named("accuracy", value).add(Tone::Accuracy, small(&self.accuracies())));
         }
         lines.push(self.foot());
         lines
@@ -311,13 +312,21 @@ impl View {
         lines
     }
 
-    /// The accuracy after each epoch.
+    /// The accuracies of all evaluations.
+    fn accuracies(&self) -> Vec<f64> {
+        self.accuracies
+            .iter()
+            .map(|(_, accuracy)| *accuracy)
+            .collect()
+    }
+
+    /// The accuracy after each evaluation.
     fn accuracy(&self, columns: usize) -> Line {
         let line = Line::default().add(Tone::Faint, format!("{:<NAMES$}", "accuracy"));
-        let best = self.accuracies.iter().copied().enumerate();
+        let best = self.accuracies.iter().copied();
         let best = best.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let (Some(last), Some((epoch, best))) = (self.accuracies.last(), best) else {
-            return line.add(Tone::Faint, "after the first epoch".to_owned());
+        let (Some((_, last)), Some((epoch, best))) = (self.accuracies.last(), best) else {
+            return line.add(Tone::Faint, "after the first evaluation".to_owned());
         };
         let text = format!(
             "  {:.2} %, best {:.2} % in epoch {}",
@@ -328,7 +337,7 @@ impl View {
         let room = columns.saturating_sub(NAMES + text.len());
         line.add(
             Tone::Accuracy,
-            sparkline(&self.accuracies, room, self.charset),
+            sparkline(&self.accuracies(), room, self.charset),
         )
         .add(Tone::Plain, text)
     }
@@ -493,7 +502,7 @@ mod tests {
         let mut view = View::new("resnet20 on cifar10", charset);
         view.begin(Cycle::of(&plan), 10);
         view.step(&record(249), 1.4567, Some(90.0));
-        view.accuracies = vec![0.25, 0.5];
+        view.accuracies = vec![(0, 0.25), (1, 0.5)];
         view.gap = Some(0.1);
         (view.speed, view.memory) = (Some(512.3), Some(800_000_000));
         view

@@ -55,6 +55,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("steps = 100000000000", &["steps = 100000000000", "at most"]),
     ("batch_size = 0", &["batch_size = 0"]),
     ("eval_batch_size = 0", &["eval_batch_size = 0"]),
+    ("eval_every = 0", &["eval_every = 0", "at least 1"]),
     ("label_smoothing = 1.0", &["label_smoothing = 1", "below 1"]),
     ("label_smoothing = nan", &["label_smoothing = NaN"]),
     ("threads = 100000", &["threads = 100000"]),

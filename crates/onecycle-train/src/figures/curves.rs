@@ -173,7 +173,11 @@ fn loss_series(run: &RunRecords<'_>, x_of_steps: &[f64], x_of_epochs: &[f64]) ->
     let training = run.epochs.iter().map(|record| record.train_loss).collect();
     let validation = run.epochs.iter().map(|record| record.val_loss).collect();
     for (name, losses, colour) in [
-        ("training, mean per epoch", training, TRAINING),
+        (
+            "training, mean since the last evaluation",
+            training,
+            TRAINING,
+        ),
         ("validation", validation, VALIDATION),
     ] {
         let line = Series::line(name, x_of_epochs.to_vec(), losses);

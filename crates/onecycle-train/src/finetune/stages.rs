@@ -40,20 +40,24 @@ pub fn body(config: &Config, head: &Path) -> Result<Config, ConfigError> {
     Ok(body)
 }
 
-/// Learning rates of the range tests, first and last.
-pub const RATES: (f64, f64) = (1e-4, 1.0);
+/// Learning rates of the range test of the run that trains the last layer, first and last.
+const RATES_OF_LAST_LAYER: (f64, f64) = (1e-4, 1.0);
+/// Learning rates of the range test of the run that trains all layers. A loss that explodes above three
+/// times the largest peak would not change the peak.
+const RATES_OF_ALL_LAYERS: (f64, f64) = (1e-4, 0.05);
 /// Updates of the range test of the run that trains the last layer: 50 per decade. They cost almost
 /// nothing on features, and with few of them the suggested rate is too high.
 const STEPS_OF_LAST_LAYER: u64 = 200;
-/// Updates of the range test of the run that trains all layers: few, because every one takes a large
+/// Updates of the range test of the run that trains all layers: few, because each runs the whole
 /// network.
-const STEPS_OF_ALL_LAYERS: u64 = 50;
+const STEPS_OF_ALL_LAYERS: u64 = 30;
 
-/// Updates of the range test of a run with a `[finetune]` table.
-pub fn range_test_steps(config: &Config) -> u64 {
+/// First and last learning rate, and number of updates, of the range test of a run with a `[finetune]`
+/// table.
+pub fn range_test_rates(config: &Config) -> ((f64, f64), u64) {
     match config.freezes() {
-        true => STEPS_OF_LAST_LAYER,
-        false => STEPS_OF_ALL_LAYERS,
+        true => (RATES_OF_LAST_LAYER, STEPS_OF_LAST_LAYER),
+        false => (RATES_OF_ALL_LAYERS, STEPS_OF_ALL_LAYERS),
     }
 }
 
@@ -84,6 +88,22 @@ pub fn lengthen(config: &mut Config, images: usize) -> Result<Option<String>, Tr
     )))
 }
 
+/// Longest time that evaluations take, as a share of the training, unless `eval_every` says otherwise.
+const EVALUATION_SHARE: f64 = 0.2;
+/// Time of an image in an evaluation over its time in training: a forward pass without the backward
+/// pass.
+const EVALUATION_COST: f64 = 1.0 / 3.0;
+
+/// Sets `eval_every` so that evaluating `validation` images takes little time beside training on
+/// `images`, unless it is configured or the run keeps its best network.
+pub fn set_evaluations(config: &mut Config, images: usize, validation: usize) {
+    let share = EVALUATION_COST * validation as f64 / images.max(1) as f64;
+    let every = (share / EVALUATION_SHARE).ceil().max(1.0) as u64;
+    if every > 1 && config.eval_every.is_none() && config.keep.is_last() {
+        config.eval_every = Some(every);
+    }
+}
+
 /// Checks that the run in `folder`, which recorded `recorded`, was made with the configuration
 /// `config`, except for the learning rate, which the range test found.
 ///
@@ -102,4 +122,34 @@ pub fn check_same(folder: &Path, recorded: &RunFile, config: &Config) -> Result<
         differences,
     }
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Keep;
+
+    #[test]
+    fn many_validation_images_are_evaluated_less_often() {
+        let of = |configured, images, validation| {
+            let mut config = Config {
+                eval_every: configured,
+                ..Config::default()
+            };
+            set_evaluations(&mut config, images, validation);
+            config.eval_every()
+        };
+        assert_eq!(of(None, 3200, 800), 1);
+        assert_eq!(of(None, 160, 40), 1);
+        // 800 / 3 is 1.33 times the time of 200 images, so 0.19 of seven epochs.
+        assert_eq!(of(None, 200, 800), 7);
+        assert_eq!(of(Some(2), 200, 800), 2);
+        assert_eq!(of(None, 0, 0), 1);
+        let mut best = Config {
+            keep: Keep::Best,
+            ..Config::default()
+        };
+        set_evaluations(&mut best, 200, 800);
+        assert_eq!(best.eval_every(), 1);
+    }
 }

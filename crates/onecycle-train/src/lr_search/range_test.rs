@@ -160,6 +160,10 @@ pub fn test(
         .with_warm_up(options.warm_up)
         .with_base(hyper)
         .with_conditions(conditions);
+    let range_test = match options.to_the_end {
+        true => range_test.to_the_end(),
+        false => range_test,
+    };
     let trainer = experiment.trainer_of(experiment.initial_model()?)?;
     let (model, optimizer) = (trainer.model, trainer.optimizer);
     let mut feed = EpochBatches::new(experiment, options, hyper, observer)?;

@@ -16,6 +16,9 @@ pub struct RangeTestConfig {
     pub sweep: LrSweep,
     /// Warm-up updates at the first learning rate, before the first recorded one.
     pub warm_up: u64,
+    /// Whether the test goes on to its last rate although its loss rises.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_the_end: bool,
     /// Updates between measurements of the validation accuracy, on images held out from training; 0
     /// for none.
     pub validate_every: usize,
@@ -87,6 +90,7 @@ impl RangeTestConfig {
         Ok(RangeTestConfig {
             sweep: LrSweep::exponential(1e-5, 10.0, STEPS)?,
             warm_up: 0,
+            to_the_end: false,
             validate_every: 0,
             seeds: vec![seed],
             overlay: None,

@@ -67,6 +67,7 @@ impl Training {
         }
         self.train_metrics = progress.train_metrics();
         self.seconds = progress.seconds;
+        self.records = progress.records();
         self.eval_metrics = progress.evaluated;
         self.answers = Answers::default();
         self.saved = progress;

@@ -10,6 +10,7 @@ use crate::{
     config::{LogFormat, OnDivergence},
     data_report::DataReport,
     diagnose::{self, Diagnosis},
+    experiment::DataCache,
     files::{self, JsonLines},
     finish::Artifacts,
     metrics::MetricSums,
@@ -66,6 +67,7 @@ impl Training {
             diagnoses: open_diagnoses(&experiment, &folder)?,
             trainer,
             train_metrics: MetricSums::default(),
+            records: 0,
             seconds: 0.0,
             eval_metrics: MetricSums::default(),
             answers: Answers::default(),
@@ -129,7 +131,8 @@ impl Training {
                 config.log.push(format);
             }
         }
-        let experiment = Experiment::prepare_recorded(config, recorded.init.clone())?;
+        let experiment =
+            Experiment::prepare_recorded(config, recorded.init.clone(), &mut DataCache::default())?;
         let run = Stopped {
             folder,
             lock,
@@ -235,6 +238,7 @@ impl Stopped {
             trainer,
             train_metrics: progress.train_metrics(),
             seconds: progress.seconds,
+            records: progress.records(),
             eval_metrics: progress.evaluated,
             answers: Answers::default(),
             best,
@@ -257,8 +261,8 @@ pub(super) fn truncate_records(
     progress: &Progress,
 ) -> Result<(), TrainError> {
     files::keep_lines(&folder.steps(), progress.step as usize)?;
-    files::keep_lines(&folder.epochs(), progress.epoch as usize)?;
     let (every, steps) = (experiment.config.diagnose.every, experiment.plan.steps());
+    files::keep_lines(&folder.epochs(), progress.records() as usize)?;
     let diagnoses = diagnose::count_until(every, progress.step, steps);
     Ok(files::keep_lines(&folder.diagnoses(), diagnoses)?)
 }

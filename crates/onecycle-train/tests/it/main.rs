@@ -7,6 +7,7 @@ mod common;
 mod configuration;
 mod diagnose;
 mod divergence;
+mod eval_every;
 mod figures;
 mod init;
 mod keep;

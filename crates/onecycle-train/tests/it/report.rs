@@ -155,7 +155,7 @@ fn all_text_is_escaped() {
 #[test]
 fn failed_runs_have_a_warning() {
     let none = Report::default().html().unwrap();
-    assert!(none.contains("before the end of its first epoch"));
+    assert!(none.contains("before its first evaluation"));
     let (_, mut epochs, _) = common::run(3, 4);
     epochs[1].val_loss = f64::NAN;
     epochs[2].val_accuracy = f64::NAN;

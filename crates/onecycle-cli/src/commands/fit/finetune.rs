@@ -27,6 +27,8 @@ struct Stage {
     /// What it trains, in words.
     trains: &'static str,
     config: Config,
+    /// Number of classes.
+    classes: usize,
     root: PathBuf,
     /// Whether its result is that of the command.
     is_last: bool,
@@ -45,11 +47,13 @@ pub(super) fn run(args: &Fit, mut config: Config, stop: &Stop) -> Result<ExitCod
     let experiment = Experiment::prepare(config.clone())?;
     experiment.trainer()?;
     train::print_data(&experiment, &args.show);
-    if !args.configuration.layers()?.says_length() {
-        let images = experiment.data.train.len();
-        if let (Some(note), false) = (finetune::lengthen(&mut config, images)?, args.show.quiet) {
-            output::note(&note);
-        }
+    let data = &experiment.data;
+    let (images, validation) = (data.train.len(), data.validation.len());
+    let classes = data.classes.len();
+    if !args.configuration.layers()?.says_length()
+        && let (Some(note), false) = (finetune::lengthen(&mut config, images)?, args.show.quiet)
+    {
+        output::note(&note);
     }
     let root = match &args.out {
         Some(out) => out.clone(),
@@ -69,18 +73,24 @@ pub(super) fn run(args: &Fit, mut config: Config, stop: &Stop) -> Result<ExitCod
     let first = Stage {
         trains: "the last layer",
         config: finetune::head(&config)?,
+        classes,
         root: head.clone(),
         is_last: freezes,
     };
-    if let Ended::Command(code) = first.run(args, stop)? {
-        return Ok(code);
-    }
+    let mut all_layers = finetune::body(&config, &head)?;
+    finetune::set_evaluations(&mut all_layers, images, validation);
     let second = Stage {
         trains: "all layers",
-        config: finetune::body(&config, &head)?,
+        config: all_layers,
+        classes,
         root,
         is_last: true,
     };
+    // Before the first is trained: its flags are those of the second.
+    second.range_test(args)?;
+    if let Ended::Command(code) = first.run(args, stop)? {
+        return Ok(code);
+    }
     match second.run(args, stop)? {
         Ended::Command(code) => Ok(code),
         Ended::Finished => Ok(ExitCode::SUCCESS),
@@ -120,7 +130,8 @@ impl Stage {
         let found = range_test::run_from(&self.config, &find, &mut journal, &mut progress);
         progress.finish();
         let found = match found {
-            Ok(Some(found)) => fit::suggest(found)?,
+            Ok(Some(found)) if self.config.freezes() => fit::suggest(found)?,
+            Ok(Some(found)) => finetune::suggest_peak(found, self.classes)?,
             Ok(None) | Err(TrainError::Run(RunError::Stopped { .. })) => {
                 return Ok(Ended::Command(stop.announce(&how_to_continue)));
             }
@@ -169,9 +180,14 @@ impl Stage {
                 );
                 Ok(Ended::Command(stop.announce(&message)))
             }
-            outcome => Ok(Ended::Command(train::end_run(
-                outcome, stop, run, &args.show,
-            )?)),
+            outcome => {
+                if let (Outcome::Finished(summary), false) = (&outcome, args.show.quiet) {
+                    note_better_head(summary, run);
+                }
+                Ok(Ended::Command(train::end_run(
+                    outcome, stop, run, &args.show,
+                )?))
+            }
         }
     }
 
@@ -192,14 +208,27 @@ impl Stage {
     /// The range test, with the configured weight decay.
     fn range_test(&self, args: &Fit) -> Result<RangeTestConfig, AnyError> {
         let mut find = search::range_test_config(&args.sweep, false, &self.config)?;
-        let (from, to) = finetune::RATES;
+        let ((from, to), steps) = finetune::range_test_rates(&self.config);
         let from = args.sweep.lr_from.unwrap_or(from);
         let to = args.sweep.lr_to.unwrap_or(to);
-        let steps = args
-            .sweep
-            .num_steps_or(finetune::range_test_steps(&self.config));
-        find.sweep = onecycle::range_test::LrSweep::exponential(from, to, steps)
-            .map_err(onecycle_train::ConfigError::from)?;
+        let steps = args.sweep.num_steps_or(steps);
+        find.sweep = search::exponential(from, to, steps)?;
+        // The rise that ends a test early is one above a loss near 0.
+        find.to_the_end = !self.config.freezes();
         Ok(find)
+    }
+}
+
+/// Says so if training all layers made the network worse.
+fn note_better_head(summary: &Summary, run: &RunFolder) {
+    if let Some(head) = summary.head
+        && head.test_accuracy > summary.test_accuracy
+    {
+        output::note(&format!(
+            "the last layer alone was better, {:.2} % instead of {:.2} %: its network is in {}",
+            100.0 * head.test_accuracy,
+            100.0 * summary.test_accuracy,
+            run.head().display()
+        ));
     }
 }
