@@ -74,7 +74,7 @@ for processes in 2 4; do
     same "team$processes"
 done
 
-# The search of fit runs in the first process; the others wait for the training.
+# All processes make the short cycles of fit together; range tests run in the first one.
 search=(--data fashion-mnist --model lenet5 --limit 600 --batch-size 32 --quick --threads 1
     --set data.test_limit=128 --set shards=2 -q)
 "$onecycle" fit "${search[@]}" --out "$place/fit1" >"$place/fit1.log" 2>&1 || fail "fit: one process"

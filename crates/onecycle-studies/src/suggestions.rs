@@ -44,7 +44,7 @@ use onecycle_train::{
         found::{CurveGroup, RangeTestRun},
         range_test, search,
         settings::RangeTestConfig,
-        trial::{self, HoldOut, Trial},
+        trial::{self, Cycle, HoldOut, Trial},
     },
     observer::{Observer, ShortCycle},
     run_folder::RunLock,
@@ -315,7 +315,7 @@ fn cycle(
     ledger: &mut Ledger,
     observer: &mut dyn Observer,
 ) -> Result<Option<Trial>, StudyError> {
-    let seed = experiment.config.seed;
+    let seed = experiment.weights_seed;
     if let Some(trial) = ledger.trial(seed, lr_max, steps) {
         return Ok(Some(*trial));
     }
@@ -338,7 +338,16 @@ fn cycle(
             parts: PARTS,
             measure: whole,
         };
-        trial::run(experiment, lr_max, steps, hold_out, &mut stop)?
+        trial::run(
+            experiment,
+            Cycle {
+                lr_max,
+                steps,
+                hold_out,
+            },
+            None,
+            &mut stop,
+        )?
     };
     if let Some(trial) = trial {
         ledger.push_trial(trial)?;

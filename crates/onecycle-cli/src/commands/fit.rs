@@ -9,7 +9,6 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use onecycle::range_test::LrSweep;
 use onecycle_train::{
     Config, ConfigError, Experiment, RunError, TrainError, device, experiment,
     lr_search::{
@@ -17,6 +16,7 @@ use onecycle_train::{
         found::RangeTestResult,
         journal::Journal,
         range_test,
+        search::Context,
         settings::{Overlay, RangeTestConfig, SweptParameter},
     },
     run_folder::RunFolder,
@@ -30,6 +30,7 @@ use crate::{
     args::{ConfigOptions, Format, LogOption, RunOptions, ShowOptions, SweepOptions},
     on_finish::{self, OnFinish},
     output::{self, AnyError},
+    processes,
     stop::{self, Stop},
 };
 
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
     let (from, num_steps) = if args.quick { QUICK_SWEEP } else { SWEEP };
     let from = args.sweep.lr_from.unwrap_or(from);
     let num_steps = args.sweep.num_steps_or(num_steps);
-    find.sweep = LrSweep::exponential(from, find.sweep.bounds().1, num_steps)?;
+    find.sweep = search::exponential(from, find.sweep.bounds().1, num_steps)?;
     let experiment = Experiment::prepare(config.clone())?;
     experiment.trainer()?;
     train::print_data(&experiment, &args.show);
@@ -213,7 +214,15 @@ fn search_rate(
     progress: &mut SearchProgress,
 ) -> Result<Option<RangeTestResult>, TrainError> {
     match range_test::run_from(config, find, journal, progress)? {
-        Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, journal, progress),
+        Some(found) => {
+            let (found, team) = (fit::choose(found)?, processes::team());
+            let context = Context {
+                team: team.as_ref(),
+                journal,
+                observer: progress,
+            };
+            fit::search(config, found, &find.seeds, context)
+        }
         None => Ok(None),
     }
 }

@@ -52,6 +52,31 @@ impl<'a> EpochBatches<'a> {
         })
     }
 
+    /// The loss on the next batch, `[1]`; `None` if the batch is empty. Its shards go through the network
+    /// one after another, so that batch norm sees what it sees in the training.
+    fn mean_loss(&mut self, model: &Model) -> Result<Option<Tensor<1>>, TrainError> {
+        let shards = self.experiment.config.shards;
+        if shards == 1 {
+            let batch = self.next()?;
+            return Ok(Some(self.data.forward(model, batch).loss));
+        }
+        let (mut images, mut sum) = (0, None);
+        for _ in 0..shards {
+            let shard = self.next()?;
+            let count = shard.len;
+            if count == 0 {
+                continue;
+            }
+            images += count;
+            let loss = self.data.forward(model, shard).loss * count as f64;
+            sum = Some(match sum {
+                None => loss,
+                Some(sum) => loss + sum,
+            });
+        }
+        Ok(sum.map(|sum: Tensor<1>| sum / images as f64))
+    }
+
     fn next(&mut self) -> Result<Batch, TrainError> {
         loop {
             if let Some(batch) = self.batches.next() {
@@ -76,6 +101,8 @@ fn epoch(
     image_size: Option<ImageSize>,
 ) -> Batches {
     let pass = experiment.data.train.epoch(epoch, batch_size);
+    let shards = experiment.config.shards;
+    let pass = pass.pieces(0..shards, shards);
     match image_size {
         None => pass.batches(),
         Some(size) => pass.image_sizes(move |_| size).batches(),
@@ -89,8 +116,9 @@ impl Feed<Model> for EpochBatches<'_> {
         if self.observer.stop() {
             return Ok(None);
         }
-        let batch = self.next()?;
-        let loss = self.data.forward(model, batch).loss;
+        let Some(loss) = self.mean_loss(model)? else {
+            return Ok(None);
+        };
         let step = self.updates.saturating_sub(self.options.warm_up);
         self.updates += 1;
         self.observer.search_step(self.options.sweep.at(step));

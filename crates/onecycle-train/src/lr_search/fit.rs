@@ -12,11 +12,11 @@ use onecycle_plot::format::significant;
 
 use super::{
     found::{ChosenGroup, RangeTestResult},
-    journal::Journal,
-    range_test, search,
+    range_test,
+    search::{self, Context},
     settings::SweptParameter,
 };
-use crate::{Config, RunError, TrainError, experiment::plan, observer::Observer};
+use crate::{Config, RunError, TrainError, experiment::plan};
 
 /// Another weight decay replaces the configured one if it allows a learning rate more than this
 /// many times as large. Single seeds of the same test differ by as much as this.
@@ -135,7 +135,7 @@ pub fn choose(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
 }
 
 /// The result of a range test with the rate that it suggests as the peak, without short cycles: for
-/// a network that starts from pretrained weights, whose peak matters less.
+/// the last layer of a pretrained network, whose peak matters less.
 ///
 /// # Errors
 /// [`RunError::NoRate`] if the curves are too short or have no finite losses.
@@ -144,7 +144,16 @@ pub fn suggest(found: RangeTestResult) -> Result<RangeTestResult, TrainError> {
     let Some(group) = found.chosen_group() else {
         return Err(RunError::no_rate(found.verdict).into());
     };
-    found.one_cycle_max = Some(search::start(group)?);
+    let lr = search::start(group)?;
+    if search::suggested(group).is_none() {
+        let reason = format!(
+            "the range test suggests no rate ({}), so {} is taken, where its loss is lowest",
+            group.verdict(),
+            significant(lr)
+        );
+        found = found.with_choice(ChosenGroup { group: 0, reason });
+    }
+    found.one_cycle_max = Some(lr);
     Ok(found)
 }
 
@@ -174,8 +183,7 @@ pub fn search(
     config: &Config,
     found: RangeTestResult,
     seeds: &[u64],
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
+    context: Context<'_>,
 ) -> Result<Option<RangeTestResult>, TrainError> {
     let Some(group) = found.chosen_group() else {
         return Err(RunError::no_rate(found.verdict).into());
@@ -198,9 +206,7 @@ pub fn search(
     let Some(run) = experiments.first().map(|one| one.plan.steps()) else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
-    let Some(searched) =
-        search::search(&experiments, start, search::steps(run), journal, observer)?
-    else {
+    let Some(searched) = search::search(&experiments, start, search::steps(run), context)? else {
         return Ok(None);
     };
     let Some(lr_max) = searched.answer.lr else {

@@ -10,11 +10,12 @@ use super::{
     cycles::PeakSearch,
     found::{CurveGroup, RangeTestRun},
     journal::Journal,
-    trial::{self, HoldOut},
+    trial::{self, Cycle, HoldOut},
 };
 use crate::{
     Experiment, RunError, TrainError,
     observer::{Observer, ShortCycle},
+    processes::Team,
 };
 
 /// Length of a short cycle, as a share of the run. With five cycles and a range test, a search makes
@@ -125,9 +126,19 @@ pub fn cycle_search(
 pub fn of_cycle(experiment: &Experiment, second: bool) -> Experiment {
     let mut experiment = experiment.clone();
     if second {
-        experiment.config.seed = experiment.config.seed.wrapping_add(SECOND_SEED);
+        experiment.weights_seed = experiment.weights_seed.wrapping_add(SECOND_SEED);
     }
     experiment
+}
+
+/// What a search works with.
+pub struct Context<'a> {
+    /// Processes that make each cycle together; `None` for this one alone.
+    pub team: Option<&'a Team>,
+    /// Keeps the finished cycles.
+    pub journal: &'a mut Journal,
+    /// Receives the progress.
+    pub observer: &'a mut dyn Observer,
 }
 
 /// Searches with cycles of `steps` updates, beginning at `start`. With several seeds, the mean of
@@ -141,12 +152,16 @@ pub fn search(
     experiments: &[Experiment],
     start: f64,
     steps: u64,
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
+    context: Context<'_>,
 ) -> Result<Option<PeakSearch>, TrainError> {
     let Some(first) = experiments.first() else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
+    let Context {
+        team,
+        journal,
+        observer,
+    } = context;
     let mut cycle_search = cycle_search(first, experiments.len(), start)?;
     let mut cycles = Vec::new();
     while let Some(lr_max) = cycle_search.next_lr_max() {
@@ -158,7 +173,7 @@ pub fn search(
                 None => {
                     observer.short_cycle(&ShortCycle {
                         lr_max,
-                        seed: experiment.config.seed,
+                        seed: experiment.weights_seed,
                         updates: steps,
                         reason: Some(cycle_search.reason()),
                     });
@@ -167,7 +182,16 @@ pub fn search(
                         observer.stop()
                     };
                     let hold_out = HoldOut::judging(experiment.data.validation.len());
-                    let made = trial::run(experiment, lr_max, steps, hold_out, &mut stop)?;
+                    let made = trial::run(
+                        experiment,
+                        Cycle {
+                            lr_max,
+                            steps,
+                            hold_out,
+                        },
+                        team,
+                        &mut stop,
+                    )?;
                     let Some(trial) = made else {
                         return Ok(None);
                     };

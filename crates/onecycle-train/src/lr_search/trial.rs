@@ -9,8 +9,10 @@ use std::{sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Experiment, TrainError, experiment,
+    Experiment, TrainError, experiment, leader,
     metrics::WeightedSums,
+    processes::Team,
+    run_folder::RunFile,
     trainer::{StepResult, Trainer},
 };
 
@@ -38,10 +40,21 @@ impl HoldOut {
     }
 }
 
+/// A short cycle to make.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cycle {
+    /// Peak learning rate, above 0.
+    pub lr_max: f64,
+    /// Updates, at least 1.
+    pub steps: u64,
+    /// How to use the held-out images.
+    pub hold_out: HoldOut,
+}
+
 /// Result of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Seed of every random stream.
+    /// Seed of the initial weights. All other random streams have the seed of the configuration.
     pub seed: u64,
     /// Peak learning rate of the cycle.
     pub lr_max: f64,
@@ -91,8 +104,9 @@ impl Trial {
     }
 }
 
-/// Trains a new network for one cycle of `steps` steps with the peak `lr_max`, and evaluates it on
-/// the held-out images.
+/// Trains a new network for one cycle, and evaluates it on the held-out images.
+///
+/// With a `team`, its processes make the updates together.
 ///
 /// Returns `None` if `stop`, called before each update, returned true.
 ///
@@ -101,12 +115,16 @@ impl Trial {
 /// divergence is not an error.
 pub fn run(
     experiment: &Experiment,
-    lr_max: f64,
-    steps: u64,
-    hold_out: HoldOut,
+    cycle: Cycle,
+    team: Option<&Team>,
     stop: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Trial>, TrainError> {
     let start = Instant::now();
+    let Cycle {
+        lr_max,
+        steps,
+        hold_out,
+    } = cycle;
     let mut config = experiment.config.clone();
     (config.steps, config.epochs) = (Some(steps), None);
     config.one_cycle_mut()?.lr_max = lr_max;
@@ -119,7 +137,7 @@ pub fn run(
         ..experiment.clone()
     };
     let mut trial = Trial {
-        seed: experiment.config.seed,
+        seed: experiment.weights_seed,
         lr_max,
         steps,
         diverged: None,
@@ -127,7 +145,7 @@ pub fn run(
         measured: None,
         seconds: 0.0,
     };
-    match train(&experiment, stop)? {
+    match train(&experiment, team, stop)? {
         Trained::Stopped => return Ok(None),
         Trained::Diverged(step) => trial.diverged = Some(step),
         Trained::Finished(trainer) => {
@@ -157,8 +175,15 @@ enum Trained {
 }
 
 /// Trains to the end of the plan.
-fn train(experiment: &Experiment, stop: &mut dyn FnMut() -> bool) -> Result<Trained, TrainError> {
+fn train(
+    experiment: &Experiment,
+    team: Option<&Team>,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Trained, TrainError> {
     let mut trainer = experiment.trainer()?;
+    if let Some(team) = team {
+        leader::begin(team, &mut trainer, &RunFile::of(experiment))?;
+    }
     while !trainer.is_finished() {
         if stop() {
             return Ok(Trained::Stopped);

@@ -10,9 +10,15 @@ use std::{
     thread,
 };
 
+use onecycle::range_test::LrSweep;
 use onecycle_train::{
-    Config, RunError,
+    Config, Experiment, RunError,
     follower::follow,
+    lr_search::{
+        range_test, search,
+        settings::RangeTestConfig,
+        trial::{self, Cycle, HoldOut, Trial},
+    },
     observer::{Observer, Silent},
     processes::{Group, Team},
     record::StepRecord,
@@ -258,4 +264,62 @@ fn impossible_numbers_are_rejected() {
         let error = team.shards(4).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
     }
+}
+
+/// The result of a trial without its time.
+fn timeless(trial: Option<Trial>) -> Trial {
+    Trial {
+        seconds: 0.0,
+        ..trial.unwrap()
+    }
+}
+
+#[test]
+fn short_cycles_are_shared() {
+    let experiment = Experiment::prepare(sharded(&[])).unwrap();
+    let hold_out = HoldOut::judging(experiment.data.validation.len());
+    for second in [false, true] {
+        // A second cycle has other weights on the same images.
+        let cycle = &search::of_cycle(&experiment, second);
+        let made = |team: Option<&Team>, lr_max: f64| {
+            let short = Cycle {
+                lr_max,
+                steps: 5,
+                hold_out,
+            };
+            timeless(trial::run(cycle, short, team, &mut || false).unwrap())
+        };
+        let alone = [0.05, 1e9].map(|lr_max| made(None, lr_max));
+        assert!(alone[0].judged.is_some() && alone[1].diverged.is_some());
+        let shared = together(2, &signals(2), |team| {
+            // One after another, also after one that diverged.
+            [1e9, 0.05].map(|lr_max| made(Some(&team), lr_max))
+        });
+        assert_eq!((shared[1], shared[0]), (alone[0], alone[1]));
+    }
+}
+
+/// The losses of a range test of 12 updates.
+fn curve(settings: &[(&str, &str)]) -> Vec<f64> {
+    let experiment = Experiment::prepare(config(settings)).unwrap();
+    let options = RangeTestConfig {
+        sweep: LrSweep::exponential(1e-3, 1e-2, 12).unwrap(),
+        ..RangeTestConfig::new(1).unwrap()
+    };
+    let hyper = range_test::peak_hyper(&experiment);
+    let test = range_test::test(&experiment, &options, hyper, &mut Silent).unwrap();
+    test.unwrap().curve.loss().to_vec()
+}
+
+#[test]
+fn a_range_test_has_the_shards_of_the_training() {
+    // Without batch norm, a mean over shards is the mean over the batch.
+    let [whole, sharded] = ["1", "4"].map(|shards| curve(&[("shards", shards)]));
+    assert_eq!(whole.len(), 12);
+    for (a, b) in whole.iter().zip(&sharded) {
+        assert!((a - b).abs() < 1e-4 * a, "{a} {b}");
+    }
+    // Batch norm sees fewer images.
+    let with = |shards| curve(&[("model", "convnet"), ("shards", shards)]);
+    assert!((with("1")[0] - with("4")[0]).abs() > 1e-3);
 }
