@@ -23,7 +23,8 @@ import pyte
 
 PROGRAM = Path(sys.argv[1]).resolve()
 REPOSITORY = Path(__file__).resolve().parents[1]
-TINY = ["--set", 'model="lenet5"', "--set", "data.limit=2000", "--set", "batch_size=32", "--set", "data.test_limit=500"]
+TINY = ["--set", 'model="lenet5"', "--set", "data.limit=2000", "--set", "batch_size=32", "--set", "data.test_limit=500",
+        "--set", "policy.lr_max=0.02"]
 ENVIRONMENT = dict(os.environ, ONECYCLE_DATA=str(REPOSITORY / "data"), TERM="xterm-256color", LANG="C.UTF-8")
 for name in ("NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LC_ALL", "LC_CTYPE"):
     ENVIRONMENT.pop(name, None)
@@ -49,19 +50,22 @@ class Terminal:
         self.screen.resize(rows, columns)
 
     def read(self, seconds):
-        """Reads for a time, or to the end of the process. Returns whether the process has ended."""
+        """Reads for a time, and then to the end of what is being drawn, or to the end of the process. Returns
+        whether the process has ended."""
         end = time.time() + seconds
-        while time.time() < end:
-            if select.select([self.master], [], [], 0.05)[0]:
-                try:
-                    found = os.read(self.master, 65536)
-                except OSError:
-                    return True
-                if not found:
-                    return True
-                self.raw += found
-                self.stream.feed(found)
-        return False
+        while True:
+            if not select.select([self.master], [], [], 0.05)[0]:
+                if time.time() >= end:
+                    return False
+                continue
+            try:
+                found = os.read(self.master, 65536)
+            except OSError:
+                return True
+            if not found:
+                return True
+            self.raw += found
+            self.stream.feed(found)
 
     def until(self, words, seconds=300):
         """Reads until the screen contains the words."""
