@@ -225,7 +225,9 @@ def in_tmux(folder):
             one_dashboard(text, f"tmux of {columns} columns")
             assert re.search(r"^ +\d+ +\d\.\d+ ", text, re.MULTILINE), f"the table of epochs has gone:\n{text}"
     finally:
-        tmux("kill-server")
+        # At once: after tmux's own signal, the run would still write a checkpoint into the folder.
+        os.killpg(int(tmux("display-message", "-p", "#{pane_pid}")), signal.SIGKILL)
+        subprocess.run([*server, "kill-server"], capture_output=True)
     print("resized in tmux")
 
 
