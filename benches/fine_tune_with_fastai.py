@@ -13,6 +13,7 @@ and the seconds from the first image to that result, without imports.
 """
 
 import argparse
+import importlib.metadata
 import json
 import pathlib
 import time
@@ -24,8 +25,7 @@ from fastai.vision import all as fastai
 
 
 def weights(path):
-    """State of timm's network. The parameters in the file have other names and the same order."""
-    # Numbers in the names are not padded, so they are sorted as numbers.
+    """State of timm's network. The parameters in the file have other names; layer by layer, the order is the same."""
     state = safetensors.torch.load_file(path)
     network = timm.create_model("tf_efficientnet_lite0")
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
@@ -90,7 +90,7 @@ def main():
         "epochs": args.epochs,
         "size": args.size,
         "batch": args.batch,
-        "fastai": fastai.__dict__.get("__version__") or __import__("fastai").__version__,
+        "fastai": importlib.metadata.version("fastai"),
         "torch": torch.__version__,
     }
     print(json.dumps(result))
