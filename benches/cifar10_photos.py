@@ -22,12 +22,11 @@ def records(archive, names):
     """Label and image of each record of some files, in their order."""
     members = {pathlib.PurePath(member.name).name: member for member in archive.getmembers()}
     for name in names:
-        content = archive.extractfile(members[name]).read()
+        content = memoryview(archive.extractfile(members[name]).read())
         for start in range(0, len(content), RECORD):
-            red, green, blue = (
-                Image.frombytes("L", (32, 32), content[start + 1 + 1024 * i : start + 1 + 1024 * (i + 1)]) for i in range(3)
-            )
-            yield content[start], Image.merge("RGB", (red, green, blue))
+            planes = (content[start + 1 + 1024 * i :][:1024] for i in range(3))
+            channels = [Image.frombytes("L", (32, 32), plane) for plane in planes]
+            yield content[start], Image.merge("RGB", channels)
 
 
 def main():

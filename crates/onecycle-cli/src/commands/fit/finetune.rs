@@ -86,8 +86,10 @@ pub(super) fn run(args: &Fit, mut config: Config, stop: &Stop) -> Result<ExitCod
         root,
         is_last: true,
     };
-    // Before the first is trained: its flags are those of the second.
-    second.range_test(args)?;
+    if !freezes {
+        // Before the first is trained: the flags for the range test are those of both.
+        second.range_test(args)?;
+    }
     if let Ended::Command(code) = first.run(args, stop)? {
         return Ok(code);
     }
@@ -213,7 +215,7 @@ impl Stage {
         let to = args.sweep.lr_to.unwrap_or(to);
         let steps = args.sweep.num_steps_or(steps);
         find.sweep = search::exponential(from, to, steps)?;
-        // The rise that ends a test early is one above a loss near 0.
+        // Above a loss near 0, even a harmless rise would end the test.
         find.to_the_end = !self.config.freezes();
         Ok(find)
     }
