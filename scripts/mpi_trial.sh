@@ -74,13 +74,28 @@ for processes in 2 4; do
     same "team$processes"
 done
 
-# All processes make the short cycles of fit together; range tests run in the first one.
+# All processes make the short cycles of fit together, and a range test each.
 search=(--data fashion-mnist --model lenet5 --limit 600 --batch-size 32 --quick --threads 1
     --set data.test_limit=128 --set shards=2 -q)
 "$onecycle" fit "${search[@]}" --out "$place/fit1" >"$place/fit1.log" 2>&1 || fail "fit: one process"
 team 2 fit2 fit "${search[@]}" --out "$place/fit2" || fail "fit: two processes"
 cmp "$place/fit1/model.safetensors" "$place/fit2/model.safetensors" || fail "fit: the models differ"
 say "fit: the bytes of one process"
+
+tests=(--data fashion-mnist --model lenet5 --limit 600 --batch-size 32 --num-steps 40 --threads 1
+    --set data.test_limit=128 --set shards=4 --weight-decays "1e-4,1e-2" --seeds 2 -q)
+"$onecycle" find "${tests[@]}" --out "$place/find1" >"$place/find1.log" 2>&1 || fail "find: one process"
+team 4 find4 find "${tests[@]}" --out "$place/find4" || fail "find: four processes"
+python3 - "$place/find1" "$place/find4" <<'PY' || fail "find: the curves differ"
+import json, sys
+def curves(folder):
+    with open(f"{folder}/range_test.json") as file:
+        found = json.load(file)
+    return [test["curve"] for group in found["groups"] for test in group["tests"]]
+one, four = map(curves, sys.argv[1:])
+sys.exit(len(one) != 4 or one != four)
+PY
+say "find: the curves of one process"
 
 team 4 stopped train "${settings[@]}" --out "$place/stopped" &
 launcher=$!

@@ -26,7 +26,12 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::{args::ConfigOptions, on_finish::OnFinish, output::AnyError, processes};
+use crate::{
+    args::ConfigOptions,
+    on_finish::OnFinish,
+    output::AnyError,
+    processes::{self, Joined},
+};
 
 /// Train image classifiers fast with Leslie Smith's 1cycle policy.
 ///
@@ -100,6 +105,7 @@ impl Command {
     fn shared(&self) -> Option<&ConfigOptions> {
         match self {
             Command::Fit(args) => Some(&args.configuration),
+            Command::Find(args) => Some(&args.configuration),
             Command::Train(args) => Some(&args.configuration),
             Command::Resume(args) => Some(&args.configuration),
             _ => None,
@@ -107,16 +113,18 @@ impl Command {
     }
 }
 
-/// Runs a command whose process began at `start`.
-pub(crate) fn run(args: Args, start: Instant) -> Result<ExitCode, AnyError> {
-    // Kept to the end.
-    let mut _joined = None;
+/// Runs a command whose process began at `start`. If it has joined other processes, keeps the connection
+/// in `joined`.
+pub(crate) fn run(
+    args: Args,
+    start: Instant,
+    joined: &mut Option<Joined>,
+) -> Result<ExitCode, AnyError> {
     if let Some(configuration) = args.command.shared() {
-        let joined = processes::join()?;
+        let joined = joined.insert(processes::join()?);
         if let Some(code) = joined.follow(|| configuration.threads())? {
             return Ok(code);
         }
-        _joined = Some(joined);
     }
     if let Some(on_finish) = args.command.on_finish() {
         on_finish.listen();

@@ -32,7 +32,9 @@ fn main() -> ExitCode {
     args::deprecations(std::env::args_os())
         .iter()
         .for_each(|text| output::note(&format!("onecycle: {text}")));
-    match commands::run(args, start) {
+    // Dropped at the end, after an error is printed: it may end the other processes of a team.
+    let mut joined = None;
+    match commands::run(args, start, &mut joined) {
         Ok(code) => {
             on_finish::run(None);
             code

@@ -7,7 +7,7 @@
 mod mpi;
 
 #[cfg(feature = "mpi")]
-pub(crate) use self::mpi::join;
+pub(crate) use self::mpi::{Joined, join};
 
 use std::sync::{Arc, OnceLock, atomic::AtomicI32};
 
@@ -38,7 +38,7 @@ pub(crate) fn share_batches(layers: Layers) -> Result<Layers, ConfigError> {
 }
 
 #[cfg(not(feature = "mpi"))]
-pub(crate) use self::without_mpi::join;
+pub(crate) use self::without_mpi::{Joined, join};
 
 #[cfg(not(feature = "mpi"))]
 mod without_mpi {

@@ -42,7 +42,7 @@ use onecycle_train::{
     Experiment, RunError, files,
     lr_search::{
         found::{CurveGroup, RangeTestRun},
-        range_test, search,
+        one_test, range_test, search,
         settings::RangeTestConfig,
         trial::{self, Cycle, HoldOut, Trial},
     },
@@ -101,7 +101,7 @@ pub fn run(
 /// # Errors
 /// [`RunError::OtherSettings`] if `folder` was made with other settings; [`RunError::InUse`] if
 /// another process works in it, with [`Part::All`]; [`RunError::NoLocks`]; the errors of
-/// [`range_test::test`] and [`trial::run`]; files that cannot be read or written.
+/// [`one_test::run`] and [`trial::run`]; files that cannot be read or written.
 pub fn take_part(
     study: &SuggestionStudy,
     (folder, part): (&Path, Part),
@@ -296,10 +296,10 @@ fn range_test(
         ..RangeTestConfig::new(seed)?
     };
     observer.range_test(0, &format!("seed {seed}"), sweep.num_steps());
-    let test = range_test::test(
+    let test = one_test::run(
         experiment,
         &config,
-        range_test::peak_hyper(experiment),
+        one_test::peak_hyper(experiment),
         observer,
     )?;
     if let Some(test) = &test {

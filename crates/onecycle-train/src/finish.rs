@@ -121,7 +121,8 @@ impl fmt::Display for HeadResult {
 pub struct SearchCost {
     /// Updates made.
     pub search_updates: u64,
-    /// Wall-clock time in seconds.
+    /// Time of its range tests and short cycles in seconds. Several processes make range tests at the same
+    /// time; each of them counts.
     pub search_seconds: f64,
 }
 

@@ -5,6 +5,7 @@ use crate::{
     checkpoint::Checkpoint,
     device,
     experiment::DataCache,
+    lr_search::round::{self, Round},
     processes::{Order, Team},
     rounds,
     run_folder::RunFile,
@@ -38,6 +39,15 @@ pub fn follow(team: &Team, threads: usize) -> Result<(), TrainError> {
             }
             (Order::Evaluate(set, first), Some(experiment), Some(trainer)) => {
                 rounds::logits(team, experiment, &trainer.network(), set, first)?;
+            }
+            (Order::RangeTests(round), ..) => {
+                let Round { options, tests } = Round::parse(&round)?;
+                let own = match tests.get(team.rank()) {
+                    Some(test) => Some((prepare(&test.run, threads, &mut cache)?, test.hyper)),
+                    None => None,
+                };
+                let test = own.as_ref().map(|(experiment, hyper)| (experiment, *hyper));
+                round::follow(team, test, &options)?;
             }
             (Order::End, ..) => return Ok(()),
             (order, ..) => {

@@ -1,4 +1,5 @@
-//! Several processes that train one network together, with the bits of one process.
+//! Several processes that train one network together, or make range tests at the same time, with the bits
+//! of one process.
 //!
 //! Each batch is cut into `shards` pieces (key `shards`, a power of two), whatever the number of
 //! processes. Each process computes an equal number of successive pieces. What the pieces contribute to an update

@@ -10,6 +10,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use onecycle_train::{
     device,
     lr_search::{
+        context::Context,
         range_test,
         settings::{Overlay, SweptParameter},
     },
@@ -21,6 +22,7 @@ use crate::{
     args::{ConfigOptions, SweepOptions},
     bar::Mode,
     output::{self, AnyError},
+    processes,
     stop::{self, Stop},
 };
 
@@ -107,7 +109,13 @@ pub(crate) fn run(args: &Find, start: Instant) -> Result<ExitCode, AnyError> {
     let mut journal = search::journal(out);
     let stop = Stop::listen(start, args.max_time, search::stopped_message(out));
     let mut progress = SearchProgress::new(find.tests(), Mode::of(args.quiet), stop.clone());
-    let found = range_test::run_from(&config, &find, &mut journal, &mut progress)?;
+    let team = processes::team();
+    let mut context = Context {
+        team: team.as_ref(),
+        journal: &mut journal,
+        observer: &mut progress,
+    };
+    let found = range_test::run_from(&config, &find, &mut context)?;
     progress.finish();
     let Some(found) = found else {
         return Ok(stop.announce(&search::stopped_message(out)));

@@ -12,11 +12,11 @@ use clap::Args as ClapArgs;
 use onecycle_train::{
     Config, ConfigError, Experiment, RunError, TrainError, device, experiment,
     lr_search::{
+        context::Context,
         fit,
         found::RangeTestResult,
         journal::Journal,
         range_test,
-        search::Context,
         settings::{Overlay, RangeTestConfig, SweptParameter},
     },
     run_folder::RunFolder,
@@ -213,16 +213,14 @@ fn search_rate(
     journal: &mut Journal,
     progress: &mut SearchProgress,
 ) -> Result<Option<RangeTestResult>, TrainError> {
-    match range_test::run_from(config, find, journal, progress)? {
-        Some(found) => {
-            let (found, team) = (fit::choose(found)?, processes::team());
-            let context = Context {
-                team: team.as_ref(),
-                journal,
-                observer: progress,
-            };
-            fit::search(config, found, &find.seeds, context)
-        }
+    let team = processes::team();
+    let mut context = Context {
+        team: team.as_ref(),
+        journal,
+        observer: progress,
+    };
+    match range_test::run_from(config, find, &mut context)? {
+        Some(found) => fit::search(config, fit::choose(found)?, &find.seeds, &mut context),
         None => Ok(None),
     }
 }

@@ -11,9 +11,9 @@ use onecycle::range_test::Verdict;
 use onecycle_plot::format::significant;
 
 use super::{
+    context::Context,
     found::{ChosenGroup, RangeTestResult},
-    range_test,
-    search::{self, Context},
+    range_test, search,
     settings::SweptParameter,
 };
 use crate::{Config, RunError, TrainError, experiment::plan};
@@ -183,7 +183,7 @@ pub fn search(
     config: &Config,
     found: RangeTestResult,
     seeds: &[u64],
-    context: Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Option<RangeTestResult>, TrainError> {
     let Some(group) = found.chosen_group() else {
         return Err(RunError::no_rate(found.verdict).into());

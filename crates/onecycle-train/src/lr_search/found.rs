@@ -268,7 +268,8 @@ impl RangeTestResult {
         tests + self.search.as_ref().map_or(0, PeakSearch::updates)
     }
 
-    /// Time of all tests and short cycles, in seconds.
+    /// Time of all tests and short cycles, in seconds. Several processes make tests at the same time; each
+    /// of them counts.
     pub fn seconds(&self) -> f64 {
         let tests = self.groups.iter().flat_map(|group| &group.tests);
         let tests: f64 = tests.map(|test| test.cost.seconds()).sum();

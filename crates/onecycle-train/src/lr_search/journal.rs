@@ -2,7 +2,8 @@
 //! [`Journal`].
 //!
 //! They are in `range_test.jsonl` in the output folder: a line with the settings, then one line per
-//! finished test and short cycle, in order. Each is synced before the next begins. All of them are
+//! finished test and short cycle, in order. Each is synced before the next begins, or the next ones that several processes make
+//! at the same time. All of them are
 //! functions of the settings, so several processes together make the same results as one, except
 //! for times. The file is removed when the result is written.
 
@@ -42,7 +43,7 @@ struct Settings {
 pub struct Journal {
     folder: Option<RunFolder>,
     open: Option<Open>,
-    tests: VecDeque<RangeTestRun>,
+    tests: Vec<RangeTestRun>,
     cycles: VecDeque<Trial>,
 }
 
@@ -132,7 +133,7 @@ impl Journal {
         for line in known {
             match line {
                 Line::Settings(_) => {}
-                Line::Test(test) => self.tests.push_back(test),
+                Line::Test(test) => self.tests.push(test),
                 Line::Cycle(cycle) => self.cycles.push_back(cycle),
             }
         }
@@ -140,9 +141,9 @@ impl Journal {
         Ok((self.tests.len(), self.cycles.len()))
     }
 
-    /// Takes the next known test.
-    pub(super) fn test(&mut self) -> Option<RangeTestRun> {
-        self.tests.pop_front()
+    /// Takes the known tests.
+    pub(super) fn take_tests(&mut self) -> Vec<RangeTestRun> {
+        std::mem::take(&mut self.tests)
     }
 
     /// Takes the next known short cycle.

@@ -8,18 +8,18 @@
 //! data and every random stream are functions of the seed, so a training that follows has the same
 //! bits as without the test.
 
-use onecycle::{
-    Hyper,
-    range_test::{Conditions, RangeTest},
-};
-
 use super::{
-    batches::EpochBatches,
+    context::Context,
     found::{CurveGroup, RangeTestResult, RangeTestRun},
     journal::Journal,
-    settings::{RangeTestConfig, SweptParameter},
+    one_test,
+    round::{self, PlannedTest},
+    settings::{Overlay, RangeTestConfig},
 };
-use crate::{Config, Experiment, TrainError, experiment::DataCache, observer::Observer};
+use crate::{
+    Config, ConfigError, Experiment, TrainError, experiment::DataCache, observer::Observer,
+    processes::Team,
+};
 
 /// Share of the training images to measure accuracy on if the configuration holds out none. The
 /// test set is never used.
@@ -39,21 +39,40 @@ pub fn run(
     options: &RangeTestConfig,
     observer: &mut dyn Observer,
 ) -> Result<Option<RangeTestResult>, TrainError> {
-    run_from(config, options, &mut Journal::none(), observer)
+    let mut context = Context {
+        team: None,
+        journal: &mut Journal::none(),
+        observer,
+    };
+    run_from(config, options, &mut context)
 }
 
 /// Like [`run`], but continues from the tests in a journal and adds the new ones to it.
 ///
+/// The processes of a team make a test each at the same time. If the configuration freezes layers or starts
+/// from given weights, process 0 makes all of them.
+///
 /// # Errors
 /// Those of [`run`]; the journal was made with other settings, is in use, or cannot be read or
-/// written.
+/// written; a process cannot be reached.
 pub fn run_from(
     config: &Config,
     options: &RangeTestConfig,
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
+    context: &mut Context<'_>,
 ) -> Result<Option<RangeTestResult>, TrainError> {
     options.check()?;
+    let (journal, observer) = (&mut *context.journal, &mut *context.observer);
+    let mut team = context.team;
+    if let Some(team) = team {
+        team.shards(config.shards)?;
+    }
+    // The other processes have neither the features of frozen layers nor the given weights.
+    if team.is_some() && (config.freezes() || config.init.is_some()) {
+        observer.note(
+            "one process makes the range tests, because the network starts from given weights",
+        );
+        team = None;
+    }
     let hold_out = (options.validate_every > 0).then_some(HELD_OUT);
     let mut experiments = prepare(config, &options.seeds, hold_out)?;
     for note in experiments.iter().take(1).flat_map(|one| &one.data.notes) {
@@ -71,45 +90,86 @@ pub fn run_from(
     for experiment in &mut experiments {
         experiment.add_features(journal.folder(), observer)?;
     }
+    let tests = planned(&experiments, options)?;
+    let mut made = journal.take_tests();
+    let left = &tests[made.len().min(tests.len())..];
+    for round in left.chunks(team.map_or(1, Team::size)) {
+        if observer.stop() {
+            return Ok(None);
+        }
+        let labels: Vec<&str> = round.iter().map(|test| test.label.as_str()).collect();
+        let updates = options.warm_up + options.sweep.num_steps();
+        observer.range_test(made.len(), &labels.join("; "), updates);
+        let finished = match team {
+            Some(team) => round::lead(team, round, options, observer)?,
+            None => one_after_another(round, options, observer)?,
+        };
+        let complete = finished.len() == round.len();
+        for test in finished {
+            journal.keep_test(&test)?;
+            made.push(test);
+        }
+        if !complete {
+            return Ok(None);
+        }
+    }
     let overlay = options.overlay.as_ref();
     let values: Vec<Option<f64>> = match overlay {
         None => vec![None],
         Some(overlay) => overlay.values.iter().copied().map(Some).collect(),
     };
-    let mut groups = Vec::with_capacity(values.len());
-    for value in values {
-        let mut tests = Vec::with_capacity(experiments.len());
-        for experiment in &experiments {
-            if let Some(test) = journal.test() {
-                tests.push(test);
-                continue;
-            }
-            let mut hyper = peak_hyper(experiment);
-            if let (Some(overlay), Some(value)) = (overlay, value) {
-                overlay.parameter.set(&mut hyper, value)?;
-            }
-            let label = label(
-                overlay.map(|overlay| overlay.parameter),
-                value,
-                experiment.config.seed,
-            );
-            let index = groups.len() * experiments.len() + tests.len();
-            observer.range_test(index, &label, options.warm_up + options.sweep.num_steps());
-            match test(experiment, options, hyper, observer)? {
-                None => return Ok(None),
-                Some(test) => {
-                    journal.keep_test(&test)?;
-                    tests.push(test);
-                }
-            }
-        }
-        groups.push(CurveGroup::new(value, tests));
-    }
+    let groups = values.into_iter().zip(made.chunks(experiments.len()));
     Ok(Some(RangeTestResult::new(
         overlay.map(|overlay| overlay.parameter),
         options.sweep,
-        groups,
+        groups
+            .map(|(value, tests)| CurveGroup::new(value, tests.to_vec()))
+            .collect(),
     )))
+}
+
+/// Makes tests in this process, until the observer stops it.
+fn one_after_another(
+    planned: &[PlannedTest<'_>],
+    options: &RangeTestConfig,
+    observer: &mut dyn Observer,
+) -> Result<Vec<RangeTestRun>, TrainError> {
+    let mut made = Vec::with_capacity(planned.len());
+    for PlannedTest {
+        experiment, hyper, ..
+    } in planned
+    {
+        match one_test::run(experiment, options, *hyper, observer)? {
+            Some(test) => made.push(test),
+            None => break,
+        }
+    }
+    Ok(made)
+}
+
+/// All tests: for each value of the overlay, one per seed.
+fn planned<'a>(
+    experiments: &'a [Experiment],
+    options: &RangeTestConfig,
+) -> Result<Vec<PlannedTest<'a>>, ConfigError> {
+    let test = |experiment: &'a Experiment| PlannedTest {
+        experiment,
+        hyper: one_test::peak_hyper(experiment),
+        label: format!("seed {}", experiment.config.seed),
+    };
+    let Some(Overlay { parameter, values }) = &options.overlay else {
+        return Ok(experiments.iter().map(test).collect());
+    };
+    let mut tests = Vec::with_capacity(values.len() * experiments.len());
+    for value in values {
+        for experiment in experiments {
+            let mut test = test(experiment);
+            parameter.set(&mut test.hyper, *value)?;
+            test.label = format!("{} {value}, {}", parameter.name(), test.label);
+            tests.push(test);
+        }
+    }
+    Ok(tests)
 }
 
 /// Prepares an experiment per seed. If the configuration holds out no images, holds out the share
@@ -140,65 +200,4 @@ pub fn prepare(
         )
     });
     each.collect()
-}
-
-/// Makes one range test, with a new network of the experiment.
-pub fn test(
-    experiment: &Experiment,
-    options: &RangeTestConfig,
-    hyper: Hyper,
-    observer: &mut dyn Observer,
-) -> Result<Option<RangeTestRun>, TrainError> {
-    let conditions = Conditions {
-        momentum: hyper.momentum,
-        weight_decay: hyper.weight_decay,
-        batch_size: hyper.batch_size,
-        seed: Some(experiment.config.seed),
-        ..Conditions::default()
-    };
-    let range_test = RangeTest::new(options.sweep)
-        .with_warm_up(options.warm_up)
-        .with_base(hyper)
-        .with_conditions(conditions);
-    let range_test = match options.to_the_end {
-        true => range_test.to_the_end(),
-        false => range_test,
-    };
-    let trainer = experiment.trainer_of(experiment.initial_model()?)?;
-    let (model, optimizer) = (trainer.model, trainer.optimizer);
-    let mut feed = EpochBatches::new(experiment, options, hyper, observer)?;
-    let tested = onecycle_burn::range_test(&model, &optimizer, range_test, &mut feed)?;
-    Ok(tested.stop.map(|stop| RangeTestRun {
-        seed: experiment.config.seed,
-        stop,
-        cost: tested.timing.into(),
-        curve: tested.curve,
-    }))
-}
-
-/// Hyper-parameters of the plan at its largest learning rate, with all of them set and `lr` 0.
-pub fn peak_hyper(experiment: &Experiment) -> Hyper {
-    let plan = &experiment.plan;
-    let peak = match plan.steps() {
-        0 => Hyper::new(0.0),
-        _ => plan.at(experiment.peak_step()),
-    };
-    let optimizer = &experiment.config.optimizer.config;
-    Hyper {
-        lr: 0.0,
-        momentum: Some(peak.momentum.unwrap_or(optimizer.momentum())),
-        weight_decay: Some(peak.weight_decay.unwrap_or(optimizer.weight_decay())),
-        batch_size: Some(
-            peak.batch_size
-                .unwrap_or(experiment.config.batch_size as u64),
-        ),
-    }
-}
-
-/// Name of one test.
-fn label(parameter: Option<SweptParameter>, value: Option<f64>, seed: u64) -> String {
-    match (parameter, value) {
-        (Some(parameter), Some(value)) => format!("{} {value}, seed {seed}", parameter.name()),
-        _ => format!("seed {seed}"),
-    }
 }

@@ -7,16 +7,12 @@
 use onecycle::range_test::{CycleSearch, Rule, Verdict};
 
 use super::{
+    context::Context,
     cycles::PeakSearch,
     found::{CurveGroup, RangeTestRun},
-    journal::Journal,
     trial::{self, Cycle, HoldOut},
 };
-use crate::{
-    Experiment, RunError, TrainError,
-    observer::{Observer, ShortCycle},
-    processes::Team,
-};
+use crate::{Experiment, RunError, TrainError, observer::ShortCycle};
 
 /// Length of a short cycle, as a share of the run. With five cycles and a range test, a search makes
 /// half as many updates as a run of 2000 to 4000.
@@ -131,16 +127,6 @@ pub fn of_cycle(experiment: &Experiment, second: bool) -> Experiment {
     experiment
 }
 
-/// What a search works with.
-pub struct Context<'a> {
-    /// Processes that make each cycle together; `None` for this one alone.
-    pub team: Option<&'a Team>,
-    /// Keeps the finished cycles.
-    pub journal: &'a mut Journal,
-    /// Receives the progress.
-    pub observer: &'a mut dyn Observer,
-}
-
 /// Searches with cycles of `steps` updates, beginning at `start`. With several seeds, the mean of
 /// their losses counts, and a peak at which one of them diverges is too high.
 ///
@@ -152,16 +138,12 @@ pub fn search(
     experiments: &[Experiment],
     start: f64,
     steps: u64,
-    context: Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Option<PeakSearch>, TrainError> {
     let Some(first) = experiments.first() else {
         return Err(RunError::no_rate(Verdict::TooShort).into());
     };
-    let Context {
-        team,
-        journal,
-        observer,
-    } = context;
+    let (journal, observer) = (&mut *context.journal, &mut *context.observer);
     let mut cycle_search = cycle_search(first, experiments.len(), start)?;
     let mut cycles = Vec::new();
     while let Some(lr_max) = cycle_search.next_lr_max() {
@@ -189,7 +171,7 @@ pub fn search(
                             steps,
                             hold_out,
                         },
-                        team,
+                        context.team,
                         &mut stop,
                     )?;
                     let Some(trial) = made else {

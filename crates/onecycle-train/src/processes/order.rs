@@ -12,6 +12,9 @@ pub(crate) enum Order {
     Step(Hyper),
     /// Evaluate a batch each, beginning with the image of this index.
     Evaluate(EvalSet, usize),
+    /// Make one range test each. The text is a [`Round`](crate::lr_search::round::Round): process `i` makes
+    /// its test `i`, and waits if there is none.
+    RangeTests(String),
     /// Return.
     End,
 }

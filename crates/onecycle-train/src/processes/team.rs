@@ -30,12 +30,10 @@ enum State {
 
 /// Bytes of the metrics of a shard: loss, correct images, images.
 const METRICS: usize = 3 * 8;
-/// Bytes of the number of a signal.
-const SIGNAL: usize = 4;
 
 impl Team {
     /// A team of the processes of `group`. `signal` is 0 until this process receives a signal, and
-    /// then its number. After an update, the number of a signal that any process has received is in
+    /// then its number. After an update or a message of a range test, the number of a signal that any process has received is in
     /// the `signal` of every process.
     pub fn new(group: Arc<dyn Group>, signal: Arc<AtomicI32>) -> Self {
         Team {
@@ -82,14 +80,14 @@ impl Team {
     /// Tells the other processes to return, if this one leads and has not done so yet.
     ///
     /// # Errors
-    /// They cannot be reached, or wait for a part of an update that failed here: end the group.
+    /// They cannot be reached, or wait for a part of an update or range test that failed here: end the group.
     pub fn end(&self) -> Result<(), TrainError> {
         let mut state = self.state();
         if !self.leads() || *state == State::Ended {
             return Ok(());
         }
         if *state == State::Busy {
-            let why = "an update failed in process 0".to_owned();
+            let why = "an update or a range test failed in process 0".to_owned();
             return Err(RunError::Processes { why }.into());
         }
         *state = State::Ended;
@@ -175,32 +173,62 @@ impl Team {
     /// Adds the metrics of all shards in their order, given those of this process. Learns of signals
     /// to other processes.
     pub(crate) fn add_metrics(&self, mine: &[MetricSums]) -> Result<MetricSums, RunError> {
-        let mut bytes = Vec::with_capacity(SIGNAL + mine.len() * METRICS);
-        bytes.extend(self.signal.load(Ordering::SeqCst).to_le_bytes());
+        let mut bytes = Vec::with_capacity(mine.len() * METRICS);
         for sums in mine {
             bytes.extend(sums.loss.to_le_bytes());
             bytes.extend(sums.correct.to_le_bytes());
             bytes.extend(sums.images.to_le_bytes());
         }
-        let all = self.group.gather(&bytes)?;
+        let all = self.exchange(&bytes)?;
         let mut total = MetricSums::default();
-        for one in all.chunks_exact(bytes.len()) {
-            let (signal, metrics) = one.split_at(SIGNAL);
-            let signal = i32::from_le_bytes(word(signal));
+        for sums in all.chunks_exact(METRICS) {
+            total.add(MetricSums {
+                loss: f64::from_le_bytes(word(&sums[..8])),
+                correct: u64::from_le_bytes(word(&sums[8..16])),
+                images: u64::from_le_bytes(word(&sums[16..])),
+            });
+        }
+        Ok(total)
+    }
+
+    /// Returns the bytes of all processes in the order of their numbers; all have as many. Learns of
+    /// signals to other processes.
+    pub(crate) fn exchange(&self, mine: &[u8]) -> Result<Vec<u8>, RunError> {
+        let own = self.signal.load(Ordering::SeqCst).to_le_bytes();
+        let message = [&own[..], mine].concat();
+        let all = self.group.gather(&message)?;
+        let mut bytes = Vec::with_capacity(all.len());
+        for one in all.chunks_exact(message.len()) {
+            let (number, theirs) = one.split_at(own.len());
+            let signal = i32::from_le_bytes(word(number));
             if signal != 0 {
                 // Only the first signal counts.
                 let _ =
                     (self.signal).compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
             }
-            for sums in metrics.chunks_exact(METRICS) {
-                total.add(MetricSums {
-                    loss: f64::from_le_bytes(word(&sums[..8])),
-                    correct: u64::from_le_bytes(word(&sums[8..16])),
-                    images: u64::from_le_bytes(word(&sums[16..])),
-                });
-            }
+            bytes.extend_from_slice(theirs);
         }
-        Ok(total)
+        Ok(bytes)
+    }
+
+    /// Whether this process, or one that it has heard of, has received a signal.
+    pub(crate) fn signalled(&self) -> bool {
+        self.signal.load(Ordering::SeqCst) != 0
+    }
+
+    /// Returns the bytes of all processes, of any length, in the order of their numbers.
+    pub(crate) fn gather_of_any_length(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>, RunError> {
+        let lengths = self.group.gather(&(mine.len() as u64).to_le_bytes())?;
+        let length = |bytes: &[u8]| u64::from_le_bytes(word(bytes)) as usize;
+        let lengths: Vec<usize> = lengths.chunks_exact(8).map(length).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let mut padded = mine.to_vec();
+        padded.resize(longest, 0);
+        let all = self.group.gather(&padded)?;
+        let each = all.chunks_exact(longest.max(1)).zip(lengths);
+        Ok(each
+            .map(|(bytes, length)| bytes[..length].to_vec())
+            .collect())
     }
 
     /// Returns the values of all processes in the order of their numbers; all have as many.

@@ -2,6 +2,7 @@
 //! for processes.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI32, Ordering},
@@ -10,18 +11,22 @@ use std::{
     thread,
 };
 
-use onecycle::range_test::LrSweep;
+use onecycle::range_test::{LossCurve, LrSweep, StopReason};
 use onecycle_train::{
     Config, Experiment, RunError,
     follower::follow,
     lr_search::{
-        range_test, search,
-        settings::RangeTestConfig,
+        context::Context,
+        found::RangeTestResult,
+        journal::{self, Journal},
+        one_test, range_test, search,
+        settings::{Overlay, RangeTestConfig, SweptParameter},
         trial::{self, Cycle, HoldOut, Trial},
     },
     observer::{Observer, Silent},
     processes::{Group, Team},
     record::StepRecord,
+    run_folder::RunFolder,
     training::{Outcome, Training},
 };
 
@@ -306,8 +311,8 @@ fn curve(settings: &[(&str, &str)]) -> Vec<f64> {
         sweep: LrSweep::exponential(1e-3, 1e-2, 12).unwrap(),
         ..RangeTestConfig::new(1).unwrap()
     };
-    let hyper = range_test::peak_hyper(&experiment);
-    let test = range_test::test(&experiment, &options, hyper, &mut Silent).unwrap();
+    let hyper = one_test::peak_hyper(&experiment);
+    let test = one_test::run(&experiment, &options, hyper, &mut Silent).unwrap();
     test.unwrap().curve.loss().to_vec()
 }
 
@@ -322,4 +327,131 @@ fn a_range_test_has_the_shards_of_the_training() {
     // Batch norm sees fewer images.
     let with = |shards| curve(&[("model", "convnet"), ("shards", shards)]);
     assert!((with("1")[0] - with("4")[0]).abs() > 1e-3);
+}
+
+/// What a range test recorded, without its times.
+fn tests(found: Option<RangeTestResult>) -> Vec<(u64, StopReason, LossCurve)> {
+    let groups = found.unwrap().groups.into_iter();
+    let tests = groups.flat_map(|group| group.tests);
+    tests
+        .map(|test| (test.seed, test.stop, test.curve))
+        .collect()
+}
+
+/// Two weight decays and three seeds, in short tests.
+fn six_tests() -> RangeTestConfig {
+    RangeTestConfig {
+        sweep: LrSweep::exponential(1e-3, 1e4, 40).unwrap(),
+        seeds: vec![1, 2, 3],
+        overlay: Some(Overlay {
+            parameter: SweptParameter::WeightDecay,
+            values: vec![1e-4, 1e-2],
+        }),
+        validate_every: 10,
+        ..RangeTestConfig::new(1).unwrap()
+    }
+}
+
+type Found = Option<RangeTestResult>;
+
+/// Range tests of a small network by the processes of `team`.
+fn find(team: Option<&Team>, journal: &mut Journal, observer: &mut dyn Observer) -> Found {
+    let config = sharded(&[]);
+    let mut context = Context {
+        team,
+        journal,
+        observer,
+    };
+    range_test::run_from(&config, &six_tests(), &mut context).unwrap()
+}
+
+#[test]
+fn range_tests_are_distributed() {
+    let alone = tests(find(None, &mut Journal::none(), &mut Silent));
+    assert_eq!(alone.len(), 6);
+    // While some are running, others have ended.
+    let ends: BTreeSet<usize> = alone.iter().map(|(_, _, curve)| curve.len()).collect();
+    assert!(ends.len() > 1, "{ends:?}");
+    // Rounds of 4 and 2 tests.
+    for processes in [2, 4] {
+        let shared = together(processes, &signals(processes), |team| {
+            tests(find(Some(&team), &mut Journal::none(), &mut Silent))
+        });
+        assert_eq!(alone, shared, "{processes} processes");
+    }
+}
+
+/// Stops at the update number `after` of the process that leads.
+struct StopAfter {
+    after: usize,
+    updates: usize,
+}
+
+impl Observer for StopAfter {
+    fn search_step(&mut self, _: f64) {
+        self.updates += 1;
+    }
+
+    fn stop(&mut self) -> bool {
+        self.updates >= self.after
+    }
+}
+
+#[test]
+fn distributed_range_tests_stop_and_continue() {
+    let alone = tests(find(None, &mut Journal::none(), &mut Silent));
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("find");
+    // In the second round of two.
+    let mut observer = StopAfter {
+        after: alone[0].2.len() + 10,
+        updates: 0,
+    };
+    let stopped = together(2, &signals(2), |team| {
+        find(Some(&team), &mut Journal::in_folder(&root), &mut observer)
+    });
+    assert!(stopped.is_none());
+    let (kept, _) = journal::read_finished(&RunFolder::at(&root)).unwrap();
+    assert_eq!(kept.len(), 2);
+    let continued = together(4, &signals(4), |team| {
+        tests(find(
+            Some(&team),
+            &mut Journal::in_folder(&root),
+            &mut Silent,
+        ))
+    });
+    assert_eq!(alone, continued);
+}
+
+/// Sends a signal to a process at the update number `after` of the process that leads.
+struct SendSignal {
+    after: usize,
+    updates: usize,
+    to: Arc<AtomicI32>,
+}
+
+impl Observer for SendSignal {
+    fn search_step(&mut self, _: f64) {
+        self.updates += 1;
+        if self.updates == self.after {
+            self.to.store(15, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A signal to a process that follows stops all tests.
+#[test]
+fn a_signal_to_any_process_stops_all_range_tests() {
+    let signals = signals(2);
+    let mut observer = SendSignal {
+        after: 10,
+        updates: 0,
+        to: Arc::clone(&signals[1]),
+    };
+    let found = together(2, &signals, |team| {
+        find(Some(&team), &mut Journal::none(), &mut observer)
+    });
+    assert!((10..20).contains(&observer.updates), "{}", observer.updates);
+    assert!(found.is_none());
+    assert_eq!(signals[0].load(Ordering::SeqCst), 15);
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use onecycle_train::{
     Config, Experiment, RunError, TrainError, finetune,
     finish::Summary,
-    lr_search::{fit, journal::Journal, range_test, settings::RangeTestConfig},
+    lr_search::{context::Context, fit, journal::Journal, range_test, settings::RangeTestConfig},
     run_folder::RunFolder,
     training::Outcome,
 };
@@ -19,6 +19,7 @@ use crate::{
     },
     on_finish,
     output::{self, AnyError},
+    processes,
     stop::Stop,
 };
 
@@ -129,7 +130,13 @@ impl Stage {
         }
         let mut journal = Journal::in_folder(&self.root);
         let mut progress = SearchProgress::new(find.tests(), args.show.mode(), stop.clone());
-        let found = range_test::run_from(&self.config, &find, &mut journal, &mut progress);
+        let team = processes::team();
+        let mut context = Context {
+            team: team.as_ref(),
+            journal: &mut journal,
+            observer: &mut progress,
+        };
+        let found = range_test::run_from(&self.config, &find, &mut context);
         progress.finish();
         let found = match found {
             Ok(Some(found)) if self.config.freezes() => fit::suggest(found)?,
