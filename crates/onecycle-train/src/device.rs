@@ -1,5 +1,7 @@
 //! Devices by name, and the number of CPU threads. The main type is [`Device`].
 
+#[cfg(feature = "cuda")]
+use std::env;
 use std::str::FromStr;
 
 use burn::tensor::Device as BurnDevice;
@@ -34,7 +36,8 @@ impl FromStr for Device {
     }
 }
 
-/// Opens a device, without autodiff.
+/// Opens a device, without autodiff. Processes that a launcher has started together on a machine with
+/// several NVIDIA GPUs take one each.
 ///
 /// # Errors
 /// [`ConfigError::DeviceNotBuilt`] if this build lacks the feature of the device;
@@ -44,15 +47,18 @@ pub fn open(device: Device) -> Result<BurnDevice, ConfigError> {
         Device::Cpu => Ok(BurnDevice::flex()),
         #[cfg(feature = "cuda")]
         Device::Cuda => {
+            let found = BurnDevice::enumerate(DeviceType::Cuda).len();
             // Burn panics at the first operation on a device that does not exist.
-            if BurnDevice::enumerate(DeviceType::Cuda).is_empty() {
+            if found == 0 {
                 let remedy = "install NVIDIA's driver (libcuda.so.1), and check that `nvidia-smi` lists a GPU";
                 return Err(ConfigError::NoDevice {
                     device: "cuda",
                     remedy,
                 });
             }
-            Ok(BurnDevice::cuda(0usize))
+            Ok(BurnDevice::cuda(
+                local_rank(|name| env::var(name).ok()) % found,
+            ))
         }
         #[cfg(feature = "wgpu")]
         Device::Wgpu => {
@@ -71,6 +77,22 @@ pub fn open(device: Device) -> Result<BurnDevice, ConfigError> {
             device: format!("{device:?}").to_lowercase(),
         }),
     }
+}
+
+/// Variables in which launchers tell a process its number on its machine: Open MPI, MPICH and Slurm.
+#[cfg(any(feature = "cuda", test))]
+const LOCAL_RANKS: [&str; 3] = [
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
+];
+
+/// Number of this process among those that a launcher has started on this machine, from 0; 0 without a
+/// launcher. `variable` returns the value of an environment variable.
+#[cfg(any(feature = "cuda", test))]
+fn local_rank(variable: impl Fn(&str) -> Option<String>) -> usize {
+    let rank = |name: &&str| variable(name)?.parse().ok();
+    LOCAL_RANKS.iter().find_map(rank).unwrap_or(0)
 }
 
 /// Sets the number of CPU threads of the process; 0 for one per core. Only the first call has an
@@ -96,4 +118,19 @@ pub fn set_threads(threads: usize) -> Result<(), ConfigError> {
 /// hundred times; from inside the pool, each of these begins without waking another thread first.
 pub(crate) fn on_pool_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_number_the_processes_of_a_machine() {
+        let rank =
+            |name: &str, value: &str| local_rank(|asked| (asked == name).then(|| value.to_owned()));
+        assert_eq!(rank("SLURM_LOCALID", "3"), 3);
+        assert_eq!(rank("OMPI_COMM_WORLD_LOCAL_RANK", "1"), 1);
+        assert_eq!(rank("SLURM_LOCALID", "none"), 0);
+        assert_eq!(rank("RANK", "2"), 0);
+    }
 }
