@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Alternates training steps of onecycle and PyTorch on this machine and prints medians and ratios.
+--evaluation alternates evaluations of a batch instead.
 
     python3 benches/compare_with_pytorch.py [--only resnet20:128] [--threads 1,2] [--rounds 5]
 
@@ -116,8 +117,8 @@ def machine(python):
 class Bench:
     """Runs measuring processes one at a time and reads the JSON object that each prints."""
 
-    def __init__(self, onecycle, python, wrap):
-        self.onecycle, self.python, self.wrap = onecycle, python, wrap
+    def __init__(self, onecycle, python, wrap, evaluation):
+        self.onecycle, self.python, self.wrap, self.evaluation = onecycle, python, wrap, evaluation
 
     def run(self, command):
         done = subprocess.run([*self.wrap, *map(str, command)], capture_output=True, text=True)
@@ -127,13 +128,15 @@ class Bench:
         return json.loads(done.stdout)
 
     def step(self, name, case, threads, steps):
-        """Measures training steps: `name` is "onecycle" or a mode of PyTorch."""
+        """Measures training steps or evaluations: `name` is "onecycle" or a mode of PyTorch."""
         if name == "onecycle":
             command = [self.onecycle, "bench", "--format", "json"]
         else:
             command = [self.python, WORKER, "step", "--mode", name]
         model, batch, shape = case
         command += ["--model", model, "--batch", batch, "--shape", shape]
+        if self.evaluation:
+            command.append("--evaluation")
         return self.run([*command, "--threads", threads, "--warm-up", WARM_UP, "--steps", steps])
 
 
@@ -246,6 +249,7 @@ def arguments():
     add("--threads", type=listed(at_least_one), default=[1, 2], help="numbers of threads (default 1,2)")
     add("--modes", type=listed(parse_mode), default=list(FLOAT32), help=f"PyTorch's modes, of {','.join(MODES)} "
         "(default those in float32; autocast to bfloat16 is slow without instructions for it)")
+    add("--evaluation", action="store_true", help="compare evaluations of a batch instead of training steps")
     add("--all-modes", action="store_true", help="alternate with every mode, not only with the best two")
     add("--rounds", type=at_least_one, default=5, help="rounds after the survey (default 5)")
     add("--seconds", type=float, default=5.0, help="measured seconds of one process (default 5)")
@@ -265,7 +269,7 @@ def arguments():
 def main():
     args = arguments()
     python = prepare_python(args.venv or cache_folder(), args.venv is not None)
-    bench = Bench(prepare_onecycle(args.onecycle), python, args.wrap)
+    bench = Bench(prepare_onecycle(args.onecycle), python, args.wrap, args.evaluation)
     about = machine(python)
     print(
         f"{about['cpu']}, {about['cores']} cores, {' '.join(about['features'])}; {about['system']}\n"

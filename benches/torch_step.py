@@ -4,7 +4,8 @@
     python benches/torch_step.py step --model resnet20 --batch 128 --threads 2 --mode channels_last
     python benches/torch_step.py layers --threads 2 --batch 128 [--json]
 
-`step` measures the same as `onecycle bench --format json` and prints the same keys. The networks
+`step` measures the same as `onecycle bench --format json` and prints the same keys; with
+`--evaluation`, both measure evaluations of a batch instead. The networks
 are those of scripts/check_with_pytorch.py. Both commands measure PyTorch as it comes, without
 tuning the environment: its own thread pool, its own allocator, oneDNN for the convolutions.
 
@@ -73,6 +74,9 @@ def measure_step(args):
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=args.fused)
 
+    if args.evaluation:
+        return {**measure_evaluation(args, model.eval(), images), "import_memory_bytes": imported}
+
     def loss_of(images, labels):
         with torch.autocast(args.device, torch.bfloat16, enabled=args.mode.endswith("bfloat16")):
             logits = model(images)
@@ -118,6 +122,41 @@ def measure_step(args):
         "peak_memory_bytes": peak_memory(),
         # After `import torch`, before anything else.
         "import_memory_bytes": imported,
+        "torch": torch.__version__,
+    }
+
+
+def measure_evaluation(args, model, images):
+    """Median over passes of the network in evaluation mode, without gradients."""
+
+    def logits_of(images):
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.mode.endswith("bfloat16")):
+            return model(images).float()
+
+    if args.mode.startswith("compiled"):
+        logits_of = torch.compile(logits_of)
+    times = []
+    with torch.inference_mode():
+        for step in range(args.warm_up + args.steps):
+            start = time.perf_counter()
+            # To the host, as a caller needs them.
+            logits = logits_of(images).cpu()
+            if step >= args.warm_up:
+                times.append(time.perf_counter() - start)
+    if not torch.isfinite(logits).all():
+        sys.exit(f"torch_step: the logits of {args.model} are not finite")
+    whole = statistics.median(times)
+    return {
+        "model": args.model,
+        "mode": args.mode,
+        "batch_size": args.batch,
+        "threads": args.threads,
+        "images_per_second": args.batch / whole,
+        "evaluation": True,
+        "forward_ms": 1e3 * whole,
+        "backward_ms": None,
+        "update_ms": None,
+        "peak_memory_bytes": peak_memory(),
         "torch": torch.__version__,
     }
 
@@ -196,6 +235,7 @@ def main():
     step.add_argument("--threads", type=int, default=1)
     step.add_argument("--mode", choices=MODES, default="default")
     step.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    step.add_argument("--evaluation", action="store_true", help="measure evaluations instead of training steps")
     step.add_argument("--warm-up", type=int, default=3, help="steps before the measured ones (default 3)")
     step.add_argument("--steps", type=int, default=10, help="measured steps (default 10)")
     step.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True, help="use SGD's fused update")

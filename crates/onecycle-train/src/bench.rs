@@ -1,4 +1,4 @@
-//! Training speed of this machine: [`run`] times whole training steps.
+//! Speed of this machine: [`run`] times whole training steps, or evaluations.
 
 use std::{sync::Arc, time::Instant};
 
@@ -34,6 +34,8 @@ pub struct BenchConfig {
     pub optimizer: OptimizerSection,
     /// Where to compute.
     pub device: device::Device,
+    /// Whether to time the network in evaluation mode, without gradients, instead of training steps.
+    pub evaluation: bool,
     /// Steps before the measured ones.
     pub warm_up: usize,
     /// Measured steps.
@@ -45,18 +47,20 @@ pub struct BenchConfig {
 pub struct BenchResult {
     /// Name of the network.
     pub model: String,
+    /// Whether evaluations were measured instead of training steps.
+    pub evaluation: bool,
     /// Images per step.
     pub batch_size: usize,
     /// CPU threads.
     pub threads: usize,
-    /// Images per second over whole steps.
+    /// Images per second over whole steps, or in evaluation.
     pub images_per_second: f64,
-    /// Forward pass and loss, in milliseconds.
+    /// Forward pass, and in training the loss, in milliseconds.
     pub forward_ms: f64,
-    /// Gradients of all parameters, in milliseconds.
-    pub backward_ms: f64,
-    /// Update of all parameters, in milliseconds.
-    pub update_ms: f64,
+    /// Gradients of all parameters, in milliseconds; `None` in evaluation.
+    pub backward_ms: Option<f64>,
+    /// Update of all parameters, in milliseconds; `None` in evaluation.
+    pub update_ms: Option<f64>,
     /// Peak resident memory of this process so far, in bytes; 0 if the system does not report it.
     pub peak_memory_bytes: u64,
 }
@@ -70,7 +74,8 @@ impl BenchResult {
     }
 }
 
-/// Times whole training steps on random images: forward, backward, update.
+/// Times whole training steps on random images: forward, backward, update. Or evaluations: forward passes in
+/// evaluation mode, up to the logits on the host.
 ///
 /// # Errors
 /// The device is not available, or the images are too small for the network.
@@ -79,7 +84,32 @@ pub fn run(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
 }
 
 fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
-    let mut trainer = trainer(bench)?;
+    let trainer = trainer(bench)?;
+    let times = match bench.evaluation {
+        true => evaluations(bench, trainer)?,
+        false => training_steps(bench, trainer)?,
+    };
+    let median = |pick: fn(&[f64; 3]) -> f64| {
+        let mut values: Vec<f64> = times.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let trained = |milliseconds: f64| (!bench.evaluation).then_some(milliseconds);
+    Ok(BenchResult {
+        model: bench.architecture.to_string(),
+        evaluation: bench.evaluation,
+        batch_size: bench.batch_size,
+        threads: rayon::current_num_threads(),
+        images_per_second: bench.batch_size as f64 / median(|t| t.iter().sum()),
+        forward_ms: 1e3 * median(|t| t[0]),
+        backward_ms: trained(1e3 * median(|t| t[1])),
+        update_ms: trained(1e3 * median(|t| t[2])),
+        peak_memory_bytes: peak_memory(),
+    })
+}
+
+/// Seconds of forward pass, backward pass and update of each measured step.
+fn training_steps(bench: &BenchConfig, mut trainer: Trainer) -> Result<Vec<[f64; 3]>, TrainError> {
     let device = device::open(bench.device)?.autodiff();
     let hyper = Hyper {
         lr: 1e-3,
@@ -87,7 +117,7 @@ fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
         weight_decay: Some(5e-4),
         batch_size: None,
     };
-    let mut times: Vec<[f64; 3]> = Vec::new();
+    let mut times = Vec::new();
     for step in 0..bench.warm_up + bench.steps {
         let batch = trainer.next_batch()?;
         let start = Instant::now();
@@ -104,21 +134,27 @@ fn measure(bench: &BenchConfig) -> Result<BenchResult, TrainError> {
             times.push([forward, backward - forward, update - backward]);
         }
     }
-    let median = |pick: fn(&[f64; 3]) -> f64| {
-        let mut values: Vec<f64> = times.iter().map(pick).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    Ok(BenchResult {
-        model: bench.architecture.to_string(),
-        batch_size: bench.batch_size,
-        threads: rayon::current_num_threads(),
-        images_per_second: bench.batch_size as f64 / median(|t| t.iter().sum()),
-        forward_ms: 1e3 * median(|t| t[0]),
-        backward_ms: 1e3 * median(|t| t[1]),
-        update_ms: 1e3 * median(|t| t[2]),
-        peak_memory_bytes: peak_memory(),
-    })
+    Ok(times)
+}
+
+/// Seconds of each measured evaluation, as those of a forward pass: from a batch on the device to logits
+/// on the host.
+fn evaluations(bench: &BenchConfig, mut trainer: Trainer) -> Result<Vec<[f64; 3]>, TrainError> {
+    let device = device::open(bench.device)?;
+    let network = trainer.network();
+    let (images, _) = trainer.next_batch()?.tensors(&device);
+    let mut times = Vec::new();
+    for step in 0..bench.warm_up + bench.steps {
+        let start = Instant::now();
+        network
+            .forward(images.clone())
+            .try_into_data()
+            .map_err(RunError::compute)?;
+        if step >= bench.warm_up {
+            times.push([start.elapsed().as_secs_f64(), 0.0, 0.0]);
+        }
+    }
+    Ok(times)
 }
 
 /// A trainer for one batch of random images.

@@ -43,10 +43,13 @@ pub(crate) struct Bench {
     /// Where to compute: cpu, cuda or wgpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
-    /// Updates to measure; times are medians over them
+    /// Measure evaluations of a batch instead of updates: forward passes in evaluation mode
+    #[arg(long)]
+    pub(crate) evaluation: bool,
+    /// Updates or evaluations to measure; times are medians over them
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub(crate) steps: usize,
-    /// Updates before the measured ones
+    /// Updates or evaluations before the measured ones
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) warm_up: usize,
     /// Output format
@@ -96,10 +99,25 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
         label_smoothing: settings.label_smoothing,
         optimizer: settings.optimizer,
         device: args.device.parse()?,
+        evaluation: args.evaluation,
         warm_up: args.warm_up,
         steps: args.steps,
     };
     let result = bench::run(&config)?;
+    if config.evaluation {
+        match args.format {
+            Format::Json => output::json(&result)?,
+            Format::Text => output::text(&format!(
+                "evaluation of {} at batch size {} with {} threads: {:.0} images/s; peak memory {:.0} MiB",
+                result.model,
+                result.batch_size,
+                result.threads,
+                result.images_per_second,
+                mebibytes(&result),
+            ))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let forecast = forecast(&config, &result)?;
     match args.format {
         Format::Json => output::json(&WithForecast {
@@ -115,15 +133,20 @@ pub(crate) fn run(args: &Bench) -> Result<ExitCode, AnyError> {
             result.threads,
             result.images_per_second,
             result.forward_ms,
-            result.backward_ms,
-            result.update_ms,
-            result.peak_memory_bytes as f64 / (1 << 20) as f64,
+            result.backward_ms.unwrap_or_default(),
+            result.update_ms.unwrap_or_default(),
+            mebibytes(&result),
             forecast.epoch_images,
             duration(forecast.epoch_seconds),
             duration(forecast.default_run_seconds),
         ))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Peak memory of a measurement.
+fn mebibytes(result: &BenchResult) -> f64 {
+    result.peak_memory_bytes as f64 / (1 << 20) as f64
 }
 
 /// Estimated time of an epoch and of a run at the measured speed.

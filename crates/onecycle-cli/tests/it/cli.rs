@@ -105,6 +105,12 @@ fn bench() {
     }
     let coloured = [&args[..], &["--shape", "3x32x48", "--classes", "100"]].concat();
     place.succeed(&coloured);
+    let evaluation = [&args[..], &["--evaluation"]].concat();
+    let text = place.succeed(&evaluation);
+    assert!(text.starts_with("evaluation of lenet5"), "{text}");
+    let result = place.json(&[&evaluation[..], &["--format", "json"]].concat());
+    assert!(result["forward_ms"].as_f64().unwrap() > 0.0, "{result}");
+    assert!(result["backward_ms"].is_null() && result["evaluation"] == true);
 }
 
 #[test]
