@@ -117,6 +117,14 @@ pub(crate) fn run(args: &Fit, start: Instant) -> Result<ExitCode, AnyError> {
             output::note(&longer);
         }
     }
+    if !given.layers()?.says_tta()
+        && let (Some(note), false) = (
+            fit::average_views(&mut config, experiment.data.shape),
+            args.show.quiet,
+        )
+    {
+        output::note(&note);
+    }
     let values = match (args.quick, &given.weight_decay) {
         _ if !args.weight_decays.is_empty() => args.weight_decays.clone(),
         (false, None) => {

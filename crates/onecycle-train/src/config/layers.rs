@@ -41,6 +41,8 @@ pub struct Layers {
     length_given: bool,
     /// Whether a file or a setting gave the network.
     model_given: bool,
+    /// Whether a file or a setting gave the views of a test image.
+    tta_given: bool,
     /// Keys of `data` that a file or a setting gave.
     data_given: BTreeSet<String>,
 }
@@ -56,6 +58,7 @@ impl Layers {
             settings: Table::new(),
             length_given: false,
             model_given: false,
+            tta_given: false,
             data_given: BTreeSet::new(),
         })
     }
@@ -188,6 +191,11 @@ impl Layers {
         self.length_given || has_length(&self.settings)
     }
 
+    /// Whether a file or a setting gave the views of a test image.
+    pub fn says_tta(&self) -> bool {
+        self.tta_given || self.settings.contains_key("tta")
+    }
+
     /// Merges the pending single settings over the rest.
     fn flushed(mut self) -> Self {
         let settings = std::mem::take(&mut self.settings);
@@ -198,6 +206,7 @@ impl Layers {
     fn over(&mut self, over: Table) {
         self.length_given |= has_length(&over);
         self.model_given |= over.contains_key("model");
+        self.tta_given |= over.contains_key("tta");
         if let Some(Value::Table(data)) = over.get("data") {
             self.data_given.extend(data.keys().cloned());
         }

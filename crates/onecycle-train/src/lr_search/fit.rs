@@ -9,6 +9,7 @@
 
 use onecycle::range_test::Verdict;
 use onecycle_plot::format::significant;
+use onecycle_vision::{Flip, ImageShape};
 
 use super::{
     context::Context,
@@ -16,7 +17,7 @@ use super::{
     range_test, search,
     settings::SweptParameter,
 };
-use crate::{Config, RunError, TrainError, experiment::plan};
+use crate::{Config, RunError, TrainError, experiment::plan, tta::Tta};
 
 /// Another weight decay replaces the configured one if it allows a learning rate more than this
 /// many times as large. Single seeds of the same test differ by as much as this.
@@ -39,6 +40,9 @@ const WEIGHT_DECAY_FACTOR: f64 = 5.0;
 /// Runs with fewer updates keep the configured weight decay: range tests of a hundred updates say
 /// little about regularisation, and two more of them are a noticeable part of such a run.
 const MIN_UPDATES_WEIGHT_DECAYS: u64 = 4000;
+
+/// Largest side of a small photo in pixels, for [`average_views`].
+const SMALL: usize = 64;
 
 /// Smallest number of updates of a run without a configured length: in fewer, one cycle is too
 /// short.
@@ -67,6 +71,23 @@ pub fn lengthen(config: &mut Config, images: usize) -> Result<Option<String>, Tr
         "{longer} epochs, because {epochs} would be only {updates} updates on {images} images; --epochs sets another \
          length"
     )))
+}
+
+/// Tests a run without configured views of a test image on the average over six, if its images are small
+/// photos that are mirrored in training. On CIFAR-10, that is 1.5 points more accurate than the image
+/// alone. Returns a note about it.
+pub fn average_views(config: &mut Config, shape: ImageShape) -> Option<String> {
+    let small_photos = shape.channels == 3 && shape.height.max(shape.width) <= SMALL;
+    if !small_photos || config.augment.flip == Flip::Off || config.tta != Tta::Image {
+        return None;
+    }
+    config.tta = Tta::MirrorAndShift;
+    Some(format!(
+        "small photos: at the end of the run, tta = \"{}\" averages over {} views of each test image; --set tta=image \
+         tests the image alone",
+        config.tta.name(),
+        config.tta.views()
+    ))
 }
 
 /// The weight decays to test before a run of `run` updates: the configured one first, then a smaller
@@ -268,6 +289,27 @@ mod tests {
         let own = config.optimizer.config.weight_decay();
         assert_eq!(weight_decays(&config, 3999), [own]);
         assert_eq!(weight_decays(&config, 4000), [own, own / 5.0, own * 5.0]);
+    }
+
+    #[test]
+    fn small_mirrored_photos_are_tested_on_six_views() {
+        let tta = |shape, change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            let before = config.tta;
+            let note = average_views(&mut config, shape);
+            assert_eq!(note.is_some(), config.tta != before);
+            config.tta
+        };
+        let cifar = ImageShape::new(3, 32, 32);
+        assert_eq!(tta(cifar, |_| ()), Tta::MirrorAndShift);
+        assert_eq!(tta(ImageShape::new(1, 28, 28), |_| ()), Tta::Image);
+        assert_eq!(tta(ImageShape::new(3, 64, 65), |_| ()), Tta::Image);
+        assert_eq!(
+            tta(cifar, |config| config.augment.flip = Flip::Off),
+            Tta::Image
+        );
+        assert_eq!(tta(cifar, |config| config.tta = Tta::Mirror), Tta::Mirror);
     }
 
     #[test]
