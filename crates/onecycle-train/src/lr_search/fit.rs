@@ -82,11 +82,10 @@ pub fn average_views(config: &mut Config, shape: ImageShape) -> Option<String> {
         return None;
     }
     config.tta = Tta::MirrorAndShift;
+    let (name, views) = (config.tta.name(), config.tta.views());
     Some(format!(
-        "small photos: at the end of the run, tta = \"{}\" averages over {} views of each test image; --set tta=image \
-         tests the image alone",
-        config.tta.name(),
-        config.tta.views()
+        "small photos: the run ends with a test on {views} views of each image (evaluate and predict: --tta {name}); \
+         --set tta=image tests the image alone"
     ))
 }
 
