@@ -58,6 +58,20 @@ def network(name, shape):
     return twins.build(card, widths)
 
 
+def common(args, seconds):
+    """What a result of steps and one of evaluations have in common; `seconds` is the time of one."""
+    return {
+        "model": args.model,
+        "mode": args.mode,
+        "batch_size": args.batch,
+        "threads": args.threads,
+        "images_per_second": args.batch / seconds,
+        # The whole process, including compilation.
+        "peak_memory_bytes": peak_memory(),
+        "torch": torch.__version__,
+    }
+
+
 def measure_step(args):
     """Medians over whole steps: forward and loss, backward, update by SGD with momentum."""
     imported = peak_memory()
@@ -110,19 +124,12 @@ def measure_step(args):
         whole = elapsed / args.steps
     part = lambda seconds: None if on_gpu else 1e3 * seconds
     return {
-        "model": args.model,
-        "mode": args.mode,
-        "batch_size": args.batch,
-        "threads": args.threads,
-        "images_per_second": args.batch / whole,
+        **common(args, whole),
         "forward_ms": part(forward),
         "backward_ms": part(backward),
         "update_ms": part(update),
-        # The whole process, including compilation.
-        "peak_memory_bytes": peak_memory(),
         # After `import torch`, before anything else.
         "import_memory_bytes": imported,
-        "torch": torch.__version__,
     }
 
 
@@ -147,17 +154,11 @@ def measure_evaluation(args, model, images):
         sys.exit(f"torch_step: the logits of {args.model} are not finite")
     whole = statistics.median(times)
     return {
-        "model": args.model,
-        "mode": args.mode,
-        "batch_size": args.batch,
-        "threads": args.threads,
-        "images_per_second": args.batch / whole,
+        **common(args, whole),
         "evaluation": True,
         "forward_ms": 1e3 * whole,
         "backward_ms": None,
         "update_ms": None,
-        "peak_memory_bytes": peak_memory(),
-        "torch": torch.__version__,
     }
 
 

@@ -31,8 +31,8 @@ pub trait Observer: Send {
     /// The frozen network has computed the features of `done` of `total` images.
     fn features(&mut self, _done: u64, _total: u64) {}
 
-    /// Range test number `index`, counted from 0, begins, or several at the same time of which it is the
-    /// first; each makes at most `updates` updates.
+    /// A range test begins. `index` is its number, counted from 0. If several processes begin a test each,
+    /// it is the number of the first one. Each test makes at most `updates` updates.
     fn range_test(&mut self, _index: usize, _label: &str, _updates: u64) {}
     /// A short cycle with this peak begins.
     fn short_cycle(&mut self, _cycle: &ShortCycle) {}

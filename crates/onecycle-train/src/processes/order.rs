@@ -13,7 +13,7 @@ pub(crate) enum Order {
     /// Evaluate a batch each, beginning with the image of this index.
     Evaluate(EvalSet, usize),
     /// Make one range test each. The text is a [`Round`](crate::lr_search::round::Round): process `i` makes
-    /// its test `i`, and waits if there is none.
+    /// test `i`. A process without a test waits for the others.
     RangeTests(String),
     /// Return.
     End,
