@@ -32,6 +32,15 @@ fn a_command_without_mpi_does_not_train_several_times() {
             "{text}"
         );
         assert!(!place.path("run").exists());
+        let mut find = TRAIN;
+        find[0] = "find";
+        let output = command(&place, &[&find[..5], &["--out", "run"]].concat())
+            .env(variable, "4")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("--features mpi"));
+        assert!(!place.path("run").exists());
     }
     // One process is fine, and so is a command that trains nothing.
     for (size, args) in [
