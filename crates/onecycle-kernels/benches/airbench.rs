@@ -187,7 +187,7 @@ fn main() {
             width: size,
             kernel: [kernel; 2],
             stride: [1; 2],
-            padding: [kernel / 3; 2],
+            padding: [[kernel / 3; 2]; 2],
             groups: 1,
         };
         let pool_shape = |channels, size, kernel| Pool2d {

@@ -42,7 +42,7 @@ fn layers(batch: usize) -> Vec<Layer> {
             width: size,
             kernel: [kernel; 2],
             stride: [stride; 2],
-            padding: [padding; 2],
+            padding: [[padding; 2]; 2],
             groups: 1,
         },
     };

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         width: 10,
         kernel: [3, 3],
         stride: [1, 1],
-        padding: [1, 1],
+        padding: [[1; 2]; 2],
         groups: 1,
     };
     let [rows, columns] = shape.output()?;
@@ -104,8 +104,8 @@ fn for_each_product(
             for j in 0..columns {
                 for r in 0..kernel_rows {
                     for s in 0..kernel_columns {
-                        let y = (i * stride[0] + r).wrapping_sub(padding[0]);
-                        let x = (j * stride[1] + s).wrapping_sub(padding[1]);
+                        let y = (i * stride[0] + r).wrapping_sub(padding[0][0]);
+                        let x = (j * stride[1] + s).wrapping_sub(padding[1][0]);
                         if y >= height || x >= width {
                             continue; // In the padding.
                         }

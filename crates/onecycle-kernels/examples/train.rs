@@ -32,7 +32,7 @@ fn main() -> Result<(), KernelError> {
         width: SIDE,
         kernel: [3, 3],
         stride: [1, 1],
-        padding: [1, 1],
+        padding: [[1; 2]; 2],
         groups: 1,
     };
     let pool = Pool2d::global(BATCH, CHANNELS, SIDE, SIDE);
@@ -43,7 +43,7 @@ fn main() -> Result<(), KernelError> {
         height: 1,
         width: 1,
         kernel: [1, 1],
-        padding: [0, 0],
+        padding: [[0; 2]; 2],
         groups: 1,
         ..conv
     };

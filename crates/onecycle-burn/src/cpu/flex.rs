@@ -63,7 +63,7 @@ pub(super) fn conv_shape(x: &ChannelsLast, weight: &FlexTensor, window: Window) 
         width,
         kernel: [kernel_height, kernel_width],
         stride: [window.stride; 2],
-        padding: [window.padding; 2],
+        padding: window.padding,
         groups: window.groups,
     }
 }
@@ -435,6 +435,6 @@ impl CpuLayers for Flex {
 /// The window of a linear layer.
 pub(super) const LINEAR: Window = Window {
     stride: 1,
-    padding: 0,
+    padding: [[0; 2]; 2],
     groups: 1,
 };

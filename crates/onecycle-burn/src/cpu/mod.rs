@@ -48,11 +48,13 @@ pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     on_cpu && tensor.dtype() == DType::F32
 }
 
-/// Stride and padding of a convolution, equal in both directions, and its groups of channels.
+/// Stride and padding of a convolution, and its groups of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
+    /// Equal in both directions.
     pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    /// `[[rows above, rows below], [columns left, columns right]]`.
+    pub(crate) padding: [[usize; 2]; 2],
     /// 1, or the number of channels for a depthwise convolution.
     pub(crate) groups: usize,
 }

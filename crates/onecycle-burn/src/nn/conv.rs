@@ -10,8 +10,8 @@ use crate::cpu::{self, Activation};
 /// Two-dimensional convolution with a square kernel, like PyTorch's `Conv2d`.
 ///
 /// Input `[batch, in, height, width]`, weight `[out, in / groups, kernel, kernel]`, output
-/// `[batch, out, height', width']` with `height' = (height + 2 padding - kernel) / stride + 1`,
-/// rounded down.
+/// `[batch, out, height', width']` with `height' = (height + zeros - kernel) / stride + 1`,
+/// rounded down, where `zeros` are the rows of the [`Padding`] above and below.
 #[derive(Module, Debug)]
 pub struct Conv2d {
     /// `[out, in / groups, kernel, kernel]`.
@@ -19,8 +19,33 @@ pub struct Conv2d {
     /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
-    padding: usize,
+    #[module(skip)]
+    padding: Padding,
     groups: usize,
+}
+
+/// Zeros around the input of a [`Conv2d`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// As many rows and columns on each side.
+    Equal(usize),
+    /// TensorFlow's padding `SAME`: the output has `side / stride` rows and columns, rounded up. An odd
+    /// number of zeros has one more below and right than above and left.
+    TensorFlowSame,
+}
+
+impl Padding {
+    /// Zeros in front of and behind a side of `side` pixels.
+    fn zeros(self, side: usize, kernel: usize, stride: usize) -> [usize; 2] {
+        match self {
+            Padding::Equal(zeros) => [zeros; 2],
+            Padding::TensorFlowSame => {
+                let last = side.div_ceil(stride).saturating_sub(1) * stride;
+                let zeros = (last + kernel).saturating_sub(side);
+                [zeros / 2, zeros.div_ceil(2)]
+            }
+        }
+    }
 }
 
 /// Shape of a [`Conv2d`].
@@ -34,8 +59,8 @@ pub struct Conv2dShape {
     pub kernel: usize,
     /// Pixels from one window to the next.
     pub stride: usize,
-    /// Rows and columns of zeros on each side.
-    pub padding: usize,
+    /// Zeros around the input.
+    pub padding: Padding,
     /// Number of groups of channels. Each group of outputs depends on the inputs of its own group;
     /// the number divides both `channels_in` and `channels_out`. 1 for a full convolution,
     /// `channels_in` for a depthwise one; others take Burn's operations on the CPU, too, which are
@@ -53,7 +78,7 @@ impl Conv2dShape {
             channels_out,
             kernel,
             stride: 1,
-            padding: kernel / 2,
+            padding: Padding::Equal(kernel / 2),
             groups: 1,
             bias: false,
         }
@@ -74,7 +99,7 @@ impl Conv2dShape {
     }
 
     /// Replaces the padding.
-    pub fn with_padding(self, padding: usize) -> Self {
+    pub fn with_padding(self, padding: Padding) -> Self {
         Conv2dShape { padding, ..self }
     }
 
@@ -141,15 +166,17 @@ impl Conv2d {
         self.apply(input, Activation::Gelu)
     }
 
-    /// Weight and window; `None` if there is a bias or no kernel for the groups.
-    pub(super) fn kernel(&self) -> Option<(Tensor<4>, cpu::Window)> {
-        (self.bias.is_none() && self.has_kernel()).then(|| (self.weight.val(), self.window()))
+    /// Weight, and window over `input`; `None` if there is a bias or no kernel for the groups.
+    pub(super) fn kernel(&self, input: &Tensor<4>) -> Option<(Tensor<4>, cpu::Window)> {
+        (self.bias.is_none() && self.has_kernel()).then(|| (self.weight.val(), self.window(input)))
     }
 
-    fn window(&self) -> cpu::Window {
+    fn window(&self, input: &Tensor<4>) -> cpu::Window {
+        let [_, _, height, width] = input.dims();
+        let [_, _, kernel, _] = self.weight.lazy_shape().dims();
         cpu::Window {
             stride: self.stride,
-            padding: self.padding,
+            padding: [height, width].map(|side| self.padding.zeros(side, kernel, self.stride)),
             groups: self.groups,
         }
     }
@@ -189,15 +216,81 @@ impl Conv2d {
         bias: Option<Tensor<1>>,
         activation: Activation,
     ) -> Tensor<4> {
+        let window = self.window(&input);
         if self.has_kernel() && cpu::supports(&input) {
-            return cpu::conv2d(input, weight, bias, self.window(), activation);
+            return cpu::conv2d(input, weight, bias, window, activation);
         }
-        let options = ConvOptions::new(
-            [self.stride, self.stride],
-            [self.padding, self.padding],
-            [1, 1],
-            self.groups,
-        );
+        // Burn's convolutions have the same padding on both sides.
+        let [vertical, horizontal] = window.padding;
+        let (input, padding) = if [vertical, horizontal].iter().all(|[a, b]| a == b) {
+            (input, [vertical[0], horizontal[0]])
+        } else {
+            let zeros = [vertical, horizontal].map(|[before, after]| (before, after));
+            (input.pad(zeros, 0.0), [0, 0])
+        };
+        let options = ConvOptions::new([self.stride; 2], padding, [1, 1], self.groups);
         activate(activation, conv2d(input, weight, bias, options))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{DType, TensorData};
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    /// TensorFlow's documentation of `SAME`: the sides of the output are rounded up, and of an odd
+    /// number of zeros one more is behind.
+    #[test]
+    fn same_padding_is_that_of_tensorflow() {
+        let of = |kernel, side| Padding::TensorFlowSame.zeros(side, kernel, 2);
+        assert_eq!((of(3, 224), of(3, 7)), ([0, 1], [1, 1]));
+        assert_eq!((of(5, 56), of(5, 7)), ([1, 2], [2, 2]));
+    }
+
+    /// With the padding `SAME`, outputs and gradients of the kernels are those of Burn's operations
+    /// on a padded image, in double precision.
+    #[test]
+    fn same_padding_agrees_with_operations_of_burn() {
+        let run = |shape: Conv2dShape, sides: [usize; 2], dtype| -> [Vec<f64>; 3] {
+            let device = Device::flex().autodiff();
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+            conv.weight = conv
+                .weight
+                .map(|weight| weight.cast(dtype).detach().require_grad());
+            let dims = [2, shape.channels_in, sides[0], sides[1]];
+            let values: Vec<f32> = (0..dims.iter().product())
+                .map(|i: usize| ((i * 37 % 101) as f32 - 50.0) / 25.0)
+                .collect();
+            let x = Tensor::<4>::from_data(TensorData::new(values, dims), (&device, dtype));
+            let x = x.require_grad();
+            let y = conv.forward(x.clone());
+            let grads = (y.clone() * y.clone()).sum().backward();
+            let read = |tensor: Tensor<4>| tensor.into_data().iter::<f64>().collect();
+            let weight = conv.weight.val().grad(&grads).expect("a gradient");
+            [
+                read(y),
+                read(x.grad(&grads).expect("a gradient")),
+                read(weight),
+            ]
+        };
+        for (kernel, sides) in [(3, [8, 7]), (5, [8, 6]), (5, [9, 4])] {
+            for shape in [
+                Conv2dShape::same(3, 5, kernel),
+                Conv2dShape::depthwise(9, kernel),
+            ] {
+                let shape = shape.with_stride(2).with_padding(Padding::TensorFlowSame);
+                let single = run(shape, sides, DType::F32);
+                let double = run(shape, sides, DType::F64);
+                for (single, double) in single.iter().zip(&double) {
+                    assert_eq!(single.len(), double.len());
+                    let largest = double.iter().fold(0f64, |most, v| most.max(v.abs()));
+                    for (got, known) in single.iter().zip(double) {
+                        assert!((got - known).abs() < 1e-5 * largest, "{got} for {known}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -83,7 +83,7 @@ impl ConvNorm<'_> {
     fn apply(&self, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
         let on_cpu = cpu::supports(&x);
         if self.norm.trains(&x) {
-            if let (true, Some((kernel, window))) = (on_cpu, self.conv.kernel()) {
+            if let (true, Some((kernel, window))) = (on_cpu, self.conv.kernel(&x)) {
                 return self.norm.track(cpu::conv_norm_train(
                     x,
                     kernel,
@@ -123,7 +123,7 @@ impl ConvNorm<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Conv2dShape, Init, activation::gelu_by_burn};
+    use crate::nn::{Conv2dShape, Init, Padding, activation::gelu_by_burn};
     use burn::{
         module::Module,
         tensor::{Device, TensorData, module::conv2d, ops::ConvOptions},
@@ -322,7 +322,7 @@ mod tests {
             channels_out: 24,
             kernel: 2,
             stride: 1,
-            padding: 0,
+            padding: Padding::Equal(0),
             groups: 1,
             bias: true,
         };

@@ -21,7 +21,7 @@ mod pool;
 
 pub use activation::{gelu, relu6};
 pub use branch::{add, branch};
-pub use conv::{Conv2d, Conv2dShape};
+pub use conv::{Conv2d, Conv2dShape, Padding};
 pub use conv_norm::ConvNorm;
 pub use init::Init;
 pub(crate) use init::normal;

@@ -14,7 +14,7 @@ struct Input {
     size: [Size; 2],
     kernel: [Size; 2],
     stride: [Size; 2],
-    padding: [Size; 2],
+    padding: [[Size; 2]; 2],
     groups: Groups,
     bias: bool,
     activation: Function,
@@ -53,7 +53,10 @@ const MAX_FLOATS: usize = 1 << 16;
 const MAX_WORK: f64 = 4e6;
 
 fn small(shape: &Conv2d) -> bool {
-    let border = |size: usize, i: usize| size + 2 * (shape.padding[i] + shape.kernel[i]);
+    let border = |size: usize, i: usize| {
+        let [before, after] = shape.padding[i];
+        size + before + after + 2 * shape.kernel[i]
+    };
     let padded = border(shape.height, 0).saturating_mul(border(shape.width, 1));
     let channels = shape.in_channels.max(shape.out_channels);
     padded.saturating_mul(channels) <= MAX_FLOATS
@@ -72,7 +75,7 @@ fuzz_target!(|input: Input| {
         width: input.size[1].get(),
         kernel: input.kernel.map(Size::get),
         stride: input.stride.map(Size::get),
-        padding: input.padding.map(Size::get),
+        padding: input.padding.map(|sides| sides.map(Size::get)),
         groups: 1,
     };
     let shape = match input.groups {

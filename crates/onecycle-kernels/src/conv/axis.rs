@@ -21,7 +21,8 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// The axis of the forward pass.
+    /// The axis of the forward pass. `padding` is that in front of the source; what lies behind it
+    /// shows in the number of outputs.
     pub(crate) fn forward(outputs: usize, kernel: usize, stride: usize, padding: usize) -> Axis {
         Axis {
             outputs,
@@ -39,7 +40,8 @@ impl Axis {
     ///
     /// Input `y` receives the gradient of output `o` times tap `y + padding - o * stride`. All
     /// inputs with the same `phase = (y + padding) mod stride` use the same taps, so each phase is
-    /// a dense correlation and no zeros have to be inserted between the outputs.
+    /// a dense correlation and no zeros have to be inserted between the outputs. `padding` is that in
+    /// front of the inputs.
     pub(crate) fn backward(
         size: usize,
         kernel: usize,
@@ -115,13 +117,16 @@ mod tests {
     /// All phases together connect the same inputs, outputs and taps as the forward axis.
     #[test]
     fn backward_is_the_transpose() {
-        for (size, kernel, stride, padding) in (1..9)
+        for (size, kernel, stride, padding, behind) in (1..9)
             .flat_map(|size| (1..6).map(move |kernel| (size, kernel)))
             .flat_map(|(size, kernel)| (1..4).map(move |stride| (size, kernel, stride)))
             .flat_map(|(size, kernel, stride)| (0..4).map(move |p| (size, kernel, stride, p)))
-            .filter(|(size, kernel, _, padding)| *kernel <= size + 2 * padding)
+            .flat_map(|(size, kernel, stride, p)| {
+                (0..4).map(move |behind| (size, kernel, stride, p, behind))
+            })
+            .filter(|(size, kernel, _, padding, behind)| *kernel <= size + padding + behind)
         {
-            let outputs = (size + 2 * padding - kernel) / stride + 1;
+            let outputs = (size + padding + behind - kernel) / stride + 1;
             let forward = Axis::forward(outputs, kernel, stride, padding);
             let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
             for o in 0..outputs {
@@ -154,7 +159,7 @@ mod tests {
             transposed.sort_unstable();
             assert_eq!(
                 pairs, transposed,
-                "size {size}, kernel {kernel}, stride {stride}, padding {padding}"
+                "size {size}, kernel {kernel}, stride {stride}, padding {padding} and {behind}"
             );
         }
     }

@@ -56,7 +56,7 @@ impl Geometry {
         let axes = |i: usize| -> Vec<Axis> {
             let (kernel, stride) = (shape.kernel[i], shape.stride[i]);
             (0..stride)
-                .map(|phase| Axis::backward(size[i], kernel, stride, shape.padding[i], phase))
+                .map(|phase| Axis::backward(size[i], kernel, stride, shape.padding[i][0], phase))
                 .filter(|axis| axis.outputs > 0)
                 .collect()
         };
@@ -100,7 +100,7 @@ pub(crate) fn forward_axes(shape: &Conv2d, output: [usize; 2]) -> [Axis; 2] {
             output[i],
             shape.kernel[i],
             shape.stride[i],
-            shape.padding[i],
+            shape.padding[i][0],
         )
     })
 }

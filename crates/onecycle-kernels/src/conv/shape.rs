@@ -23,16 +23,17 @@ pub struct Conv2d {
     pub kernel: [usize; 2],
     /// Distance between neighbouring windows, at most 32768.
     pub stride: [usize; 2],
-    /// Rows and columns of zeros on each side of the input, at most 32768.
-    pub padding: [usize; 2],
+    /// Zeros around the input: `[[rows above, rows below], [columns left, columns right]]`, at most
+    /// 32768 each.
+    pub padding: [[usize; 2]; 2],
     /// Groups of channels: 1, or the number of input channels for a depthwise convolution, which has
     /// as many output channels.
     pub groups: usize,
 }
 
 impl Conv2d {
-    /// Rows and columns of the output: `(size + 2 padding - kernel) / stride + 1`, with the quotient
-    /// rounded down.
+    /// Rows and columns of the output: `(size + padding - kernel) / stride + 1` with the padding of
+    /// both sides, and with the quotient rounded down.
     ///
     /// # Errors
     /// A dimension other than the padding is zero; there are several groups, but not as many as input
@@ -64,7 +65,8 @@ impl Conv2d {
             for (name, value) in [
                 ("size", size[i]),
                 ("kernel", self.kernel[i]),
-                ("padding", self.padding[i]),
+                ("padding", self.padding[i][0]),
+                ("padding", self.padding[i][1]),
                 ("stride", self.stride[i]),
             ] {
                 if value > 1 << 15 {
@@ -75,7 +77,7 @@ impl Conv2d {
                     });
                 }
             }
-            let padded = size[i] + 2 * self.padding[i];
+            let padded = size[i] + self.padding[i][0] + self.padding[i][1];
             if self.kernel[i] > padded {
                 return Err(KernelError::Window {
                     window: self.kernel[i],
@@ -144,7 +146,8 @@ impl Conv2d {
     pub(crate) fn flattened(&self) -> Conv2d {
         const PIXELS: usize = 512;
         let pixels = self.height * self.width;
-        let pointwise = self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0];
+        let pointwise =
+            self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [[0; 2]; 2];
         if !pointwise || self.groups != 1 || !(2..=1 << 15).contains(&pixels) {
             return *self;
         }

@@ -18,7 +18,7 @@ fn shapes() -> impl Strategy<Value = Conv2d> {
     let window = (
         (1usize..=7, 1usize..=7),
         (1usize..=3, 1usize..=3),
-        (0usize..=3, 0usize..=3),
+        [[0usize..=3, 0..=3], [0..=3, 0..=3]],
     );
     (prop_oneof![2 => small, 1 => many], window).prop_filter_map(
         "the window fits",
@@ -31,7 +31,7 @@ fn shapes() -> impl Strategy<Value = Conv2d> {
                 width,
                 kernel: [k.0, k.1],
                 stride: [s.0, s.1],
-                padding: [p.0, p.1],
+                padding: p,
                 groups: 1,
             };
             (shape.output().is_ok()).then_some(shape)
@@ -60,7 +60,7 @@ fn common_layers_agree_with_the_reference() {
             width: size,
             kernel: [kernel; 2],
             stride: [stride; 2],
-            padding: [kernel / 2; 2],
+            padding: [[kernel / 2; 2]; 2],
             groups: 1,
         };
     for shape in [
@@ -95,7 +95,7 @@ fn square(
         width: size[1],
         kernel: [kernel; 2],
         stride: [stride; 2],
-        padding: [padding; 2],
+        padding: [[padding; 2]; 2],
         groups: 1,
     }
 }
@@ -196,7 +196,7 @@ fn large_padding() {
 /// Windows, strides and padding that differ between the directions.
 #[test]
 fn unequal_directions() {
-    let shape = |kernel, stride, padding| Conv2d {
+    let shape = |kernel, stride, padding: [usize; 2]| Conv2d {
         batch: 3,
         in_channels: 4,
         out_channels: 11,
@@ -204,7 +204,7 @@ fn unequal_directions() {
         width: 9,
         kernel,
         stride,
-        padding,
+        padding: padding.map(|zeros| [zeros; 2]),
         groups: 1,
     };
     for shape in [

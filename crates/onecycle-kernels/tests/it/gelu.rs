@@ -88,7 +88,7 @@ fn fused_with_a_convolution_it_agrees_with_separate_calls() {
         width: size,
         kernel: [kernel; 2],
         stride: [1; 2],
-        padding: [kernel / 2 * (kernel % 2); 2],
+        padding: [[kernel / 2 * (kernel % 2); 2]; 2],
         groups: 1,
     };
     for shape in [

@@ -33,7 +33,7 @@ fn check(batch: usize, inputs: usize, outputs: usize, seed: u64) {
         width: 1,
         kernel: [1, 1],
         stride: [1, 1],
-        padding: [0, 0],
+        padding: [[0; 2]; 2],
         groups: 1,
     };
     let x = numbers(seed, batch * inputs);

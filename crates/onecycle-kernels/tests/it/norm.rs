@@ -508,7 +508,7 @@ fn fused_convolutions_agree_with_separate_calls() {
             width: size,
             kernel: [kernel; 2],
             stride: [stride; 2],
-            padding: [kernel / 2; 2],
+            padding: [[kernel / 2; 2]; 2],
             groups: 1,
         };
     for shape in [

@@ -54,7 +54,7 @@ fn after_a_convolution_it_clamps_the_output() {
         width: 10,
         kernel: [3, 3],
         stride: [2, 2],
-        padding: [1, 1],
+        padding: [[1; 2]; 2],
         groups: 1,
     };
     let winograd = Conv2d {
@@ -71,7 +71,7 @@ fn after_a_convolution_it_clamps_the_output() {
         width: 1,
         kernel: [1, 1],
         stride: [1, 1],
-        padding: [0, 0],
+        padding: [[0; 2]; 2],
         groups: 1,
     };
     for shape in [shape, winograd, linear] {

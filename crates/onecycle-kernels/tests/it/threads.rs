@@ -37,7 +37,7 @@ fn convolution() {
         width: 11,
         kernel: [3, 3],
         stride: [1, 1],
-        padding: [1, 1],
+        padding: [[1; 2]; 2],
         groups: 1,
     };
     // Many images; strides; one pixel; large weights in several parts, and point by point; depthwise.
@@ -53,7 +53,7 @@ fn convolution() {
             height: 1,
             width: 1,
             kernel: [1, 1],
-            padding: [0, 0],
+            padding: [[0; 2]; 2],
             ..shape
         },
         Conv2d {

@@ -22,7 +22,7 @@ fn the_error_is_at_most_four_times_that_of_a_direct_sum() {
         width: 8,
         kernel: [3, 3],
         stride: [1, 1],
-        padding: [1, 1],
+        padding: [[1; 2]; 2],
         groups: 1,
     };
     let x: Vec<f32> = numbers(1, shape.input_len())

@@ -4,8 +4,8 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, NormShape, global_max_pool2d,
-    max_pool2d,
+    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, NormShape, Padding,
+    global_max_pool2d, max_pool2d,
 };
 
 use super::whitening::whitening_filters;
@@ -66,7 +66,7 @@ impl Airbench94 {
             channels_out: filters,
             kernel: PATCH,
             stride: 1,
-            padding: 0,
+            padding: Padding::Equal(0),
             groups: 1,
             bias: true,
         };

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use onecycle_burn::nn::{
-    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, NormShape, branch,
+    BatchNorm2d, Conv2d, Conv2dShape, ConvNorm, Init, Linear, NormShape, Padding, branch,
     global_average_pool2d,
 };
 
@@ -74,8 +74,6 @@ const STAGES: [Stage; 7] = [
 /// [`Init::Uniform`]. There is no dropout.
 #[derive(Module, Debug)]
 pub struct EfficientNetLite0 {
-    #[module(skip)]
-    same: SamePadding,
     conv_stem: Conv2d,
     bn1: BatchNorm2d,
     blocks: Vec<Vec<MobileBlock>>,
@@ -116,8 +114,7 @@ impl EfficientNetLite0 {
         device: &Device,
     ) -> Self {
         let stem = Conv2dShape::same(channels_in, STEM, 3).with_stride(2);
-        let (stem, same) = constants.padding(stem);
-        let conv_stem = Conv2d::new(stem, Init::KaimingFanOut, rng, device);
+        let conv_stem = Conv2d::new(constants.padded(stem), Init::KaimingFanOut, rng, device);
         let mut channels = STEM;
         let mut blocks = Vec::with_capacity(STAGES.len());
         for (index, stage) in STAGES.iter().enumerate() {
@@ -140,7 +137,6 @@ impl EfficientNetLite0 {
         }
         let head = Conv2dShape::same(channels, FEATURES, 1);
         EfficientNetLite0 {
-            same,
             conv_stem,
             bn1: constants.norm(STEM, device),
             blocks,
@@ -161,7 +157,6 @@ impl EfficientNetLite0 {
     /// Maps `[batch, channels, height, width]` to the features before `classifier`,
     /// `[batch, 1280]`.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let images = self.same.pad(images);
         let mut x = layer(&self.conv_stem, &self.bn1).forward_relu6(images);
         for block in self.blocks.iter().flatten() {
             x = block.forward(x);
@@ -189,17 +184,13 @@ enum Constants {
 }
 
 impl Constants {
-    /// A convolution, and the padding in front of it instead of its own.
-    fn padding(self, shape: Conv2dShape) -> (Conv2dShape, SamePadding) {
+    /// The convolution with the library's padding.
+    fn padded(self, shape: Conv2dShape) -> Conv2dShape {
         match self {
             Constants::TensorFlow if shape.stride > 1 => {
-                let same = SamePadding {
-                    kernel: shape.kernel,
-                    stride: shape.stride,
-                };
-                (shape.with_padding(0), same)
+                shape.with_padding(Padding::TensorFlowSame)
             }
-            _ => (shape, SamePadding::NONE),
+            _ => shape,
         }
     }
 
@@ -210,37 +201,6 @@ impl Constants {
             Constants::TensorFlow => EfficientNetLite0::TENSORFLOW_EPSILON,
         };
         BatchNorm2d::with(NormShape { epsilon, ..shape }, device)
-    }
-}
-
-/// TensorFlow's padding `SAME` in front of a convolution without padding: the output has `side /
-/// stride` rows and columns, rounded up. An odd number of zeros has one more behind than in front.
-#[derive(Debug, Clone, Copy)]
-struct SamePadding {
-    /// Side of the window; 0 for no padding.
-    kernel: usize,
-    stride: usize,
-}
-
-impl SamePadding {
-    const NONE: Self = SamePadding {
-        kernel: 0,
-        stride: 1,
-    };
-
-    /// Rows or columns in front and behind.
-    fn of(self, side: usize) -> (usize, usize) {
-        let last = side.div_ceil(self.stride).saturating_sub(1) * self.stride;
-        let zeros = (last + self.kernel).saturating_sub(side);
-        (zeros / 2, zeros.div_ceil(2))
-    }
-
-    fn pad(self, x: Tensor<4>) -> Tensor<4> {
-        if self.kernel == 0 {
-            return x;
-        }
-        let [_, _, height, width] = x.dims();
-        x.pad([self.of(height), self.of(width)], 0.0)
     }
 }
 
@@ -260,10 +220,10 @@ impl BlockShape {
         self.stride == 1 && self.channels_in == self.channels_out
     }
 
-    /// The depthwise convolution, and the padding in front of it.
-    fn depthwise(self, channels: usize) -> (Conv2dShape, SamePadding) {
+    /// The depthwise convolution.
+    fn depthwise(self, channels: usize) -> Conv2dShape {
         let shape = Conv2dShape::depthwise(channels, self.kernel).with_stride(self.stride);
-        self.constants.padding(shape)
+        self.constants.padded(shape)
     }
 }
 
@@ -316,9 +276,8 @@ impl SeparableBlock {
         let mut conv = |shape| Conv2d::new(shape, Init::KaimingFanOut, rng, device);
         let norm = |channels| shape.constants.norm(channels, device);
         // The only block without expansion has stride 1.
-        let (depthwise, _) = shape.depthwise(channels_in);
         SeparableBlock {
-            conv_dw: conv(depthwise),
+            conv_dw: conv(shape.depthwise(channels_in)),
             bn1: norm(channels_in),
             conv_pw: conv(Conv2dShape::same(channels_in, channels_out, 1)),
             bn2: norm(channels_out),
@@ -338,8 +297,6 @@ impl SeparableBlock {
 /// again (Sandler et al. 2018, "MobileNetV2", section 3.3).
 #[derive(Module, Debug)]
 pub struct InvertedBlock {
-    #[module(skip)]
-    same: SamePadding,
     conv_pw: Conv2d,
     bn1: BatchNorm2d,
     conv_dw: Conv2d,
@@ -359,12 +316,10 @@ impl InvertedBlock {
         let width = EXPANSION * channels_in;
         let mut conv = |shape| Conv2d::new(shape, Init::KaimingFanOut, rng, device);
         let norm = |channels| shape.constants.norm(channels, device);
-        let (depthwise, same) = shape.depthwise(width);
         InvertedBlock {
-            same,
             conv_pw: conv(Conv2dShape::same(channels_in, width, 1)),
             bn1: norm(width),
-            conv_dw: conv(depthwise),
+            conv_dw: conv(shape.depthwise(width)),
             bn2: norm(width),
             conv_pwl: conv(Conv2dShape::same(width, channels_out, 1)),
             bn3: norm(channels_out),
@@ -375,7 +330,6 @@ impl InvertedBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (x, residual) = residual_of(self.residual, x);
         let y = layer(&self.conv_pw, &self.bn1).forward_relu6(x);
-        let y = self.same.pad(y);
         let y = layer(&self.conv_dw, &self.bn2).forward_relu6(y);
         last(layer(&self.conv_pwl, &self.bn3), y, residual)
     }
@@ -402,18 +356,4 @@ fn last(layer: ConvNorm, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4>
 
 fn layer<'a>(conv: &'a Conv2d, norm: &'a BatchNorm2d) -> ConvNorm<'a> {
     ConvNorm { conv, norm }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// TensorFlow's documentation of `SAME`: the sides of the output are rounded up, and of an odd
-    /// number of zeros one more is behind.
-    #[test]
-    fn padding_is_that_of_tensorflow() {
-        let of = |kernel, side| SamePadding { kernel, stride: 2 }.of(side);
-        assert_eq!((of(3, 224), of(3, 7)), ((0, 1), (1, 1)));
-        assert_eq!((of(5, 56), of(5, 7)), ((1, 2), (2, 2)));
-    }
 }

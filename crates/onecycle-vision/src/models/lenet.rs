@@ -3,7 +3,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear, max_pool2d};
+use onecycle_burn::nn::{Conv2d, Conv2dShape, Init, Linear, Padding, max_pool2d};
 
 /// LeNet-5 (LeCun et al. 1998, "Gradient-based learning applied to document recognition", section
 /// II.B) in its usual modern form: ReLU instead of tanh, max pooling instead of trained
@@ -46,7 +46,9 @@ impl LeNet5 {
         let side = |side: usize| (side / 2 - 4) / 2;
         let features = 16 * side(height) * side(width);
         let conv1 = Conv2dShape::same(channels_in, 6, 5).with_bias();
-        let conv2 = Conv2dShape::same(6, 16, 5).with_padding(0).with_bias();
+        let conv2 = Conv2dShape::same(6, 16, 5)
+            .with_padding(Padding::Equal(0))
+            .with_bias();
         LeNet5 {
             conv1: Conv2d::new(conv1, Init::Uniform, rng, device),
             conv2: Conv2d::new(conv2, Init::Uniform, rng, device),
@@ -114,7 +116,11 @@ impl CaffeLeNet {
         let init = Init::XavierFanIn;
         let side = |side: usize| ((side - 4) / 2 - 4) / 2;
         let features = 50 * side(height) * side(width);
-        let conv = |from, to| Conv2dShape::same(from, to, 5).with_padding(0).with_bias();
+        let conv = |from, to| {
+            Conv2dShape::same(from, to, 5)
+                .with_padding(Padding::Equal(0))
+                .with_bias()
+        };
         CaffeLeNet {
             conv1: Conv2d::new(conv(channels_in, 20), init, rng, device),
             conv2: Conv2d::new(conv(20, 50), init, rng, device),

@@ -66,7 +66,7 @@ impl Geometry {
         let axes = [0, 1].map(|i| {
             let (kernel, stride) = (shape.kernel[i], shape.stride[i]);
             (0..stride)
-                .map(|phase| Axis::backward(output[i], kernel, stride, shape.padding[i], phase))
+                .map(|phase| Axis::backward(output[i], kernel, stride, shape.padding[i][0], phase))
                 .filter(|axis| axis.outputs > 0)
                 .collect()
         });

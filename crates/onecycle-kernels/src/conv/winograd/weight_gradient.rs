@@ -72,7 +72,7 @@ impl Tiling {
                 height: shape.height,
                 width: shape.width,
                 channels: shape.in_channels,
-                before: shape.padding,
+                before: shape.padding.map(|[before, _]| before),
                 tiles,
             },
             gradient: TiledImage {

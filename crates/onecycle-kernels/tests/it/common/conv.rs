@@ -19,8 +19,8 @@ pub fn each_product(shape: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) 
                     for c in 0..of_group {
                         for r in 0..kh {
                             for s in 0..kw {
-                                let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0]);
-                                let x = (j * shape.stride[1] + s).wrapping_sub(shape.padding[1]);
+                                let y = (i * shape.stride[0] + r).wrapping_sub(shape.padding[0][0]);
+                                let x = (j * shape.stride[1] + s).wrapping_sub(shape.padding[1][0]);
                                 if y < shape.height && x < shape.width {
                                     let input = ((n * shape.height + y) * shape.width + x)
                                         * shape.in_channels

@@ -13,7 +13,7 @@ const CONV: Conv2d = Conv2d {
     width: 7,
     kernel: [3, 2],
     stride: [2, 1],
-    padding: [1, 0],
+    padding: [[1; 2], [0; 2]],
     groups: 1,
 };
 
@@ -125,8 +125,12 @@ fn impossible_convolutions_are_errors() {
             dimension("stride", TOO_LARGE),
         ),
         (
-            with(|s| s.padding = [usize::MAX, 0]),
+            with(|s| s.padding = [[usize::MAX, 0], [0; 2]]),
             dimension("padding", usize::MAX),
+        ),
+        (
+            with(|s| s.padding = [[0; 2], [0, 1 << 16]]),
+            dimension("padding", 1 << 16),
         ),
         (with(|s| s.batch = usize::MAX), Expected::Size("batch")),
         (
