@@ -159,7 +159,7 @@ mod workspace;
 
 pub use activation::Activation;
 pub use channels::Pixels;
-pub use conv::{Conv2d, Conv2dGradients, Epilogue};
+pub use conv::{Conv2d, Conv2dGradients, Epilogue, Mask};
 pub use error::KernelError;
 pub use kernels::Kernels;
 pub use loss::CrossEntropy;

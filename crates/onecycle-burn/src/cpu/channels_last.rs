@@ -90,11 +90,6 @@ impl ChannelsLast {
         self.tensor.storage_mut()
     }
 
-    /// Number of pixels of all images.
-    pub(super) fn pixels(&self) -> usize {
-        self.dims[0] * self.dims[2] * self.dims[3]
-    }
-
     /// The tensor for Burn.
     pub(super) fn into_tensor(self) -> FlexTensor {
         self.tensor

@@ -99,14 +99,6 @@ pub(super) fn ghost_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
     }
 }
 
-/// Pixels and channels of a feature map.
-pub(super) fn pixels(x: &ChannelsLast) -> Pixels {
-    Pixels {
-        count: x.pixels(),
-        channels: x.dims[1],
-    }
-}
-
 /// The statistics of each ghost batch.
 #[derive(Clone, Debug)]
 pub(super) struct GhostStatistics {

@@ -73,6 +73,13 @@ impl<'a> DirectConv<'a> {
 
     /// Images to compute together.
     pub(crate) fn group(&self) -> usize {
+        // The rows of a plain matrix product have the length that suits the cache.
+        if self.geometry.kernel == [1, 1]
+            && self.geometry.output[0] == 1
+            && self.geometry.output[1] > 1
+        {
+            return 1;
+        }
         (GROUP_BYTES / size_of::<f32>() / self.geometry.source.len()).max(1)
     }
 

@@ -139,27 +139,41 @@ impl Conv2d {
         self.in_channels / self.groups.max(1) * self.kernel[0] * self.kernel[1]
     }
 
-    /// The same convolution with all pixels of an image in one row, and several small images in one, if
-    /// the window is a single pixel: a plain matrix product, whose register tiles then do not end with
-    /// each row. The order of values in memory stays the same. Images of one pixel are left alone:
-    /// these are linear layers.
-    pub(crate) fn flattened(&self) -> Conv2d {
-        const PIXELS: usize = 512;
+    /// The same convolution with the pixels of all images cut into equal rows, each an image of its own,
+    /// if the window is a single pixel: a plain matrix product, whose register tiles then end neither
+    /// with a row nor with an image. The rows have at most `most` pixels, or a few more if only very
+    /// short ones divide the pixels. The order of values in memory stays the same. Images of one pixel
+    /// are left alone: these are linear layers.
+    pub(crate) fn flattened(&self, most: usize) -> Conv2d {
+        const SHORT: usize = 4;
+
         let pixels = self.height * self.width;
         let pointwise =
             self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [[0; 2]; 2];
-        if !pointwise || self.groups != 1 || !(2..=1 << 15).contains(&pixels) {
+        if !pointwise || self.groups != 1 || pixels < 2 {
             return *self;
         }
-        let most = (PIXELS / pixels).clamp(1, self.batch);
-        let images = (1..=most).rev().find(|n| self.batch.is_multiple_of(*n));
-        let images = images.unwrap_or(1);
+        let all = self.batch * pixels;
+        let divides = |width: &usize| all.is_multiple_of(*width);
+        let least = most.div_ceil(SHORT).min(all);
+        let width = (least..=most.min(all)).rev().find(divides);
+        // A row must not exceed the largest image. If there is no such divisor, nothing is cut.
+        let width = width.or_else(|| (most + 1..=(1 << 15).min(all)).find(divides));
+        let Some(width) = width else {
+            return *self;
+        };
         Conv2d {
-            batch: self.batch / images,
+            batch: all / width,
             height: 1,
-            width: images * pixels,
+            width,
             ..*self
         }
+    }
+
+    /// Pixels of which input and output together stay in the second-level cache.
+    pub(crate) fn cached_pixels(&self) -> usize {
+        const BYTES: usize = 256 << 10;
+        (BYTES / size_of::<f32>() / (self.in_channels + self.out_channels)).max(64)
     }
 
     /// Whether each channel has a window of its own.

@@ -11,9 +11,12 @@
 //! depends on the shape alone, so that the result does not depend on the number of threads.
 
 use super::axis::Axis;
+use super::direct::DirectConv;
 use super::geometry::{channel_block, forward_axes};
+use super::output_gradient::OutputGradient;
 use super::padding::PaddedLayout;
 use super::shape::Conv2d;
+use crate::channels::{Pixels, add_sums};
 use crate::error::KernelError;
 use crate::gemm::{AOrder, DepthLoop, Init, Tile, max_rows, split_evenly};
 use crate::kernels::Kernels;
@@ -29,6 +32,11 @@ const ROWS_BYTES: usize = 24 << 10;
 /// Minimum pixels per register tile; below it, loading and storing the sums costs more than it
 /// saves.
 const MIN_PIXELS: usize = 64;
+/// Most pixels of a plain matrix product that the tiles read at a time.
+const MAX_PIXELS: usize = 256;
+/// Fewest blocks of output channels, and fewest input channels, for which it pays to pack.
+const MIN_BLOCKS: usize = 4;
+const MIN_CHANNELS: usize = 64;
 /// Most partial sums that the batch is divided into.
 const MAX_GROUPS: usize = 16;
 /// Gradients above this size use half as many groups, because partial sums must be added up.
@@ -50,6 +58,11 @@ struct Plan {
     /// Output rows and images that the tiles read at a time.
     rows: usize,
     images: usize,
+}
+
+/// The shape with rows of pixels of a suitable length, if it is a plain matrix product.
+pub(crate) fn in_rows(shape: &Conv2d) -> Conv2d {
+    shape.flattened(shape.cached_pixels().min(MAX_PIXELS))
 }
 
 impl Plan {
@@ -102,44 +115,138 @@ impl Plan {
         self.axes[0].taps * self.row_len() * self.block
     }
 
+    /// Whether this is a plain matrix product of rows of pixels.
+    fn is_plain(&self) -> bool {
+        let [vertical, horizontal] = self.axes;
+        [
+            vertical.taps,
+            horizontal.taps,
+            vertical.outputs,
+            horizontal.step,
+        ] == [1; 4]
+            && horizontal.outputs > 1
+            && self.source.columns == [0, 0]
+            && self.source.rows == [0, 0]
+    }
+
+    /// Whether input and gradient of a plain matrix product are packed for the tiles.
+    fn packs(&self) -> bool {
+        self.is_plain()
+            && self.out_channels >= MIN_BLOCKS * self.block
+            && self.source.channels >= MIN_CHANNELS
+    }
+
     /// Floats of a window row.
     fn row_len(&self) -> usize {
         self.axes[1].taps * self.source.channels
     }
 }
 
-/// Computes the gradient in the order of the weights.
+/// Results of [`run`].
+pub(crate) struct Gradients<'a> {
+    /// In the order of the weights.
+    pub weights: &'a mut [f32],
+    /// Also compute the sums of the output gradient over all pixels, `[out channels]`, while it is in
+    /// cache.
+    pub bias: Option<&'a mut [f32]>,
+    /// Also compute the gradient of the input with this convolution, from the same rows of the output
+    /// gradient while they are in cache.
+    pub data: Option<(&'a DirectConv<'a>, &'a mut [f32])>,
+}
+
+/// Whether [`run`] can compute all results of a plain matrix product in one pass. Otherwise it computes
+/// the gradient of the weights alone: parts of the output channels would each need the output gradient
+/// of all channels.
+pub(crate) fn is_one_pass(isa: Isa, shape: &Conv2d) -> Result<bool, KernelError> {
+    let plan = Plan::new(shape, isa)?;
+    Ok(plan.is_plain() && plan.parts == 1)
+}
+
+/// What a thread computes at a time: the contribution of a group of images to a part of the output
+/// channels.
+struct Task<'a> {
+    /// Sums of the weights' gradient.
+    partial: &'a mut [f32],
+    /// Sums of the bias's gradient, `[2, out channels]`, of which the second half is unused.
+    bias: Option<&'a mut [f64]>,
+    /// The group's part of the gradient of the input.
+    data: Option<&'a mut [f32]>,
+}
+
+/// Computes the gradient of the weights and, where [`is_one_pass`] allows it, the others.
 pub(crate) fn run(
     kernels: &Kernels,
     shape: &Conv2d,
     input: &[f32],
-    output_gradient: &[f32],
-    weight_gradient: &mut [f32],
+    output_gradient: &OutputGradient,
+    gradients: Gradients,
 ) -> Result<(), KernelError> {
-    let plan = Plan::new(shape, kernels.isa)?;
+    let (isa, workspace) = (kernels.isa, &kernels.workspace);
+    let plan = Plan::new(shape, isa)?;
     let groups = shape.batch.div_ceil(plan.group);
     let part_len = plan.part_blocks * plan.block_len();
     let group_len = plan.parts * part_len;
-    let mut partial = kernels.workspace.take(groups * group_len);
+    let mut partial = workspace.take(groups * group_len);
     let input_image = input.len() / shape.batch;
-    let output_image = output_gradient.len() / shape.batch;
-    for_chunks(&mut partial, part_len, |index, partial| {
+    let output_image = shape.output_len()? / shape.batch;
+    let channels = shape.out_channels;
+    let (conv, data) = gradients.data.unzip();
+    let mut bias_sums = vec![0.0; gradients.bias.as_ref().map_or(0, |_| groups * 2 * channels)];
+    let mut of_data = data.map(|data| data.chunks_mut(plan.group * input_image));
+    let mut of_bias = bias_sums.chunks_exact_mut(2 * channels);
+    let tasks = partial.chunks_exact_mut(part_len).map(|partial| Task {
+        partial,
+        bias: of_bias.next(),
+        data: of_data.as_mut().and_then(Iterator::next),
+    });
+    let mut tasks: Vec<Task> = tasks.collect();
+    for_chunks(&mut tasks, 1, |index, tasks| {
         let (group, part) = (index / plan.parts, index % plan.parts);
         let first = group * plan.group;
-        let count = plan.group.min(shape.batch - first);
-        kernels.isa.run(Part {
-            plan: &plan,
-            workspace: &kernels.workspace,
-            input: &input[first * input_image..][..count * input_image],
-            output_gradient: &output_gradient[first * output_image..][..count * output_image],
-            images: count,
-            first_block: part * plan.part_blocks,
+        let end = shape.batch.min(first + plan.group);
+        let mut scratch = workspace.take(output_gradient.scratch(plan.images * output_image));
+        for Task {
             partial,
-        });
+            bias,
+            data,
+        } in tasks
+        {
+            for from in (first..end).step_by(plan.images) {
+                let next = end.min(from + plan.images);
+                let elements = from * output_image..next * output_image;
+                let gradient = output_gradient.get(isa, elements, &mut scratch);
+                isa.run(Part {
+                    plan: &plan,
+                    workspace,
+                    input: &input[from * input_image..next * input_image],
+                    gradient,
+                    count: next - from,
+                    is_first: from == first,
+                    first_block: part * plan.part_blocks,
+                    partial,
+                });
+                if let Some(sums) = bias {
+                    let count = gradient.len() / channels;
+                    add_sums(isa, &Pixels { count, channels }, gradient, sums);
+                }
+                if let (Some(conv), Some(data)) = (conv, data.as_deref_mut()) {
+                    let here = (from - first) * input_image..(next - first) * input_image;
+                    conv.run(gradient, &mut data[here]);
+                }
+            }
+        }
     });
+    drop(tasks);
+    if let Some(bias) = gradients.bias {
+        let count = shape.batch * output_image / channels;
+        let [sums, _] = Pixels { count, channels }.total(&bias_sums);
+        for (target, sum) in bias.iter_mut().zip(sums) {
+            *target = sum as f32;
+        }
+    }
     let (total, others) = partial.split_at_mut(group_len);
     add_groups(total, others);
-    unpack(shape, plan.block, total, weight_gradient);
+    unpack(shape, plan.block, total, gradients.weights);
     Ok(())
 }
 
@@ -173,13 +280,15 @@ pub(crate) fn unpack(shape: &Conv2d, block: usize, total: &[f32], weight_gradien
     });
 }
 
-/// The contribution of a group of images to a part of the output channels.
+/// The contribution of a few images to a part of the output channels.
 struct Part<'a> {
     plan: &'a Plan,
     workspace: &'a Workspace,
     input: &'a [f32],
-    output_gradient: &'a [f32],
-    images: usize,
+    gradient: &'a [f32],
+    count: usize,
+    /// Whether the sums are still uninitialised.
+    is_first: bool,
     first_block: usize,
     partial: &'a mut [f32],
 }
@@ -190,33 +299,31 @@ impl WithSimd for Part<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let plan = self.plan;
-        let at_once = plan.images;
-        let input_image = self.input.len() / self.images;
-        let output_image = self.output_gradient.len() / self.images;
-        for first in (0..self.images).step_by(at_once) {
-            let count = at_once.min(self.images - first);
-            let input = &self.input[first * input_image..][..count * input_image];
-            let gradient = &self.output_gradient[first * output_image..][..count * output_image];
-            let padded = plan.source.pad(self.workspace, input);
-            // Tiles read whole vectors, which may reach beyond the last pixel's channels.
-            let copy = (!plan.out_channels.is_multiple_of(S::LANES)).then(|| {
-                let mut copy = self.workspace.take(gradient.len() + MAX_LANES);
-                copy[..gradient.len()].copy_from_slice(gradient);
-                copy[gradient.len()..].fill(0.0);
-                copy
-            });
-            let images = Images {
-                plan,
-                padded: &padded,
-                gradient: copy.as_deref().unwrap_or(gradient),
-                count,
-                is_first: first == 0,
-                first_block: self.first_block,
-            };
-            for row in (0..plan.axes[0].outputs).step_by(plan.rows) {
-                // SAFETY: the caller's guarantees.
-                unsafe { images.add_rows::<S>(row, self.partial) }
-            }
+        let padded = plan.source.pad(self.workspace, self.input);
+        let mut images = Images {
+            plan,
+            padded: &padded,
+            gradient: self.gradient,
+            count: self.count,
+            is_first: self.is_first,
+            first_block: self.first_block,
+        };
+        if plan.packs() {
+            // SAFETY: the caller's guarantees.
+            unsafe { images.add_packed::<S>(self.workspace, self.partial) }
+            return;
+        }
+        // Tiles read whole vectors, which may reach beyond the last pixel's channels.
+        let copy = (!plan.out_channels.is_multiple_of(S::LANES)).then(|| {
+            let mut copy = self.workspace.take(self.gradient.len() + MAX_LANES);
+            copy[..self.gradient.len()].copy_from_slice(self.gradient);
+            copy[self.gradient.len()..].fill(0.0);
+            copy
+        });
+        images.gradient = copy.as_deref().unwrap_or(self.gradient);
+        for row in (0..plan.axes[0].outputs).step_by(plan.rows) {
+            // SAFETY: the caller's guarantees; the gradient is readable for whole vectors.
+            unsafe { images.add_rows::<S>(row, self.partial) }
         }
     }
 }
@@ -225,7 +332,6 @@ impl WithSimd for Part<'_> {
 struct Images<'a> {
     plan: &'a Plan,
     padded: &'a [f32],
-    /// Readable for whole vectors at each pixel.
     gradient: &'a [f32],
     count: usize,
     /// Whether the sums are still uninitialised.
@@ -234,10 +340,77 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
-    /// Adds the products of `plan.rows` output rows from `first_row` on.
+    /// Adds the products of all pixels of a plain matrix product. Neighbouring pixels lie a multiple of
+    /// the channels apart, so a strip of a few channels would fall into few sets of the cache. Strips
+    /// are copied instead, and reused for all blocks of output channels.
     ///
     /// # Safety
     /// The machine has the instructions of `S`.
+    #[inline(always)]
+    unsafe fn add_packed<S: Simd>(&self, workspace: &Workspace, partial: &mut [f32]) {
+        let plan = self.plan;
+        let (channels_in, channels) = (plan.source.channels, plan.out_channels);
+        let pixels = self.count * plan.axes[1].outputs;
+        let init = match self.is_first {
+            true => Init::Zero,
+            false => Init::Accumulate,
+        };
+        let blocks = partial.len() / plan.block_len();
+        let mut packed = workspace.take(blocks * pixels * plan.block);
+        for (index, block) in packed.chunks_exact_mut(pixels * plan.block).enumerate() {
+            let channel = (self.first_block + index) * plan.block;
+            let width = plan.block.min(channels.saturating_sub(channel));
+            for (pixel, place) in block.chunks_exact_mut(plan.block).enumerate() {
+                let from = &self.gradient[pixel * channels + channel.min(channels)..][..width];
+                place[..width].copy_from_slice(from);
+                place[width..].fill(0.0);
+            }
+        }
+        let max_rows = max_rows(S::REGISTERS, plan.block / S::LANES);
+        let mut strip = workspace.take(pixels * max_rows);
+        for (first, count) in split_evenly(channels_in, max_rows) {
+            for (place, pixel) in strip
+                .chunks_exact_mut(count)
+                .zip(self.padded.chunks_exact(channels_in))
+            {
+                for (to, from) in place.iter_mut().zip(&pixel[first..]) {
+                    *to = *from;
+                }
+            }
+            let of_blocks = partial.chunks_exact_mut(plan.block_len());
+            let gradients = packed.chunks_exact(pixels * plan.block);
+            for (index, (partial, gradient)) in of_blocks.zip(gradients).enumerate() {
+                let channel = (self.first_block + index) * plan.block;
+                if channel >= channels {
+                    break;
+                }
+                let tile = Tile {
+                    rows: count,
+                    columns: plan.block.min(channels - channel),
+                    a: strip.as_ptr(),
+                    a_order: AOrder::ColumnMajor,
+                    a_stride: count,
+                    b: gradient.as_ptr(),
+                    b_stride: plan.block,
+                    c: partial[first * plan.block..].as_mut_ptr(),
+                    c_stride: plan.block,
+                    depth: pixels,
+                    middle: DepthLoop::ONCE,
+                    outer: DepthLoop::ONCE,
+                    init,
+                    limits: None,
+                };
+                // SAFETY: strip and gradient hold `pixels` rows of `count` and of `block` floats; the
+                // sums have room for whole blocks.
+                unsafe { tile.run::<S>() }
+            }
+        }
+    }
+
+    /// Adds the products of `plan.rows` output rows from `first_row` on.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`; the gradient is readable for whole vectors at each pixel.
     #[inline(always)]
     unsafe fn add_rows<S: Simd>(&self, first_row: usize, partial: &mut [f32]) {
         let plan = self.plan;

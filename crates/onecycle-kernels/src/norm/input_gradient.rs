@@ -25,7 +25,7 @@ pub struct InputGradient<'a> {
     activation: Activation,
 }
 
-/// The gradient of a batch norm's output.
+/// The gradient of a layer's output.
 #[derive(Debug)]
 pub enum IncomingGradient<'a> {
     /// Needed afterwards, for example as the gradient of a residual.
@@ -47,7 +47,7 @@ impl<'a> From<&'a mut [f32]> for IncomingGradient<'a> {
 }
 
 impl IncomingGradient<'_> {
-    fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         match self {
             IncomingGradient::Kept(gradient) => gradient,
             IncomingGradient::Spent(gradient) => gradient,

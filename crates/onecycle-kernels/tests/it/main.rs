@@ -4,6 +4,7 @@
 
 mod common;
 
+mod activated;
 mod conv;
 mod depthwise;
 mod elementwise;

@@ -9,13 +9,13 @@ use burn::backend::{
     },
     flex::{FlexTensor, Layout},
 };
-use onecycle_kernels::Conv2d;
+use onecycle_kernels::{Conv2d, Conv2dGradients, IncomingGradient, Mask};
 
-use super::{Tracked, record, register};
+use super::{Tracked, record};
 use crate::cpu::{
     Activation, Window,
     channels_last::ChannelsLast,
-    flex::{self, pixels},
+    flex,
     kernels::{KERNELS, elements, expect_valid, vector},
 };
 
@@ -35,16 +35,19 @@ struct ConvState {
 #[derive(Clone, Debug)]
 enum ActivationState {
     Identity,
-    Relu {
-        output: ChannelsLast,
-    },
-    Relu6 {
-        output: ChannelsLast,
-    },
+    /// The output.
+    Clamped(Clamped),
     /// The convolution is computed again.
     Gelu {
         bias: Option<FlexTensor>,
     },
+}
+
+/// The output of an activation that clamps.
+#[derive(Clone, Debug)]
+enum Clamped {
+    Relu(ChannelsLast),
+    Relu6(ChannelsLast),
 }
 
 impl<const N: usize> Backward<Flex, N> for ConvBackward {
@@ -64,61 +67,83 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         } else {
             ChannelsLast::read(gradient)
         };
-        // GELU's backward pass has already summed up the gradient of the bias.
-        let sums = match activation {
+        let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+        let [x_node, weight_node, bias_node] = [(); 3].map(|()| parents.next().flatten());
+        let weights = elements(&weight);
+        // GELU's backward pass also sums up the gradient of the bias.
+        let mut bias_sums = None;
+        let output = match activation {
             ActivationState::Identity => None,
-            ActivationState::Relu { output } => {
-                let masked = KERNELS.relu_backward(output.values(), gradient.values_mut());
-                expect_valid("conv2d", masked);
-                output.give_back();
-                None
-            }
-            ActivationState::Relu6 { output } => {
-                let masked = KERNELS.relu6_backward(output.values(), gradient.values_mut());
-                expect_valid("conv2d", masked);
-                output.give_back();
-                None
-            }
+            ActivationState::Clamped(output) => Some(output),
             ActivationState::Gelu { bias } => {
-                let (weight, bias) = (elements(&weight), bias.as_ref().map(elements));
+                let bias = bias.as_ref().map(elements);
                 let sums = KERNELS.conv2d_gelu_backward(
                     &shape,
                     x.values(),
-                    &weight,
+                    &weights,
                     bias.as_deref(),
                     gradient.values_mut(),
                 );
-                Some(expect_valid("conv2d", sums))
+                bias_sums = Some(expect_valid("conv2d", sums));
+                None
             }
         };
-        let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
-        let [x_node, weight_node, bias_node] = [(); 3].map(|()| parents.next().flatten());
-        register(grads, bias_node, || {
-            vector(sums.unwrap_or_else(|| {
-                let sums = KERNELS.channel_sums(&pixels(&gradient), gradient.values());
-                expect_valid("conv2d", sums)
-            }))
-        });
-        register(grads, weight_node, || {
-            let mut target = vec![0.0; shape.weight_len()];
-            let computed =
-                KERNELS.conv2d_backward_weights(&shape, x.values(), gradient.values(), &mut target);
-            expect_valid("conv2d", computed);
-            let layout = Layout::contiguous(weight.layout().shape().clone());
-            vector(target).with_layout(layout)
-        });
-        register(grads, x_node, || {
-            let weight = elements(&weight);
-            let target = ChannelsLast::filled(x.dims, |target| {
-                KERNELS.conv2d_backward_data(&shape, gradient.values(), &weight, target)
-            });
-            let target = expect_valid("conv2d", target);
-            if linear {
-                flex::into_matrix(target)
-            } else {
-                target.into_tensor()
+        let sums_bias = bias_node.is_some() && bias_sums.is_none();
+        let mut of_bias = sums_bias.then(|| vec![0.0; shape.out_channels]);
+        let mut of_weights = weight_node.map(|_| vec![0.0; shape.weight_len()]);
+        let mut backward = |input: Option<&mut [f32]>| {
+            let targets = Conv2dGradients {
+                weights: of_weights.as_deref_mut(),
+                input,
+            };
+            // Without an activation, the gradient stays as it is, so that it needs no copy if another
+            // branch has it too.
+            let gradient = match output {
+                None => (IncomingGradient::Kept(gradient.values()), Mask::One),
+                Some(Clamped::Relu(ref y)) => {
+                    (gradient.values_mut().into(), Mask::OfRelu(y.values()))
+                }
+                Some(Clamped::Relu6(ref y)) => {
+                    (gradient.values_mut().into(), Mask::OfRelu6(y.values()))
+                }
+            };
+            let bias = of_bias.as_deref_mut();
+            KERNELS.conv2d_backward_activated(
+                &shape,
+                x.values(),
+                &weights,
+                gradient,
+                (targets, bias),
+            )
+        };
+        let of_x = match x_node {
+            None => {
+                expect_valid("conv2d", backward(None));
+                None
             }
-        });
+            Some(_) => {
+                let target = ChannelsLast::filled(x.dims, |target| backward(Some(target)));
+                Some(expect_valid("conv2d", target))
+            }
+        };
+        if let Some((node, target)) = x_node.zip(of_x) {
+            let target = match linear {
+                true => flex::into_matrix(target),
+                false => target.into_tensor(),
+            };
+            grads.register::<Flex>(node, target);
+        }
+        if let Some((node, target)) = weight_node.zip(of_weights) {
+            let layout = Layout::contiguous(weight.layout().shape().clone());
+            grads.register::<Flex>(node, vector(target).with_layout(layout));
+        }
+        if let Some((node, sums)) = bias_node.zip(bias_sums.or(of_bias)) {
+            grads.register::<Flex>(node, vector(sums));
+        }
+        drop(weights);
+        if let Some(Clamped::Relu(y) | Clamped::Relu6(y)) = output {
+            y.give_back();
+        }
         x.give_back();
         gradient.give_back();
     }
@@ -144,8 +169,8 @@ pub(super) fn conv<C: CheckpointStrategy>(
             weight,
             activation: match activation {
                 Activation::Identity => ActivationState::Identity,
-                Activation::Relu => ActivationState::Relu { output: y.clone() },
-                Activation::Relu6 => ActivationState::Relu6 { output: y.clone() },
+                Activation::Relu => ActivationState::Clamped(Clamped::Relu(y.clone())),
+                Activation::Relu6 => ActivationState::Clamped(Clamped::Relu6(y.clone())),
                 Activation::Gelu => ActivationState::Gelu { bias },
             },
         };

@@ -101,6 +101,30 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
                 Kernels::new().conv2d_backward_weights(&shape, x, g, dw)
             },
         ),
+        function(
+            "conv2d_backward_activated",
+            &[
+                ("input", x),
+                ("weights", w),
+                ("gradient", y),
+                ("output", y),
+                ("weight_gradient", w),
+                ("input_gradient", x),
+                ("bias", b),
+            ],
+            move |slices| {
+                let [x, w, g, y, dw, dx, db] = slices else {
+                    unreachable!()
+                };
+                let gradient = IncomingGradient::Spent(g);
+                let targets = Conv2dGradients {
+                    weights: Some(dw),
+                    input: Some(dx),
+                };
+                let mask = (gradient, Mask::OfRelu(y));
+                Kernels::new().conv2d_backward_activated(&shape, x, w, mask, (targets, Some(db)))
+            },
+        ),
     ]
 }
 
