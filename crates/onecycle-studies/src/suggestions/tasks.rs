@@ -1,8 +1,8 @@
 use crate::StudyError;
 use onecycle_train::{Config, ConfigError, config::Layers};
 
-/// Settings of all tasks: every tenth training image is held out, and the policy is the default,
-/// the paper's 1cycle. The test set is not used.
+/// Settings of all tasks: every tenth training image is held out, unless the task says otherwise, and the
+/// policy is the default, the paper's 1cycle. The test set is not used.
 const COMMON: [(&str, &str); 1] = [("data.validation", "0.1")];
 /// The rates of all grids are powers of two times this rate.
 const ANCHOR: f64 = 0.1;
@@ -26,7 +26,7 @@ type Line = (
 );
 
 /// The tasks differ in depth, batch norm, data, number of images, batch size and optimizer.
-const TASKS: [Line; 9] = [
+const TASKS: [Line; 12] = [
     (
         "resnet-small",
         &[
@@ -110,6 +110,43 @@ const TASKS: [Line; 9] = [
             ("data.validation", "0.3"),
         ],
         (-3, 3),
+    ),
+    // No rule was developed on the following tasks.
+    (
+        "convnet-mnist",
+        &[
+            ("model", "convnet"),
+            ("data.name", "mnist"),
+            ("batch_size", "128"),
+            ("steps", "500"),
+        ],
+        (-3, 4),
+    ),
+    (
+        "convnet-plain-cifar",
+        &[
+            ("model", "convnet-plain"),
+            ("data.name", "cifar10"),
+            ("batch_size", "64"),
+            ("steps", "1000"),
+            ("data.limit", "20000"),
+            ("data.validation", "0.3"),
+        ],
+        (-4, 2),
+    ),
+    (
+        "resnet8-adamw",
+        &[
+            ("model", "resnet8"),
+            ("data.name", "cifar10"),
+            ("batch_size", "64"),
+            ("steps", "600"),
+            ("optimizer.kind", "adamw"),
+            ("optimizer.weight_decay", "0.01"),
+            ("data.limit", "20000"),
+            ("data.validation", "0.3"),
+        ],
+        (-8, 0),
     ),
 ];
 
