@@ -45,8 +45,8 @@ impl Kernels {
     pub fn relu6_backward(&self, output: &[f32], gradient: &mut [f32]) -> Result<(), KernelError> {
         check_len("output", output, gradient.len())?;
         for_chunks(gradient, CHUNK, |index, gradient| {
-            let input = &output[index * CHUNK..];
-            activated(self.isa, Activation::Relu6, Backward { input, gradient });
+            let output = &output[index * CHUNK..];
+            multiply_by_derivative(self.isa, Activation::Relu6, output, gradient);
         });
         Ok(())
     }
@@ -73,7 +73,8 @@ impl Kernels {
     pub fn gelu_backward(&self, input: &[f32], gradient: &mut [f32]) -> Result<(), KernelError> {
         check_len("input", input, gradient.len())?;
         for_chunks(gradient, CHUNK, |index, gradient| {
-            multiply_by_derivative(self.isa, &input[index * CHUNK..], gradient);
+            let input = &input[index * CHUNK..];
+            multiply_by_derivative(self.isa, Activation::Gelu, input, gradient);
         });
         Ok(())
     }
@@ -138,9 +139,15 @@ pub(crate) fn gelu_in_place(isa: Isa, values: &mut [f32]) {
     activated(isa, Activation::Gelu, InPlace(values));
 }
 
-/// Multiplies `gradient` by the derivative of GELU at `input`.
-pub(crate) fn multiply_by_derivative(isa: Isa, input: &[f32], gradient: &mut [f32]) {
-    activated(isa, Activation::Gelu, Backward { input, gradient });
+/// Multiplies `gradient` by the derivative of the activation at `input`. An activation that clamps has the
+/// same derivative at its output.
+pub(crate) fn multiply_by_derivative(
+    isa: Isa,
+    activation: Activation,
+    input: &[f32],
+    gradient: &mut [f32],
+) {
+    activated(isa, activation, Backward { input, gradient });
 }
 
 /// A chunk of [`Kernels::gelu_forward`].
@@ -158,7 +165,7 @@ impl ActivatedLoops for Forward<'_> {
     }
 }
 
-/// A chunk of [`Kernels::gelu_backward`] or [`Kernels::relu6_backward`].
+/// [`multiply_by_derivative`].
 struct Backward<'a> {
     input: &'a [f32],
     gradient: &'a mut [f32],

@@ -29,7 +29,9 @@
 //! gradient of the weights; `conv2d_backward_data` gives the gradient of the input, which is the
 //! gradient of the output of the layer before. The first layer does not need it. Keep the inputs of
 //! all layers from the forward pass; `relu_backward` and `relu6_backward` need the output of the
-//! activation instead. GELU after a convolution or batch norm needs nothing more, because its argument is computed again.
+//! activation instead. GELU after a convolution or batch norm needs nothing more, because its argument
+//! is computed again. `conv2d_backward_activated` computes all gradients of a layer at once, in fewer
+//! passes over memory.
 //!
 //! **Memory.** Keep one [`Kernels`] for the whole training: its scratch memory grows in the first
 //! step and is reused in all later ones. Outputs and gradients are overwritten, so their slices can
@@ -44,6 +46,7 @@
 //!   [`conv2d_backward_weights`], [`channel_sums`]
 //! - Convolution followed by batch norm: [`conv2d_forward_statistics`],
 //!   [`conv2d_backward_normalised`]
+//! - Convolution followed by ReLU or ReLU6: [`conv2d_forward`], [`conv2d_backward_activated`]
 //! - Convolution followed by GELU: [`conv2d_forward`], [`conv2d_gelu_backward`]
 //! - Batch norm with residual and activation: [`batch_norm_statistics`], [`batch_norm_forward`],
 //!   [`batch_norm_backward_sums`], [`InputGradient`]
@@ -51,6 +54,7 @@
 //!   [`average_pool2d_backward`]
 //! - ReLU, ReLU6, GELU, sum: [`relu_forward`], [`relu_backward`], [`relu6_backward`],
 //!   [`gelu_forward`], [`gelu_backward`], [`add`]
+//! - Factors of rows, for batch norms that are folded into weights: [`scale_rows`], [`row_products`]
 //! - Loss: [`cross_entropy`], [`weighted_cross_entropy`]
 //! - Optimizer updates: [`sgd`], [`adam`]
 //!
@@ -122,6 +126,7 @@
 //! [`channel_sums`]: Kernels::channel_sums
 //! [`conv2d_forward_statistics`]: Kernels::conv2d_forward_statistics
 //! [`conv2d_backward_normalised`]: Kernels::conv2d_backward_normalised
+//! [`conv2d_backward_activated`]: Kernels::conv2d_backward_activated
 //! [`conv2d_gelu_backward`]: Kernels::conv2d_gelu_backward
 //! [`batch_norm_statistics`]: Kernels::batch_norm_statistics
 //! [`batch_norm_forward`]: Kernels::batch_norm_forward
@@ -136,6 +141,8 @@
 //! [`gelu_forward`]: Kernels::gelu_forward
 //! [`gelu_backward`]: Kernels::gelu_backward
 //! [`add`]: Kernels::add
+//! [`scale_rows`]: Kernels::scale_rows
+//! [`row_products`]: Kernels::row_products
 //! [`cross_entropy`]: Kernels::cross_entropy
 //! [`weighted_cross_entropy`]: Kernels::weighted_cross_entropy
 //! [`sgd`]: Kernels::sgd
@@ -152,6 +159,7 @@ mod loss;
 mod norm;
 mod parallel;
 mod pool;
+mod rows;
 mod simd;
 mod update;
 mod weighted_loss;
@@ -159,7 +167,7 @@ mod workspace;
 
 pub use activation::Activation;
 pub use channels::Pixels;
-pub use conv::{Conv2d, Conv2dGradients, Epilogue, Mask};
+pub use conv::{ActivatedGradient, Conv2d, Conv2dGradients, Epilogue, Mask};
 pub use error::KernelError;
 pub use kernels::Kernels;
 pub use loss::CrossEntropy;

@@ -80,9 +80,14 @@ impl ChannelsLast {
         self.tensor.storage()
     }
 
+    /// Whether no other tensor shares the memory.
+    pub(super) fn is_unique(&self) -> bool {
+        self.tensor.is_unique()
+    }
+
     /// The values for writing. Copies them first if the memory is shared.
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
-        if !self.tensor.is_unique() {
+        if !self.is_unique() {
             let mut copy = buffer_pool::take(self.values().len());
             copy.copy_from_slice(self.values());
             *self = ChannelsLast::new(copy, self.dims);

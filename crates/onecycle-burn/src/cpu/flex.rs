@@ -90,6 +90,14 @@ pub(super) fn conv(
     expect_valid("conv2d", y)
 }
 
+/// Weights times the scale of their output channel.
+pub(super) fn scale_channels(weight: &FlexTensor, scale: &FlexTensor) -> FlexTensor {
+    let (values, factors) = (elements(weight), elements(scale));
+    let mut scaled = vec![0.0; values.len()];
+    expect_valid("scale", KERNELS.scale_rows(&factors, &values, &mut scaled));
+    vector(scaled).with_layout(Layout::contiguous(weight.layout().shape().clone()))
+}
+
 /// Pixels and channels of a ghost batch.
 pub(super) fn ghost_pixels(x: &ChannelsLast, images: &Range<usize>) -> Pixels {
     let [_, channels, height, width] = x.dims;
@@ -327,6 +335,13 @@ impl CpuLayers for Flex {
         let y = conv(&x, &weight, bias.as_ref(), &shape, activation);
         x.give_back();
         y.into_tensor()
+    }
+
+    fn cpu_scale_channels(
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        scale_channels(&weight, &scale)
     }
 
     fn cpu_linear(

@@ -168,6 +168,9 @@ pub(crate) trait CpuLayers: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
+    fn cpu_scale_channels(weight: FloatTensor<Self>, scale: FloatTensor<Self>)
+    -> FloatTensor<Self>;
+
     fn cpu_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -229,6 +232,15 @@ pub(crate) fn conv2d(
         Maybe::from(bias),
         window,
         activation,
+    ))
+}
+
+/// Weights `[out, in / groups, kernel, kernel]`, those of each output channel times its `scale`,
+/// `[out]`.
+pub(crate) fn scale_channels(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::cpu_scale_channels(
+        weight.into_dispatch(),
+        scale.into_dispatch(),
     ))
 }
 

@@ -27,15 +27,16 @@ pub struct Conv2d {
 /// Zeros around the input of a [`Conv2d`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// As many rows and columns on each side.
+    /// This many rows of zeros above and below, and columns left and right.
     Equal(usize),
-    /// TensorFlow's padding `SAME`: the output has `side / stride` rows and columns, rounded up. An odd
-    /// number of zeros has one more below and right than above and left.
+    /// The padding `SAME` of TensorFlow (`tf.nn.convolution`, "Notes on padding"): the output has `side /
+    /// stride` rows and columns, rounded up. An odd number of zeros has one more below and right than above
+    /// and left.
     TensorFlowSame,
 }
 
 impl Padding {
-    /// Zeros in front of and behind a side of `side` pixels.
+    /// Zeros `[in front of, behind]` a side of `side` pixels.
     fn zeros(self, side: usize, kernel: usize, stride: usize) -> [usize; 2] {
         match self {
             Padding::Equal(zeros) => [zeros; 2],
@@ -200,7 +201,10 @@ impl Conv2d {
             Some(bias) => bias.val() * scale.clone() + shift,
             None => shift,
         };
-        let weight = self.weight.val() * scale.reshape([-1, 1, 1, 1]);
+        let weight = match cpu::supports(&input) {
+            true => cpu::scale_channels(self.weight.val(), scale),
+            false => self.weight.val() * scale.reshape([-1, 1, 1, 1]),
+        };
         self.convolve(input, weight, Some(bias), activation)
     }
 
@@ -275,12 +279,26 @@ mod tests {
                 read(weight),
             ]
         };
-        for (kernel, sides) in [(3, [8, 7]), (5, [8, 6]), (5, [9, 4])] {
+        for (kernel, stride, sides) in [
+            (3, 2, [8, 7]),
+            (5, 2, [8, 6]),
+            (5, 2, [9, 4]),
+            (3, 1, [6, 5]),
+            (5, 3, [7, 8]),
+        ] {
             for shape in [
                 Conv2dShape::same(3, 5, kernel),
+                Conv2dShape::same(16, 16, kernel),
                 Conv2dShape::depthwise(9, kernel),
+                // The kernels have no groups, so both are Burn's operations.
+                Conv2dShape {
+                    groups: 2,
+                    ..Conv2dShape::same(4, 6, kernel)
+                },
             ] {
-                let shape = shape.with_stride(2).with_padding(Padding::TensorFlowSame);
+                let shape = shape
+                    .with_stride(stride)
+                    .with_padding(Padding::TensorFlowSame);
                 let single = run(shape, sides, DType::F32);
                 let double = run(shape, sides, DType::F64);
                 for (single, double) in single.iter().zip(&double) {

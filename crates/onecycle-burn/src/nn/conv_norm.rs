@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::nn::{Conv2dShape, Init, Padding, activation::gelu_by_burn};
     use burn::{
-        module::Module,
+        module::{Module, Param},
         tensor::{Device, TensorData, module::conv2d, ops::ConvOptions},
     };
     use rand_chacha::rand_core::SeedableRng;
@@ -363,6 +363,69 @@ mod tests {
         conv.weight = conv.weight.set_require_grad(false);
         let [output, bias, ..] = got;
         assert_eq!(run(&conv, true, false), [output, bias, None, None]);
+    }
+
+    /// The gradients through a norm that is folded into a convolution are those through the two layers.
+    #[test]
+    fn a_folded_norm_has_the_gradients_of_two_layers() {
+        let device = Device::flex().autodiff();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for shape in [
+            Conv2dShape::same(3, 5, 3).with_bias(),
+            Conv2dShape::same(6, 24, 1),
+            Conv2dShape::depthwise(7, 3),
+        ] {
+            let conv = Conv2d::new(shape, Init::KaimingFanOut, &mut rng, &device);
+            let mut norm = BatchNorm2d::new(shape.channels_out, &device);
+            let numbers = |len, scale: f64| -> Tensor<1> {
+                let data = TensorData::new(values(len), [len]);
+                Tensor::from_data(data, &device) * scale
+            };
+            norm.weight = norm.weight.map(|w| {
+                (w + numbers(shape.channels_out, 0.2))
+                    .detach()
+                    .require_grad()
+            });
+            norm.bias = norm
+                .bias
+                .map(|_| numbers(shape.channels_out, 0.3).require_grad());
+            let dims = [4, shape.channels_in, 6, 5];
+            let data = TensorData::new(values(dims.iter().product()), dims);
+            let x = Tensor::<4>::from_data(data, &device).require_grad();
+            // Statistics that differ from the initial ones and from those of the batch.
+            norm.forward(conv.forward(x.clone()) * 3.0 + 1.0);
+            norm.training = Param::from_bool(false);
+            let gradients = |y: Tensor<4>| -> Vec<Vec<f64>> {
+                let grads = (y.clone() * y).sum().backward();
+                let of = |param: &Param<Tensor<1>>| -> Vec<f64> {
+                    let gradient = param.val().grad(&grads).expect("a gradient");
+                    gradient.into_data().iter::<f64>().collect()
+                };
+                vec![
+                    read(x.grad(&grads).expect("a gradient")),
+                    read(conv.weight.val().grad(&grads).expect("a gradient")),
+                    of(&norm.weight),
+                    of(&norm.bias),
+                ]
+            };
+            let layer = ConvNorm {
+                conv: &conv,
+                norm: &norm,
+            };
+            let folded = gradients(layer.forward_relu6(x.clone()));
+            let known = gradients(norm.forward_relu6(conv.forward(x.clone())));
+            for (folded, known) in folded.iter().zip(&known) {
+                assert_eq!(folded.len(), known.len());
+                let largest = known.iter().fold(0f64, |most, v| most.max(v.abs()));
+                assert!(largest > 0.0);
+                for (got, known) in folded.iter().zip(known) {
+                    assert!(
+                        (got - known).abs() < 1e-5 * largest,
+                        "{got} for {known}, {shape:?}"
+                    );
+                }
+            }
+        }
     }
 
     /// A frozen layer computes the same as an evaluated one, folded into the convolution or not,

@@ -3,7 +3,9 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onecycle_kernels::{Activation, Conv2d, Epilogue, Kernels};
+use onecycle_kernels::{
+    Activation, ActivatedGradient, Conv2d, Conv2dGradients, Epilogue, IncomingGradient, Kernels, Mask,
+};
 use onecycle_kernels_fuzz::{Length, Size, all_kernels, assert_ok_if};
 
 #[derive(Arbitrary, Debug)]
@@ -138,6 +140,23 @@ fuzz_target!(|input: Input| {
         assert_eq!(sums, if all { shape.out_channels } else { 0 });
         assert!(!all || gradient.iter().all(|g| (0.99..2.27).contains(g)));
         assert_ok_if(all, result.map(|_| ()));
+
+        let all = fit[0] && fit[1] && fit[2] && fit[3];
+        let [mut dx, mut dw, mut sums] =
+            [x.len(), w.len(), lengths[3]].map(|len| vec![f32::NAN; len]);
+        let gradient = ActivatedGradient {
+            values: IncomingGradient::Kept(&y),
+            mask: Mask::OfRelu6Output(&y),
+        };
+        let targets = Conv2dGradients {
+            weights: Some(&mut dw),
+            input: Some(&mut dx),
+        };
+        let result =
+            kernels.conv2d_backward_activated(&shape, &x, &w, gradient, targets, Some(&mut sums));
+        let finite = dx.iter().chain(&dw).chain(&sums).all(|d| d.is_finite());
+        assert!(!all || finite);
+        assert_ok_if(all, result);
 
         let all = fit[0] && fit[1] && fit[2];
         let mut out = vec![f32::NAN; x.len()];

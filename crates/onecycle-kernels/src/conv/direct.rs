@@ -20,7 +20,8 @@ use crate::parallel::for_chunks;
 use crate::simd::{Isa, Simd, WithSimd};
 use crate::workspace::Buffer;
 
-/// Padded images of a group should fit into the second-level cache beside a block of weights.
+/// Padded images of a group and their outputs should fit into the second-level cache beside a block of
+/// weights.
 const GROUP_BYTES: usize = 256 << 10;
 
 /// A convolution with packed weights.
@@ -73,14 +74,8 @@ impl<'a> DirectConv<'a> {
 
     /// Images to compute together.
     pub(crate) fn group(&self) -> usize {
-        // The rows of a plain matrix product have the length that suits the cache.
-        if self.geometry.kernel == [1, 1]
-            && self.geometry.output[0] == 1
-            && self.geometry.output[1] > 1
-        {
-            return 1;
-        }
-        (GROUP_BYTES / size_of::<f32>() / self.geometry.source.len()).max(1)
+        let image = self.geometry.source.len() + self.geometry.output_image();
+        (GROUP_BYTES / size_of::<f32>() / image).max(1)
     }
 
     /// Computes the output images of the given source images.

@@ -66,7 +66,7 @@ impl Kernels {
             |index, gradient, sums| {
                 let mut argument = self.workspace.take(gradient.len());
                 groups.compute(index, &mut argument);
-                multiply_by_derivative(self.isa, &argument, gradient);
+                multiply_by_derivative(self.isa, Activation::Gelu, &argument, gradient);
                 add_sums(self.isa, &pixels, gradient, sums);
             },
         );

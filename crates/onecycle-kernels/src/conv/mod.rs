@@ -9,7 +9,8 @@
 //!
 //! with stride `t` and padding `p`. Images are channels-last, so a row of a window is contiguous
 //! and its product with the weights is a matrix product that reads the image in place ([`direct`]).
-//! There is no im2col copy; only zero padding is copied ([`padding`]). The gradient of the input is
+//! There is no im2col copy; only zero padding is copied ([`padding`]), and strips of channels for some
+//! gradients of weights ([`weight_gradient`]). The gradient of the input is
 //! the transposed convolution; its stride is split into phases ([`axis`]), so that no zeros are
 //! inserted. 3 x 3 windows with stride 1 use Winograd's algorithm, which needs a quarter of the
 //! multiplications ([`winograd`]). Windows of one pixel are plain matrix products over all pixels, whose
@@ -17,6 +18,7 @@
 //! [`crate::gemm`]. Depthwise convolutions have kernels of their own ([`depthwise`]).
 
 mod axis;
+mod backward;
 mod data;
 mod depthwise;
 mod direct;
@@ -28,20 +30,19 @@ mod shape;
 mod weight_gradient;
 mod winograd;
 
+pub use backward::{ActivatedGradient, Conv2dGradients};
 pub use output_gradient::Mask;
 pub use shape::Conv2d;
 
 use crate::activation::Activation;
-use crate::channels::{Pixels, add_sums};
 use crate::error::{KernelError, check_len};
 use crate::kernels::Kernels;
-use crate::norm::{IncomingGradient, InputGradient, Statistics};
-use crate::parallel::{for_chunk_pairs, for_chunks};
+use crate::norm::Statistics;
 use data::DataArguments;
-use direct::DirectConv;
 use geometry::Geometry;
 use output_gradient::OutputGradient;
-use winograd::{Gradients, WinogradConv};
+use weight_gradient::Plan;
+use winograd::Gradients;
 
 /// Operations that are fused into a convolution, applied to each output before it is stored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,29 +51,6 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// Applied after the bias.
     pub activation: Activation,
-}
-
-/// Where [`Kernels::conv2d_backward_normalised`] and [`Kernels::conv2d_backward_activated`] write their
-/// results.
-#[derive(Debug)]
-pub struct Conv2dGradients<'a> {
-    /// Gradient of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`; `None`
-    /// skips it.
-    pub weights: Option<&'a mut [f32]>,
-    /// Gradient of the input, `[batch, height, width, in_channels]`; `None` skips it.
-    pub input: Option<&'a mut [f32]>,
-}
-
-impl Conv2dGradients<'_> {
-    fn check(&self, shape: &Conv2d) -> Result<(), KernelError> {
-        if let Some(weights) = &self.weights {
-            check_len("weight_gradient", weights, shape.weight_len())?;
-        }
-        match &self.input {
-            None => Ok(()),
-            Some(input) => check_len("input_gradient", input, shape.input_len()),
-        }
-    }
 }
 
 /// # Convolution and linear layers
@@ -215,233 +193,8 @@ impl Kernels {
                 data: None,
             };
             let gradient = OutputGradient::Given(output_gradient);
-            let shape = weight_gradient::in_rows(shape);
-            weight_gradient::run(self, &shape, input, &gradient, gradients)
+            let plan = Plan::new(shape, self.isa)?;
+            weight_gradient::run(self, &plan, input, &gradient, gradients)
         }
     }
-
-    /// Computes the gradients of a convolution without bias that is followed by batch norm, from
-    /// the gradient of the batch norm's output.
-    ///
-    /// If Winograd's algorithm applies to both gradients, or the window is a single pixel, the gradient
-    /// of the convolution's own output is computed chunk by chunk and never stored as a whole. Otherwise
-    /// it overwrites the
-    /// incoming gradient if that is [`Spent`](crate::IncomingGradient::Spent), or goes into scratch
-    /// memory.
-    ///
-    /// # Errors
-    /// The shape is impossible, or the length of a slice differs from it.
-    pub fn conv2d_backward_normalised(
-        &self,
-        shape: &Conv2d,
-        input: &[f32],
-        weights: &[f32],
-        mut output_gradient: InputGradient,
-        targets: Conv2dGradients,
-    ) -> Result<(), KernelError> {
-        let len = shape.output_len()?;
-        if output_gradient.elements() != len {
-            return Err(KernelError::Length {
-                name: "output_gradient",
-                expected: len,
-                actual: output_gradient.elements(),
-            });
-        }
-        check_len("input", input, shape.input_len())?;
-        check_len("weights", weights, shape.weight_len())?;
-        targets.check(shape)?;
-        let Conv2dGradients {
-            weights: weight_gradient,
-            input: input_gradient,
-        } = targets;
-        let geometry = Geometry::backward(shape)?;
-        let weight_gradient = match weight_gradient {
-            Some(target)
-                if !shape.is_depthwise()
-                    && winograd::applies_to_weights(self.isa, shape)?
-                    && winograd::applies_to_data(self.isa, &geometry) =>
-            {
-                let conv = WinogradConv::new(self, &geometry, weights, Epilogue::default());
-                let gradient = OutputGradient::Normalised(&output_gradient);
-                let targets = Gradients {
-                    weights: target,
-                    data: input_gradient.map(|target| (&conv, target)),
-                };
-                return winograd::run_weights(self, shape, input, &gradient, targets);
-            }
-            Some(target) if self.is_one_pass(shape)? => {
-                let gradient = OutputGradient::Normalised(&output_gradient);
-                let targets = Gradients1x1 {
-                    weights: target,
-                    bias: None,
-                    input: input_gradient,
-                };
-                return self.one_pass(shape, [input, weights], &gradient, targets);
-            }
-            other => other,
-        };
-        if weight_gradient.is_none() && input_gradient.is_none() {
-            return Ok(());
-        }
-        let mut scratch = None;
-        let gradient = match output_gradient.overwrite(self) {
-            Some(gradient) => gradient,
-            None => {
-                let scratch = scratch.insert(self.workspace.take(len));
-                output_gradient.write(self, scratch)?;
-                scratch
-            }
-        };
-        if let Some(target) = weight_gradient {
-            self.conv2d_backward_weights(shape, input, gradient, target)?;
-        }
-        match input_gradient {
-            None => Ok(()),
-            Some(target) => self.conv2d_backward_data(shape, gradient, weights, target),
-        }
-    }
-
-    /// Computes the gradients of a convolution that is followed by an activation, from the gradient of
-    /// the activation's output. `bias` receives the gradient of the bias, `[out_channels]`.
-    ///
-    /// A [`Spent`](IncomingGradient::Spent) gradient has unspecified values afterwards. If the window is a
-    /// single pixel, the gradient is read only once for all results.
-    ///
-    /// # Errors
-    /// The shape is impossible, or the length of a slice differs from it.
-    pub fn conv2d_backward_activated(
-        &self,
-        shape: &Conv2d,
-        input: &[f32],
-        weights: &[f32],
-        (gradient, mask): (IncomingGradient, Mask),
-        (targets, bias): (Conv2dGradients, Option<&mut [f32]>),
-    ) -> Result<(), KernelError> {
-        let len = shape.output_len()?;
-        check_len("gradient", gradient.values(), len)?;
-        mask.check(len)?;
-        check_len("input", input, shape.input_len())?;
-        check_len("weights", weights, shape.weight_len())?;
-        targets.check(shape)?;
-        if let Some(bias) = &bias {
-            check_len("bias", bias, shape.out_channels)?;
-        }
-        let Conv2dGradients {
-            weights: weight_gradient,
-            input: input_gradient,
-        } = targets;
-        let weight_gradient = match weight_gradient {
-            Some(target) if self.is_one_pass(shape)? => {
-                let gradient = OutputGradient::Activated(gradient.values(), mask);
-                let targets = Gradients1x1 {
-                    weights: target,
-                    bias,
-                    input: input_gradient,
-                };
-                return self.one_pass(shape, [input, weights], &gradient, targets);
-            }
-            other => other,
-        };
-        let mut scratch;
-        let gradient: &[f32] = match (gradient, mask) {
-            (IncomingGradient::Spent(gradient), _) => {
-                self.mask_and_sum(shape.out_channels, mask, gradient, bias);
-                gradient
-            }
-            (IncomingGradient::Kept(gradient), Mask::One) => {
-                if let Some(bias) = bias {
-                    let (count, channels) = (len / shape.out_channels, shape.out_channels);
-                    bias.copy_from_slice(
-                        &self.channel_sums(&Pixels { count, channels }, gradient)?,
-                    );
-                }
-                gradient
-            }
-            (IncomingGradient::Kept(gradient), _) => {
-                scratch = self.workspace.take(len);
-                scratch.copy_from_slice(gradient);
-                self.mask_and_sum(shape.out_channels, mask, &mut scratch, bias);
-                &scratch
-            }
-        };
-        if let Some(target) = weight_gradient {
-            self.conv2d_backward_weights(shape, input, gradient, target)?;
-        }
-        match input_gradient {
-            None => Ok(()),
-            Some(target) => self.conv2d_backward_data(shape, gradient, weights, target),
-        }
-    }
-
-    /// Multiplies a gradient by the derivative of the activation and, if asked for, sums it up for each
-    /// channel, in one pass.
-    fn mask_and_sum(
-        &self,
-        channels: usize,
-        mask: Mask,
-        gradient: &mut [f32],
-        bias: Option<&mut [f32]>,
-    ) {
-        let pixels = Pixels {
-            count: gradient.len() / channels,
-            channels,
-        };
-        let chunk = pixels.chunk();
-        let at = |index: usize, len: usize| index * chunk..index * chunk + len;
-        let Some(bias) = bias else {
-            for_chunks(gradient, chunk, |index, gradient| {
-                mask.apply(self.isa, at(index, gradient.len()), gradient);
-            });
-            return;
-        };
-        let mut partial = pixels.partial_sums();
-        for_chunk_pairs(
-            (gradient, &mut partial),
-            [chunk, 2 * channels],
-            |index, gradient, sums| {
-                mask.apply(self.isa, at(index, gradient.len()), gradient);
-                add_sums(self.isa, &pixels, gradient, sums);
-            },
-        );
-        let [sums, _] = pixels.total(&partial);
-        for (target, sum) in bias.iter_mut().zip(sums) {
-            *target = sum as f32;
-        }
-    }
-
-    /// Whether [`one_pass`](Self::one_pass) applies.
-    fn is_one_pass(&self, shape: &Conv2d) -> Result<bool, KernelError> {
-        Ok(!shape.is_depthwise()
-            && weight_gradient::is_one_pass(self.isa, &weight_gradient::in_rows(shape))?)
-    }
-
-    /// All gradients of a convolution with a window of one pixel. Each chunk of the output gradient is
-    /// read, or computed, once, and used while it is in cache.
-    fn one_pass(
-        &self,
-        shape: &Conv2d,
-        [input, weights]: [&[f32]; 2],
-        gradient: &OutputGradient,
-        targets: Gradients1x1,
-    ) -> Result<(), KernelError> {
-        let shape = weight_gradient::in_rows(shape);
-        let geometry = Geometry::backward(&shape)?;
-        let conv = targets
-            .input
-            .is_some()
-            .then(|| DirectConv::new(self, &geometry, weights, Epilogue::default()));
-        let gradients = weight_gradient::Gradients {
-            weights: targets.weights,
-            bias: targets.bias,
-            data: conv.as_ref().zip(targets.input),
-        };
-        weight_gradient::run(self, &shape, input, gradient, gradients)
-    }
-}
-
-/// Where the gradients of a convolution with a window of one pixel go.
-struct Gradients1x1<'a> {
-    weights: &'a mut [f32],
-    bias: Option<&'a mut [f32]>,
-    input: Option<&'a mut [f32]>,
 }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::activation::{ActivatedLoops, Activation, Function, activated};
+use crate::elementwise::multiply_by_derivative;
 use crate::error::{KernelError, check_len};
 use crate::norm::InputGradient;
 use crate::simd::Isa;
@@ -13,10 +14,10 @@ use crate::simd::Isa;
 pub enum Mask<'a> {
     /// 1: there is no activation.
     One,
-    /// Of a ReLU: 1 where this output is positive, else 0.
-    OfRelu(&'a [f32]),
-    /// Of a ReLU6: 1 where this output is between 0 and 6, else 0.
-    OfRelu6(&'a [f32]),
+    /// Of a ReLU: 1 where this output is positive, else 0. The output has the length of the gradient.
+    OfReluOutput(&'a [f32]),
+    /// Of a ReLU6: 1 where this output is between 0 and 6, limits excluded, else 0.
+    OfRelu6Output(&'a [f32]),
 }
 
 impl<'a> Mask<'a> {
@@ -24,8 +25,8 @@ impl<'a> Mask<'a> {
     fn parts(self) -> Option<(Activation, &'a [f32])> {
         match self {
             Mask::One => None,
-            Mask::OfRelu(output) => Some((Activation::Relu, output)),
-            Mask::OfRelu6(output) => Some((Activation::Relu6, output)),
+            Mask::OfReluOutput(output) => Some((Activation::Relu, output)),
+            Mask::OfRelu6Output(output) => Some((Activation::Relu6, output)),
         }
     }
 
@@ -38,27 +39,12 @@ impl<'a> Mask<'a> {
     pub(super) fn apply(self, isa: Isa, range: Range<usize>, gradient: &mut [f32]) {
         if let Some((activation, output)) = self.parts() {
             let output = &output[range];
-            activated(isa, activation, InPlace { output, gradient });
+            multiply_by_derivative(isa, activation, output, gradient);
         }
     }
 }
 
-/// The derivative of an activation, from its output, times a gradient.
-struct InPlace<'a> {
-    output: &'a [f32],
-    gradient: &'a mut [f32],
-}
-
-impl ActivatedLoops for InPlace<'_> {
-    #[inline(always)]
-    fn run<F: Function>(self, function: F) {
-        for (g, y) in self.gradient.iter_mut().zip(self.output) {
-            *g = function.backward(*g, *y);
-        }
-    }
-}
-
-/// The same, written to separate memory.
+/// The derivative of an activation, from its output, times a gradient, written to separate memory.
 struct Separate<'a> {
     output: &'a [f32],
     gradient: &'a [f32],

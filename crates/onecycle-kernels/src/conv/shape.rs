@@ -2,6 +2,9 @@
 
 use crate::error::{KernelError, check_positive, checked_size};
 
+/// Largest height, width, kernel, stride and padding. It keeps index arithmetic within `isize`.
+const MAX_SIDE: usize = 1 << 15;
+
 /// Shape of a 2-D convolution (technically a cross-correlation, as in PyTorch), without dilation.
 ///
 /// Images are channels-last and contiguous: input `[batch, height, width, in_channels]`, output
@@ -61,7 +64,6 @@ impl Conv2d {
         let mut output = [0; 2];
         let size = [self.height, self.width];
         for i in 0..2 {
-            // The limit keeps index arithmetic within `isize`.
             for (name, value) in [
                 ("size", size[i]),
                 ("kernel", self.kernel[i]),
@@ -69,7 +71,7 @@ impl Conv2d {
                 ("padding", self.padding[i][1]),
                 ("stride", self.stride[i]),
             ] {
-                if value > 1 << 15 {
+                if value > MAX_SIDE {
                     return Err(KernelError::Dimension {
                         name,
                         value,
@@ -141,9 +143,11 @@ impl Conv2d {
 
     /// The same convolution with the pixels of all images cut into equal rows, each an image of its own,
     /// if the window is a single pixel: a plain matrix product, whose register tiles then end neither
-    /// with a row nor with an image. The rows have at most `most` pixels, or a few more if only very
-    /// short ones divide the pixels. The order of values in memory stays the same. Images of one pixel
-    /// are left alone: these are linear layers.
+    /// with a row nor with an image. The order of values in memory stays the same.
+    ///
+    /// The rows have at most `most` pixels. If only very short rows divide the number of pixels, they have
+    /// more, and if no length divides it, the shape stays the same. So do images of one pixel: these are
+    /// linear layers.
     pub(crate) fn flattened(&self, most: usize) -> Conv2d {
         const SHORT: usize = 4;
 
@@ -157,8 +161,7 @@ impl Conv2d {
         let divides = |width: &usize| all.is_multiple_of(*width);
         let least = most.div_ceil(SHORT).min(all);
         let width = (least..=most.min(all)).rev().find(divides);
-        // A row must not exceed the largest image. If there is no such divisor, nothing is cut.
-        let width = width.or_else(|| (most + 1..=(1 << 15).min(all)).find(divides));
+        let width = width.or_else(|| (most + 1..=MAX_SIDE.min(all)).find(divides));
         let Some(width) = width else {
             return *self;
         };
@@ -170,10 +173,17 @@ impl Conv2d {
         }
     }
 
-    /// Pixels of which input and output together stay in the second-level cache.
+    /// Pixels of which input and output together stay in the second-level cache; with many channels a few
+    /// more, because all weights are read once for each row.
     pub(crate) fn cached_pixels(&self) -> usize {
-        const BYTES: usize = 256 << 10;
-        (BYTES / size_of::<f32>() / (self.in_channels + self.out_channels)).max(64)
+        const FLOATS: usize = (256 << 10) / size_of::<f32>();
+        const MANY_WEIGHTS: usize = (1 << 20) / size_of::<f32>();
+        let least = if self.weight_len() > MANY_WEIGHTS {
+            128
+        } else {
+            64
+        };
+        (FLOATS / (self.in_channels + self.out_channels)).clamp(least, MAX_SIDE)
     }
 
     /// Whether each channel has a window of its own.

@@ -1,4 +1,6 @@
-//! Gradient of the weights by matrix products that read input and gradient in place.
+//! Gradient of the weights by matrix products that read input and gradient in place. In a plain matrix
+//! product, the gradients of bias and input can be computed from the same rows ([`Gradients`]), and strips of
+//! many channels are copied ([`packed`]).
 //!
 //! ```text
 //! dw[(r, s, c)][o] = sum over images and output pixels of x[window (r, s), c] dy[pixel, o]
@@ -9,6 +11,8 @@
 //! pixels, so the register tiles are accumulated over rows and images. Work is divided into groups
 //! of images (partial sums, added at the end) and parts of the output channels. The division
 //! depends on the shape alone, so that the result does not depend on the number of threads.
+
+mod packed;
 
 use super::axis::Axis;
 use super::direct::DirectConv;
@@ -34,19 +38,17 @@ const ROWS_BYTES: usize = 24 << 10;
 const MIN_PIXELS: usize = 64;
 /// Most pixels of a plain matrix product that the tiles read at a time.
 const MAX_PIXELS: usize = 256;
-/// Fewest blocks of output channels, and fewest input channels, for which it pays to pack.
-const MIN_BLOCKS: usize = 4;
-const MIN_CHANNELS: usize = 64;
 /// Most partial sums that the batch is divided into.
 const MAX_GROUPS: usize = 16;
 /// Gradients above this size use half as many groups, because partial sums must be added up.
 const FEW_GROUPS_BYTES: usize = 64 << 10;
 
 /// Division of the work for a shape.
-struct Plan {
+pub(crate) struct Plan {
+    /// The shape, in [rows](Conv2d::flattened) if it is a plain matrix product.
+    shape: Conv2d,
     source: PaddedLayout,
     axes: [Axis; 2],
-    out_channels: usize,
     /// Output channels per register tile.
     block: usize,
     /// Blocks of output channels per part.
@@ -60,15 +62,12 @@ struct Plan {
     images: usize,
 }
 
-/// The shape with rows of pixels of a suitable length, if it is a plain matrix product.
-pub(crate) fn in_rows(shape: &Conv2d) -> Conv2d {
-    shape.flattened(shape.cached_pixels().min(MAX_PIXELS))
-}
-
 impl Plan {
-    fn new(shape: &Conv2d, isa: Isa) -> Result<Plan, KernelError> {
+    pub(crate) fn new(shape: &Conv2d, isa: Isa) -> Result<Plan, KernelError> {
+        shape.output()?;
+        let shape = shape.flattened(shape.cached_pixels().min(MAX_PIXELS));
         let output = shape.output()?;
-        let axes = forward_axes(shape, output);
+        let axes = forward_axes(&shape, output);
         let source = PaddedLayout {
             height: shape.height,
             width: shape.width,
@@ -98,9 +97,9 @@ impl Plan {
             1
         };
         Ok(Plan {
+            shape,
             source,
             axes,
-            out_channels: shape.out_channels,
             block,
             part_blocks,
             parts,
@@ -115,6 +114,17 @@ impl Plan {
         self.axes[0].taps * self.row_len() * self.block
     }
 
+    /// The shape that is computed: the one that was given, or the same in rows of pixels.
+    pub(crate) fn shape(&self) -> &Conv2d {
+        &self.shape
+    }
+
+    /// Whether [`run`] can also compute the gradients of bias and input: for a plain matrix product, unless
+    /// parts of the output channels would each need the output gradient of all channels.
+    pub(crate) fn is_one_pass(&self) -> bool {
+        self.is_plain() && self.parts == 1
+    }
+
     /// Whether this is a plain matrix product of rows of pixels.
     fn is_plain(&self) -> bool {
         let [vertical, horizontal] = self.axes;
@@ -125,15 +135,9 @@ impl Plan {
             horizontal.step,
         ] == [1; 4]
             && horizontal.outputs > 1
+            && self.source.height == 1
             && self.source.columns == [0, 0]
             && self.source.rows == [0, 0]
-    }
-
-    /// Whether input and gradient of a plain matrix product are packed for the tiles.
-    fn packs(&self) -> bool {
-        self.is_plain()
-            && self.out_channels >= MIN_BLOCKS * self.block
-            && self.source.channels >= MIN_CHANNELS
     }
 
     /// Floats of a window row.
@@ -147,19 +151,11 @@ pub(crate) struct Gradients<'a> {
     /// In the order of the weights.
     pub weights: &'a mut [f32],
     /// Also compute the sums of the output gradient over all pixels, `[out channels]`, while it is in
-    /// cache.
+    /// cache. Needs [`Plan::is_one_pass`].
     pub bias: Option<&'a mut [f32]>,
     /// Also compute the gradient of the input with this convolution, from the same rows of the output
-    /// gradient while they are in cache.
+    /// gradient while they are in cache. Needs [`Plan::is_one_pass`].
     pub data: Option<(&'a DirectConv<'a>, &'a mut [f32])>,
-}
-
-/// Whether [`run`] can compute all results of a plain matrix product in one pass. Otherwise it computes
-/// the gradient of the weights alone: parts of the output channels would each need the output gradient
-/// of all channels.
-pub(crate) fn is_one_pass(isa: Isa, shape: &Conv2d) -> Result<bool, KernelError> {
-    let plan = Plan::new(shape, isa)?;
-    Ok(plan.is_plain() && plan.parts == 1)
 }
 
 /// What a thread computes at a time: the contribution of a group of images to a part of the output
@@ -173,16 +169,17 @@ struct Task<'a> {
     data: Option<&'a mut [f32]>,
 }
 
-/// Computes the gradient of the weights and, where [`is_one_pass`] allows it, the others.
+/// Computes the gradient of the weights, and the others that are asked for.
 pub(crate) fn run(
     kernels: &Kernels,
-    shape: &Conv2d,
+    plan: &Plan,
     input: &[f32],
     output_gradient: &OutputGradient,
     gradients: Gradients,
 ) -> Result<(), KernelError> {
     let (isa, workspace) = (kernels.isa, &kernels.workspace);
-    let plan = Plan::new(shape, isa)?;
+    let shape = &plan.shape;
+    debug_assert!(plan.is_one_pass() || (gradients.bias.is_none() && gradients.data.is_none()));
     let groups = shape.batch.div_ceil(plan.group);
     let part_len = plan.part_blocks * plan.block_len();
     let group_len = plan.parts * part_len;
@@ -216,7 +213,7 @@ pub(crate) fn run(
                 let elements = from * output_image..next * output_image;
                 let gradient = output_gradient.get(isa, elements, &mut scratch);
                 isa.run(Part {
-                    plan: &plan,
+                    plan,
                     workspace,
                     input: &input[from * input_image..next * input_image],
                     gradient,
@@ -308,13 +305,13 @@ impl WithSimd for Part<'_> {
             is_first: self.is_first,
             first_block: self.first_block,
         };
-        if plan.packs() {
+        if packed::applies(plan) {
             // SAFETY: the caller's guarantees.
             unsafe { images.add_packed::<S>(self.workspace, self.partial) }
             return;
         }
         // Tiles read whole vectors, which may reach beyond the last pixel's channels.
-        let copy = (!plan.out_channels.is_multiple_of(S::LANES)).then(|| {
+        let copy = (!plan.shape.out_channels.is_multiple_of(S::LANES)).then(|| {
             let mut copy = self.workspace.take(self.gradient.len() + MAX_LANES);
             copy[..self.gradient.len()].copy_from_slice(self.gradient);
             copy[self.gradient.len()..].fill(0.0);
@@ -340,73 +337,6 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
-    /// Adds the products of all pixels of a plain matrix product. Neighbouring pixels lie a multiple of
-    /// the channels apart, so a strip of a few channels would fall into few sets of the cache. Strips
-    /// are copied instead, and reused for all blocks of output channels.
-    ///
-    /// # Safety
-    /// The machine has the instructions of `S`.
-    #[inline(always)]
-    unsafe fn add_packed<S: Simd>(&self, workspace: &Workspace, partial: &mut [f32]) {
-        let plan = self.plan;
-        let (channels_in, channels) = (plan.source.channels, plan.out_channels);
-        let pixels = self.count * plan.axes[1].outputs;
-        let init = match self.is_first {
-            true => Init::Zero,
-            false => Init::Accumulate,
-        };
-        let blocks = partial.len() / plan.block_len();
-        let mut packed = workspace.take(blocks * pixels * plan.block);
-        for (index, block) in packed.chunks_exact_mut(pixels * plan.block).enumerate() {
-            let channel = (self.first_block + index) * plan.block;
-            let width = plan.block.min(channels.saturating_sub(channel));
-            for (pixel, place) in block.chunks_exact_mut(plan.block).enumerate() {
-                let from = &self.gradient[pixel * channels + channel.min(channels)..][..width];
-                place[..width].copy_from_slice(from);
-                place[width..].fill(0.0);
-            }
-        }
-        let max_rows = max_rows(S::REGISTERS, plan.block / S::LANES);
-        let mut strip = workspace.take(pixels * max_rows);
-        for (first, count) in split_evenly(channels_in, max_rows) {
-            for (place, pixel) in strip
-                .chunks_exact_mut(count)
-                .zip(self.padded.chunks_exact(channels_in))
-            {
-                for (to, from) in place.iter_mut().zip(&pixel[first..]) {
-                    *to = *from;
-                }
-            }
-            let of_blocks = partial.chunks_exact_mut(plan.block_len());
-            let gradients = packed.chunks_exact(pixels * plan.block);
-            for (index, (partial, gradient)) in of_blocks.zip(gradients).enumerate() {
-                let channel = (self.first_block + index) * plan.block;
-                if channel >= channels {
-                    break;
-                }
-                let tile = Tile {
-                    rows: count,
-                    columns: plan.block.min(channels - channel),
-                    a: strip.as_ptr(),
-                    a_order: AOrder::ColumnMajor,
-                    a_stride: count,
-                    b: gradient.as_ptr(),
-                    b_stride: plan.block,
-                    c: partial[first * plan.block..].as_mut_ptr(),
-                    c_stride: plan.block,
-                    depth: pixels,
-                    middle: DepthLoop::ONCE,
-                    outer: DepthLoop::ONCE,
-                    init,
-                    limits: None,
-                };
-                // SAFETY: strip and gradient hold `pixels` rows of `count` and of `block` floats; the
-                // sums have room for whole blocks.
-                unsafe { tile.run::<S>() }
-            }
-        }
-    }
-
     /// Adds the products of `plan.rows` output rows from `first_row` on.
     ///
     /// # Safety
@@ -415,7 +345,7 @@ impl Images<'_> {
     unsafe fn add_rows<S: Simd>(&self, first_row: usize, partial: &mut [f32]) {
         let plan = self.plan;
         let [vertical, horizontal] = plan.axes;
-        let (source, width, channels) = (plan.source, horizontal.outputs, plan.out_channels);
+        let (source, width, channels) = (plan.source, horizontal.outputs, plan.shape.out_channels);
         let rows = plan.rows.min(vertical.outputs - first_row);
         let init = if self.is_first && first_row == 0 {
             Init::Zero

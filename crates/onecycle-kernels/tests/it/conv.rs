@@ -277,8 +277,47 @@ fn windows_of_one_pixel() {
         square([2, 5, 48], [40, 31], 1, 1, 0),
         square([1, 1, 2], [200, 170], 1, 1, 0),
         square([3, 17, 9], [5, 6], 1, 2, 0),
+        // Packed strips: several rows for a thread, more weights than one pass allows, and rows of an
+        // image that the stride leaves out.
+        square([40, 70, 150], [11, 11], 1, 1, 0),
+        square([3, 1100, 160], [4, 4], 1, 1, 0),
+        Conv2d {
+            stride: [2, 1],
+            ..square([4, 64, 128], [2, 8], 1, 1, 0)
+        },
+        // A prime number of pixels that exceeds the largest row.
+        square([32771, 1, 2], [1, 2], 1, 1, 0),
     ] {
         check(&shape, 6);
+    }
+}
+
+/// Unequal zeros on the two sides, where Winograd's algorithm applies to all passes, to some, and to
+/// none.
+#[test]
+fn unequal_padding() {
+    for padding in [
+        [[0, 1], [1, 0]],
+        [[2, 0], [0, 2]],
+        [[1, 1], [1, 3]],
+        [[0, 4], [3, 0]],
+    ] {
+        for size in [[8, 8], [7, 9]] {
+            let shape = Conv2d {
+                padding,
+                ..square([5, 16, 32], size, 3, 1, 0)
+            };
+            check(&shape, 9);
+            check(
+                &Conv2d {
+                    batch: 40,
+                    in_channels: 64,
+                    out_channels: 128,
+                    ..shape
+                },
+                9,
+            );
+        }
     }
 }
 

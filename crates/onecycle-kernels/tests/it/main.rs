@@ -15,6 +15,7 @@ mod loss;
 mod norm;
 mod pool;
 mod relu6;
+mod rows;
 mod threads;
 mod update;
 mod weighted_loss;

@@ -521,7 +521,7 @@ fn fused_convolutions_agree_with_separate_calls() {
         layer(4, 16, 20, 9, 1, 2),
         // Windows of one pixel: few channels, many blocks of them, and more weights than one pass allows.
         layer(5, 16, 24, 12, 1, 1),
-        layer(9, 70, 150, 11, 1, 1),
+        layer(40, 70, 150, 11, 1, 1),
         layer(3, 1100, 160, 4, 1, 1),
         // Depthwise, with several groups of rows.
         Conv2d {

@@ -57,6 +57,14 @@ fn convolution() {
             ..shape
         },
         Conv2d {
+            batch: 60,
+            in_channels: 70,
+            out_channels: 150,
+            kernel: [1, 1],
+            padding: [[0; 2]; 2],
+            ..shape
+        },
+        Conv2d {
             batch: 5,
             in_channels: 520,
             out_channels: 100,
@@ -98,6 +106,22 @@ fn convolution() {
             g: &g,
         };
         check("convolution", |kernels| layer.passes(kernels).to_vec());
+        check("convolution with ReLU, all gradients", |kernels| {
+            let mut results = [x.len(), w.len(), bias.len()].map(|len| vec![f32::NAN; len]);
+            let [dx, dw, sums] = &mut results;
+            let gradient = ActivatedGradient {
+                values: IncomingGradient::Kept(&g),
+                mask: Mask::OfReluOutput(&g),
+            };
+            let targets = Conv2dGradients {
+                weights: Some(dw),
+                input: Some(dx),
+            };
+            kernels
+                .conv2d_backward_activated(&shape, &x, &w, gradient, targets, Some(sums))
+                .unwrap();
+            results.to_vec()
+        });
         check("convolution with GELU", |kernels| {
             let mut y = vec![f32::NAN; g.len()];
             let epilogue = Epilogue {
@@ -218,7 +242,25 @@ fn elementwise() {
         kernels.gelu_backward(&x, &mut gelu_gradient).unwrap();
         let mut relu6_gradient = y.clone();
         kernels.relu6_backward(&x, &mut relu6_gradient).unwrap();
-        vec![relu, gradient, sum, gelu, gelu_gradient, relu6_gradient]
+        let factors = &y[..70_001 / 7_777];
+        let mut rows = vec![f32::NAN; 7_777 * factors.len()];
+        kernels
+            .scale_rows(factors, &x[..rows.len()], &mut rows)
+            .unwrap();
+        let mut products = vec![f32::NAN; factors.len()];
+        kernels
+            .row_products(&rows, &y[..rows.len()], &mut products)
+            .unwrap();
+        vec![
+            relu,
+            gradient,
+            sum,
+            gelu,
+            gelu_gradient,
+            relu6_gradient,
+            rows,
+            products,
+        ]
     });
 }
 

@@ -9,7 +9,7 @@ use burn::backend::{
     },
     flex::{FlexTensor, Layout},
 };
-use onecycle_kernels::{Conv2d, Conv2dGradients, IncomingGradient, Mask};
+use onecycle_kernels::{ActivatedGradient, Conv2d, Conv2dGradients, IncomingGradient, Mask};
 
 use super::{Tracked, record};
 use crate::cpu::{
@@ -96,25 +96,19 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
                 weights: of_weights.as_deref_mut(),
                 input,
             };
-            // Without an activation, the gradient stays as it is, so that it needs no copy if another
-            // branch has it too.
-            let gradient = match output {
-                None => (IncomingGradient::Kept(gradient.values()), Mask::One),
-                Some(Clamped::Relu(ref y)) => {
-                    (gradient.values_mut().into(), Mask::OfRelu(y.values()))
-                }
-                Some(Clamped::Relu6(ref y)) => {
-                    (gradient.values_mut().into(), Mask::OfRelu6(y.values()))
-                }
+            let mask = match &output {
+                None => Mask::One,
+                Some(Clamped::Relu(y)) => Mask::OfReluOutput(y.values()),
+                Some(Clamped::Relu6(y)) => Mask::OfRelu6Output(y.values()),
             };
+            // A gradient that another branch has too must stay as it is.
+            let values = match gradient.is_unique() {
+                true => IncomingGradient::Spent(gradient.values_mut()),
+                false => IncomingGradient::Kept(gradient.values()),
+            };
+            let gradient = ActivatedGradient { values, mask };
             let bias = of_bias.as_deref_mut();
-            KERNELS.conv2d_backward_activated(
-                &shape,
-                x.values(),
-                &weights,
-                gradient,
-                (targets, bias),
-            )
+            KERNELS.conv2d_backward_activated(&shape, x.values(), &weights, gradient, targets, bias)
         };
         let of_x = match x_node {
             None => {

@@ -5,6 +5,7 @@ mod conv;
 mod gelu;
 mod norm;
 mod pool;
+mod scale;
 
 use burn::backend::{
     Autodiff, AutodiffBackend, Flex,
@@ -23,6 +24,7 @@ use conv::conv;
 use gelu::gelu;
 use norm::{ConvNormBackward, ConvNormState, NormBackward, normalise};
 use pool::{PoolBackward, PoolState};
+use scale::scale_channels;
 
 use super::{
     Activation, Affine, ConvNormOptions, CpuLayers, GhostBatches, LossOptions, Maybe, NormOptions,
@@ -124,6 +126,13 @@ impl<C: CheckpointStrategy> CpuLayers for Autodiff<Flex, C> {
         let (x, x_node) = x.into_parts();
         let x = ChannelsLast::read(x);
         conv::<C>((x, x_node), weight, bias, window, activation)
+    }
+
+    fn cpu_scale_channels(
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        scale_channels::<C>(weight, scale)
     }
 
     fn cpu_linear(

@@ -89,7 +89,7 @@ pub(in crate::conv) fn gelu_backward(
         |index, gradient, sums| {
             let mut argument = kernels.workspace.take(gradient.len());
             conv.group(index, &mut argument);
-            multiply_by_derivative(kernels.isa, &argument, gradient);
+            multiply_by_derivative(kernels.isa, Activation::Gelu, &argument, gradient);
             add_sums(kernels.isa, &pixels, gradient, sums);
         },
     );

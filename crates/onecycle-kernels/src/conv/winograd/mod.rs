@@ -55,7 +55,13 @@ pub(crate) fn applies_to_data(isa: Isa, geometry: &Geometry) -> bool {
     let [axes] = geometry.phases[..] else {
         return false;
     };
-    applies(isa, axes, [geometry.source.channels, geometry.out_channels])
+    // Tiles reach at most two rows and columns beyond the last outputs.
+    let sides = [geometry.source.height, geometry.source.width];
+    let covered = axes.iter().zip(sides).all(|(axis, side)| {
+        let reach = axis.outputs.div_ceil(OUTPUTS) * OUTPUTS + INPUTS - OUTPUTS;
+        side.saturating_add_signed(-axis.first) <= reach
+    });
+    covered && applies(isa, axes, [geometry.source.channels, geometry.out_channels])
 }
 
 /// Whether the algorithm applies: 3 x 3 windows with stride 1, whole vectors of channels, and an

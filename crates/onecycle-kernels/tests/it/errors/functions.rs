@@ -116,13 +116,15 @@ pub fn convolutions(shape: Conv2d, [x, w, b, y]: [usize; 4]) -> Vec<Function> {
                 let [x, w, g, y, dw, dx, db] = slices else {
                     unreachable!()
                 };
-                let gradient = IncomingGradient::Spent(g);
+                let gradient = ActivatedGradient {
+                    values: IncomingGradient::Spent(g),
+                    mask: Mask::OfReluOutput(y),
+                };
                 let targets = Conv2dGradients {
                     weights: Some(dw),
                     input: Some(dx),
                 };
-                let mask = (gradient, Mask::OfRelu(y));
-                Kernels::new().conv2d_backward_activated(&shape, x, w, mask, (targets, Some(db)))
+                Kernels::new().conv2d_backward_activated(&shape, x, w, gradient, targets, Some(db))
             },
         ),
     ]
