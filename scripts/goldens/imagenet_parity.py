@@ -28,6 +28,8 @@ from train_parity import concatenated, projections, uniform
 
 BATCH, CLASSES = 2, 10
 STABLE = 4e-5
+# The first set of numbers to try, where an earlier one has a pre-activation at a kink for our kernels.
+FIRST = {("efficientnet-lite0", (75, 51)): 20}
 SIZES = [(64, 64), (75, 51)]
 NETWORKS = {
     "resnet18": lambda: torchvision.models.resnet18(num_classes=CLASSES),
@@ -111,7 +113,7 @@ def record(network, size, number=0):
 
 def main():
     torch.set_num_threads(1)
-    cases = [record(network, size) for network in NETWORKS for size in SIZES]
+    cases = [record(network, size, FIRST.get((network, size), 0)) for network in NETWORKS for size in SIZES]
     write_golden("onecycle-vision", "imagenet_parity", ["torch", "torchvision", "timm", "numpy"], {"cases": cases})
 
 

@@ -285,6 +285,12 @@ fn windows_of_one_pixel() {
             stride: [2, 1],
             ..square([4, 64, 128], [2, 8], 1, 1, 0)
         },
+        // Odd sizes of maps.
+        square([2, 16, 96], [38, 26], 1, 1, 0),
+        square([2, 96, 24], [19, 13], 1, 1, 0),
+        square([2, 480, 112], [5, 4], 1, 1, 0),
+        square([2, 1152, 320], [3, 2], 1, 1, 0),
+        square([2, 320, 1280], [3, 2], 1, 1, 0),
         // A prime number of pixels that exceeds the largest row.
         square([32771, 1, 2], [1, 2], 1, 1, 0),
     ] {

@@ -523,6 +523,9 @@ fn fused_convolutions_agree_with_separate_calls() {
         layer(5, 16, 24, 12, 1, 1),
         layer(40, 70, 150, 11, 1, 1),
         layer(3, 1100, 160, 4, 1, 1),
+        layer(2, 16, 96, 31, 1, 1),
+        layer(2, 96, 24, 13, 1, 1),
+        layer(2, 480, 112, 5, 1, 1),
         // Depthwise, with several groups of rows.
         Conv2d {
             groups: 40,
