@@ -20,8 +20,7 @@ use crate::parallel::for_chunks;
 use crate::simd::{Isa, Simd, WithSimd};
 use crate::workspace::Buffer;
 
-/// Padded images of a group and their outputs should fit into the second-level cache beside a block of
-/// weights.
+/// Padded images of a group should fit into the second-level cache beside a block of weights.
 const GROUP_BYTES: usize = 256 << 10;
 
 /// A convolution with packed weights.
@@ -74,8 +73,14 @@ impl<'a> DirectConv<'a> {
 
     /// Images to compute together.
     pub(crate) fn group(&self) -> usize {
-        let image = self.geometry.source.len() + self.geometry.output_image();
-        (GROUP_BYTES / size_of::<f32>() / image).max(1)
+        // The rows of a plain matrix product are cut so that their outputs fit as well.
+        let is_row = self.geometry.kernel == [1, 1] && self.geometry.source.height == 1;
+        let outputs = if is_row {
+            self.geometry.output_image()
+        } else {
+            0
+        };
+        (GROUP_BYTES / size_of::<f32>() / (self.geometry.source.len() + outputs)).max(1)
     }
 
     /// Computes the output images of the given source images.
