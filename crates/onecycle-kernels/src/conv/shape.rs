@@ -173,8 +173,8 @@ impl Conv2d {
         }
     }
 
-    /// Pixels of which input and output together stay in the second-level cache; with many channels a few
-    /// more, because all weights are read once for each row.
+    /// As many pixels as the second-level cache holds, input and output together. With many channels it is
+    /// a few more, because all weights are read once for each row.
     pub(crate) fn cached_pixels(&self) -> usize {
         const FLOATS: usize = (256 << 10) / size_of::<f32>();
         const MANY_WEIGHTS: usize = (1 << 20) / size_of::<f32>();

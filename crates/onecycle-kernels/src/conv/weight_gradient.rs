@@ -163,7 +163,7 @@ pub(crate) struct Gradients<'a> {
 struct Task<'a> {
     /// Sums of the weights' gradient.
     partial: &'a mut [f32],
-    /// Sums of the bias's gradient, `[2, out channels]`, of which the second half is unused.
+    /// Sums of the bias's gradient, `[2, out channels]`. The second half is unused.
     bias: Option<&'a mut [f64]>,
     /// The group's part of the gradient of the input.
     data: Option<&'a mut [f32]>,
