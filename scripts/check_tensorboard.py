@@ -108,22 +108,27 @@ def finished_run(work):
     return run
 
 
+def last_step_seen(watching):
+    """The last step that a TensorBoard shows, 0 before the first."""
+    watching.Reload()
+    known = "step/loss" in watching.Tags()["scalars"]
+    return watching.Scalars("step/loss")[-1].step if known else 0
+
+
 def killed_run(work):
     """A run that is killed twice, while a TensorBoard reads it all the time."""
     run = work / "killed"
-    arguments = ["train", *TINY, "--epochs", 40, "--set", "checkpoint_steps=7", "--log", "tensorboard", "--out", run]
-    watching = None
-    for at in (20, 60):
+    # Long enough to be killed while it trains: events wait in memory for two seconds.
+    arguments = ["train", *TINY, "--epochs", 200, "--set", "checkpoint_steps=7", "--log", "tensorboard", "--out", run]
+    watching, seen = None, 0
+    for _ in range(2):
         process = onecycle(*arguments, process_group=0)
-        steps = run / "steps.jsonl"
-        while not steps.exists() or steps.read_bytes().count(b"\n") < at:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.02)
-        # Events wait in memory for two seconds at most.
-        time.sleep(2.5)
-        watching = watching or load(run / "tensorboard")
-        watching.Reload()
-        assert watching.Scalars("step/loss"), "nothing can be seen of a run in training"
+        while not watching or last_step_seen(watching) < seen + 20:
+            assert process.poll() is None, f"the run ended before it was seen: {process.stderr.read()}"
+            time.sleep(0.1)
+            if not watching and (run / "tensorboard").exists():
+                watching = load(run / "tensorboard")
+        seen = last_step_seen(watching)
         assert process.poll() is None, "the run ended before it was killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
