@@ -496,18 +496,20 @@ pub(crate) struct TtaOptions {
     #[arg(long, conflicts_with = "tta")]
     flip: bool,
     /// Average the predictions over views of each image: image (no others), mirror, or
-    /// mirror_and_shift (six views)
+    /// mirror_and_shift (six views) [default: the run's own, or image for a model file without a
+    /// run]
     #[arg(long, value_name = "VIEWS")]
     tta: Option<String>,
 }
 
 impl TtaOptions {
-    /// The test-time augmentation.
-    pub(crate) fn tta(&self) -> Result<Tta, ConfigError> {
+    /// The test-time augmentation for a model of `run`. Without an option it is the one by which the
+    /// run's own accuracy was measured.
+    pub(crate) fn tta(&self, run: Option<&Config>) -> Result<Tta, ConfigError> {
         match (&self.tta, self.flip) {
             (Some(name), _) => name.parse(),
             (None, true) => Ok(Tta::Mirror),
-            (None, false) => Ok(Tta::Image),
+            (None, false) => Ok(run.map(|config| config.tta).unwrap_or_default()),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! `onecycle evaluate`: accuracy of a trained model on labelled images.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args as ClapArgs;
 use onecycle_plot::table::align;
@@ -54,7 +58,9 @@ pub(crate) struct Evaluate {
 pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
-    let config = configuration(args)?;
+    let run = run_configuration(&args.model)?;
+    let tta = args.tta.tta(run.as_ref())?;
+    let config = configuration(args, run)?;
     let template = "{elapsed_precise} {bar:28} {pos}/{len} images, {eta} left";
     let bar = Bar::new(template, Mode::of(args.show.quiet), Duration::MAX);
     let evaluation = evaluate::evaluate(
@@ -62,7 +68,7 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
         Options {
             data: &config.data,
             batch_size: config.eval_batch_size,
-            tta: args.tta.tta()?,
+            tta,
             out: args.out.as_deref(),
         },
         |images, of| {
@@ -88,13 +94,16 @@ pub(crate) fn run(args: &Evaluate) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The configuration of the run that a model belongs to; `None` for a model file without a run.
+pub(crate) fn run_configuration(model: &Path) -> Result<Option<Config>, TrainError> {
+    RunFolder::look(model)
+        .ok()
+        .map(|folder| Ok(folder.read_run_file()?.config))
+        .transpose()
+}
+
 /// The run's configuration with the data of `--data`. For a model without a run, the default one.
-fn configuration(args: &Evaluate) -> Result<Config, TrainError> {
-    let run = match RunFolder::look(&args.model) {
-        Ok(folder) => Some(folder.read_run_file()?.config),
-        // A model file without a run.
-        Err(_) => None,
-    };
+fn configuration(args: &Evaluate, run: Option<Config>) -> Result<Config, TrainError> {
     let Some(data) = &args.data else {
         return Ok(run.ok_or_else(|| {
             ConfigError::setting(

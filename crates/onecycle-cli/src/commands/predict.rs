@@ -16,6 +16,7 @@ use onecycle_train::{
 use onecycle_vision::folder;
 use serde::Serialize;
 
+use super::evaluate::run_configuration;
 use crate::{
     args::{ThreadsOption, TtaOptions, at_least_one},
     output::{self, AnyError},
@@ -70,6 +71,7 @@ struct ImagePrediction {
 pub(crate) fn run(args: &Predict) -> Result<ExitCode, AnyError> {
     device::set_threads(args.threads.count)?;
     let classifier = Classifier::open(&args.model, &device::open(Device::Cpu)?)?;
+    let tta = args.tta.tta(run_configuration(&args.model)?.as_ref())?;
     let files = files(&args.images)?;
     let top = args.top.min(classifier.card().classes.len());
     if args.format == PredictFormat::Csv {
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &Predict) -> Result<ExitCode, AnyError> {
     }
     let (mut all, mut failures) = (Vec::new(), 0);
     for batch in files.chunks(BATCH) {
-        let predictions = classifier.predict_files(batch, args.tta.tta()?)?;
+        let predictions = classifier.predict_files(batch, tta)?;
         for (file, prediction) in batch.iter().zip(predictions) {
             let image = file.display().to_string();
             match prediction {

@@ -351,6 +351,43 @@ fn evaluate_on_the_test_set() {
     );
 }
 
+/// `evaluate` and `predict` average over the views by which the run's own accuracy was measured, unless
+/// an option says otherwise.
+#[test]
+fn the_views_of_a_run() {
+    let place = Place::new();
+    let more = [
+        "--set",
+        "data.test_limit=200",
+        "--set",
+        "tta=mirror",
+        "--out",
+        "run",
+        "-q",
+    ];
+    place.succeed(&[&tiny(&["--epochs", "2"])[..], &more].concat());
+    let summary: Value = serde_json::from_str(&place.text("run/summary.json")).unwrap();
+    let evaluate =
+        |more: &[&str]| place.json(&[&["evaluate", "run", "--format", "json"], more].concat());
+    let found = evaluate(&[]);
+    assert_eq!(found["tta"], "mirror");
+    assert_eq!(found["accuracy"], summary["test_accuracy"]);
+    let alone = evaluate(&["--tta", "image"]);
+    assert_eq!(alone["tta"], "image");
+    assert_ne!(alone["loss"], found["loss"]);
+
+    let set = Source::named("fashion-mnist").load().unwrap();
+    let picture = GrayImage::from_raw(28, 28, set.test.image(0).to_vec()).unwrap();
+    picture.save(place.path("0.png")).unwrap();
+    let predict = |model: &str, more: &[&str]| {
+        place.json(&[&["predict", model, "0.png", "--format", "json"], more].concat())
+    };
+    assert_eq!(predict("run", &[]), predict("run", &["--flip"]));
+    let image = predict("run", &["--tta", "image"]);
+    assert_ne!(predict("run", &[]), image);
+    assert_eq!(predict("run/model.safetensors", &[]), image);
+}
+
 /// Number of correctly classified images of a class.
 fn correct(class: &Value) -> f64 {
     class["images"].as_f64().unwrap() * class["accuracy"].as_f64().unwrap()
