@@ -57,10 +57,10 @@ impl Pixels {
         check_len(name, slice, self.elements()?)
     }
 
-    pub(crate) fn check_channels(
+    pub(crate) fn check_channels<T>(
         &self,
         name: &'static str,
-        slice: &[f32],
+        slice: &[T],
     ) -> Result<(), KernelError> {
         check_len(name, slice, self.channels)
     }

@@ -245,9 +245,11 @@ pub(super) fn moments(ghosts: &GhostStatistics) -> [FlexTensor; 2] {
         let shape = [statistics.len(), values.len() / statistics.len().max(1)];
         FlexTensor::from_data(TensorData::new(values, shape))
     };
-    let means = statistics.iter().flat_map(|of| of.mean.iter().copied());
-    let variances = statistics.iter().flat_map(|of| of.variance.iter().copied());
-    [table(means.collect()), table(variances.collect())]
+    let rounded = |values: fn(&Statistics) -> &[f64]| {
+        let all = statistics.iter().flat_map(values);
+        table(all.map(|&value| value as f32).collect())
+    };
+    [rounded(|of| &of.mean), rounded(|of| &of.variance)]
 }
 
 /// The sum, computed in the memory of `x` unless that is shared.
@@ -393,11 +395,12 @@ impl CpuLayers for Flex {
         options: NormOptions,
     ) -> FloatTensor<Self> {
         let x = ChannelsLast::read(x);
+        let doubles = |tensor| elements(tensor).iter().copied().map(f64::from).collect();
         let statistics = GhostStatistics {
             ghosts: GhostBatches::new(x.dims[0], 0),
             statistics: vec![Statistics {
-                mean: elements(&running.mean).into_owned(),
-                variance: elements(&running.variance).into_owned(),
+                mean: doubles(&running.mean),
+                variance: doubles(&running.variance),
             }],
         };
         normalise_tensors(x, &affine, &statistics, residual, options)

@@ -84,7 +84,8 @@ impl Kernels {
         let (scales, shifts) = norm.scales_and_shifts();
         let recompute = activation != Activation::Identity;
         let recompute = recompute.then_some((&scales[..], &shifts[..]));
-        let mean = pixels.repeated(&norm.statistics.mean);
+        let (mean, lost) = norm.rounded_means();
+        let mean = pixels.repeated(&mean);
         let mut partial = pixels.partial_sums();
         for_chunk_pairs(
             (gradient, &mut partial),
@@ -111,7 +112,7 @@ impl Kernels {
         let [bias, product] = pixels.total(&partial);
         Ok(AffineGradient {
             weight: (0..pixels.channels)
-                .map(|c| (product[c] * norm.inverse_root(c)) as f32)
+                .map(|c| ((product[c] - lost[c] * bias[c]) * norm.inverse_root(c)) as f32)
                 .collect(),
             bias: bias.into_iter().map(|sum| sum as f32).collect(),
         })

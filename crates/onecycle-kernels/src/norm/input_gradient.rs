@@ -1,8 +1,8 @@
 //! Second half of the backward pass: the gradient of the input.
 //!
-//! `dx = a (g - dbias/n - x̂ dweight/n)` is `dx = a g + b x + c` with three factors per channel. It
-//! is evaluated lazily: the backward pass of a preceding convolution computes it range by range and
-//! consumes it from cache.
+//! `dx = a (g - dbias/n - x̂ dweight/n)` is evaluated lazily: the backward pass of a preceding
+//! convolution computes it range by range and consumes it from cache. As `a g + b x + c` it would be
+//! two multiply-adds, but lose digits where a channel's mean is large against its deviation.
 
 use std::ops::Range;
 
@@ -139,14 +139,17 @@ impl<'a> InputGradient<'a> {
     }
 }
 
-/// Factors of `dx = a g + b x + c` and of the activation's argument `scale x + shift`, repeated for
-/// every pixel of a row.
+/// Factors of `dx = a (g - dbias/n - slope (x - mean))` and of the activation's argument
+/// `scale x + shift`, repeated for every pixel of a row.
 #[derive(Clone, Debug)]
 struct Factors {
     row: usize,
     a: Vec<f32>,
-    b: Vec<f32>,
-    c: Vec<f32>,
+    /// `dbias/n`, less what the rounding of `mean` adds to the last term.
+    gradient: Vec<f32>,
+    /// `dweight/n / √(variance + ε)`.
+    slope: Vec<f32>,
+    mean: Vec<f32>,
     scales: Vec<f32>,
     shifts: Vec<f32>,
 }
@@ -158,22 +161,22 @@ impl Factors {
         pixels.check_channels("sums", &sums.weight)?;
         pixels.check_channels("sums", &sums.bias)?;
         let n = pixels.count as f64;
-        let [mut on_gradient, mut on_input, mut constant] = [const { Vec::new() }; 3];
-        for c in 0..pixels.channels {
+        let (mean, lost) = norm.rounded_means();
+        let [mut a, mut gradient, mut slope] = [const { Vec::new() }; 3];
+        for (c, lost) in lost.into_iter().enumerate() {
             let root = norm.inverse_root(c);
-            let a = f64::from(norm.weight[c]) * root;
-            let b = -a * root * f64::from(sums.weight[c]) / n;
-            let rest = -a * f64::from(sums.bias[c]) / n - b * f64::from(norm.statistics.mean[c]);
-            on_gradient.push(a as f32);
-            on_input.push(b as f32);
-            constant.push(rest as f32);
+            let on_input = root * f64::from(sums.weight[c]) / n;
+            a.push((f64::from(norm.weight[c]) * root) as f32);
+            gradient.push((f64::from(sums.bias[c]) / n - on_input * lost) as f32);
+            slope.push(on_input as f32);
         }
         let (scales, shifts) = norm.scales_and_shifts();
         Ok(Factors {
             row: pixels.row(),
-            a: pixels.repeated(&on_gradient),
-            b: pixels.repeated(&on_input),
-            c: pixels.repeated(&constant),
+            a: pixels.repeated(&a),
+            gradient: pixels.repeated(&gradient),
+            slope: pixels.repeated(&slope),
+            mean: pixels.repeated(&mean),
             scales,
             shifts,
         })
@@ -183,8 +186,9 @@ impl Factors {
 /// Part of a row of [`Factors`].
 struct FactorsPart<'a> {
     a: &'a [f32],
-    b: &'a [f32],
-    c: &'a [f32],
+    gradient: &'a [f32],
+    slope: &'a [f32],
+    mean: &'a [f32],
     scales: &'a [f32],
     shifts: &'a [f32],
 }
@@ -194,8 +198,9 @@ impl Factors {
     fn part(&self, column: usize, len: usize) -> FactorsPart<'_> {
         FactorsPart {
             a: &self.a[column..][..len],
-            b: &self.b[column..][..len],
-            c: &self.c[column..][..len],
+            gradient: &self.gradient[column..][..len],
+            slope: &self.slope[column..][..len],
+            mean: &self.mean[column..][..len],
             scales: &self.scales[column..][..len],
             shifts: &self.shifts[column..][..len],
         }
@@ -207,7 +212,7 @@ impl FactorsPart<'_> {
     #[inline(always)]
     fn element(&self, i: usize, g: f32, x: f32, function: impl Function) -> f32 {
         let g = function.backward(g, self.scales[i] * x + self.shifts[i]);
-        self.a[i] * g + (self.b[i] * x + self.c[i])
+        self.a[i] * ((g - self.gradient[i]) - self.slope[i] * (x - self.mean[i]))
     }
 
     #[inline(always)]

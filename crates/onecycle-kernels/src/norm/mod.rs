@@ -1,7 +1,7 @@
 //! Batch normalisation of channels-last feature maps, fused with a residual connection and an
 //! activation (Ioffe & Szegedy 2015; He et al. 2016).
 //!
-//! Per channel, both passes are a multiply-add per element, so each takes one pass over memory:
+//! Per channel, both passes are a few operations per element, so each takes one pass over memory:
 //!
 //! ```text
 //! statistics  mean = Σx/n                     variance = Σ(x - mean)²/n     (biased, n pixels)
@@ -151,7 +151,7 @@ impl BatchNorm<'_> {
         let (scales, shifts): (Vec<f32>, Vec<f32>) = (0..self.pixels.channels)
             .map(|c| {
                 let scale = f64::from(self.weight[c]) * self.inverse_root(c);
-                let shift = f64::from(self.bias[c]) - scale * f64::from(self.statistics.mean[c]);
+                let shift = f64::from(self.bias[c]) - scale * self.statistics.mean[c];
                 (scale as f32, shift as f32)
             })
             .unzip();
@@ -160,7 +160,15 @@ impl BatchNorm<'_> {
 
     /// `1 / √(variance + ε)` of a channel.
     fn inverse_root(&self, channel: usize) -> f64 {
-        1.0 / (f64::from(self.statistics.variance[channel]) + self.epsilon).sqrt()
+        1.0 / (self.statistics.variance[channel] + self.epsilon).sqrt()
+    }
+
+    /// The means in single precision, which the loops subtract, and what rounding has taken from them.
+    fn rounded_means(&self) -> (Vec<f32>, Vec<f64>) {
+        let means = self.statistics.mean.iter();
+        means
+            .map(|&mean| (mean as f32, mean - f64::from(mean as f32)))
+            .unzip()
     }
 
     /// Returns an error if the length of a slice differs from the number of channels.

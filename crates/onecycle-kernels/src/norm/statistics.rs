@@ -10,13 +10,15 @@ use crate::kernels::Kernels;
 use crate::parallel::for_chunks;
 use crate::simd::{Isa, PlainLoops, vectorised};
 
-/// Mean and biased variance of each channel, `[channels]` each.
+/// Mean and biased variance of each channel, `[channels]` each. In double precision, because the
+/// backward pass subtracts the mean from every element: rounded to single precision it would move them
+/// all in one direction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Mean.
-    pub mean: Vec<f32>,
+    pub mean: Vec<f64>,
     /// Biased variance `Σ(x - mean)²/n`.
-    pub variance: Vec<f32>,
+    pub variance: Vec<f64>,
 }
 
 /// # Batch statistics
@@ -81,10 +83,10 @@ impl Moments {
             count = all;
         }
         Statistics {
-            mean: mean.into_iter().map(|mean| mean as f32).collect(),
+            mean,
             variance: squares
                 .into_iter()
-                .map(|square| (square / count).max(0.0) as f32)
+                .map(|square| (square / count).max(0.0))
                 .collect(),
         }
     }

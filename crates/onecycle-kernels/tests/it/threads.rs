@@ -181,9 +181,19 @@ fn batch_norm_and_channel_sums() {
                 .to_vec();
             let channel_sums = kernels.channel_sums(&pixels, &x).unwrap();
             let Statistics { mean, variance } = statistics;
-            let results = [mean, variance, y, masked, dx, in_place, channel_sums];
-            results
+            let statistics = [mean, variance].map(|values| {
+                // The bits of a double are those of two floats.
+                let halves = |value: f64| [value.to_bits(), value.to_bits() >> 32];
+                values
+                    .into_iter()
+                    .flat_map(halves)
+                    .map(|half| f32::from_bits(half as u32))
+                    .collect()
+            });
+            let results = [y, masked, dx, in_place, channel_sums];
+            statistics
                 .into_iter()
+                .chain(results)
                 .chain([sums.weight, sums.bias])
                 .collect()
         });

@@ -1,5 +1,6 @@
 //! Every kernel, with the names and lengths of its slices.
 
+use crate::common::doubles;
 use onecycle_kernels::*;
 
 /// Content of every slice before a call, which an error must leave unchanged.
@@ -177,8 +178,8 @@ pub fn pools(shape: Pool2d, [x, y]: [usize; 2]) -> Vec<Function> {
 
 fn statistics(mean: &[f32], variance: &[f32]) -> Statistics {
     Statistics {
-        mean: mean.to_vec(),
-        variance: variance.to_vec(),
+        mean: doubles(mean),
+        variance: doubles(variance),
     }
 }
 
