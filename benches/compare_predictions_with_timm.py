@@ -9,10 +9,10 @@
 The second folder has one folder per class. timm loads the run's `model.safetensors`, or the weights of `onecycle
 weights get efficientnet-lite0` with ImageNet's 1000 classes. Both networks get the same
 pixels: Pillow decodes the images, puts transparent ones on the run's background, cuts out the middle square
-and resizes it. Prints one line of JSON: the number of images, of those with the same class, the largest
-difference of the highest probability, and for a run both accuracies and that of `onecycle predict` on the files
-themselves, where it resizes without Pillow's rounding between rows and columns. Names every image with another
-class, and ends with an error if there is one.
+and resizes it. Prints one line of JSON: the number of images, of those with the same class, and the largest
+difference of the highest probability; then how many have that class if `onecycle predict` reads the files
+themselves, which it resizes without Pillow's rounding between rows and columns; for a run also the accuracies. Names
+every image with another class than timm's, and ends with an error if there is one.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def main():
     network, about = load(args.model / "model.safetensors") if is_run else imagenet(args.weights)
     classes = about["classes"]
     files = {path: label for path, label, _ in predictions(args.onecycle, args.model, args.images)}
-    different, largest, right, theirs_right = 0, 0.0, 0, 0
+    different, alike, largest, right, theirs_right = 0, 0, 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         prepared = pathlib.Path(folder)
         for path in files:
@@ -107,6 +107,7 @@ def main():
                 theirs = network(normalised(image, about)[None]).softmax(1)[0]
             largest = max(largest, abs(ours - float(theirs.max())))
             name = classes[int(theirs.argmax())]
+            alike += label == files[path.with_suffix("")]
             right += label == path.parent.name
             theirs_right += name == path.parent.name
             if name != label:
@@ -116,6 +117,7 @@ def main():
         "images": len(files),
         "same_class": len(files) - different,
         "largest_difference": round(largest, 6),
+        "same_class_from_files": alike,
         "timm": timm.__version__,
         "torch": torch.__version__,
     }
