@@ -44,19 +44,31 @@ if [ $code = 0 ] || [ "$(wc -l <"$place/none.log")" != 1 ] || ! grep -q "Vulkan 
 fi
 say "no driver: $(cat "$place/none.log")"
 
-attempt cpu 0 train "${settings[@]}" "${network[@]}" --out "$place/cpu"
-attempt train 0 train "${settings[@]}" "${network[@]}" --device wgpu --out "$place/train"
-python3 - "$place/cpu/steps.jsonl" "$place/train/steps.jsonl" <<'PY'
+# The first four steps of three seeds, of which two must agree: where the argument of a ReLU is zero but for
+# rounding, each side may take another gradient, and the two trainings part. Two builds that round differently
+# on the CPU were more than 1e-4 apart for one of 40 seeds within four steps, for five within eight.
+for seed in 1 2 3; do
+    attempt "cpu, seed $seed" 0 train "${settings[@]}" "${network[@]}" --seed $seed --out "$place/cpu-$seed"
+    attempt "train, seed $seed" 0 train "${settings[@]}" "${network[@]}" --seed $seed --device wgpu --out "$place/train-$seed"
+done
+python3 - "$place" <<'PY'
 import json, sys
-cpu, gpu = ([json.loads(line)["loss"] for line in open(path)] for path in sys.argv[1:])
-assert len(cpu) == len(gpu) == 8, (len(cpu), len(gpu))
-worst = max(abs(a - b) for a, b in zip(cpu, gpu))
-print(f"largest difference of a loss from the CPU: {worst:.1e}")
-sys.exit(worst > 1e-4)
+
+def losses(run):
+    values = [json.loads(line)["loss"] for line in open(f"{sys.argv[1]}/{run}/steps.jsonl")]
+    assert len(values) == 8, (run, values)
+    return values
+
+def differences(seed):
+    return [abs(cpu - gpu) for cpu, gpu in zip(losses(f"cpu-{seed}"), losses(f"train-{seed}"))]
+
+for seed in (1, 2, 3):
+    print(f"seed {seed}, differences of the loss from the CPU:", *(f"{d:.1e}" for d in differences(seed)))
+sys.exit(sorted(max(differences(seed)[:4]) for seed in (1, 2, 3))[1] > 1e-4)
 PY
 
 # Stopped after two steps, then resumed on the device that run.toml names.
-"$onecycle" train "${settings[@]}" "${network[@]}" --device wgpu --out "$place/stopped" >"$place/stopped.log" 2>&1 &
+"$onecycle" train "${settings[@]}" "${network[@]}" --seed 1 --device wgpu --out "$place/stopped" >"$place/stopped.log" 2>&1 &
 end=$((SECONDS + 300))
 until [ -f "$place/stopped/steps.jsonl" ] && [ "$(wc -l <"$place/stopped/steps.jsonl")" -ge 2 ]; do
     [ $SECONDS -lt $end ] || { say "stopped: no two steps" >&2; exit 1; }
@@ -67,10 +79,10 @@ wait $! && { say "stopped: the exit code is 0" >&2; exit 1; }
 [ "$(wc -l <"$place/stopped/steps.jsonl")" -lt 8 ] || { say "stopped: all steps were made" >&2; exit 1; }
 say "stopped: $(tail -n 1 "$place/stopped.log")"
 attempt resume 0 resume "$place/stopped" -q
-cmp "$place/train/steps.jsonl" "$place/stopped/steps.jsonl"
+cmp "$place/train-1/steps.jsonl" "$place/stopped/steps.jsonl"
 say "resume: the steps of an undisturbed run"
 
-attempt evaluate 0 evaluate "$place/train" -q
+attempt evaluate 0 evaluate "$place/train-1" -q
 attempt find 0 find "${settings[@]}" --model lenet5 --batch-size 8 --limit 200 --num-steps 24 --device wgpu --out "$place/find"
 # 220 images to judge short cycles by: with fewer than 200, fit makes more of them.
 attempt fit 0 fit "${settings[@]}" --model mlp --limit 1100 --batch-size 16 --num-steps 40 --steps 30 --device wgpu \
