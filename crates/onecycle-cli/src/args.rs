@@ -81,7 +81,8 @@ pub(crate) struct ConfigOptions {
     /// Images per update [key: batch_size] [default: 128]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<String>,
-    /// Largest learning rate of the cycle [key: policy.lr_max] [default: 0.2]
+    /// Largest learning rate of the cycle [key: policy.lr_max] [default: 0.2 for SGD
+    /// and batches of 128 images or more, less for others and for pretrained weights]
     #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub(crate) lr_max: Option<String>,
     /// Take the largest learning rate as that of a batch of N images, and scale it to the batch size

@@ -3,10 +3,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use onecycle::Preset;
 use onecycle_vision::weights;
 use toml::{Table, Value};
 
-use super::{Config, explain};
+use super::{Config, explain, policy::default_lr_max};
 use crate::{ConfigError, FileError, files, recipe, weights_file};
 
 /// Tables that are replaced as a whole if their `kind` changes.
@@ -41,6 +42,8 @@ pub struct Layers {
     length_given: bool,
     /// Whether a file or a setting gave the network.
     model_given: bool,
+    /// Whether a file or a setting gave the peak learning rate.
+    lr_max_given: bool,
     /// Whether a file or a setting gave the views of a test image.
     tta_given: bool,
     /// Keys of `data` that a file or a setting gave.
@@ -58,6 +61,7 @@ impl Layers {
             settings: Table::new(),
             length_given: false,
             model_given: false,
+            lr_max_given: false,
             tta_given: false,
             data_given: BTreeSet::new(),
         })
@@ -169,20 +173,28 @@ impl Layers {
         Ok(self)
     }
 
-    /// Takes `policy.lr_max` as the learning rate of a batch of `images` images, and scales it to the
-    /// batch size: "when the minibatch size is multiplied by k, multiply the learning rate by k" (Goyal
-    /// et al. 2017, arXiv:1706.02677, section 2.1).
+    /// Takes `policy.lr_max`, or its default for this batch size, as the learning rate of a batch of
+    /// `images` images, and scales it to the batch size of the run: "when the minibatch size is
+    /// multiplied by k, multiply the learning rate by k" (Goyal et al. 2017, arXiv:1706.02677, section
+    /// 2.1).
     ///
     /// # Errors
     /// Those of [`resolve`](Self::resolve); the policy has no `lr_max`.
     pub fn scale_linearly(self, images: usize) -> Result<Self, ConfigError> {
-        let config = self.clone().resolve()?;
+        let images = images.max(1);
+        let flushed = self.clone().flushed();
+        let lr_max_given = flushed.lr_max_given;
+        let config = flushed.resolve()?;
         let policy = Table::try_from(&config.policy).map_err(FileError::to_toml)?;
         let Some(lr_max) = policy.get("lr_max").and_then(Value::as_float) else {
             let expected = "a policy with `lr_max`, such as one_cycle";
             return Err(ConfigError::setting("--linear-scaling", images, expected));
         };
-        let scaled = lr_max * config.batch_size as f64 / images.max(1) as f64;
+        let lr_max = match lr_max_given {
+            true => lr_max,
+            false => default_lr_max(&config, images),
+        };
+        let scaled = lr_max * config.batch_size as f64 / images as f64;
         self.set("policy.lr_max", &format!("{scaled:?}"))
     }
 
@@ -207,14 +219,16 @@ impl Layers {
         self.length_given |= has_length(&over);
         self.model_given |= over.contains_key("model");
         self.tta_given |= over.contains_key("tta");
+        self.lr_max_given |= matches!(over.get("policy"), Some(Value::Table(policy)) if policy.contains_key("lr_max"));
         if let Some(Value::Table(data)) = over.get("data") {
             self.data_given.extend(data.keys().cloned());
         }
         merge(&mut self.table, over, "", true);
     }
 
-    /// Returns the checked configuration. If the policy has a length of its own and no length was
-    /// given, the run has the length of the policy. If existing weights were given but no network,
+    /// Returns the checked configuration. Without a peak learning rate, one cycle has the default for
+    /// the optimizer and the batch size. If the policy has a length of its own and no length was given,
+    /// the run has the length of the policy. If existing weights were given but no network,
     /// it is the network that these weights are of. With `[finetune]`, the same holds for the size of
     /// the images and for `data.resize` and `data.background`.
     ///
@@ -225,10 +239,15 @@ impl Layers {
             table,
             length_given,
             model_given,
+            lr_max_given,
             data_given,
             ..
         } = self.flushed();
         let mut config: Config = explain::decode(table)?;
+        let default = default_lr_max(&config, config.batch_size);
+        if !lr_max_given && let Preset::OneCycle(one_cycle) = &mut config.policy.preset {
+            one_cycle.lr_max = default;
+        }
         if !length_given && let Some(steps) = config.policy.policy()?.length() {
             (config.steps, config.epochs) = (Some(steps), None);
         }

@@ -1,8 +1,12 @@
 use onecycle::{AtEnd, BatchSizes, Curve, OneCycle, Policy, Preset, fastai, optax, preset, torch};
+use onecycle_burn::optim::OptimizerConfig;
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
-use super::tables::{serialize_joined, take};
+use super::{
+    Config,
+    tables::{serialize_joined, take},
+};
 use crate::ConfigError;
 
 /// The `[policy]` table: a [`Preset`] chosen by `kind`, with its own keys and these common ones.
@@ -35,6 +39,40 @@ pub struct PolicyConfig {
 /// Peak learning rate of the default run. It reaches 92.8 % on 10 000 held-out training images
 /// (`data.validation = 0.1666`).
 const DEFAULT_LR_MAX: f64 = 0.2;
+
+/// Batch size up to which the default rates grow: rates scaled up further diverge in short runs.
+const DEFAULT_LR_BATCH: f64 = 128.0;
+
+/// Peak learning rate of one cycle where none is given, for batches of `batch_size` images.
+///
+/// | optimizer | batches of 128 and more | smaller batches |
+/// |---|---|---|
+/// | `sgd` | 0.2 | in proportion (Goyal et al. 2017, arXiv:1706.02677, section 2.1) |
+/// | `adam`, `adamw`, any other | 0.005 | with the square root (Malladi et al. 2022, arXiv:2205.10287) |
+/// | `rmsprop` | 0.0005 | with the square root |
+/// | `muon` | 0.05 | with the square root |
+///
+/// With `[finetune]` it is a fifth: pretrained weights do not survive the rates of a training from
+/// scratch. With `per_1024_images` it does not depend on the batch size.
+pub(super) fn default_lr_max(config: &Config, batch_size: usize) -> f64 {
+    let share = match config.optimizer.per_1024_images {
+        true => 1.0,
+        // An empty batch is refused later, with a message of its own.
+        false => (batch_size.max(1) as f64 / DEFAULT_LR_BATCH).min(1.0),
+    };
+    let from_scratch = match config.optimizer.config {
+        OptimizerConfig::Sgd(_) => DEFAULT_LR_MAX * share,
+        OptimizerConfig::RmsProp(_) => 0.0005 * share.sqrt(),
+        OptimizerConfig::Muon(_) => 0.05 * share.sqrt(),
+        _ => 0.005 * share.sqrt(),
+    };
+    let lr_max = match config.finetune {
+        None => from_scratch,
+        Some(_) => from_scratch / 5.0,
+    };
+    // Three digits, as a person would write it.
+    format!("{lr_max:.2e}").parse().unwrap_or(lr_max)
+}
 
 impl Default for PolicyConfig {
     fn default() -> Self {

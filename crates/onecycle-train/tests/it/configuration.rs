@@ -154,6 +154,50 @@ fn another_kind_replaces_the_table_and_the_same_kind_is_merged() {
 }
 
 #[test]
+fn the_default_rate_suits_the_optimizer_and_the_batch_size() {
+    let lr_max = |layers: Layers| match layers.resolve().unwrap().policy.preset {
+        Preset::OneCycle(one_cycle) => one_cycle.lr_max,
+        other => panic!("{}", other.kind()),
+    };
+    let layers = |optimizer: &str, batch_size: &str| {
+        let layers = Layers::new().unwrap();
+        let layers = layers.set("optimizer.kind", optimizer).unwrap();
+        layers.set("batch_size", batch_size).unwrap()
+    };
+    for (optimizer, rates) in [
+        ("sgd", [0.0125, 0.05, 0.2, 0.2]),
+        ("adam", [0.00125, 0.0025, 0.005, 0.005]),
+        ("adamw", [0.00125, 0.0025, 0.005, 0.005]),
+        ("rmsprop", [0.000125, 0.00025, 0.0005, 0.0005]),
+        ("muon", [0.0125, 0.025, 0.05, 0.05]),
+    ] {
+        let of_batches = ["8", "32", "128", "512"].map(|batch| lr_max(layers(optimizer, batch)));
+        assert_eq!(of_batches, rates, "{optimizer}");
+    }
+    // 0.005 √(100/128) = 0.004419…, in three digits.
+    assert_eq!(lr_max(layers("adamw", "100")), 0.00442);
+    let pretrained = Layers::new().unwrap().finetune().unwrap();
+    let pretrained = pretrained.set_text("init", "some.safetensors").unwrap();
+    assert_eq!(
+        lr_max(pretrained),
+        0.01,
+        "a fifth of 0.05 for batches of 32"
+    );
+    let per_1024 = layers("sgd", "32").set("optimizer.per_1024_images", "true");
+    assert_eq!(lr_max(per_1024.unwrap()), 0.2);
+    // The default of batches of 32 images, four times for four times as many.
+    let scaled = layers("sgd", "128").scale_linearly(32).unwrap();
+    assert_eq!(lr_max(scaled), 0.2);
+    let scaled = layers("sgd", "1024").scale_linearly(256).unwrap();
+    assert_eq!(lr_max(scaled), 0.8);
+    let given = layers("adamw", "8").set("policy.lr_max", "0.3").unwrap();
+    assert_eq!(lr_max(given), 0.3);
+    let file = file("[policy]\nlr_max = 0.3");
+    let given = layers("adamw", "8").file(&file.path).unwrap();
+    assert_eq!(lr_max(given), 0.3);
+}
+
+#[test]
 fn the_order_of_single_settings_does_not_matter() {
     let pairs = [
         ("policy.kind", "torch_one_cycle"),
