@@ -120,6 +120,7 @@ impl ConfigOptions {
     pub(crate) fn given(&self) -> Vec<String> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let values = [
+            ("--recipe", self.recipe.clone()),
             ("--config", path(&self.config)),
             ("--epochs", self.epochs.clone()),
             ("--steps", self.steps.clone()),
@@ -223,7 +224,8 @@ pub(crate) fn quoted(value: &str) -> String {
 
 /// Hides the flags of [`ConfigOptions`] in the help of a command that only refuses them.
 pub(crate) fn hide_settings(arg: clap::Arg) -> clap::Arg {
-    const SETTINGS: [&str; 18] = [
+    const SETTINGS: [&str; 19] = [
+        "recipe",
         "config",
         "settings",
         "epochs",

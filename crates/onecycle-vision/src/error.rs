@@ -28,7 +28,7 @@ pub enum DataError {
 
     /// A known data set was not found in any of the places searched.
     #[error(
-        "data set `{name}` was not found in {}; run `onecycle data get {name}`, or say where it is with --data or ONECYCLE_DATA",
+        "data set `{name}` was not found in {}; run `onecycle data get {name}`, or set ONECYCLE_DATA to the folder that has it",
         list(looked_in)
     )]
     NotFound {
@@ -40,8 +40,8 @@ pub enum DataError {
 
     /// There are no known weights of this name.
     #[error(
-        "unknown weights `{name}`{}: the known ones are {known}; for other weights give the path of a safetensors file",
-        near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
+        "unknown weights `{name}`: {}the known ones are {known}; for other weights give the path of a safetensors file",
+        near.map(|near| format!("did you mean `{near}`? Or else: ")).unwrap_or_default()
     )]
     UnknownWeights {
         /// The name as given.
@@ -66,9 +66,9 @@ pub enum DataError {
 
     /// A file of weights was written by `torch.save`.
     #[error(
-        "{}: a file of PyTorch, which runs programs when it is read; convert it to safetensors:\n\
-        import torch, safetensors.torch; weights = torch.load({path:?}, map_location=\"cpu\", weights_only=True)\n\
-        safetensors.torch.save_file({{name: w.contiguous() for name, w in weights.get(\"state_dict\", weights).items()}}, {converted:?})",
+        "{}: a file of PyTorch, which runs programs when it is read; convert it to safetensors: python3 -c \
+        'import torch, safetensors.torch; weights = torch.load({path:?}, map_location=\"cpu\", weights_only=True); \
+        safetensors.torch.save_file({{name: w.contiguous() for name, w in weights.get(\"state_dict\", weights).items()}}, {converted:?})'",
         path.display()
     )]
     PickledWeights {
@@ -241,6 +241,17 @@ pub enum DataError {
     NoImages {
         /// File or folder.
         path: PathBuf,
+        /// The supported layout.
+        expected: String,
+    },
+
+    /// There are images, but none in the folder of a class.
+    #[error("{}: its images ({images}) are in no folder of a class; expected {expected}", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+        /// Number of images directly in the folder.
+        images: usize,
         /// The supported layout.
         expected: String,
     },

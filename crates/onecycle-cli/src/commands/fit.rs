@@ -48,7 +48,8 @@ pub(crate) struct Fit {
         long,
         value_name = "WD,..",
         value_delimiter = ',',
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        conflicts_with = "weight_decay"
     )]
     pub(crate) weight_decays: Vec<f64>,
     /// Stop after this time (90s, 10m, 2h) with exit code 124, during training with a checkpoint;

@@ -219,6 +219,10 @@ fn run_suggestions(args: &Reproduce, start: Instant) -> Result<ExitCode, AnyErro
 
 /// The scale with the changes of the flags.
 fn protocol(args: &Reproduce) -> Result<Protocol, AnyError> {
+    if !args.tasks.is_empty() {
+        let expected = format!("no such flag: only `{SUGGESTIONS}` has tasks");
+        return Err(ConfigError::setting("--tasks", args.tasks.join(","), expected).into());
+    }
     let mut protocol = Protocol::of(args.scale.parse()?);
     protocol.device = args.device.parse::<Device>()?;
     if let Some(epochs) = args.epochs

@@ -534,7 +534,11 @@ fn other_layouts_get_advice() {
         ),
         (
             |photos| write(&photos.join("0.png"), "red", 0),
-            &["no images", "a folder of images for each class", "--labels"],
+            &[
+                "its images (1) are in no folder of a class",
+                "a folder of images for each class",
+                "--labels",
+            ],
         ),
         (
             |photos| {

@@ -229,6 +229,15 @@ fn folders_of_runs() {
     assert!(!place.path("nothing").exists());
     assert_eq!(fs::read_dir(place.path("empty")).unwrap().count(), 0);
 
+    // A recipe is a setting, too.
+    for command in [&["train", "--resume", "run"][..], &["resume", "run"]] {
+        refused(
+            &place.onecycle(&[command, &["--recipe", "cifar10-94"]].concat()),
+            &["--recipe cifar10-94", "keeps the settings"],
+            "a recipe",
+        );
+    }
+
     fs::remove_file(place.path("run/summary.json")).unwrap();
     let run_file = place.text("run/run.toml");
     for (text, names) in [
@@ -594,6 +603,10 @@ fn the_other_commands() {
             &["data", "get", "mnist", "--from", "ftp://x", "--to", "d"],
             &["ftp://x"],
         ),
+        (
+            &["reproduce", "momentum", "--tasks", "convnet"],
+            &["--tasks", "suggestions"],
+        ),
     ];
     for (args, names) in cases {
         refused(&place.onecycle(args), names, &format!("{args:?}"));
@@ -612,6 +625,7 @@ fn command_lines() {
         &["plan", "--epochs", "1", "--steps", "2"],
         &["train", "--out", "a", "--resume", "b"],
         &["resume"],
+        &["fit", "--weight-decay", "1e-3", "--weight-decays", "1e-4"],
         &["predict", "model"],
         &["predict", "model", "x.png", "--top", "0"],
         &["bench", "--batch", "0"],

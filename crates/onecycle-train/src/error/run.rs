@@ -132,7 +132,7 @@ pub enum RunError {
 
     /// The folder of a new run already contains a run.
     #[error(
-        "{} already contains a run: resume it with `onecycle train --resume {}`, or choose another --out",
+        "{} already contains a run: choose another --out, or continue it with `onecycle train --resume {}` if it is not finished",
         path.display(),
         path.display()
     )]

@@ -244,7 +244,14 @@ impl Scan<'_> {
             return Err(DataError::EmptyClass { path, class, found });
         }
         match classes.as_slice() {
-            [] => Err(no_images(place)),
+            [] => match images_in(&list(place)?) {
+                0 => Err(no_images(place)),
+                images => Err(DataError::NoClasses {
+                    path: place.to_path_buf(),
+                    images,
+                    expected: LAYOUT.to_owned(),
+                }),
+            },
             [class] => Err(DataError::OneClass {
                 path: place.to_path_buf(),
                 class: class.clone(),
@@ -278,10 +285,7 @@ impl Scan<'_> {
         folder: &Entry,
         entries: &[Entry],
     ) -> Result<(), DataError> {
-        let images = entries
-            .iter()
-            .filter(|entry| formats::kind(&entry.path) == Kind::Image);
-        let images = images.count();
+        let images = images_in(entries);
         if images == 0 {
             return Err(no_images(&folder.path));
         }
@@ -464,6 +468,13 @@ impl Scan<'_> {
         }
         Ok(())
     }
+}
+
+/// Number of entries that are images.
+fn images_in(entries: &[Entry]) -> usize {
+    let images = entries.iter();
+    let images = images.filter(|entry| formats::kind(&entry.path) == Kind::Image);
+    images.count()
 }
 
 fn no_images(folder: &Path) -> DataError {
